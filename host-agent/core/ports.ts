@@ -1,0 +1,174 @@
+/**
+ * What the agent asks of the kernel. One fake (host-agent/testing/) and one real implementation (host-agent/out/) each; the same
+ * contract tests run on both. Every call is idempotent: the reconciler may repeat it after a crash between any two lines.
+ */
+
+/** IPv4 or IPv6 address or prefix in text form ("10.0.0.5", "fd00::1", "10.0.0.0/24"). */
+export type IpText = string;
+
+/** Six octets, "02:00:00:00:00:01". */
+export type MacText = string;
+
+export type RuleDirection = "ingress" | "egress";
+
+/** One stateless allow rule (seed 004, security groups). Nothing matches: dropped. */
+export interface Rule {
+  direction: RuleDirection;
+  /** IANA protocol number; 0 means any. */
+  protocol: number;
+  /** Inclusive port range (destination port of the packet), 0..65535; for ICMP: type range. Ignored where protocol has no ports. */
+  portFrom: number;
+  portTo: number;
+  /** The other side: source prefix for ingress, destination prefix for egress. */
+  peerCidr: IpText;
+}
+
+/** Immutable; a change of rules is a new id (D5). */
+export interface Ruleset {
+  /** 1..2^32-1. */
+  id: number;
+  rules: readonly Rule[];
+}
+
+/** One interface on one instance, as the data plane sees it. */
+export interface Endpoint {
+  /** 32-bit wire id of the attachment (D2). */
+  wireId: number;
+  /** 24-bit VXLAN network identifier. */
+  vni: number;
+  /** Addresses the guest may send from and receives at; the first IPv4 is primary. */
+  addresses: readonly IpText[];
+  /** MAC of the guest's device and of the virtual router it sees. */
+  guestMac: MacText;
+  gatewayMac: MacText;
+  /** Host-side device in the host's namespace. */
+  ifindex: number;
+  device: "veth" | "tap";
+  /** What the guest may send at IP level: substrate MTU − 50 (D12). */
+  guestMtu: number;
+  rulesetId: number;
+  groupSetId: number;
+  /** D18; never reused. */
+  meterId: bigint;
+  /** False: the instance may send from and receive for any address (router). */
+  sourceDestCheck: boolean;
+}
+
+/** (network, prefix) → where it lives. Only full-length prefixes (/32, /128) in the skeleton. */
+export interface Mapping {
+  vni: number;
+  prefix: IpText;
+  /** Substrate address of the host that holds the attachment. */
+  hostAddress: IpText;
+  wireId: number;
+  groupSetId: number;
+}
+
+/** Bytes by the wire formula of D17 and raw skb bytes beside them; cumulative since the meter was created. */
+export interface MeterReading {
+  meterId: bigint;
+  direction: RuleDirection;
+  packets: bigint;
+  /** What would be on the wire at IP level (D17). */
+  bytes: bigint;
+  /** Sum of skb->len, for comparison with the kernel's device statistics. */
+  rawBytes: bigint;
+}
+
+/** Cumulative numbered drops (D19) of one interface; wireId 0 = the host itself (no interface known). */
+export interface DropReading {
+  wireId: number;
+  reason: number;
+  reasonName: string;
+  packets: bigint;
+}
+
+/** The BPF programs and maps of one host. Opening it loads or adopts what is pinned (D21). */
+export interface Datapath {
+  /** Attach the from-instance program to a device's host side; until an endpoint names the device, it drops everything (D5). */
+  guardDevice(ifindex: number): void;
+  /** Create the meter and drop counters of an endpoint, before any traffic (D18). */
+  putMeter(endpoint: Endpoint): void;
+  /** Make the endpoint's whole configuration effective at once. Its ruleset must be present: throws otherwise. */
+  putEndpoint(endpoint: Endpoint): void;
+  /** Closed from the next packet on. Counters stay until `dropMeter`. Unknown id: no effect. */
+  closeEndpoint(wireId: number): void;
+  dropMeter(wireId: number, meterId: bigint): void;
+  putRuleset(ruleset: Ruleset): void;
+  deleteRuleset(id: number): void;
+  /** Batched; also keeps the set of authorised sender hosts per VNI (D3). */
+  putMappings(mappings: readonly Mapping[]): void;
+  deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void;
+  readMeters(): MeterReading[];
+  readDrops(): DropReading[];
+  /** What the kernel holds now, for reconciliation after a restart. */
+  actual(): { endpoints: Endpoint[]; rulesetIds: number[]; mappings: Mapping[] };
+  /** Releases descriptors; pins, programs and traffic stay. */
+  close(): void;
+}
+
+/** One instance's namespace and process (D24, driver `netns`). */
+export interface InstanceSpec {
+  instanceId: string;
+  /** argv of a process to run inside, or empty for none. It runs unprivileged (no capability in the initial user namespace). */
+  argv: readonly string[];
+  env: Readonly<Record<string, string>>;
+}
+
+export interface InstanceStatus {
+  instanceId: string;
+  /** Path of its network namespace, usable with `nsenter --net=`. */
+  netnsPath: string;
+  /** The process: none asked, alive, or ended with a code or signal. */
+  process: { state: "none" } | { state: "running"; pid: number } | { state: "exited"; detail: string };
+}
+
+export interface InstanceDriver {
+  /** Create the namespace (loopback up) if absent; the process is started by `start`, after its interfaces exist. */
+  create(spec: InstanceSpec): InstanceStatus;
+  /** Start the process if asked for and not running. Survives the agent's death. */
+  start(spec: InstanceSpec): InstanceStatus;
+  /** Ends the process (TERM, then KILL), removes the namespace. Unknown id: no effect. */
+  remove(instanceId: string): Promise<void>;
+  list(): InstanceStatus[];
+}
+
+/** One guest device: a veth pair between the host's namespace and the instance's. */
+export interface DeviceSpec {
+  wireId: number;
+  instanceId: string;
+  /** Order of the interface on the instance; the guest sees `eth<deviceIndex>`. */
+  deviceIndex: number;
+  guestMac: MacText;
+  gatewayMac: MacText;
+  guestMtu: number;
+  /** Address with the subnet's prefix length ("10.0.1.5/24"). */
+  addresses: readonly IpText[];
+  /** First address of each subnet; the default route of device 0 goes through it. */
+  gateways: readonly IpText[];
+}
+
+export interface Device {
+  wireId: number;
+  instanceId: string;
+  ifindex: number;
+}
+
+export interface Devices {
+  /**
+   * Make the pair if absent, return its host side. `guard` is called with the host-side ifindex before either side is up, so that
+   * no packet can pass unjudged.
+   */
+  ensure(spec: DeviceSpec, guard: (ifindex: number) => void): Device;
+  /** Unknown id: no effect. */
+  remove(wireId: number): void;
+  list(): Device[];
+}
+
+/** The host's side of the substrate. */
+export interface Underlay {
+  /** The one external-mode VXLAN device (created if absent, up); returns its ifindex. */
+  ensureTunnel(): number;
+  /** Substrate MTU of the device that holds the host's substrate address. */
+  substrateMtu(): number;
+}
