@@ -1,0 +1,51 @@
+import { existsSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { describe, expect, it } from "vitest";
+import { repositoryFiles, root, textOf } from "./repository.ts";
+
+// Docs that lie are worse than none: links must lead somewhere, named files must exist, named commands must be run by a test.
+
+const pages = repositoryFiles("*.md");
+const scripts = Object.keys((JSON.parse(textOf("package.json")) as { scripts: Record<string, string> }).scripts);
+
+describe("documents", () => {
+  it("link only to what exists", () => {
+    const broken = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]
+        .map((m) => m[1]!)
+        .filter((link) => !/^[a-z]+:/.test(link))
+        .filter((link) => !existsSync(join(root, normalize(join(dirname(page), link)))))
+        .map((link) => `${page}: ${link}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it("name only npm scripts that exist", () => {
+    const wrong = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/npm run ([a-z:-]+)/g)].filter((m) => !scripts.includes(m[1]!)).map((m) => `${page}: npm run ${m[1]}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it("keep shell commands where a test runs them", () => {
+    // Blocks marked `sh` in docs/guides are executed by test/scenario/guides.test.ts; elsewhere only the npm scripts, which CI runs, may stand.
+    const wrong = pages
+      .filter((page) => !page.startsWith("docs/guides/"))
+      .flatMap((page) =>
+        [...textOf(page).matchAll(/```sh\n([\s\S]*?)```/g)]
+          .flatMap((m) => m[1]!.split("\n"))
+          .map((line) => line.replace(/\s+#.*$/, "").trim())
+          .filter((line) => line !== "" && !/^npm (test|run [a-z]+)$/.test(line) && !/^(git clone|cd) /.test(line))
+          .map((line) => `${page}: ${line}`),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  it("give every service the four headings", () => {
+    for (const service of ["coordinator", "mapping-service", "host-agent"]) {
+      for (const heading of ["## Owns", "## Reads", "## Writes", "## If it stops"]) {
+        expect(textOf(`${service}/README.md`), `${service}/README.md`).toContain(heading);
+      }
+    }
+  });
+});
