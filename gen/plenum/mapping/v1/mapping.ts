@@ -87,6 +87,11 @@ export interface WatchMappingsRequest {
 export interface Subscribe {
   /** AttachmentItem.network_id. */
   networkId: bigint;
+  /**
+   * Chosen by the host, larger with each Subscribe of its stream: `begin` and `refused` repeat it, so that answers to an earlier
+   * Subscribe that were under way are told apart. Subscribing to what is subscribed to starts it again.
+   */
+  subscription: bigint;
 }
 
 export interface Unsubscribe {
@@ -113,7 +118,18 @@ export interface WatchMappingsResponse {
     | //
     /** The network may not be watched: it is gone, or the host has nothing in it. A later Subscribe may succeed. */
     { $case: "refused"; value: NetworkRefused }
+    | //
+    /** A snapshot starts here, the first or another one. */
+    { $case: "begin"; value: SnapshotBegin }
     | undefined;
+}
+
+/** The start of a network's snapshot. */
+export interface SnapshotBegin {
+  /** Subscribe.subscription. */
+  subscription: bigint;
+  /** Version of the snapshot. */
+  version: bigint;
 }
 
 /** The end of a network's snapshot. */
@@ -125,7 +141,8 @@ export interface NetworkInSync {
 /**
  * Many mappings in few bytes. `records` is a sequence of records of 26 octets, numbers big-endian: family (1: 4 or 6), prefix length
  * (1), address (16, IPv4 in the first four, rest zero), wire id (4), index into `hosts` (2), spare (2); `group_sets` has the
- * group-set id of each record, four octets each.
+ * group-set id of each record, four octets each. Several records of one prefix are several targets; they follow one another, within
+ * one message.
  */
 export interface PackedMappings {
   /** Substrate addresses. */
@@ -148,6 +165,8 @@ export interface NetworkChange {
 export interface NetworkRefused {
   /** For people. */
   message: string;
+  /** Subscribe.subscription. */
+  subscription: bigint;
 }
 
 /** One address's whole mapping; this message is also the payload in the change log. */
@@ -942,7 +961,7 @@ export const WatchMappingsRequest: MessageFns<WatchMappingsRequest> = {
 };
 
 function createBaseSubscribe(): Subscribe {
-  return { networkId: 0n };
+  return { networkId: 0n, subscription: 0n };
 }
 
 export const Subscribe: MessageFns<Subscribe> = {
@@ -952,6 +971,12 @@ export const Subscribe: MessageFns<Subscribe> = {
         throw new globalThis.Error("value provided for field message.networkId of type uint64 too large");
       }
       writer.uint32(8).uint64(message.networkId);
+    }
+    if (message.subscription !== 0n) {
+      if (BigInt.asUintN(64, message.subscription) !== message.subscription) {
+        throw new globalThis.Error("value provided for field message.subscription of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.subscription);
     }
     return writer;
   },
@@ -977,6 +1002,14 @@ export const Subscribe: MessageFns<Subscribe> = {
             message.networkId = reader.uint64() as bigint;
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.subscription = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -996,6 +1029,7 @@ export const Subscribe: MessageFns<Subscribe> = {
         : isSet(object.network_id)
         ? BigInt(object.network_id)
         : 0n,
+      subscription: isSet(object.subscription) ? BigInt(object.subscription) : 0n,
     };
   },
 
@@ -1003,6 +1037,9 @@ export const Subscribe: MessageFns<Subscribe> = {
     const obj: any = {};
     if (message.networkId !== 0n) {
       obj.networkId = message.networkId.toString();
+    }
+    if (message.subscription !== 0n) {
+      obj.subscription = message.subscription.toString();
     }
     return obj;
   },
@@ -1013,6 +1050,9 @@ export const Subscribe: MessageFns<Subscribe> = {
   fromPartial(object: DeepPartial<Subscribe>): Subscribe {
     const message = createBaseSubscribe();
     message.networkId = (object.networkId !== undefined && object.networkId !== null) ? BigInt(object.networkId) : 0n;
+    message.subscription = (object.subscription !== undefined && object.subscription !== null)
+      ? BigInt(object.subscription)
+      : 0n;
     return message;
   },
 };
@@ -1121,6 +1161,9 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
       case "refused":
         NetworkRefused.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
+      case "begin":
+        SnapshotBegin.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1186,6 +1229,14 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
             message.message = { $case: "refused", value: NetworkRefused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "begin", value: SnapshotBegin.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1216,6 +1267,8 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
         ? { $case: "delta", value: NetworkChange.fromJSON(object.delta) }
         : isSet(object.refused)
         ? { $case: "refused", value: NetworkRefused.fromJSON(object.refused) }
+        : isSet(object.begin)
+        ? { $case: "begin", value: SnapshotBegin.fromJSON(object.begin) }
         : undefined,
     };
   },
@@ -1236,6 +1289,8 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
       obj.delta = NetworkChange.toJSON(message.message.value);
     } else if (message.message?.$case === "refused") {
       obj.refused = NetworkRefused.toJSON(message.message.value);
+    } else if (message.message?.$case === "begin") {
+      obj.begin = SnapshotBegin.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1272,7 +1327,106 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
         }
         break;
       }
+      case "begin": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "begin", value: SnapshotBegin.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseSnapshotBegin(): SnapshotBegin {
+  return { subscription: 0n, version: 0n };
+}
+
+export const SnapshotBegin: MessageFns<SnapshotBegin> = {
+  encode(message: SnapshotBegin, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subscription !== 0n) {
+      if (BigInt.asUintN(64, message.subscription) !== message.subscription) {
+        throw new globalThis.Error("value provided for field message.subscription of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.subscription);
+    }
+    if (message.version !== 0n) {
+      if (BigInt.asUintN(64, message.version) !== message.version) {
+        throw new globalThis.Error("value provided for field message.version of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SnapshotBegin {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSnapshotBegin();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.subscription = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SnapshotBegin {
+    return {
+      subscription: isSet(object.subscription) ? BigInt(object.subscription) : 0n,
+      version: isSet(object.version) ? BigInt(object.version) : 0n,
+    };
+  },
+
+  toJSON(message: SnapshotBegin): unknown {
+    const obj: any = {};
+    if (message.subscription !== 0n) {
+      obj.subscription = message.subscription.toString();
+    }
+    if (message.version !== 0n) {
+      obj.version = message.version.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SnapshotBegin>): SnapshotBegin {
+    return SnapshotBegin.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SnapshotBegin>): SnapshotBegin {
+    const message = createBaseSnapshotBegin();
+    message.subscription = (object.subscription !== undefined && object.subscription !== null)
+      ? BigInt(object.subscription)
+      : 0n;
+    message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
     return message;
   },
 };
@@ -1541,13 +1695,19 @@ export const NetworkChange: MessageFns<NetworkChange> = {
 };
 
 function createBaseNetworkRefused(): NetworkRefused {
-  return { message: "" };
+  return { message: "", subscription: 0n };
 }
 
 export const NetworkRefused: MessageFns<NetworkRefused> = {
   encode(message: NetworkRefused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.message !== "") {
       writer.uint32(10).string(message.message);
+    }
+    if (message.subscription !== 0n) {
+      if (BigInt.asUintN(64, message.subscription) !== message.subscription) {
+        throw new globalThis.Error("value provided for field message.subscription of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.subscription);
     }
     return writer;
   },
@@ -1573,6 +1733,14 @@ export const NetworkRefused: MessageFns<NetworkRefused> = {
             message.message = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.subscription = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1586,13 +1754,19 @@ export const NetworkRefused: MessageFns<NetworkRefused> = {
   },
 
   fromJSON(object: any): NetworkRefused {
-    return { message: isSet(object.message) ? globalThis.String(object.message) : "" };
+    return {
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      subscription: isSet(object.subscription) ? BigInt(object.subscription) : 0n,
+    };
   },
 
   toJSON(message: NetworkRefused): unknown {
     const obj: any = {};
     if (message.message !== "") {
       obj.message = message.message;
+    }
+    if (message.subscription !== 0n) {
+      obj.subscription = message.subscription.toString();
     }
     return obj;
   },
@@ -1603,6 +1777,9 @@ export const NetworkRefused: MessageFns<NetworkRefused> = {
   fromPartial(object: DeepPartial<NetworkRefused>): NetworkRefused {
     const message = createBaseNetworkRefused();
     message.message = object.message ?? "";
+    message.subscription = (object.subscription !== undefined && object.subscription !== null)
+      ? BigInt(object.subscription)
+      : 0n;
     return message;
   },
 };
@@ -1778,10 +1955,13 @@ export const MappingServiceDefinition = {
       },
     },
     /**
-     * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; others are refused with NOT_FOUND.
+     * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; for others it gets `refused`. The stream
+     * ends when the host closes its side. Errors: PERMISSION_DENIED (not a host), RESOURCE_EXHAUSTED (more than 16,384 networks).
      *
-     * Rules of the feed (C3), for each network subscribed to: changes with `in_snapshot`, `in_sync`, then deltas with dense versions. A
-     * host that sees a gap unsubscribes and subscribes again. Nothing may be deleted for a network before its `in_sync`.
+     * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
+     * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no
+     * `snapshot` since the last `begin` held. A host that reads too slowly gets a new `begin` instead of the deltas that it missed.
+     * What arrives for a network before the `begin` of the newest Subscribe belongs to an older one and is ignored.
      */
     watchMappings: {
       name: "WatchMappings",
@@ -1838,10 +2018,13 @@ export interface MappingServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<BatchLookupMappingsResponse>>;
   /**
-   * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; others are refused with NOT_FOUND.
+   * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; for others it gets `refused`. The stream
+   * ends when the host closes its side. Errors: PERMISSION_DENIED (not a host), RESOURCE_EXHAUSTED (more than 16,384 networks).
    *
-   * Rules of the feed (C3), for each network subscribed to: changes with `in_snapshot`, `in_sync`, then deltas with dense versions. A
-   * host that sees a gap unsubscribes and subscribes again. Nothing may be deleted for a network before its `in_sync`.
+   * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
+   * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no
+   * `snapshot` since the last `begin` held. A host that reads too slowly gets a new `begin` instead of the deltas that it missed.
+   * What arrives for a network before the `begin` of the newest Subscribe belongs to an older one and is ignored.
    */
   watchMappings(
     request: AsyncIterable<WatchMappingsRequest>,
@@ -1864,10 +2047,13 @@ export interface MappingServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<BatchLookupMappingsResponse>;
   /**
-   * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; others are refused with NOT_FOUND.
+   * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; for others it gets `refused`. The stream
+   * ends when the host closes its side. Errors: PERMISSION_DENIED (not a host), RESOURCE_EXHAUSTED (more than 16,384 networks).
    *
-   * Rules of the feed (C3), for each network subscribed to: changes with `in_snapshot`, `in_sync`, then deltas with dense versions. A
-   * host that sees a gap unsubscribes and subscribes again. Nothing may be deleted for a network before its `in_sync`.
+   * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
+   * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no
+   * `snapshot` since the last `begin` held. A host that reads too slowly gets a new `begin` instead of the deltas that it missed.
+   * What arrives for a network before the `begin` of the newest Subscribe belongs to an older one and is ignored.
    */
   watchMappings(
     request: AsyncIterable<DeepPartial<WatchMappingsRequest>>,
