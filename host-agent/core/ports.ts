@@ -87,8 +87,8 @@ export interface DropReading {
 export interface Datapath {
   /** Attach the from-instance program to a device's host side; until an endpoint names the device, it drops everything (D5). */
   guardDevice(ifindex: number): void;
-  /** Create the meter and drop counters of an endpoint, before any traffic (D18). */
-  putMeter(endpoint: Endpoint): void;
+  /** Create the meter and drop counters of an endpoint, before any traffic (D18) and before its device exists. */
+  putMeter(meter: Pick<Endpoint, "wireId" | "meterId">): void;
   /** Make the endpoint's whole configuration effective at once. Its ruleset must be present: throws otherwise. */
   putEndpoint(endpoint: Endpoint): void;
   /** Closed from the next packet on. Counters stay until `dropMeter`. Unknown id: no effect. */
@@ -101,8 +101,11 @@ export interface Datapath {
   deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void;
   readMeters(): MeterReading[];
   readDrops(): DropReading[];
-  /** What the kernel holds now, for reconciliation after a restart. */
-  actual(): { endpoints: Endpoint[]; rulesetIds: number[]; mappings: Mapping[] };
+  /**
+   * What the kernel holds now, for reconciliation after a restart. `meters` are all that were put and not dropped, those of closed
+   * endpoints too: a meter outlives its endpoint until its last reading is safe (C22), and must be found again after a crash.
+   */
+  actual(): { endpoints: Endpoint[]; meters: Pick<Endpoint, "wireId" | "meterId">[]; rulesetIds: number[]; mappings: Mapping[] };
   /** Releases descriptors; pins, programs and traffic stay. */
   close(): void;
 }
