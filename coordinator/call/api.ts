@@ -1,0 +1,93 @@
+import type { Transaction } from "kysely";
+import type { Caller } from "#lib/rpc/caller.ts";
+import type { Decision, ResourceRef } from "./core/decide.ts";
+import type { Subject } from "./core/subject.ts";
+
+export { decide, INSTALLATION, isRead, SEE } from "./core/decide.ts";
+export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
+export { COORDINATOR, subjectOf } from "./core/subject.ts";
+export type { Subject } from "./core/subject.ts";
+export { createCalls } from "./out/calls.ts";
+export type { CallsOptions, ChangeLog, GrantSource } from "./out/calls.ts";
+export { callMigrations } from "./migrations.ts";
+
+/**
+ * A transaction of the schema `coordinator`. Modules write SQL through kysely's `sql` tag, or give it their own tables
+ * with `tx.$extendTables<MyTables>()`.
+ */
+export type Tx = Transaction<unknown>;
+
+/** What `Calls` needs of an RPC's context; lib/rpc's `ServerContext` has it. */
+export interface CallContext {
+  readonly caller: Caller;
+  /** The RPC's path: part of the idempotency key. */
+  readonly method: string;
+}
+
+/** What a transaction may ask about the caller. */
+export interface Sight {
+  readonly subject: Subject;
+  /** Whether the caller may know that the resource is there. Pure: records nothing. */
+  canSee(resource: ResourceRef): boolean;
+  /** Throws NOT_FOUND unless the caller may see it; the refusal goes into the audit. */
+  requireSee(resource: ResourceRef): void;
+}
+
+/** One reading call: one consistent view of the database, read only. */
+export interface ReadCall extends Sight {
+  readonly tx: Tx;
+  /** The database's clock at the start. */
+  readonly now: Date;
+}
+
+/** One writing call = one transaction. It may run more than once (after a deadlock): keep nothing outside. */
+export interface WriteCall extends Sight {
+  readonly tx: Tx;
+  /** The database's clock at the start. */
+  readonly now: Date;
+  /** Throws NOT_FOUND (may not see it) or PERMISSION_DENIED (may see, may not do it). The decision goes into the audit. */
+  require(action: string, resource: ResourceRef): void;
+  /** The same without throwing, where one of several permissions suffices. An allowed one goes into the audit. */
+  may(action: string, resource: ResourceRef): Decision;
+  /** Names what the call made or changed, where that is not what was required (a new VPC): the audit's entries are then about it. */
+  concerns(resource: ResourceRef): void;
+  /**
+   * Collected; written to the change log as the transaction's last statement (C1). Payloads of one scope become one version: their
+   * bytes are joined, so a payload is a message of repeated items only (`HostChange{items}`, `NetworkChange{items}`).
+   */
+  change(scope: string, payload: Uint8Array): void;
+  /** Runs after the commit, in order; `versions` are the scopes' new ones. It must not throw. */
+  afterCommit(fn: (versions: ReadonlyMap<string, bigint>) => void): void;
+}
+
+export interface WriteOptions<Res> {
+  /** The RPC's authorisation action, for refusals that come before any `require`. */
+  readonly action: string;
+  /** Idempotency key; empty or undefined: none. At most 128 characters, else INVALID_ARGUMENT. */
+  readonly requestId?: string | undefined;
+  /** The request (message or bytes), to tell a repeat from another one. Required with `requestId`. */
+  readonly request?: object | undefined;
+  /** The result as bytes and back, to be kept for repeats. Required with `requestId`. */
+  readonly encode?: (result: Res) => Uint8Array;
+  readonly decode?: (bytes: Uint8Array) => Res;
+}
+
+export interface Written<Res> {
+  readonly result: Res;
+  /** New version of each changed scope; empty for a repeat. */
+  readonly versions: ReadonlyMap<string, bigint>;
+  /** The result is that of an earlier call with the same request_id. */
+  readonly repeated: boolean;
+}
+
+/** The one door between an RPC and the database. */
+export interface Calls {
+  /** Authorise, write, log the change, audit: one transaction (C1, C10, C15). */
+  write<Res>(context: CallContext, options: WriteOptions<Res>, fn: (call: WriteCall) => Promise<Res>): Promise<Written<Res>>;
+  /** Read in one consistent view. */
+  read<Res>(context: CallContext, action: string, fn: (call: ReadCall) => Promise<Res>): Promise<Res>;
+  /** A write that nobody's call stands behind (a host's report, a sweeper): no audit, no idempotency. `subject` default: COORDINATOR. */
+  internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject?: Subject): Promise<Written<Res>>;
+  /** Drop idempotency keys older than 24 hours; run it now and then. */
+  sweep(): Promise<void>;
+}

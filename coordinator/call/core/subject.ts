@@ -1,0 +1,33 @@
+import type { Caller, Role } from "#lib/rpc/caller.ts";
+
+/** Who acts, as the rules see it. */
+export interface Subject {
+  readonly kind: "operator" | "account" | "host" | "anonymous";
+  /** Who speaks, for the audit. Empty: nobody known. */
+  readonly principalId: string;
+  /** Set when `kind` is "account". */
+  readonly accountId?: string;
+  /** Set when `kind` is "operator" or "account". */
+  readonly role?: Role;
+  /** Set when `kind` is "host". */
+  readonly hostId?: string;
+}
+
+/** The coordinator itself, where it acts on nobody's behalf (sweepers, what a host reported). */
+export const COORDINATOR: Subject = { kind: "operator", principalId: "coordinator", role: "operator" };
+
+/** A verified caller as a subject. With several roles in one token the strongest counts. */
+export function subjectOf(caller: Caller): Subject {
+  switch (caller.kind) {
+    case "operator":
+      return { kind: "operator", principalId: caller.principalId, role: "operator" };
+    case "account": {
+      const role = caller.roles.includes("owner") ? "owner" : "viewer";
+      return { kind: "account", principalId: caller.principalId, accountId: caller.accountId, role };
+    }
+    case "host":
+      return { kind: "host", principalId: caller.principalId, hostId: caller.principalId };
+    case "anonymous":
+      return { kind: "anonymous", principalId: "" };
+  }
+}

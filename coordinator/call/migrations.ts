@@ -1,0 +1,37 @@
+import { sqlMigration } from "#lib/db/migrate.ts";
+import type { Migrations } from "#lib/db/migrate.ts";
+
+/** Tables of the call itself: idempotency keys (C10) and the audit (B8). The change log's are lib/feed's. */
+export const callMigrations: Migrations = {
+  "0001_call": sqlMigration(`
+    CREATE TABLE idempotency (
+      account_id   text NOT NULL,
+      principal_id text NOT NULL,
+      method       text NOT NULL,
+      request_id   text NOT NULL,
+      request_hash bytea NOT NULL,
+      response     bytea,                        -- NULL only inside the transaction that makes the row
+      allowed      jsonb NOT NULL DEFAULT '[]',  -- what was decided, to be decided again for a repeat
+      create_time  timestamptz NOT NULL DEFAULT now(),
+      PRIMARY KEY (account_id, principal_id, method, request_id)
+    );
+    CREATE INDEX idempotency_create_time ON idempotency (create_time);
+
+    CREATE TABLE audit_entry (
+      entry_id         text PRIMARY KEY,         -- audit-<UUIDv7>: in order of time
+      time             timestamptz NOT NULL DEFAULT now(),
+      principal_id     text NOT NULL,
+      account_id       text NOT NULL,
+      action           text NOT NULL,
+      resource_kind    text NOT NULL,
+      resource_id      text NOT NULL,
+      resource_account text NOT NULL,
+      allowed          boolean NOT NULL,
+      hidden           boolean NOT NULL,         -- refused so that the caller must not learn that the resource exists
+      reason           text NOT NULL
+    );
+    CREATE INDEX audit_entry_account ON audit_entry (account_id, entry_id);
+    CREATE INDEX audit_entry_resource_account ON audit_entry (resource_account, entry_id);
+    CREATE INDEX audit_entry_resource ON audit_entry (resource_id, entry_id);
+  `),
+};

@@ -1,0 +1,34 @@
+import { sql } from "kysely";
+import type { Kysely } from "kysely";
+import { newId } from "#lib/ids/ids.ts";
+import type { Effect, ResourceRef } from "../core/decide.ts";
+import type { Subject } from "../core/subject.ts";
+
+/** One decision, as it is kept. */
+export interface AuditRecord {
+  readonly entryId: string;
+  readonly subject: Subject;
+  readonly action: string;
+  readonly resource: ResourceRef;
+  readonly effect: Effect;
+  readonly rule: string;
+}
+
+export function auditRecord(subject: Subject, action: string, resource: ResourceRef, effect: Effect, rule: string): AuditRecord {
+  return { entryId: newId("audit"), subject, action, resource, effect, rule };
+}
+
+/** Write decisions, all in one statement. */
+export async function writeAudit(db: Kysely<unknown>, records: readonly AuditRecord[]): Promise<void> {
+  if (records.length === 0) return;
+  const column = (value: (record: AuditRecord) => string): string[] => records.map(value);
+  await sql`
+    INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden, reason)
+    SELECT entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account,
+           effect = 'allow', effect = 'deny-hidden', reason
+    FROM unnest(
+      ${column((r) => r.entryId)}::text[], ${column((r) => r.subject.principalId)}::text[], ${column((r) => r.subject.accountId ?? "")}::text[],
+      ${column((r) => r.action)}::text[], ${column((r) => r.resource.kind)}::text[], ${column((r) => r.resource.id)}::text[],
+      ${column((r) => r.resource.ownerAccount)}::text[], ${column((r) => r.effect)}::text[], ${column((r) => r.rule)}::text[]
+    ) AS t (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, effect, reason)`.execute(db);
+}

@@ -1,0 +1,184 @@
+import { sql } from "kysely";
+import type { Kysely } from "kysely";
+import { snapshot, transaction } from "#lib/db/transaction.ts";
+import type { Logger } from "#lib/log/log.ts";
+import { invalidArgument, unauthenticated } from "#lib/rpc/errors.ts";
+import type { CallContext, Calls, ReadCall, Tx, WriteCall, WriteOptions, Written } from "../api.ts";
+import type { ResourceGrant, ResourceRef } from "../core/decide.ts";
+import { fingerprint } from "../core/fingerprint.ts";
+import { COORDINATOR, subjectOf } from "../core/subject.ts";
+import type { Subject } from "../core/subject.ts";
+import { writeAudit } from "./audit.ts";
+import { claim, idempotencyKey, keep } from "./idempotency.ts";
+import type { AllowedAction, IdempotencyKey } from "./idempotency.ts";
+import { Refusals, WriteScope } from "./write-scope.ts";
+
+/** The change log of the schema (C1, C2); lib/feed has the real one. */
+export interface ChangeLog {
+  /** Lock the scopes in sorted order, raise their versions, write the changes. One statement, the transaction's last. */
+  append(tx: Tx, changes: readonly { scope: string; payload: Uint8Array }[]): Promise<ReadonlyMap<string, bigint>>;
+  /** Tell whoever waits that these scopes have new versions. After the commit; best effort; must not throw. */
+  announce(changes: readonly { scope: string; payload: Uint8Array }[], versions: ReadonlyMap<string, bigint>): void;
+}
+
+/** Grants that others hold on resources now, by resource id. */
+export type GrantSource = (tx: Tx, resourceIds: readonly string[]) => Promise<ReadonlyMap<string, readonly ResourceGrant[]>>;
+
+export interface CallsOptions {
+  readonly db: Kysely<unknown>;
+  readonly changeLog: ChangeLog;
+  /** Needed to decide a grantee's repeat again (consent's `grantsFor`). */
+  readonly grants: GrantSource;
+  readonly log: Logger;
+}
+
+const MAX_REQUEST_ID = 128;
+
+interface Keyed<Res> {
+  readonly key: IdempotencyKey;
+  readonly hash: Uint8Array;
+  readonly encode: (result: Res) => Uint8Array;
+  readonly decode: (bytes: Uint8Array) => Res;
+}
+
+function keyedBy<Res>(context: CallContext, subject: Subject, options: WriteOptions<Res>): Keyed<Res> | undefined {
+  const { requestId, request, encode, decode } = options;
+  if (requestId === undefined || requestId === "") return undefined;
+  if (requestId.length > MAX_REQUEST_ID) {
+    throw invalidArgument("request_id", `has ${requestId.length} characters`, `give at most ${MAX_REQUEST_ID}`);
+  }
+  if (request === undefined || encode === undefined || decode === undefined) {
+    throw new Error(`${context.method}: a request_id needs the request and a codec of its result`);
+  }
+  return { key: idempotencyKey(subject, context.method, requestId), hash: fingerprint(request), encode, decode };
+}
+
+const databaseNow = async (tx: Tx): Promise<Date> => {
+  const { rows } = await sql<{ now: Date }>`SELECT now() AS now`.execute(tx);
+  const now = rows[0]?.now;
+  if (now === undefined) throw new Error("the database has no clock");
+  return now;
+};
+
+interface Outcome<Res> {
+  readonly result: Res;
+  readonly versions: ReadonlyMap<string, bigint>;
+  readonly changes: readonly { scope: string; payload: Uint8Array }[];
+  readonly committed: readonly ((versions: ReadonlyMap<string, bigint>) => void)[];
+  readonly repeated: boolean;
+}
+
+class DatabaseCalls implements Calls {
+  readonly #options: CallsOptions;
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+  }
+
+  async write<Res>(context: CallContext, options: WriteOptions<Res>, fn: (call: WriteCall) => Promise<Res>): Promise<Written<Res>> {
+    const subject = known(subjectOf(context.caller));
+    const keyed = keyedBy(context, subject, options);
+    const refusals = new Refusals();
+    try {
+      const outcome = await transaction(this.#options.db, async (tx) => {
+        const stored = keyed === undefined ? undefined : await claim(tx, keyed.key, keyed.hash);
+        const scope = new WriteScope({ tx, subject, now: await databaseNow(tx), action: options.action, refusals });
+        if (keyed !== undefined && stored !== undefined) {
+          await this.#decideAgain(tx, scope, stored.allowed);
+          return { result: keyed.decode(stored.response), versions: new Map(), changes: [], committed: [], repeated: true };
+        }
+        const result = await fn(scope);
+        if (keyed !== undefined) await keep(tx, keyed.key, { response: keyed.encode(result), allowed: scope.allowed() });
+        await writeAudit(tx, scope.auditRecords());
+        return this.#finish(tx, scope, result);
+      });
+      return this.#afterCommit(outcome);
+    } catch (error) {
+      await this.#writeRefusal(refusals, error);
+      throw error;
+    }
+  }
+
+  async read<Res>(context: CallContext, action: string, fn: (call: ReadCall) => Promise<Res>): Promise<Res> {
+    const subject = known(subjectOf(context.caller));
+    const refusals = new Refusals();
+    try {
+      return await snapshot(this.#options.db, async (tx) => {
+        const scope = new WriteScope({ tx, subject, now: await databaseNow(tx), action, refusals });
+        return fn(scope);
+      });
+    } catch (error) {
+      await this.#writeRefusal(refusals, error);
+      throw error;
+    }
+  }
+
+  async internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject: Subject = COORDINATOR): Promise<Written<Res>> {
+    const outcome = await transaction(this.#options.db, async (tx) => {
+      const scope = new WriteScope({ tx, subject, now: await databaseNow(tx), action: "internal", refusals: new Refusals() });
+      return this.#finish(tx, scope, await fn(scope));
+    });
+    return this.#afterCommit(outcome);
+  }
+
+  async sweep(): Promise<void> {
+    await sql`DELETE FROM idempotency WHERE create_time < now() - interval '24 hours'`.execute(this.#options.db);
+  }
+
+  /** The last statement: from here to the commit the scopes' rows are locked (C1). */
+  async #finish<Res>(tx: Tx, scope: WriteScope, result: Res): Promise<Outcome<Res>> {
+    const changes = scope.changes();
+    const versions = changes.length === 0 ? new Map<string, bigint>() : await this.#options.changeLog.append(tx, changes);
+    return { result, versions, changes, committed: scope.committed(), repeated: false };
+  }
+
+  #afterCommit<Res>(outcome: Outcome<Res>): Written<Res> {
+    const { result, versions, changes, committed, repeated } = outcome;
+    if (changes.length > 0) this.#options.changeLog.announce(changes, versions);
+    for (const fn of committed) {
+      try {
+        fn(versions);
+      } catch (error) {
+        // The write stands; whoever was to be woken has its own backstop.
+        this.#options.log.error({ err: error }, "work after a commit failed");
+      }
+    }
+    return { result, versions, repeated };
+  }
+
+  /** C10: who lost a permission since must not read the old answer. */
+  async #decideAgain(tx: Tx, scope: WriteScope, allowed: readonly AllowedAction[]): Promise<void> {
+    const grants = await this.#options.grants(
+      tx,
+      allowed.map(({ resource }) => resource.id),
+    );
+    for (const { action, resource } of allowed) {
+      const current: ResourceRef = { ...resource, grants: grants.get(resource.id) ?? [] };
+      scope.require(action, current);
+    }
+  }
+
+  /** A refusal outlives the transaction that it ended. */
+  async #writeRefusal(refusals: Refusals, error: unknown): Promise<void> {
+    const record = refusals.recordOf(error);
+    if (record === undefined) return;
+    try {
+      await writeAudit(this.#options.db, [record]);
+    } catch (failure) {
+      this.#options.log.error(
+        { err: failure, entryId: record.entryId, action: record.action },
+        "a refusal could not be written to the audit",
+      );
+    }
+  }
+}
+
+/** Nobody in particular reads or writes nothing here, whatever the listener let through. */
+function known(subject: Subject): Subject {
+  if (subject.kind === "anonymous") throw unauthenticated("send `authorization: Bearer <token>`");
+  return subject;
+}
+
+export function createCalls(options: CallsOptions): Calls {
+  return new DatabaseCalls(options);
+}
