@@ -53,3 +53,15 @@ export function macBytes(text: string): Uint8Array {
 export function macText(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
+
+/** "10.0.0.5/24" → "10.0.0.0/24", in the one form that answers of the kernel have here too. @throws RangeError */
+export function networkText(cidr: string): string {
+  const { bytes, length } = networkOf(prefixBytes(cidr));
+  return `${addressText(bytes)}/${length}`;
+}
+
+/** "10.0.0.5/24", "FD00:0::5/64" → "10.0.0.5/24", "fd00::5/64": the form in which addresses can be compared. @throws RangeError */
+export function prefixText(cidr: string): string {
+  const { bytes, length } = prefixBytes(cidr);
+  return `${addressText(bytes)}/${length}`;
+}

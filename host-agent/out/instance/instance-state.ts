@@ -1,0 +1,54 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+
+const record = z.object({
+  instanceId: z.string(),
+  /** Name under /run/netns. */
+  namespace: z.string(),
+  /** What was started last, if anything was. */
+  process: z.object({ pid: z.number().int(), startTime: z.string(), bootId: z.string() }).optional(),
+  /** How that ended, once known. */
+  ended: z.string().optional(),
+});
+
+/** What an agent must remember of an instance to take it over after a restart. */
+export type InstanceRecord = z.infer<typeof record>;
+
+/** One file per instance, replaced as a whole, so that a crash leaves the old one or the new one. */
+export class InstanceState {
+  readonly #dir: string;
+
+  /** @param dir made if absent, 0700 (what instances print is theirs) */
+  constructor(dir: string) {
+    this.#dir = dir;
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  }
+
+  /** @throws Error naming the file, if one cannot be understood: guessing would orphan a process */
+  load(): InstanceRecord[] {
+    return readdirSync(this.#dir)
+      .filter((file) => file.endsWith(".json"))
+      .map((file) => {
+        try {
+          return record.parse(JSON.parse(readFileSync(join(this.#dir, file), "utf8")));
+        } catch (error) {
+          throw new Error(`instance state ${join(this.#dir, file)} cannot be read`, { cause: error });
+        }
+      });
+  }
+
+  save(instance: InstanceRecord): void {
+    const path = join(this.#dir, `${instance.instanceId}.json`);
+    writeFileSync(`${path}.tmp`, JSON.stringify(instance), { mode: 0o600, flush: true });
+    renameSync(`${path}.tmp`, path);
+  }
+
+  forget(instanceId: string): void {
+    for (const suffix of [".json.tmp", ".log", ".log.1", ".json"]) rmSync(join(this.#dir, `${instanceId}${suffix}`), { force: true });
+  }
+
+  logPath(instanceId: string): string {
+    return join(this.#dir, `${instanceId}.log`);
+  }
+}

@@ -1,0 +1,205 @@
+import { type ChildProcess } from "node:child_process";
+import { readlinkSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import * as linux from "#lib/linux/index.ts";
+import type { InstanceDriver, InstanceSpec, InstanceStatus } from "../../core/ports.ts";
+import { findLaunchers, instanceUid, type Launchers, startGuestProcess } from "./guest-process.ts";
+import { boundLog } from "./instance-log.ts";
+import { type InstanceRecord, InstanceState } from "./instance-state.ts";
+import { describeExit, identify, processesOf, stateOf } from "./process-identity.ts";
+
+/** How long a process may take to end after TERM before it is killed. */
+const TERM_MILLISECONDS = 5_000;
+/** After KILL only the kernel can be slow. */
+const KILL_MILLISECONDS = 5_000;
+/** An adopted process is no child of ours: its end comes as no event, so it is looked for this often. */
+const POLL_MILLISECONDS = 20;
+
+export interface NetnsDriverOptions {
+  /** Unique to host and run: namespaces are /run/netns/<prefix>-<short instance id>. */
+  prefix: string;
+  /** Kept across restarts of the agent: one state file and one log per instance. */
+  stateDir: string;
+  /** Told when a process that this agent started ends; adopted ones are seen by `list`. */
+  onExit?: (status: InstanceStatus) => void;
+  /** Shorter in tests. */
+  termMilliseconds?: number;
+}
+
+/**
+ * Instances as network namespaces, with a process in them where one is asked for (D24). The namespace isolates the network only:
+ * processes share the host's files and process table, without privileges and each instance as a user of its own.
+ */
+export class NetnsInstanceDriver implements InstanceDriver {
+  readonly #prefix: string;
+  readonly #state: InstanceState;
+  readonly #onExit: (status: InstanceStatus) => void;
+  readonly #termMilliseconds: number;
+  readonly #launchers: Launchers;
+  readonly #instances = new Map<string, InstanceRecord>();
+  readonly #removals = new Map<string, Promise<void>>();
+
+  /** Takes over what `stateDir` tells of. @throws Error if a state file cannot be read or util-linux is missing */
+  constructor(options: NetnsDriverOptions) {
+    this.#prefix = options.prefix;
+    this.#onExit = options.onExit ?? (() => {});
+    this.#termMilliseconds = options.termMilliseconds ?? TERM_MILLISECONDS;
+    this.#launchers = findLaunchers();
+    this.#state = new InstanceState(options.stateDir);
+    for (const instance of this.#state.load()) this.#instances.set(instance.instanceId, instance);
+  }
+
+  /** Where an instance's namespace is or would be. @throws RangeError for what is no instance id */
+  netnsPath(instanceId: string): string {
+    return linux.namespacePath(this.#instances.get(instanceId)?.namespace ?? this.#namespaceName(instanceId));
+  }
+
+  /** @throws Error while the instance is being removed; RangeError for what is no instance id */
+  create(spec: InstanceSpec): InstanceStatus {
+    const { instanceId } = spec;
+    if (this.#removals.has(instanceId)) throw new Error(`${instanceId} is being removed`);
+    let instance = this.#instances.get(instanceId);
+    if (instance === undefined) {
+      // Written first: an interrupted creation is known, and so is removed.
+      instance = this.#keep({ instanceId, namespace: this.#namespaceName(instanceId) });
+    }
+    const { namespace } = instance;
+    if (linux.ensureNamedNamespace(namespace)) this.#abandonProcess(instance);
+    // Inside, the process plays a machine of its own: low ports and ping without capabilities. Each time, in case the last was interrupted.
+    linux.writeSysctlsIn(linux.namespacePath(namespace), {
+      "net.ipv4.ip_unprivileged_port_start": 0,
+      "net.ipv4.ping_group_range": "0 2147483647",
+    });
+    return this.#status(instanceId);
+  }
+
+  /** A process that has ended is started again: whether it should be is the caller's to decide. @throws Error before `create` */
+  start(spec: InstanceSpec): InstanceStatus {
+    const { instanceId, argv, env } = spec;
+    const instance = this.#instances.get(instanceId);
+    if (instance === undefined || this.#removals.has(instanceId)) throw new Error(`${instanceId} has not been created`);
+    if (argv.length === 0 || this.#status(instanceId).process.state === "running") return this.#status(instanceId);
+    const namespacePath = linux.namespacePath(instance.namespace);
+    const logPath = this.#state.logPath(instanceId);
+    const child = startGuestProcess(this.#launchers, { instanceId, argv, env, namespacePath, logPath });
+    this.#watch(child, instanceId);
+    const identity = child.pid === undefined ? undefined : identify(child.pid);
+    // Without a pid nothing runs and `error` follows; it may be ours to say before that event comes.
+    this.#keep({ ...instance, process: identity, ended: identity === undefined ? "could not be started" : undefined });
+    return this.#status(instanceId);
+  }
+
+  remove(instanceId: string): Promise<void> {
+    const instance = this.#instances.get(instanceId);
+    if (instance === undefined) return Promise.resolve();
+    const running = this.#removals.get(instanceId);
+    if (running !== undefined) return running;
+    const removal = this.#remove(instance).finally(() => this.#removals.delete(instanceId));
+    this.#removals.set(instanceId, removal);
+    return removal;
+  }
+
+  /** Also bounds the logs (LOG_LIMIT_BYTES): call it now and then. */
+  list(): InstanceStatus[] {
+    return [...this.#instances.keys()].map((instanceId) => {
+      boundLog(this.#state.logPath(instanceId));
+      return this.#status(instanceId);
+    });
+  }
+
+  #namespaceName(instanceId: string): string {
+    if (!/^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$/.test(instanceId)) throw new RangeError(`not an instance id: ${JSON.stringify(instanceId)}`);
+    // The end of a UUIDv7 is its random part; its beginning is the time.
+    return `${this.#prefix}-${instanceId.length <= 14 ? instanceId : instanceId.slice(-12)}`;
+  }
+
+  #keep(instance: InstanceRecord): InstanceRecord {
+    this.#state.save(instance);
+    this.#instances.set(instance.instanceId, instance);
+    return instance;
+  }
+
+  #status(instanceId: string): InstanceStatus {
+    const instance = this.#instances.get(instanceId);
+    return { instanceId, netnsPath: this.netnsPath(instanceId), process: instance ? this.#processOf(instance) : { state: "none" } };
+  }
+
+  #processOf(instance: InstanceRecord): InstanceStatus["process"] {
+    if (instance.ended !== undefined) return { state: "exited", detail: instance.ended };
+    if (instance.process === undefined) return { state: "none" };
+    const now = stateOf(instance.process);
+    if (now.state === "running") return { state: "running", pid: instance.process.pid };
+    this.#keep({ ...instance, ended: now.detail });
+    return { state: "exited", detail: now.detail };
+  }
+
+  #watch(child: ChildProcess, instanceId: string): void {
+    const ended = (detail: string): void => {
+      const instance = this.#instances.get(instanceId);
+      if (instance === undefined || instance.process?.pid !== child.pid) return;
+      this.#keep({ ...instance, ended: detail });
+      this.#onExit(this.#status(instanceId));
+    };
+    child.once("exit", (code, signal) => ended(describeExit(code, signal)));
+    child.once("error", (error) => ended(error.message));
+    child.unref();
+  }
+
+  /** The namespace is new, so a process from before it has no network any more and would never get one. */
+  #abandonProcess(instance: InstanceRecord): void {
+    if (instance.process === undefined || stateOf(instance.process).state !== "running") return;
+    signal(-instance.process.pid, "SIGKILL");
+    this.#keep({ ...instance, ended: "killed: its network namespace had been deleted" });
+  }
+
+  async #remove(instance: InstanceRecord): Promise<void> {
+    const { instanceId } = instance;
+    await this.#endProcesses(instance);
+    linux.deleteNamedNamespace(instance.namespace);
+    this.#state.forget(instanceId);
+    this.#instances.delete(instanceId);
+  }
+
+  async #endProcesses(instance: InstanceRecord): Promise<void> {
+    const uid = instanceUid(instance.instanceId);
+    const inode = namespaceInode(instance);
+    const living = (): number[] => {
+      const pids = new Set(inode === undefined ? [] : processesOf(inode, uid));
+      // The process itself even if its namespace lost its name; never by its number alone.
+      if (instance.process !== undefined && stateOf(instance.process).state === "running") pids.add(instance.process.pid);
+      return [...pids].filter((pid) => isAlive(pid));
+    };
+    for (const [name, limit] of [["SIGTERM", this.#termMilliseconds] as const, ["SIGKILL", KILL_MILLISECONDS] as const]) {
+      const deadline = performance.now() + limit;
+      let pids = living();
+      for (const pid of pids) signal(pid, name);
+      while (pids.length > 0 && performance.now() < deadline) {
+        await delay(POLL_MILLISECONDS);
+        pids = living();
+        // One that was just being forked when the others were killed.
+        if (name === "SIGKILL") for (const pid of pids) signal(pid, name);
+      }
+      if (pids.length === 0) return;
+    }
+    throw new Error(`${instance.instanceId}: processes ${living().join(", ")} do not end`);
+  }
+}
+
+function namespaceInode(instance: InstanceRecord): string | undefined {
+  if (!linux.namespaceExists(instance.namespace)) return undefined;
+  return linux.withNamespace(linux.namespacePath(instance.namespace), () => readlinkSync(linux.OWN_NAMESPACE));
+}
+
+/** Ended and waiting for its parent to notice counts as gone. */
+function isAlive(pid: number): boolean {
+  const identity = identify(pid);
+  return identity !== undefined && stateOf(identity).state === "running";
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if (!linux.hasCode(error, "ESRCH")) throw error;
+  }
+}

@@ -1,0 +1,123 @@
+import { closeSync, existsSync, openSync } from "node:fs";
+import * as linux from "#lib/linux/index.ts";
+import type { Device, Devices, DeviceSpec } from "../../core/ports.ts";
+import { aliasOf, guestDeviceName, hostDeviceName, ownerOf, wireIdOf } from "./device-name.ts";
+import { configureGuest, forgetGuest, quietGuestDevice, quietIpv6 } from "./guest-network.ts";
+
+export interface VethDevicesOptions {
+  /** Path of an instance's network namespace, from its id. */
+  netnsPath: (instanceId: string) => string;
+  /** Path of the host's namespace; the calling thread's own if absent. `guard` is called inside it. */
+  hostNamespace?: string;
+}
+
+/**
+ * Guest devices as veth pairs, configured by netlink. Keeps nothing in memory: names and aliases in the kernel say what there is, so a
+ * restarted agent sees what its predecessor made. A half-made pair (no alias yet) or one whose guest side was deleted, moved or
+ * renamed (D24) is made anew.
+ */
+export class VethDevices implements Devices {
+  readonly #netnsPath: (instanceId: string) => string;
+  readonly #hostNamespace: string;
+
+  constructor(options: VethDevicesOptions) {
+    this.#netnsPath = options.netnsPath;
+    this.#hostNamespace = options.hostNamespace ?? linux.OWN_NAMESPACE;
+  }
+
+  /**
+   * @throws ENOENT if the instance has no namespace; Error if another attachment holds the same device of the instance;
+   *   RangeError for ids and addresses that are none; what `guard` throws (the device then stays down)
+   */
+  ensure(spec: DeviceSpec, guard: (ifindex: number) => void): Device {
+    const guestPath = this.#netnsPath(spec.instanceId);
+    return linux.withNetlink(this.#hostNamespace, (host) =>
+      linux.withNetlink(guestPath, (guest) => {
+        const { link, peer } = this.#present(host, guest, spec) ?? this.#create(host, guest, guestPath, spec);
+        linux.withNamespace(this.#hostNamespace, () => {
+          guard(link.ifindex);
+          quietIpv6(link.name, true);
+        });
+        linux.withNamespace(guestPath, () => quietGuestDevice(spec));
+        if (!link.up || link.mtu !== spec.guestMtu) linux.setLink(host, link.ifindex, { up: true, mtu: spec.guestMtu });
+        configureGuest(guest, peer, spec);
+        return { wireId: spec.wireId, instanceId: spec.instanceId, ifindex: link.ifindex };
+      }),
+    );
+  }
+
+  remove(wireId: number): void {
+    const owner = linux.withNetlink(this.#hostNamespace, (nl) => {
+      const link = linux.getLink(nl, hostDeviceName(wireId));
+      if (link !== undefined) linux.deleteLink(nl, link.ifindex);
+      return link && ownerOf(link.alias);
+    });
+    if (owner === undefined) return;
+    const guestPath = this.#netnsPath(owner.instanceId);
+    if (existsSync(guestPath)) linux.withNetlink(guestPath, (nl) => forgetGuest(nl, owner.deviceIndex));
+  }
+
+  /** A pair that was interrupted half-made has the instance id "". */
+  list(): Device[] {
+    return linux
+      .withNetlink(this.#hostNamespace, (nl) => linux.getLinks(nl))
+      .flatMap((link) => {
+        const wireId = wireIdOf(link.name);
+        return wireId === undefined || link.kind !== "veth"
+          ? []
+          : { wireId, instanceId: ownerOf(link.alias)?.instanceId ?? "", ifindex: link.ifindex };
+      });
+  }
+
+  /** Both ends of the pair, if it exists and is the one wanted. */
+  #present(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, spec: DeviceSpec): Pair | undefined {
+    const link = linux.getLink(host, hostDeviceName(spec.wireId));
+    if (link === undefined || link.kind !== "veth" || link.alias !== aliasOf(spec) || link.peerIfindex === 0) return undefined;
+    const peer = linux.getLink(guest, link.peerIfindex);
+    const right =
+      peer !== undefined &&
+      peer.kind === "veth" &&
+      peer.peerIfindex === link.ifindex &&
+      peer.name === guestDeviceName(spec.deviceIndex) &&
+      peer.mac === spec.guestMac.toLowerCase() &&
+      link.mac === spec.gatewayMac.toLowerCase();
+    return right ? { link, peer } : undefined;
+  }
+
+  #create(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, guestPath: string, spec: DeviceSpec): Pair {
+    const name = hostDeviceName(spec.wireId);
+    const guestName = guestDeviceName(spec.deviceIndex);
+    const alias = aliasOf(spec);
+    linux.deleteLink(host, name);
+    this.#freeGuestName(host, guest, guestName, alias);
+    const namespaceFd = openSync(guestPath, "r");
+    try {
+      // The host's end has the MAC of the router that the guest sees.
+      const peer = { name: guestName, mac: spec.guestMac, namespaceFd };
+      linux.createVeth(host, { name, mac: spec.gatewayMac, mtu: spec.guestMtu, peer });
+    } finally {
+      closeSync(namespaceFd);
+    }
+    const link = existing(linux.getLink(host, name), name);
+    linux.setLink(host, link.ifindex, { alias });
+    return { link: { ...link, alias }, peer: existing(linux.getLink(guest, link.peerIfindex), guestName) };
+  }
+
+  /** A guest that plays root may have put something of its own where our device belongs; another attachment's device is no such thing. */
+  #freeGuestName(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, guestName: string, alias: string): void {
+    if (linux.getLink(guest, guestName) === undefined) return;
+    const other = linux.getLinks(host).find((link) => link.alias === alias && wireIdOf(link.name) !== undefined);
+    if (other !== undefined) throw new Error(`${guestName} of the instance (${alias}) belongs to ${other.name}: remove that first`);
+    linux.deleteLink(guest, guestName);
+  }
+}
+
+interface Pair {
+  link: linux.Link;
+  peer: linux.Link;
+}
+
+function existing(link: linux.Link | undefined, name: string): linux.Link {
+  if (link === undefined) throw new Error(`${name} vanished while it was being made`);
+  return link;
+}

@@ -1,0 +1,90 @@
+import { existsSync } from "node:fs";
+import * as linux from "#lib/linux/index.ts";
+import type { DeviceSpec } from "../../core/ports.ts";
+import { guestDeviceName } from "./device-name.ts";
+import { type GuestPlan, guestPlan, guestTable, routeKey, ruleKey } from "./guest-plan.ts";
+
+/**
+ * Sysctls of the guest's device; the calling thread must be in the guest's namespace. Without an IPv6 address the protocol is off, so
+ * that a guest sends no router solicitations that the data plane would only count as drops; IPv6 comes with a later issue.
+ */
+export function quietGuestDevice(spec: DeviceSpec): void {
+  const name = guestDeviceName(spec.deviceIndex);
+  // Each interface asks for and answers to its own addresses only: the data plane holds a guest to them (D11).
+  linux.writeSysctl(`net.ipv4.conf.${name}.arp_announce`, 2);
+  linux.writeSysctl(`net.ipv4.conf.${name}.arp_ignore`, 1);
+  quietIpv6(name, !spec.addresses.some((address) => address.includes(":")));
+}
+
+/** In the calling thread's namespace. A kernel without IPv6 needs none of it. */
+export function quietIpv6(name: string, off: boolean): void {
+  if (!existsSync("/proc/sys/net/ipv6")) return;
+  if (!off) {
+    linux.writeSysctl(`net.ipv6.conf.${name}.accept_ra`, 0);
+    linux.writeSysctl(`net.ipv6.conf.${name}.dad_transmits`, 0);
+  }
+  linux.writeSysctl(`net.ipv6.conf.${name}.disable_ipv6`, off ? 1 : 0);
+}
+
+/**
+ * Makes the guest's side of one device what the specification says: MTU, up, addresses, routes, rules. What is right is not touched,
+ * so that repeating it disturbs no traffic; what a former specification left is taken away.
+ *
+ * @param nl speaks to the guest's namespace
+ */
+export function configureGuest(nl: linux.NetlinkSocket, link: linux.Link, spec: DeviceSpec): void {
+  const plan = guestPlan(spec);
+  if (link.mtu !== spec.guestMtu) linux.setLink(nl, link.ifindex, { mtu: spec.guestMtu });
+  if (!link.up) linux.setLink(nl, link.ifindex, { up: true });
+  configureAddresses(nl, link.ifindex, plan);
+  configureRoutes(nl, link.ifindex, plan);
+  configureRules(nl, plan);
+}
+
+function configureAddresses(nl: linux.NetlinkSocket, ifindex: number, plan: GuestPlan): void {
+  const present = linux.getAddresses(nl, ifindex).map((address) => address.prefix);
+  for (const prefix of plan.addresses) {
+    if (!present.includes(prefix)) linux.addAddress(nl, ifindex, prefix);
+  }
+  // After the new ones: the kernel drops a primary address's secondaries with it.
+  for (const prefix of present) {
+    if (!plan.addresses.includes(prefix) && !prefix.startsWith("fe80:")) linux.deleteAddress(nl, ifindex, prefix);
+  }
+  const left = linux.getAddresses(nl, ifindex).map((address) => address.prefix);
+  for (const prefix of plan.addresses) {
+    if (!left.includes(prefix)) linux.addAddress(nl, ifindex, prefix);
+  }
+}
+
+function configureRoutes(nl: linux.NetlinkSocket, ifindex: number, plan: GuestPlan): void {
+  const wanted = new Set(plan.routes.map(routeKey));
+  const present = linux.getOwnRoutes(nl).filter((route) => route.ifindex === ifindex);
+  const presentKeys = new Set(present.map(routeKey));
+  for (const route of plan.routes) {
+    if (!presentKeys.has(routeKey(route))) linux.putRoute(nl, { ...route, ifindex });
+  }
+  const destinations = new Set(plan.routes.map((route) => `${route.table} ${route.to}`));
+  for (const route of present) {
+    // One with a wanted destination has just been replaced, not left over.
+    if (!wanted.has(routeKey(route)) && !destinations.has(`${route.table} ${route.to}`)) linux.deleteRoute(nl, route);
+  }
+}
+
+function configureRules(nl: linux.NetlinkSocket, plan: GuestPlan): void {
+  const wanted = new Set(plan.rules.map(ruleKey));
+  const present = linux.getOwnRules(nl).filter((rule) => rule.table === plan.table);
+  const presentKeys = new Set(present.map(ruleKey));
+  for (const rule of plan.rules) {
+    if (!presentKeys.has(ruleKey(rule))) linux.addRule(nl, rule);
+  }
+  for (const rule of present) {
+    if (!wanted.has(ruleKey(rule))) linux.deleteRule(nl, rule);
+  }
+}
+
+/** The rules outlive their device, unlike its addresses and routes. */
+export function forgetGuest(nl: linux.NetlinkSocket, deviceIndex: number): void {
+  for (const rule of linux.getOwnRules(nl)) {
+    if (rule.table === guestTable(deviceIndex)) linux.deleteRule(nl, rule);
+  }
+}

@@ -1,0 +1,180 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Datapath, Endpoint, Mapping, Ruleset } from "../core/ports.ts";
+
+/** One host's data plane, empty at first. */
+export interface DatapathHarness {
+  open(): Datapath;
+  /** Opens again what `open` left pinned, as a restarted agent does. */
+  reopen(): Datapath;
+  /** ifindex of a device of the host; a new one each time. */
+  newDevice(): number;
+  dispose(): void;
+}
+
+export function endpointExample(ifindex: number, changes: Partial<Endpoint> = {}): Endpoint {
+  return {
+    wireId: 7,
+    vni: 100,
+    addresses: ["10.0.0.5"],
+    guestMac: "02:00:00:00:00:07",
+    gatewayMac: "02:00:00:00:00:01",
+    ifindex,
+    device: "veth",
+    guestMtu: 1450,
+    rulesetId: 3,
+    groupSetId: 9,
+    meterId: 70n,
+    sourceDestCheck: true,
+    ...changes,
+  };
+}
+
+const ruleset: Ruleset = {
+  id: 3,
+  rules: [{ direction: "ingress", protocol: 6, portFrom: 80, portTo: 80, peerCidr: "10.0.0.0/8" }],
+};
+
+const mapping: Mapping = { vni: 100, prefix: "10.0.0.6/32", hostAddress: "198.18.0.2", wireId: 8, groupSetId: 9 };
+const byKey = (a: Mapping, b: Mapping): number => a.vni - b.vni || a.prefix.localeCompare(b.prefix);
+
+/** What every Datapath does. Judging of packets is not here: the oracle's tests do that (D23). */
+export function datapathContract(name: string, harness: () => DatapathHarness): void {
+  describe(`${name} as Datapath`, () => {
+    let host: DatapathHarness;
+    let datapath: Datapath;
+    beforeEach(() => {
+      host = harness();
+      datapath = host.open();
+    });
+    afterEach(() => {
+      datapath.close();
+      host.dispose();
+    });
+
+    it("begins empty", () => {
+      expect(datapath.actual()).toEqual({ endpoints: [], meters: [], rulesetIds: [], mappings: [] });
+      expect(datapath.readMeters()).toEqual([]);
+    });
+
+    it("refuses an endpoint whose ruleset is absent, and stays closed", () => {
+      const endpoint = endpointExample(host.newDevice());
+      datapath.guardDevice(endpoint.ifindex);
+      datapath.putMeter(endpoint);
+      expect(() => datapath.putEndpoint(endpoint)).toThrow(/ruleset/i);
+      expect(datapath.actual().endpoints).toEqual([]);
+    });
+
+    it("holds what was put, once, however often it was put", () => {
+      const endpoint = endpointExample(host.newDevice());
+      for (let repeat = 0; repeat < 2; repeat++) {
+        datapath.guardDevice(endpoint.ifindex);
+        datapath.putRuleset(ruleset);
+        datapath.putMeter(endpoint);
+        datapath.putEndpoint(endpoint);
+        datapath.putMappings([mapping]);
+      }
+      expect(datapath.actual()).toEqual({
+        endpoints: [endpoint],
+        meters: [{ wireId: 7, meterId: 70n }],
+        rulesetIds: [3],
+        mappings: [mapping],
+      });
+    });
+
+    it("replaces an endpoint that changes", () => {
+      const endpoint = endpointExample(host.newDevice());
+      datapath.guardDevice(endpoint.ifindex);
+      datapath.putRuleset(ruleset);
+      datapath.putRuleset({ id: 4, rules: [] });
+      datapath.putMeter(endpoint);
+      datapath.putEndpoint(endpoint);
+      const changed = { ...endpoint, rulesetId: 4, groupSetId: 10, addresses: ["10.0.0.5", "10.0.0.50"], sourceDestCheck: false };
+      datapath.putEndpoint(changed);
+      expect(datapath.actual().endpoints).toEqual([changed]);
+      datapath.deleteRuleset(3);
+      expect(datapath.actual().rulesetIds).toEqual([4]);
+    });
+
+    it("moves an endpoint to a device that was made anew", () => {
+      const endpoint = endpointExample(host.newDevice());
+      datapath.putRuleset(ruleset);
+      datapath.guardDevice(endpoint.ifindex);
+      datapath.putMeter(endpoint);
+      datapath.putEndpoint(endpoint);
+      const moved = { ...endpoint, ifindex: host.newDevice() };
+      datapath.guardDevice(moved.ifindex);
+      datapath.putEndpoint(moved);
+      expect(datapath.actual().endpoints).toEqual([moved]);
+    });
+
+    it("keeps the counters of a closed endpoint until they are dropped", () => {
+      const endpoint = endpointExample(host.newDevice());
+      datapath.guardDevice(endpoint.ifindex);
+      datapath.putRuleset(ruleset);
+      datapath.putMeter(endpoint);
+      datapath.putEndpoint(endpoint);
+      const zero = { meterId: 70n, packets: 0n, bytes: 0n, rawBytes: 0n };
+      const readings = [
+        { ...zero, direction: "egress" },
+        { ...zero, direction: "ingress" },
+      ];
+      const sorted = (): unknown => datapath.readMeters().sort((a, b) => a.direction.localeCompare(b.direction));
+      expect(sorted()).toEqual(readings);
+      datapath.closeEndpoint(endpoint.wireId);
+      datapath.closeEndpoint(endpoint.wireId);
+      expect(datapath.actual()).toMatchObject({ endpoints: [], meters: [{ wireId: 7, meterId: 70n }] });
+      expect(sorted()).toEqual(readings);
+      datapath.dropMeter(endpoint.wireId, endpoint.meterId);
+      datapath.dropMeter(endpoint.wireId, endpoint.meterId);
+      expect(datapath.readMeters()).toEqual([]);
+      expect(datapath.actual().meters).toEqual([]);
+    });
+
+    it("keeps one address of two networks apart", () => {
+      const twin = { ...mapping, vni: 101, hostAddress: "198.18.0.3", wireId: 80 };
+      datapath.putMappings([mapping, twin]);
+      expect(datapath.actual().mappings.sort(byKey)).toEqual([mapping, twin]);
+      datapath.deleteMappings([{ vni: 100, prefix: mapping.prefix }]);
+      expect(datapath.actual().mappings).toEqual([twin]);
+    });
+
+    it("replaces a mapping that moves, and takes 1,000 at once", () => {
+      const many = Array.from({ length: 1000 }, (_, i) => ({ ...mapping, prefix: `10.1.${i >> 8}.${i & 255}/32`, wireId: 1000 + i }));
+      datapath.putMappings(many);
+      datapath.putMappings([]);
+      const moved = { ...many[0]!, hostAddress: "198.18.0.9", wireId: 5 };
+      datapath.putMappings([moved]);
+      const after = datapath.actual().mappings;
+      expect(after).toHaveLength(1000);
+      expect(after.find((m) => m.prefix === moved.prefix)).toEqual(moved);
+      datapath.deleteMappings(many);
+      expect(datapath.actual().mappings).toEqual([]);
+    });
+
+    it("shrugs at ids it does not know", () => {
+      datapath.closeEndpoint(404);
+      datapath.dropMeter(404, 404n);
+      datapath.deleteRuleset(404);
+      datapath.deleteMappings([{ vni: 404, prefix: "10.9.9.9/32" }]);
+      expect(datapath.actual()).toEqual({ endpoints: [], meters: [], rulesetIds: [], mappings: [] });
+    });
+
+    it("is found as it was by the agent's successor", () => {
+      const endpoint = endpointExample(host.newDevice());
+      datapath.guardDevice(endpoint.ifindex);
+      datapath.putRuleset(ruleset);
+      datapath.putMeter(endpoint);
+      datapath.putEndpoint(endpoint);
+      datapath.putMappings([mapping]);
+      datapath.close();
+      datapath = host.reopen();
+      expect(datapath.actual()).toEqual({
+        endpoints: [endpoint],
+        meters: [{ wireId: 7, meterId: 70n }],
+        rulesetIds: [3],
+        mappings: [mapping],
+      });
+      expect(datapath.readMeters()).toHaveLength(2);
+    });
+  });
+}

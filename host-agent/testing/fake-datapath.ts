@@ -1,0 +1,132 @@
+import type { Datapath, DropReading, Endpoint, Mapping, MeterReading, Ruleset } from "../core/ports.ts";
+
+/** What is pinned, and so outlives the agent: give the same one to a second FakeDatapath to play a restart (D21). */
+export interface FakePins {
+  guarded: Set<number>;
+  endpoints: Map<number, Endpoint>;
+  rulesets: Map<number, Ruleset>;
+  mappings: Map<string, Mapping>;
+  meters: Map<string, MeterReading & { wireId: number }>;
+  drops: Map<string, DropReading>;
+}
+
+export function fakePins(): FakePins {
+  return { guarded: new Set(), endpoints: new Map(), rulesets: new Map(), mappings: new Map(), meters: new Map(), drops: new Map() };
+}
+
+export interface FakeDatapathOptions {
+  pins?: FakePins;
+  /** Called first thing in each call, with its name; a test throws from it. */
+  fault?: (call: Exclude<keyof Datapath, "close">) => void;
+}
+
+const keyOf = ({ vni, prefix }: { vni: number; prefix: string }): string => `${vni} ${prefix}`;
+
+/** A host's programs and maps as a record of what was asked, with the preconditions of the real ones. Judges no packet. */
+export class FakeDatapath implements Datapath {
+  readonly pins: FakePins;
+  readonly #fault: (call: Exclude<keyof Datapath, "close">) => void;
+  #closed = false;
+
+  constructor(options: FakeDatapathOptions = {}) {
+    this.pins = options.pins ?? fakePins();
+    this.#fault = options.fault ?? (() => {});
+  }
+
+  guardDevice(ifindex: number): void {
+    this.#enter("guardDevice");
+    this.pins.guarded.add(ifindex);
+  }
+
+  putMeter({ wireId, meterId }: Endpoint): void {
+    this.#enter("putMeter");
+    for (const direction of ["ingress", "egress"] as const) {
+      const key = `${meterId} ${direction}`;
+      if (!this.pins.meters.has(key)) this.pins.meters.set(key, { wireId, meterId, direction, packets: 0n, bytes: 0n, rawBytes: 0n });
+    }
+  }
+
+  putEndpoint(endpoint: Endpoint): void {
+    this.#enter("putEndpoint");
+    if (!this.pins.rulesets.has(endpoint.rulesetId)) throw new Error(`ruleset ${endpoint.rulesetId} is not present`);
+    this.pins.endpoints.set(endpoint.wireId, structuredClone(endpoint));
+  }
+
+  closeEndpoint(wireId: number): void {
+    this.#enter("closeEndpoint");
+    this.pins.endpoints.delete(wireId);
+  }
+
+  dropMeter(wireId: number, meterId: bigint): void {
+    this.#enter("dropMeter");
+    for (const direction of ["ingress", "egress"] as const) this.pins.meters.delete(`${meterId} ${direction}`);
+    for (const [key, drop] of this.pins.drops) if (drop.wireId === wireId) this.pins.drops.delete(key);
+  }
+
+  putRuleset(ruleset: Ruleset): void {
+    this.#enter("putRuleset");
+    this.pins.rulesets.set(ruleset.id, structuredClone(ruleset));
+  }
+
+  deleteRuleset(id: number): void {
+    this.#enter("deleteRuleset");
+    this.pins.rulesets.delete(id);
+  }
+
+  putMappings(mappings: readonly Mapping[]): void {
+    this.#enter("putMappings");
+    for (const mapping of mappings) this.pins.mappings.set(keyOf(mapping), { ...mapping });
+  }
+
+  deleteMappings(keys: readonly { vni: number; prefix: string }[]): void {
+    this.#enter("deleteMappings");
+    for (const key of keys) this.pins.mappings.delete(keyOf(key));
+  }
+
+  readMeters(): MeterReading[] {
+    this.#enter("readMeters");
+    return [...this.pins.meters.values()].map(({ wireId: _, ...reading }) => reading);
+  }
+
+  readDrops(): DropReading[] {
+    this.#enter("readDrops");
+    return [...this.pins.drops.values()].map((drop) => ({ ...drop }));
+  }
+
+  actual(): ReturnType<Datapath["actual"]> {
+    this.#enter("actual");
+    return {
+      endpoints: [...this.pins.endpoints.values()].map((endpoint) => structuredClone(endpoint)),
+      // One of the two readings that each meter has.
+      meters: [...this.pins.meters.values()].filter((m) => m.direction === "egress").map(({ wireId, meterId }) => ({ wireId, meterId })),
+      rulesetIds: [...this.pins.rulesets.keys()],
+      mappings: [...this.pins.mappings.values()].map((mapping) => ({ ...mapping })),
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Plays traffic that was let through: counts on an endpoint's meter. Nothing is counted where the meter is missing (D18). */
+  count(wireId: number, direction: "ingress" | "egress", packets: bigint, bytes: bigint): void {
+    const endpoint = this.pins.endpoints.get(wireId);
+    const meter = endpoint && this.pins.meters.get(`${endpoint.meterId} ${direction}`);
+    if (meter === undefined) return;
+    meter.packets += packets;
+    meter.bytes += bytes;
+    meter.rawBytes += bytes + 14n * packets;
+  }
+
+  /** Plays a numbered drop. */
+  drop(wireId: number, reason: number, reasonName: string, packets: bigint): void {
+    const key = `${wireId} ${reason}`;
+    const before = this.pins.drops.get(key)?.packets ?? 0n;
+    this.pins.drops.set(key, { wireId, reason, reasonName, packets: before + packets });
+  }
+
+  #enter(call: Exclude<keyof Datapath, "close">): void {
+    if (this.#closed) throw new Error(`${call} on a closed datapath`);
+    this.#fault(call);
+  }
+}
