@@ -1,0 +1,21 @@
+// `npm run bench [name]`: each program in bench/ measures us and a peer in one run and prints ratios.
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { runStep } from "./lib/step.ts";
+
+const only = process.argv[2];
+const files = existsSync("bench") ? readdirSync("bench").filter((file) => file.endsWith(".bench.ts")) : [];
+const chosen = files.filter((file) => only === undefined || file === `${only}.bench.ts`).sort();
+if (chosen.length === 0) {
+  const have = files.map((file) => file.replace(".bench.ts", "")).join(", ");
+  process.stderr.write(
+    `plenum: there is no benchmark${only === undefined ? "" : ` "${only}"`} in bench/${have === "" ? "" : ` (there are: ${have})`}\n`,
+  );
+  process.exit(1);
+}
+let failed = 0;
+for (const file of chosen) {
+  const { ok } = await runStep(file, process.execPath, [join("bench", file)]);
+  if (!ok) failed += 1;
+}
+process.exit(failed === 0 ? 0 : 1);

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Brings a fresh clone to where `npm run <what>` works: locked npm packages, Debian packages, the BPF object.
+# Says what it is going to do before it does it. Safe to repeat, and at the same time in another clone.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib/say.sh
+what=${1:?usage: scripts/bootstrap.sh <demo|up|test|check|bench>}
+
+mkdir -p build
+exec 9>build/bootstrap.lock
+flock 9 # two runs in one clone: the second waits and then finds everything there
+
+command -v node >/dev/null || fail "Node is not installed" "install Node 20 or later with npm: it only brings the Node of the lockfile"
+command -v npm >/dev/null || fail "npm is not installed" "apt-get install npm"
+
+. scripts/lib/npm.sh
+install_npm_packages
+
+. scripts/lib/debian.sh
+case $what in
+demo | up)
+  require_root "npm run $what"
+  install_debian_packages run
+  ;;
+check) install_debian_packages check ;;
+test | bench) install_debian_packages run test ;;
+esac
+
+. scripts/lib/kernel.sh
+case $what in
+demo | up | bench) require_kernel ;;
+esac
+
+PATH="$PWD/node_modules/.bin:$PATH" node scripts/build-bpf.ts

@@ -1,0 +1,86 @@
+// `npm run check` (--quick) and `npm test`. The last line says how many tests ran, summed over vitest's own reports.
+import { spawnSync } from "node:child_process";
+import { mkdirSync, rmSync } from "node:fs";
+import { addCounts, NONE, readCounts } from "./lib/counts.ts";
+import type { Counts } from "./lib/counts.ts";
+import { runStep } from "./lib/step.ts";
+import type { StepResult } from "./lib/step.ts";
+
+const quick = process.argv.includes("--quick");
+const ci = process.env["CI"] === "true";
+const results = "build/test-results";
+const image = "build/contract.binpb";
+/** Rules of `buf.yaml`; named here because an image carries no configuration. */
+const breakingRules = JSON.stringify({ version: "v2", breaking: { use: ["WIRE_JSON"] } });
+
+const steps: StepResult[] = [];
+const counts = new Map<string, Counts>();
+
+async function step(name: string, command: string, ...args: string[]): Promise<void> {
+  steps.push(await runStep(name, command, args));
+}
+
+async function vitest(project: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
+  const file = `${results}/${project}.json`;
+  rmSync(file, { force: true });
+  const args = ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  steps.push(await runStep(`tests: ${project}`, "vitest", args, env));
+  counts.set(project, readCounts(file));
+}
+
+/** What stands in the way of tests that need root and namespaces; empty: nothing. */
+function obstacles(): string {
+  if (process.getuid?.() !== 0) return "not root";
+  const script = ". scripts/lib/say.sh; . scripts/lib/kernel.sh; PATH=$PATH:/usr/sbin:/sbin missing_kernel_features";
+  const run = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+  if (run.status !== 0) return `the kernel could not be examined: ${run.stderr}`;
+  return run.stdout
+    .trim()
+    .split("\n")
+    .map((line) => line.split("|")[0])
+    .join("; ");
+}
+
+async function quickPart(): Promise<void> {
+  await step("types", "tsc", "--noEmit", "-p", ".");
+  await step("lint", "eslint", ".");
+  await step("format", "prettier", "--check", "--log-level=warn", ".");
+  await step("contract: lint", "buf", "lint");
+  await step("contract: build", "buf", "build", "-o", image);
+  await step("contract: breaking changes", "buf", "breaking", image, "--against", "proto/baseline.binpb", "--config", breakingRules);
+  await vitest("unit");
+}
+
+async function kernelPart(): Promise<void> {
+  const obstacle = obstacles();
+  if (obstacle === "") {
+    await vitest("kernel");
+    await vitest("scenario");
+    return;
+  }
+  process.stdout.write(`\nkernel and scenario tests: SKIPPED (${obstacle})\n`);
+  if (ci) steps.push({ name: "kernel and scenario tests must not be skipped where CI=true", ok: false });
+}
+
+function finish(): never {
+  const total = [...counts.values()].reduce(addCounts, NONE);
+  const of = (project: string): number => counts.get(project)?.passed ?? 0;
+  const failedSteps = steps.filter(({ ok }) => !ok).map(({ name }) => name);
+  // A failed step that is no test run (types, lint, …) is a failure like any other: the count must not look clean.
+  const others = failedSteps.filter((name) => !name.startsWith("tests: ") || total.failed === 0).length;
+  const skipped = total.skipped > 0 && ci ? 1 : 0;
+  const failed = total.failed + others + skipped;
+  process.stdout.write("\n");
+  if (failedSteps.length > 0) process.stdout.write(`failed: ${failedSteps.join(", ")}\n`);
+  if (total.skipped > 0) process.stdout.write(`tests skipped: ${total.skipped}${ci ? " (not allowed where CI=true)" : ""}\n`);
+  process.stdout.write(
+    `of them: ${of("unit")} unit and contract, ${of("kernel")} kernel, ${of("scenario")} scenario (guest packets through the kernel)\n`,
+  );
+  process.stdout.write(`${total.passed} passed, ${failed} failed\n`);
+  process.exit(failed === 0 && total.passed > 0 ? 0 : 1);
+}
+
+mkdirSync(results, { recursive: true });
+await quickPart();
+if (!quick) await kernelPart();
+finish();
