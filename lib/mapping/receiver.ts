@@ -1,0 +1,97 @@
+import type { WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
+import { unpackMappings } from "./packed.ts";
+import type { PackedMapping } from "./packed.ts";
+
+/** What the receiver of a mapping feed is to do next, in order. */
+export type MappingEffect =
+  /** From here on mark what is put, and delete nothing. */
+  | { readonly kind: "begin"; readonly networkId: bigint; readonly vni: number }
+  /** Part of a snapshot: these exist. Two entries of one prefix are two targets. */
+  | { readonly kind: "put"; readonly networkId: bigint; readonly vni: number; readonly mappings: readonly PackedMapping[] }
+  /** The snapshot is whole: delete what was not put since "begin". */
+  | { readonly kind: "inSync"; readonly networkId: bigint; readonly vni: number; readonly version: bigint }
+  /** One version's changes: `mappings` is the whole of every prefix in `prefixes`; a prefix without one is gone. */
+  | {
+      readonly kind: "change";
+      readonly networkId: bigint;
+      readonly vni: number;
+      readonly version: bigint;
+      readonly prefixes: readonly string[];
+      readonly mappings: readonly PackedMapping[];
+    }
+  /** The network may not be watched (any more); subscribing again later may succeed. */
+  | { readonly kind: "refused"; readonly networkId: bigint; readonly message: string }
+  /** Versions are missing: send this. What the network held stays as it is until the next inSync. */
+  | { readonly kind: "resubscribe"; readonly networkId: bigint; readonly request: WatchMappingsRequest };
+
+interface Network {
+  readonly subscription: bigint;
+  phase: "waiting" | "snapshot" | "live";
+  version: bigint;
+}
+
+/**
+ * The receiver's side of the rules of `MappingService.WatchMappings`, without state of the mappings themselves: which messages count, and
+ * what to do with them. One per stream; a new stream starts with a new one.
+ */
+export class MappingReceiver {
+  readonly #networks = new Map<bigint, Network>();
+  #lastSubscription = 0n;
+
+  /** The request that begins, or begins again, to watch. */
+  subscribe(networkId: bigint): WatchMappingsRequest {
+    this.#lastSubscription += 1n;
+    this.#networks.set(networkId, { subscription: this.#lastSubscription, phase: "waiting", version: 0n });
+    return { message: { $case: "subscribe", value: { networkId, subscription: this.#lastSubscription } } };
+  }
+
+  /** The request that ends it; whatever of the network is under way is ignored. */
+  unsubscribe(networkId: bigint): WatchMappingsRequest {
+    this.#networks.delete(networkId);
+    return { message: { $case: "unsubscribe", value: { networkId } } };
+  }
+
+  /** Version of the network that was received whole, or undefined before that. */
+  version(networkId: bigint): bigint | undefined {
+    const network = this.#networks.get(networkId);
+    return network?.phase === "live" ? network.version : undefined;
+  }
+
+  /** What to do with a message; nothing when it is none of ours. Throws RangeError on packed bytes that are broken. */
+  receive(response: WatchMappingsResponse): MappingEffect | undefined {
+    const { networkId, vni, message } = response;
+    const network = this.#networks.get(networkId);
+    if (network === undefined || message === undefined) return undefined;
+    switch (message.$case) {
+      case "begin":
+        if (message.value.subscription !== network.subscription) return undefined;
+        network.phase = "snapshot";
+        return { kind: "begin", networkId, vni };
+      case "refused":
+        if (message.value.subscription !== network.subscription) return undefined;
+        this.#networks.delete(networkId);
+        return { kind: "refused", networkId, message: message.value.message };
+      case "snapshot":
+        return network.phase === "snapshot" ? { kind: "put", networkId, vni, mappings: [...unpackMappings(message.value)] } : undefined;
+      case "inSync":
+        if (network.phase !== "snapshot") return undefined;
+        network.phase = "live";
+        network.version = message.value.version;
+        return { kind: "inSync", networkId, vni, version: network.version };
+      case "delta":
+        return network.phase === "live" ? this.#change(network, response, message.value) : undefined;
+    }
+  }
+
+  #change(network: Network, { networkId, vni }: WatchMappingsResponse, change: Change): MappingEffect | undefined {
+    if (change.version <= network.version) return undefined;
+    if (change.version !== network.version + 1n) return { kind: "resubscribe", networkId, request: this.subscribe(networkId) };
+    network.version = change.version;
+    const mappings = change.items.flatMap(({ prefix, targets }) =>
+      targets.map(({ hostAddress, wireId, groupSetId }) => ({ prefix, hostAddress, wireId, groupSetId })),
+    );
+    return { kind: "change", networkId, vni, version: change.version, prefixes: change.items.map(({ prefix }) => prefix), mappings };
+  }
+}
+
+type Change = Extract<NonNullable<WatchMappingsResponse["message"]>, { $case: "delta" }>["value"];
