@@ -8,8 +8,8 @@ export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide
 export { COORDINATOR, subjectOf } from "./core/subject.ts";
 export type { Subject } from "./core/subject.ts";
 export { createCalls } from "./out/calls.ts";
-export type { CallsOptions, ChangeLog, GrantSource } from "./out/calls.ts";
-export { callMigrations } from "./migrations.ts";
+export type { CallsOptions, GrantSource } from "./out/calls.ts";
+export { callMigrations, SCHEMA } from "./migrations.ts";
 
 /**
  * A transaction of the schema `coordinator`. Modules write SQL through kysely's `sql` tag, or give it their own tables

@@ -1,8 +1,13 @@
 import { sqlMigration } from "#lib/db/migrate.ts";
 import type { Migrations } from "#lib/db/migrate.ts";
+import { feedMigration } from "#lib/feed/feed.ts";
 
-/** Tables of the call itself: idempotency keys (C10) and the audit (B8). The change log's are lib/feed's. */
+/** The coordinator's schema, and its role (C17). */
+export const SCHEMA = "coordinator";
+
+/** Tables of the call itself: the change log (C1), idempotency keys (C10) and the audit (B8). */
 export const callMigrations: Migrations = {
+  "0000_feed": feedMigration(SCHEMA),
   "0001_call": sqlMigration(`
     CREATE TABLE idempotency (
       account_id   text NOT NULL,

@@ -1,6 +1,9 @@
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
+import type { Bus } from "#lib/bus/bus.ts";
 import { snapshot, transaction } from "#lib/db/transaction.ts";
+import { appendChanges, publishHints } from "#lib/feed/feed.ts";
+import type { AppendedChange } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { invalidArgument, unauthenticated } from "#lib/rpc/errors.ts";
 import type { CallContext, Calls, ReadCall, Tx, WriteCall, WriteOptions, Written } from "../api.ts";
@@ -13,20 +16,13 @@ import { claim, idempotencyKey, keep } from "./idempotency.ts";
 import type { AllowedAction, IdempotencyKey } from "./idempotency.ts";
 import { Refusals, WriteScope } from "./write-scope.ts";
 
-/** The change log of the schema (C1, C2); lib/feed has the real one. */
-export interface ChangeLog {
-  /** Lock the scopes in sorted order, raise their versions, write the changes. One statement, the transaction's last. */
-  append(tx: Tx, changes: readonly { scope: string; payload: Uint8Array }[]): Promise<ReadonlyMap<string, bigint>>;
-  /** Tell whoever waits that these scopes have new versions. After the commit; best effort; must not throw. */
-  announce(changes: readonly { scope: string; payload: Uint8Array }[], versions: ReadonlyMap<string, bigint>): void;
-}
-
 /** Grants that others hold on resources now, by resource id. */
 export type GrantSource = (tx: Tx, resourceIds: readonly string[]) => Promise<ReadonlyMap<string, readonly ResourceGrant[]>>;
 
 export interface CallsOptions {
   readonly db: Kysely<unknown>;
-  readonly changeLog: ChangeLog;
+  /** Takes the hints of what was committed. */
+  readonly bus: Bus;
   /** Needed to decide a grantee's repeat again (consent's `grantsFor`). */
   readonly grants: GrantSource;
   readonly log: Logger;
@@ -62,8 +58,7 @@ const databaseNow = async (tx: Tx): Promise<Date> => {
 
 interface Outcome<Res> {
   readonly result: Res;
-  readonly versions: ReadonlyMap<string, bigint>;
-  readonly changes: readonly { scope: string; payload: Uint8Array }[];
+  readonly changes: readonly AppendedChange[];
   readonly committed: readonly ((versions: ReadonlyMap<string, bigint>) => void)[];
   readonly repeated: boolean;
 }
@@ -85,7 +80,7 @@ class DatabaseCalls implements Calls {
         const scope = new WriteScope({ tx, subject, now: await databaseNow(tx), action: options.action, refusals });
         if (keyed !== undefined && stored !== undefined) {
           await this.#decideAgain(tx, scope, stored.allowed);
-          return { result: keyed.decode(stored.response), versions: new Map(), changes: [], committed: [], repeated: true };
+          return { result: keyed.decode(stored.response), changes: [], committed: [], repeated: true };
         }
         const result = await fn(scope);
         if (keyed !== undefined) await keep(tx, keyed.key, { response: keyed.encode(result), allowed: scope.allowed() });
@@ -127,14 +122,14 @@ class DatabaseCalls implements Calls {
 
   /** The last statement: from here to the commit the scopes' rows are locked (C1). */
   async #finish<Res>(tx: Tx, scope: WriteScope, result: Res): Promise<Outcome<Res>> {
-    const changes = scope.changes();
-    const versions = changes.length === 0 ? new Map<string, bigint>() : await this.#options.changeLog.append(tx, changes);
-    return { result, versions, changes, committed: scope.committed(), repeated: false };
+    const changes = await appendChanges(tx, scope.changes());
+    return { result, changes, committed: scope.committed(), repeated: false };
   }
 
   #afterCommit<Res>(outcome: Outcome<Res>): Written<Res> {
-    const { result, versions, changes, committed, repeated } = outcome;
-    if (changes.length > 0) this.#options.changeLog.announce(changes, versions);
+    const { result, changes, committed, repeated } = outcome;
+    publishHints(this.#options.bus, changes);
+    const versions = new Map(changes.map(({ scope, version }) => [scope, version]));
     for (const fn of committed) {
       try {
         fn(versions);

@@ -1,0 +1,96 @@
+import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
+import { violatedConstraint } from "#lib/db/errors.ts";
+import { alreadyExists } from "#lib/rpc/errors.ts";
+import type { Tx } from "../../call/api.ts";
+import type { Rule, SecurityGroup } from "../core/model.ts";
+
+const COLUMNS = sql`
+  security_group_id AS "securityGroupId", vpc_id AS "vpcId", owner_account AS "ownerAccount", name, description, rules, version,
+  create_time AS "createTime"`;
+
+const select = async (tx: Tx, rest: RawBuilder<unknown>): Promise<SecurityGroup[]> => {
+  const { rows } = await sql<SecurityGroup>`SELECT ${COLUMNS} FROM security_group ${rest}`.execute(tx);
+  return rows;
+};
+
+/** Those of the ids that exist, in order of id. */
+export function getSecurityGroups(tx: Tx, ids: readonly string[]): Promise<SecurityGroup[]> {
+  return select(tx, sql`WHERE security_group_id = ANY(${[...ids]}::text[]) ORDER BY security_group_id`);
+}
+
+/** The same, and their rules stay what they are until the transaction ends. Others may hold the same lock. */
+export function holdSecurityGroups(tx: Tx, ids: readonly string[]): Promise<SecurityGroup[]> {
+  return select(tx, sql`WHERE security_group_id = ANY(${[...ids]}::text[]) ORDER BY security_group_id FOR SHARE`);
+}
+
+/** The group, for changing or deleting it: waits for everybody who holds it. */
+export async function lockSecurityGroup(tx: Tx, id: string): Promise<SecurityGroup | undefined> {
+  return (await select(tx, sql`WHERE security_group_id = ${id} FOR UPDATE`))[0];
+}
+
+export interface NewSecurityGroup extends Omit<SecurityGroup, "version" | "createTime"> {
+  readonly createdBy: string;
+}
+
+/** ALREADY_EXISTS (NAME_TAKEN) when the VPC has a group of that name. */
+export async function insertSecurityGroup(tx: Tx, group: NewSecurityGroup): Promise<SecurityGroup> {
+  try {
+    const { rows } = await sql<SecurityGroup>`
+      INSERT INTO security_group (security_group_id, vpc_id, owner_account, payer_account, created_by, name, description, rules)
+      VALUES (${group.securityGroupId}, ${group.vpcId}, ${group.ownerAccount}, ${group.ownerAccount}, ${group.createdBy}, ${group.name},
+              ${group.description}, ${JSON.stringify(group.rules)}::jsonb)
+      RETURNING ${COLUMNS}`.execute(tx);
+    const row = rows[0];
+    if (row === undefined) throw new Error("an insert returned nothing");
+    return row;
+  } catch (error) {
+    if (violatedConstraint(error)?.constraint !== "security_group_name") throw error;
+    throw alreadyExists(
+      "NAME_TAKEN",
+      `${group.vpcId} has a security group named ${JSON.stringify(group.name)} already; choose another name`,
+      {
+        name: group.name,
+        vpc_id: group.vpcId,
+      },
+    );
+  }
+}
+
+export async function updateRules(tx: Tx, id: string, rules: readonly Rule[]): Promise<SecurityGroup> {
+  const { rows } = await sql<SecurityGroup>`
+    UPDATE security_group SET rules = ${JSON.stringify(rules)}::jsonb, version = version + 1 WHERE security_group_id = ${id}
+    RETURNING ${COLUMNS}`.execute(tx);
+  const row = rows[0];
+  if (row === undefined) throw new Error(`the locked security group ${id} is gone`);
+  return row;
+}
+
+export async function deleteSecurityGroup(tx: Tx, id: string): Promise<void> {
+  await sql`DELETE FROM security_group WHERE security_group_id = ${id}`.execute(tx);
+}
+
+/** All of a VPC, in order of id. */
+export function groupsOfVpc(tx: Tx, vpcId: string): Promise<SecurityGroup[]> {
+  return select(tx, sql`WHERE vpc_id = ${vpcId} ORDER BY security_group_id`);
+}
+
+export interface GroupFilter {
+  /** Only of this account; undefined: of all. */
+  readonly ownerAccount: string | undefined;
+  /** Only of this VPC; empty: of all. */
+  readonly vpcId: string;
+  /** Ids greater than this. */
+  readonly after: string;
+  readonly limit: number;
+}
+
+/** In order of id. */
+export function listSecurityGroups(tx: Tx, filter: GroupFilter): Promise<SecurityGroup[]> {
+  const owner = filter.ownerAccount === undefined ? sql`true` : sql`owner_account = ${filter.ownerAccount}`;
+  const vpc = filter.vpcId === "" ? sql`true` : sql`vpc_id = ${filter.vpcId}`;
+  return select(
+    tx,
+    sql`WHERE ${owner} AND ${vpc} AND security_group_id > ${filter.after} ORDER BY security_group_id LIMIT ${filter.limit}`,
+  );
+}
