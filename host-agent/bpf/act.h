@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLENUM_ACT_H
+#define PLENUM_ACT_H
+
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+#include "arp.h"
+#include "decision.h"
+#include "meter.h"
+#include "mtu.h"
+
+/* IPv4 header and TCP header without options: what the MSS does not count. */
+#define MSS_HEADERS 40
+#define TUNNEL_TTL 64
+
+/* Counts for the host if the interface's counters are gone already: a drop is never uncounted (D19). */
+static __always_inline int act_drop(__u32 wire_id, __u32 reason)
+{
+	__u32 nobody = 0;
+	struct drop_counters *counters = bpf_map_lookup_elem(&drops, &wire_id);
+
+	if (!counters)
+		counters = bpf_map_lookup_elem(&drops, &nobody);
+	if (counters && reason < DROP_SLOTS)
+		counters->count[reason]++;
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int act_answer(const struct decision *d, bool written)
+{
+	return written ? bpf_redirect(d->ifindex, 0) : act_drop(d->wire_id, DROP_REWRITE_FAILED);
+}
+
+static __always_inline bool act_rewrite(struct __sk_buff *skb, const struct packet *pkt, const struct decision *d)
+{
+	if ((pkt->flags & PACKET_TCP_SYN) && d->mtu &&
+	    mtu_clamp_mss(skb, ETH_HEADER + pkt->l3_len, pkt->l4_len, d->mtu - MSS_HEADERS))
+		return false;
+
+	/* Destination and source stand side by side, in the packet as in the decision. */
+	return bpf_skb_store_bytes(skb, 0, d->eth_dst, 12, 0) == 0;
+}
+
+static __always_inline bool act_set_tunnel(struct __sk_buff *skb, const struct decision *d, __be32 local)
+{
+	struct bpf_tunnel_key key = {
+		.tunnel_id = d->vni,
+		.remote_ipv4 = bpf_ntohl(d->remote.w[3]),
+		.local_ipv4 = bpf_ntohl(local),
+		.tunnel_ttl = TUNNEL_TTL,
+	};
+
+	/* Do-not-fragment: without it the substrate cuts outer packets silently (D12). */
+	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX | BPF_F_DONT_FRAGMENT) == 0;
+}
+
+/* Hands the packet over, and counts it for both ends that are on this host. */
+static __always_inline int act_forward(struct __sk_buff *skb, const struct packet *pkt, const struct decision *d)
+{
+	__u64 bytes = meter_wire_bytes(skb, pkt);
+	__u32 raw = skb->len, zero = 0;
+	struct meter *egress = 0, *ingress = 0;
+
+	if (d->egress_meter) {
+		egress = meter_find(d->egress_meter, DIRECTION_EGRESS);
+		if (!egress)
+			return act_drop(d->wire_id, DROP_METER_MISSING);
+	}
+	if (d->ingress_meter) {
+		ingress = meter_find(d->ingress_meter, DIRECTION_INGRESS);
+		if (!ingress)
+			return act_drop(d->target_wire_id, DROP_METER_MISSING);
+	}
+	if (!act_rewrite(skb, pkt, d))
+		return act_drop(d->wire_id, DROP_REWRITE_FAILED);
+	if (d->verdict == VERDICT_TUNNEL) {
+		struct host_config *self = bpf_map_lookup_elem(&host, &zero);
+
+		if (!self || !act_set_tunnel(skb, d, self->address.w[3]))
+			return act_drop(d->wire_id, DROP_REWRITE_FAILED);
+	} else if (bpf_skb_change_type(skb, PACKET_HOST)) {
+		return act_drop(d->wire_id, DROP_REWRITE_FAILED);
+	}
+
+	if (egress)
+		meter_add(egress, bytes, raw);
+	if (ingress)
+		meter_add(ingress, bytes, raw);
+	/* Into a veth's far end at once; into a tap redirect_peer would lose everything (D4). */
+	if (d->verdict == VERDICT_DELIVER && d->device == DEVICE_VETH)
+		return bpf_redirect_peer(d->ifindex, 0);
+	return bpf_redirect(d->ifindex, 0);
+}
+
+/* Does what was decided (D23). */
+static __always_inline int act(struct __sk_buff *skb, struct packet *pkt, const struct decision *d)
+{
+	switch (d->verdict) {
+	case VERDICT_TUNNEL:
+	case VERDICT_DELIVER:
+		return act_forward(skb, pkt, d);
+	case VERDICT_ARP_REPLY:
+		return act_answer(d, arp_write_reply(skb, d));
+	case VERDICT_TOO_BIG:
+		if (mtu_write_too_big(skb, pkt, d->mtu))
+			return act_drop(d->wire_id, DROP_REWRITE_FAILED);
+		act_drop(d->wire_id, d->reason);
+		return bpf_redirect(d->ifindex, 0);
+	default:
+		return act_drop(d->wire_id, d->reason);
+	}
+}
+
+#endif

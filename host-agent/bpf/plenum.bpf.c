@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The two programs of a host. Each reads top to bottom as: what do we know, what is decided, do it.
+ * Kernel floor 6.1; no kernel structs, only UAPI context, so one object fits every kernel.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "act.h"
+#include "decide_instance.h"
+#include "decide_tunnel.h"
+
+char _license[] SEC("license") = "Apache-2.0";
+
+/* Ingress of the host side of a guest's device: everything that a guest sends. */
+SEC("tc")
+int from_instance(struct __sk_buff *skb)
+{
+	struct packet pkt;
+	struct decision decision;
+
+	__builtin_memset(&pkt, 0, sizeof(pkt));
+	__builtin_memset(&decision, 0, sizeof(decision));
+	decide_from_instance(skb, &pkt, &decision);
+	return act(skb, &pkt, &decision);
+}
+
+/* Ingress of the host's one VXLAN device (external mode): everything that other hosts send. */
+SEC("tc")
+int from_tunnel(struct __sk_buff *skb)
+{
+	struct bpf_tunnel_key key = {};
+	struct tunnel_source source = {};
+	struct packet pkt;
+	struct decision decision;
+
+	__builtin_memset(&pkt, 0, sizeof(pkt));
+	__builtin_memset(&decision, 0, sizeof(decision));
+	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
+		source.present = 1;
+		source.vni = key.tunnel_id;
+		addr_from_v4(&source.sender, bpf_htonl(key.remote_ipv4));
+	}
+	decide_from_tunnel(skb, &source, &pkt, &decision);
+	return act(skb, &pkt, &decision);
+}

@@ -1,0 +1,134 @@
+import { macBytes, macText } from "#lib/linux/netlink/address-bytes.ts";
+import type { Endpoint, Mapping, Rule, Ruleset } from "../../core/ports.ts";
+import { addressKey, keyPrefixText, keyText, networkKey } from "./address.ts";
+import { ENUMS, MAPS, STRUCTS } from "./layout.gen.ts";
+import { encode, readBigint, readBytes, readNumber } from "./record.ts";
+
+const DEVICE = { veth: ENUMS.device_kind.DEVICE_VETH, tap: ENUMS.device_kind.DEVICE_TAP } as const;
+const CHECKED = ENUMS.endpoint_flag.ENDPOINT_SOURCE_DEST_CHECK;
+const ADDRESS_SIZE = STRUCTS.addr.size;
+
+/** Most addresses of one endpoint, and most rules of one direction of a ruleset. */
+export const LIMITS = {
+  addressesPerEndpoint: STRUCTS.endpoint.fields.addresses.length,
+  rulesPerDirection: STRUCTS.ruleset.fields.ingress.length,
+  endpoints: MAPS.endpoints.maxEntries,
+  rulesets: MAPS.rulesets.maxEntries,
+  mappings: MAPS.mappings.maxEntries,
+  senders: MAPS.senders.maxEntries,
+} as const;
+
+function inRange(what: string, value: number, from: number, to: number): number {
+  if (!Number.isInteger(value) || value < from || value > to) throw new RangeError(`${what} must be ${from}..${to}, not ${value}`);
+  return value;
+}
+
+function atMost<T>(what: string, list: readonly T[], limit: number): readonly T[] {
+  if (list.length > limit) throw new RangeError(`at most ${limit} ${what}, not ${list.length}`);
+  return list;
+}
+
+/** @throws RangeError for ids, MTU or addresses out of range, or more than 16 addresses */
+export function encodeEndpoint(e: Endpoint): Buffer {
+  atMost("addresses an endpoint", e.addresses, LIMITS.addressesPerEndpoint);
+  const config = encode("endpoint_config", {
+    wire_id: inRange("wire id", e.wireId, 1, 0xffffffff),
+    vni: inRange("VNI", e.vni, 0, 0xffffff),
+    ifindex: inRange("ifindex", e.ifindex, 1, 0x7fffffff),
+    ruleset_id: inRange("ruleset id", e.rulesetId, 1, 0xffffffff),
+    group_set_id: inRange("group set id", e.groupSetId, 0, 0xffffffff),
+    device: DEVICE[e.device],
+    flags: e.sourceDestCheck ? CHECKED : 0,
+    guest_mtu: inRange("guest MTU", e.guestMtu, 576, 65535),
+    meter_id: e.meterId,
+    guest_mac: macBytes(e.guestMac),
+    gateway_mac: macBytes(e.gatewayMac),
+    address_count: e.addresses.length,
+  });
+  return encode("endpoint", { config, addresses: Buffer.concat(e.addresses.map(addressKey)) });
+}
+
+export function decodeEndpoint(value: Buffer): Endpoint {
+  const c = readBytes("endpoint", value, "config");
+  const addresses = readBytes("endpoint", value, "addresses");
+  const number = (name: Parameters<typeof readNumber<"endpoint_config">>[2]): number => readNumber("endpoint_config", c, name);
+  return {
+    wireId: number("wire_id"),
+    vni: number("vni"),
+    addresses: Array.from({ length: number("address_count") }, (_, i) =>
+      keyText(addresses.subarray(i * ADDRESS_SIZE, (i + 1) * ADDRESS_SIZE)),
+    ),
+    guestMac: macText(readBytes("endpoint_config", c, "guest_mac")),
+    gatewayMac: macText(readBytes("endpoint_config", c, "gateway_mac")),
+    ifindex: number("ifindex"),
+    device: number("device") === DEVICE.tap ? "tap" : "veth",
+    guestMtu: number("guest_mtu"),
+    rulesetId: number("ruleset_id"),
+    groupSetId: number("group_set_id"),
+    meterId: readBigint("endpoint_config", c, "meter_id"),
+    sourceDestCheck: (number("flags") & CHECKED) !== 0,
+  };
+}
+
+/** @throws RangeError for an id, a prefix or ports that are none, or more than 64 rules a direction */
+export function encodeRuleset(ruleset: Ruleset): Buffer {
+  const of = (direction: Rule["direction"]): readonly Rule[] =>
+    atMost(
+      `${direction} rules a ruleset`,
+      ruleset.rules.filter((r) => r.direction === direction),
+      LIMITS.rulesPerDirection,
+    );
+  return encode("ruleset", {
+    id: inRange("ruleset id", ruleset.id, 1, 0xffffffff),
+    ingress_count: of("ingress").length,
+    egress_count: of("egress").length,
+    ingress: Buffer.concat(of("ingress").map(encodeRule)),
+    egress: Buffer.concat(of("egress").map(encodeRule)),
+  });
+}
+
+function encodeRule(rule: Rule): Buffer {
+  const { family, network, mask } = networkKey(rule.peerCidr);
+  return encode("rule", {
+    network,
+    mask,
+    port_from: inRange("first port", rule.portFrom, 0, 65535),
+    port_to: inRange("last port", rule.portTo, rule.portFrom, 65535),
+    protocol: inRange("protocol", rule.protocol, 0, 255),
+    family,
+  });
+}
+
+/** @throws RangeError */
+export function encodeMappingKey(vni: number, prefix: string): Buffer {
+  return encode("mapping_key", { vni: inRange("VNI", vni, 0, 0xffffff), address: addressKey(prefix) });
+}
+
+/** @throws RangeError */
+export function encodeMapping(m: Mapping): { key: Buffer; value: Buffer } {
+  const key = encodeMappingKey(m.vni, m.prefix);
+  const value = encode("mapping", {
+    key,
+    host: addressKey(m.hostAddress),
+    wire_id: inRange("wire id", m.wireId, 1, 0xffffffff),
+    group_set_id: inRange("group set id", m.groupSetId, 0, 0xffffffff),
+  });
+  return { key, value };
+}
+
+export function decodeMapping(value: Buffer): Mapping {
+  const key = readBytes("mapping", value, "key");
+  return {
+    vni: readNumber("mapping_key", key, "vni"),
+    prefix: keyPrefixText(readBytes("mapping_key", key, "address")),
+    hostAddress: keyText(readBytes("mapping", value, "host")),
+    wireId: readNumber("mapping", value, "wire_id"),
+    groupSetId: readNumber("mapping", value, "group_set_id"),
+  };
+}
+
+/** VNI and host of a mapping, as the key of the map of authorised senders (D3). */
+export function senderKeyOf(mapping: Buffer): Buffer {
+  const vni = readNumber("mapping_key", readBytes("mapping", mapping, "key"), "vni");
+  return encode("sender_key", { vni, host: readBytes("mapping", mapping, "host") });
+}

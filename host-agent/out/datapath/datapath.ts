@@ -1,0 +1,152 @@
+import { closeSync } from "node:fs";
+import { isIPv4 } from "node:net";
+import { join } from "node:path";
+import type { Datapath, DropReading, Endpoint, IpText, Mapping, MeterReading, Ruleset } from "../../core/ports.ts";
+import { buildBpf } from "../../bpf/build.ts";
+import { addressKey } from "./address.ts";
+import { openAttachments, type Attachments, type AttachMode } from "./attach.ts";
+import { decodeEndpoint, encodeEndpoint, encodeRuleset } from "./codec.ts";
+import { Counters } from "./counters.ts";
+import { forgetOtherPrograms, loadOrAdopt, type Loaded } from "./load.ts";
+import { Mappings } from "./mappings.ts";
+import { encode, u32 } from "./record.ts";
+
+export interface DatapathOptions {
+  /** A directory in a mounted bpffs, this host's own; pins outlive the process there. */
+  bpffsDir: string;
+  /** The host's address on the substrate: source of tunnel packets, and how a mapping says "here". IPv4. */
+  hostAddress: IpText;
+  /** The one VXLAN device in external mode, in the calling thread's network namespace, as are all devices guarded later. */
+  tunnelIfindex: number;
+  /** The compiled programs; by default `buildBpf().objectPath`, compiled now if need be. */
+  objectPath?: string;
+  /** Forces a way to attach; by default TCX where the kernel has it. */
+  attach?: AttachMode;
+}
+
+/** Place of the tunnel's program among the attachments; guest devices are named by their index. */
+const TUNNEL = "tunnel";
+
+/**
+ * Loads the programs, or adopts what an earlier process left running; swaps the programs if the object changed. No packet is lost by
+ * either. Must run in the network namespace that holds the devices.
+ *
+ * @throws Error for an object of another version or one that the verifier refuses; RangeError for an address that is not IPv4;
+ *   KernelError for what the kernel refuses (EPERM: not root; ENODEV: no such device)
+ */
+export function openDatapath(options: DatapathOptions): BpfDatapath {
+  if (!isIPv4(options.hostAddress)) throw new RangeError(`the substrate address must be IPv4, not ${options.hostAddress}`);
+  const objectPath = options.objectPath ?? buildBpf().objectPath;
+  const datapath = new BpfDatapath(options, loadOrAdopt(options.bpffsDir, objectPath));
+  forgetOtherPrograms(options.bpffsDir, objectPath);
+  return datapath;
+}
+
+/** Made by `openDatapath`. */
+export class BpfDatapath implements Datapath {
+  readonly #loaded: Loaded;
+  readonly #attachments: Attachments;
+  readonly #counters: Counters;
+  readonly #mappings: Mappings;
+
+  constructor(options: DatapathOptions, loaded: Loaded) {
+    const { maps, programs } = loaded;
+    this.#loaded = loaded;
+    this.#counters = new Counters(maps.meters, maps.drops);
+    this.#mappings = new Mappings(maps.mappings, maps.senders);
+    const self = encode("host_config", { address: addressKey(options.hostAddress), tunnel_ifindex: options.tunnelIfindex });
+    maps.host.put(u32(0), self);
+
+    this.#attachments = openAttachments(join(options.bpffsDir, "links"), programs.from_instance, options.attach);
+    this.#attachments.refresh(programs.from_instance, [TUNNEL]);
+    this.#attachments.ensure(TUNNEL, options.tunnelIfindex, programs.from_tunnel);
+  }
+
+  /** How programs are attached on this kernel. */
+  get attachMode(): AttachMode {
+    return this.#attachments.mode;
+  }
+
+  guardDevice(ifindex: number): void {
+    this.#attachments.ensure(String(ifindex), ifindex, this.#loaded.programs.from_instance);
+  }
+
+  putMeter({ wireId, meterId }: Pick<Endpoint, "wireId" | "meterId">): void {
+    this.#counters.create(wireId, meterId);
+  }
+
+  /** @throws Error if its ruleset is not loaded; RangeError for values out of range */
+  putEndpoint(endpoint: Endpoint): void {
+    const { endpoints, ports, rulesets } = this.#loaded.maps;
+    const value = encodeEndpoint(endpoint);
+    if (rulesets.get(u32(endpoint.rulesetId)) === undefined)
+      throw new Error(`endpoint ${endpoint.wireId}: its ruleset ${endpoint.rulesetId} is not loaded`);
+    this.putMeter(endpoint);
+    const before = endpoints.get(u32(endpoint.wireId));
+    endpoints.put(u32(endpoint.wireId), value);
+    ports.put(u32(endpoint.ifindex), u32(endpoint.wireId));
+    if (before !== undefined) this.#forgetPort(decodeEndpoint(before).ifindex, endpoint.wireId, endpoint.ifindex);
+  }
+
+  closeEndpoint(wireId: number): void {
+    const { endpoints } = this.#loaded.maps;
+    const before = endpoints.get(u32(wireId));
+    if (before === undefined) return;
+    endpoints.delete(u32(wireId));
+    this.#forgetPort(decodeEndpoint(before).ifindex, wireId);
+  }
+
+  /** Removes the index entry of a device, unless it is `keep` or belongs to another endpoint by now. */
+  #forgetPort(ifindex: number, wireId: number, keep?: number): void {
+    const { ports } = this.#loaded.maps;
+    if (ifindex !== keep && ports.get(u32(ifindex))?.readUInt32LE() === wireId) ports.delete(u32(ifindex));
+  }
+
+  dropMeter(wireId: number, meterId: bigint): void {
+    this.#counters.delete(wireId, meterId);
+  }
+
+  /** @throws Error if the id is taken by other rules; RangeError for more than 64 rules a direction or values out of range */
+  putRuleset(ruleset: Ruleset): void {
+    const { rulesets } = this.#loaded.maps;
+    const value = encodeRuleset(ruleset);
+    const before = rulesets.get(u32(ruleset.id));
+    if (before !== undefined && !before.equals(value)) throw new Error(`ruleset ${ruleset.id} exists with other rules; it is immutable`);
+    if (before === undefined) rulesets.put(u32(ruleset.id), value);
+  }
+
+  deleteRuleset(id: number): void {
+    this.#loaded.maps.rulesets.delete(u32(id));
+  }
+
+  putMappings(mappings: readonly Mapping[]): void {
+    this.#mappings.put(mappings);
+  }
+
+  deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void {
+    this.#mappings.delete(keys);
+  }
+
+  readMeters(): MeterReading[] {
+    return this.#counters.readMeters();
+  }
+
+  readDrops(): DropReading[] {
+    return this.#counters.readDrops();
+  }
+
+  actual(): ReturnType<Datapath["actual"]> {
+    const { endpoints, rulesets } = this.#loaded.maps;
+    return {
+      endpoints: [...endpoints.entries()].map(([, value]) => decodeEndpoint(value)),
+      meters: this.#counters.list(),
+      rulesetIds: [...rulesets.entries()].map(([key]) => key.readUInt32LE()),
+      mappings: this.#mappings.list(),
+    };
+  }
+
+  close(): void {
+    for (const map of Object.values(this.#loaded.maps)) map.close();
+    for (const fd of Object.values(this.#loaded.programs)) closeSync(fd);
+  }
+}

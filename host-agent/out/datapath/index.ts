@@ -1,0 +1,6 @@
+/** The data plane of one host: BPF programs and maps behind the port `Datapath` (core/ports.ts). */
+export { buildBpf, type BuiltObject } from "../../bpf/build.ts";
+export type { AttachMode } from "./attach.ts";
+export { LIMITS } from "./codec.ts";
+export { BpfDatapath, openDatapath, type DatapathOptions } from "./datapath.ts";
+export { DROP_REASONS as dropReasons, SCHEMA } from "./layout.gen.ts";

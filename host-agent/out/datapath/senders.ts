@@ -1,0 +1,46 @@
+import type { BpfMap } from "./bpf-map.ts";
+import { senderKeyOf } from "./codec.ts";
+
+/**
+ * The hosts that may send into each network (D3): those that hold at least one of its addresses. The kernel map is a set; how many
+ * addresses stand behind an element is counted here and recounted from the mappings when the agent starts.
+ */
+export class Senders {
+  readonly #map: BpfMap;
+  readonly #counts = new Map<string, number>();
+
+  /** Counts `mappings` (their map values), and makes the kernel's set agree: a crash may have come between the two maps. */
+  constructor(map: BpfMap, mappings: Iterable<Buffer>) {
+    this.#map = map;
+    for (const mapping of mappings) this.#change(senderKeyOf(mapping), 1);
+    const present = new Set([...map.entries()].map(([key]) => key.toString("latin1")));
+    for (const name of this.#counts.keys()) if (!present.has(name)) this.#allow(name);
+    for (const name of present) if (!this.#counts.has(name)) map.delete(Buffer.from(name, "latin1"));
+  }
+
+  /** Before the mapping is written: from the first packet on the host may send. */
+  add(mapping: Buffer): void {
+    const key = senderKeyOf(mapping);
+    if (this.#change(key, 1) === 1) this.#allow(key.toString("latin1"));
+  }
+
+  /** After the mapping was replaced or deleted. */
+  remove(mapping: Buffer): void {
+    const key = senderKeyOf(mapping);
+    if (this.#change(key, -1) === 0) this.#map.delete(key);
+  }
+
+  #change(key: Buffer, by: number): number {
+    const name = key.toString("latin1");
+    const count = (this.#counts.get(name) ?? 0) + by;
+    if (count === 0) this.#counts.delete(name);
+    else this.#counts.set(name, count);
+    return count;
+  }
+
+  /** The value repeats the key (bpf/maps.h). */
+  #allow(name: string): void {
+    const key = Buffer.from(name, "latin1");
+    this.#map.put(key, key);
+  }
+}
