@@ -1,0 +1,86 @@
+import { writeFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
+import { IssueTokenResponse, Role, TokenServiceDefinition, WhoAmIResponse } from "#gen/plenum/identity/v1/token.ts";
+import { allPages, present, withSession } from "../session.ts";
+import { accounts } from "../tables.ts";
+import { duration, parseDuration, parseWord } from "../values.ts";
+
+const ROLES = { owner: Role.OWNER, viewer: Role.VIEWER, operator: Role.OPERATOR };
+
+/** account, token, whoami. */
+export function addIdentityCommands(program: Command): void {
+  const account = program.command("account").description("accounts: who owns and pays");
+  account
+    .command("create <name>")
+    .description("make an account (operator)")
+    .option("--description <text>", "free text", "")
+    .addHelpText("after", "\nExample:\n  plenum account create acme")
+    .action(
+      withSession(async (session, name: string, options: { description: string }) => {
+        const answer = await session
+          .client(AccountServiceDefinition)
+          .createAccount({ requestId: session.requestId, name, description: options.description });
+        session.one(accounts, present(answer.account, "account"));
+      }),
+    );
+  account
+    .command("get <account>")
+    .description("show one account")
+    .action(
+      withSession(async (session, accountId: string, _options: object) => {
+        session.one(accounts, present((await session.client(AccountServiceDefinition).getAccount({ accountId })).account, "account"));
+      }),
+    );
+  account
+    .command("list")
+    .description("list the accounts that you may see")
+    .action(
+      withSession(async (session, _options: object) => {
+        const client = session.client(AccountServiceDefinition);
+        session.list(
+          accounts,
+          await allPages(
+            (page) => client.listAccounts(page),
+            (answer) => answer.accounts,
+          ),
+        );
+      }),
+    );
+
+  const token = program.command("token").description("bearer tokens");
+  token
+    .command("issue")
+    .description("issue a token; it is shown once")
+    .option("--account <account>", "the account to speak for (not with --role operator)", "")
+    .requiredOption("--principal <name>", "who speaks, for the audit")
+    .option("--role <role>", "owner, viewer or operator", "owner")
+    .option("--ttl <time>", "how long it is valid: 1m to 90d", "1d")
+    .option("--out <file>", "write the token to a file (mode 0600) instead of printing it")
+    .addHelpText(
+      "after",
+      "\nExample:\n  plenum token issue --account acct-… --principal alice --out alice.token\n  plenum --token-file alice.token whoami",
+    )
+    .action(
+      withSession(async (session, options: { account: string; principal: string; role: string; ttl: string; out?: string }) => {
+        const answer = await session.client(TokenServiceDefinition).issueToken({
+          accountId: options.account,
+          principalId: options.principal,
+          role: parseWord(ROLES, options.role, "role"),
+          ttl: duration(parseDuration(options.ttl)),
+        });
+        if (options.out === undefined) return session.one(IssueTokenResponse, answer);
+        await writeFile(options.out, `${answer.token}\n`, { mode: 0o600 });
+        session.say(`token written to ${options.out}; valid until ${answer.expireTime?.toISOString() ?? "?"}`);
+      }),
+    );
+
+  program
+    .command("whoami")
+    .description("say who the token speaks for")
+    .action(
+      withSession(async (session, _options: object) => {
+        session.one(WhoAmIResponse, await session.client(TokenServiceDefinition).whoAmI({}));
+      }),
+    );
+}

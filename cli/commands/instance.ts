@@ -1,0 +1,152 @@
+import type { Command } from "commander";
+import { InstanceDriver, InstanceServiceDefinition } from "#gen/plenum/compute/v1/instance.ts";
+import type { Instance } from "#gen/plenum/compute/v1/instance.ts";
+import { OperationServiceDefinition } from "#gen/plenum/operation/v1/operation.ts";
+import type { Operation } from "#gen/plenum/operation/v1/operation.ts";
+import { CliError } from "../cli-error.ts";
+import { waitForOperation } from "../operation-wait.ts";
+import { allPages, present, withSession } from "../session.ts";
+import type { Session } from "../session.ts";
+import { instances } from "../tables.ts";
+import { collect, parseDuration, parsePairs } from "../values.ts";
+
+interface RunOptions {
+  owner: string;
+  name: string;
+  subnet?: string[];
+  group?: string[];
+  interface?: string[];
+  zone: string;
+  host: string;
+  stopped: boolean;
+  env?: string[];
+  tag?: string[];
+  wait: boolean;
+  timeout: string;
+}
+
+/** instance. */
+export function addInstanceCommands(program: Command): void {
+  const instance = program.command("instance").description("instances: what interfaces are attached to");
+  addRun(instance);
+  instance
+    .command("get <instance>")
+    .description("show one instance")
+    .action(
+      withSession(async (session, instanceId: string, _options: object) => {
+        session.one(instances, await read(session, instanceId));
+      }),
+    );
+  instance
+    .command("list")
+    .description("list the instances that you may see")
+    .option("--owner <account>", "only of this account", "")
+    .option("--host <host>", "only on this host (operator)", "")
+    .action(
+      withSession(async (session, options: { owner: string; host: string }) => {
+        const client = session.client(InstanceServiceDefinition);
+        const filter = { ownerAccount: options.owner, hostId: options.host };
+        session.list(
+          instances,
+          await allPages(
+            (page) => client.listInstances({ ...page, ...filter }),
+            (answer) => answer.instances,
+          ),
+        );
+      }),
+    );
+  addChange(instance, "start", "start a stopped instance", (session, instanceId) =>
+    session.client(InstanceServiceDefinition).startInstance({ instanceId }),
+  );
+  addChange(instance, "stop", "stop an instance; its interfaces stay attached", (session, instanceId) =>
+    session.client(InstanceServiceDefinition).stopInstance({ instanceId }),
+  );
+  addChange(instance, "terminate", "end an instance for good", (session, instanceId) =>
+    session.client(InstanceServiceDefinition).terminateInstance({ instanceId }),
+  );
+}
+
+async function read(session: Session, instanceId: string): Promise<Instance> {
+  return present((await session.client(InstanceServiceDefinition).getInstance({ instanceId })).instance, "instance");
+}
+
+/** Waits for the host where asked to, then shows the instance as it is. */
+async function show(
+  session: Session,
+  answer: { instance?: Instance; operation?: Operation },
+  options: { wait: boolean; timeout: string },
+): Promise<void> {
+  const instance = present(answer.instance, "instance");
+  if (!options.wait) return session.one(instances, instance);
+  const operationId = present(answer.operation, "operation").operationId;
+  const done = await waitForOperation(session.client(OperationServiceDefinition), operationId, parseDuration(options.timeout));
+  if (done.message !== "") session.say(done.message);
+  session.one(instances, await read(session, instance.instanceId));
+}
+
+function addRun(instance: Command): void {
+  instance
+    .command("run [argv...]")
+    .description("make an instance with its interfaces and start it; argv (after --) is the program to run in it")
+    .option("--subnet <subnet>", "make an interface in this subnet; may be repeated", collect)
+    .option("--group <sg>", "groups of the interfaces that are made; may be repeated", collect)
+    .option("--interface <eni>", "attach this existing interface; may be repeated", collect)
+    .option("--zone <zone>", "the zone it must be in; empty: any", "")
+    .option("--host <host>", "exactly this host (operator)", "")
+    .option("--name <name>", "for people", "")
+    .option("--owner <account>", "the account that will own it; an operator must name it", "")
+    .option("--env <key=value>", "environment of the program; may be repeated", collect)
+    .option("--tag <key=value>", "may be repeated", collect)
+    .option("--stopped", "make it, do not start it", false)
+    .option("--no-wait", "do not wait until it runs")
+    .option("--timeout <time>", "wait at most this long", "30s")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  plenum instance run --name web --subnet subnet-… --group sg-… -- python3 -m http.server 80\n  plenum instance run --interface eni-… --zone zone-a",
+    )
+    .action(
+      withSession(async (session, argv: string[], options: RunOptions) => {
+        const existing = (options.interface ?? []).map((value) => ({ source: { $case: "interfaceId" as const, value } }));
+        const made = (options.subnet ?? []).map((subnetId) => ({
+          source: { $case: "create" as const, value: { subnetId, securityGroupIds: options.group ?? [] } },
+        }));
+        if (made.length === 0 && (options.group ?? []).length > 0) {
+          throw new CliError(
+            "--group is for interfaces that are made here",
+            "name a --subnet, or change the interface with `plenum eni update`",
+          );
+        }
+        const answer = await session.client(InstanceServiceDefinition).runInstance({
+          requestId: session.requestId,
+          ownerAccount: options.owner,
+          name: options.name,
+          driver: InstanceDriver.NETNS,
+          process: argv.length === 0 ? undefined : { argv, env: parsePairs(options.env ?? []) },
+          zoneId: options.zone,
+          hostId: options.host,
+          interfaces: [...existing, ...made],
+          stopped: options.stopped,
+          tags: parsePairs(options.tag ?? []),
+        });
+        await show(session, answer, options);
+      }),
+    );
+}
+
+function addChange(
+  instance: Command,
+  verb: string,
+  description: string,
+  call: (session: Session, instanceId: string) => Promise<{ instance?: Instance; operation?: Operation }>,
+): void {
+  instance
+    .command(`${verb} <instance>`)
+    .description(description)
+    .option("--no-wait", "do not wait for the host")
+    .option("--timeout <time>", "wait at most this long", "30s")
+    .action(
+      withSession(async (session, instanceId: string, options: { wait: boolean; timeout: string }) => {
+        await show(session, await call(session, instanceId), options);
+      }),
+    );
+}

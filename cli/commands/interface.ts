@@ -1,0 +1,234 @@
+import type { Command } from "commander";
+import { InterfaceServiceDefinition, WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { allPages, present, withSession } from "../session.ts";
+import { attachments, interfaces } from "../tables.ts";
+import { collect, duration, parseDuration, parseNumber, parsePairs, parseWord } from "../values.ts";
+
+const WAITS = { committed: WaitFor.COMMITTED, programmed: WaitFor.PROGRAMMED, reachable: WaitFor.REACHABLE };
+const WAIT_HELP = `what to wait for: ${Object.keys(WAITS).join(", ")}`;
+
+interface CreateOptions {
+  subnet: string;
+  address?: string[];
+  group?: string[];
+  description: string;
+  tag?: string[];
+  sourceDestCheck: boolean;
+  payer: string;
+}
+interface UpdateOptions {
+  description?: string;
+  group?: string[];
+  tag?: string[];
+  sourceDestCheck?: string;
+  etag: string;
+}
+interface WaitOptions {
+  wait: string;
+  timeout: string;
+}
+
+/** eni (interface), attachment. */
+export function addInterfaceCommands(program: Command): void {
+  const eni = program
+    .command("eni")
+    .alias("interface")
+    .description("interface records: addresses and security that move between instances");
+  addRecords(eni);
+  addUpdate(eni);
+  addAttaching(eni);
+  addAttachments(program.command("attachment").description("interfaces on instances"));
+}
+
+function addRecords(eni: Command): void {
+  eni
+    .command("create")
+    .description("make a record, attached to nothing")
+    .requiredOption("--subnet <subnet>", "where its addresses are from")
+    .option("--address <ip>", "may be repeated; none: one is picked", collect)
+    .option("--group <sg>", "may be repeated; none: the VPC's default group", collect)
+    .option("--description <text>", "free text", "")
+    .option("--tag <key=value>", "may be repeated", collect)
+    .option("--no-source-dest-check", "let the instance route for others")
+    .option("--payer <account>", "who pays; empty: the account of the subnet", "")
+    .addHelpText("after", "\nExample:\n  plenum eni create --subnet subnet-… --address 10.0.1.10 --group sg-…")
+    .action(
+      withSession(async (session, options: CreateOptions) => {
+        const answer = await session.client(InterfaceServiceDefinition).createInterface({
+          requestId: session.requestId,
+          spec: {
+            subnetId: options.subnet,
+            privateAddresses: options.address ?? [],
+            securityGroupIds: options.group ?? [],
+            description: options.description,
+            tags: parsePairs(options.tag ?? []),
+            sourceDestCheck: options.sourceDestCheck,
+            payerAccount: options.payer,
+          },
+        });
+        session.one(interfaces, present(answer.interface, "interface"));
+      }),
+    );
+  eni
+    .command("get <interface>")
+    .description("show one record")
+    .action(
+      withSession(async (session, interfaceId: string, _options: object) => {
+        session.one(
+          interfaces,
+          present((await session.client(InterfaceServiceDefinition).getInterface({ interfaceId })).interface, "interface"),
+        );
+      }),
+    );
+  eni
+    .command("list")
+    .description("list the records that you may see")
+    .option("--owner <account>", "only of this account", "")
+    .option("--vpc <vpc>", "only in this VPC", "")
+    .option("--subnet <subnet>", "only in this subnet", "")
+    .option("--instance <instance>", "only attached to this instance", "")
+    .action(
+      withSession(async (session, options: { owner: string; vpc: string; subnet: string; instance: string }) => {
+        const client = session.client(InterfaceServiceDefinition);
+        const filter = { ownerAccount: options.owner, vpcId: options.vpc, subnetId: options.subnet, instanceId: options.instance };
+        session.list(
+          interfaces,
+          await allPages(
+            (page) => client.listInterfaces({ ...page, filter }),
+            (answer) => answer.interfaces,
+          ),
+        );
+      }),
+    );
+  eni
+    .command("delete <interface>")
+    .description("delete a record that is attached to nothing")
+    .option("--etag <etag>", "only if it is still this version", "")
+    .action(
+      withSession(async (session, interfaceId: string, options: { etag: string }) => {
+        await session.client(InterfaceServiceDefinition).deleteInterface({ interfaceId, etag: options.etag });
+        session.say(`${interfaceId} deleted`);
+      }),
+    );
+}
+
+function addUpdate(eni: Command): void {
+  eni
+    .command("update <interface>")
+    .description("change what is named, and nothing else")
+    .option("--description <text>", "free text")
+    .option("--group <sg>", "the new groups, whole; may be repeated", collect)
+    .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
+    .option("--source-dest-check <on|off>", "off: the instance may route for others")
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", "\nExample:\n  plenum eni update eni-… --group sg-… --description 'web server'")
+    .action(
+      withSession(async (session, interfaceId: string, options: UpdateOptions) => {
+        const check = options.sourceDestCheck;
+        const updateMask = [
+          ...(options.description === undefined ? [] : ["description"]),
+          ...(options.group === undefined ? [] : ["security_group_ids"]),
+          ...(options.tag === undefined ? [] : ["tags"]),
+          ...(check === undefined ? [] : ["source_dest_check"]),
+        ];
+        const answer = await session.client(InterfaceServiceDefinition).updateInterface({
+          interface: {
+            interfaceId,
+            etag: options.etag,
+            description: options.description,
+            securityGroupIds: options.group,
+            tags: parsePairs(options.tag ?? []),
+            sourceDestCheck: check === undefined ? undefined : parseWord({ on: true, off: false }, check, "switch"),
+          },
+          updateMask,
+        });
+        session.one(interfaces, present(answer.interface, "interface"));
+      }),
+    );
+}
+
+function addAttaching(eni: Command): void {
+  eni
+    .command("attach <interface> <instance>")
+    .description("attach a record to an instance")
+    .option("--device-index <n>", "0 to 14; absent: the lowest free one")
+    .option("--delete-on-terminate", "delete the record when the instance is terminated", false)
+    .option("--wait <what>", WAIT_HELP, "programmed")
+    .option("--timeout <time>", "wait at most this long, up to 60s", "10s")
+    .addHelpText("after", "\nExample:\n  plenum eni attach eni-… i-… --wait reachable")
+    .action(
+      withSession(
+        async (
+          session,
+          interfaceId: string,
+          instanceId: string,
+          options: WaitOptions & { deviceIndex?: string; deleteOnTerminate: boolean },
+        ) => {
+          const answer = await session.client(InterfaceServiceDefinition).attachInterface({
+            requestId: session.requestId,
+            spec: {
+              interfaceId,
+              instanceId,
+              deviceIndex: options.deviceIndex === undefined ? undefined : parseNumber(options.deviceIndex, 0, 14, "device index"),
+              deleteOnTerminate: options.deleteOnTerminate,
+            },
+            wait: parseWord(WAITS, options.wait, "wait"),
+            waitTimeout: duration(parseDuration(options.timeout)),
+          });
+          session.one(attachments, present(answer.attachment, "attachment"));
+        },
+      ),
+    );
+  eni
+    .command("detach <id>")
+    .description("end attachments: of an interface (eni-…), one (eni-attach-…), or all of an instance (i-…)")
+    .option("--wait <what>", WAIT_HELP, "programmed")
+    .option("--timeout <time>", "wait at most this long, up to 60s", "10s")
+    .addHelpText("after", "\nExample:\n  plenum eni detach eni-…")
+    .action(
+      withSession(async (session, id: string, options: WaitOptions) => {
+        const answer = await session.client(InterfaceServiceDefinition).detachInterface({
+          target: detachTarget(id),
+          wait: parseWord(WAITS, options.wait, "wait"),
+          waitTimeout: duration(parseDuration(options.timeout)),
+        });
+        session.list(attachments, answer.attachments);
+      }),
+    );
+}
+
+function detachTarget(id: string): { $case: "interfaceId" | "attachmentId" | "instanceId"; value: string } {
+  if (id.startsWith("eni-attach-")) return { $case: "attachmentId", value: id };
+  if (id.startsWith("i-")) return { $case: "instanceId", value: id };
+  return { $case: "interfaceId", value: id };
+}
+
+function addAttachments(attachment: Command): void {
+  attachment
+    .command("get <attachment>")
+    .description("show one attachment")
+    .action(
+      withSession(async (session, attachmentId: string, _options: object) => {
+        const answer = await session.client(InterfaceServiceDefinition).getAttachment({ attachmentId });
+        session.one(attachments, present(answer.attachment, "attachment"));
+      }),
+    );
+  attachment
+    .command("list")
+    .description("list attachments that are not DETACHED")
+    .option("--interface <interface>", "only of this interface", "")
+    .option("--instance <instance>", "only of this instance", "")
+    .action(
+      withSession(async (session, options: { interface: string; instance: string }) => {
+        const client = session.client(InterfaceServiceDefinition);
+        const filter = { interfaceId: options.interface, instanceId: options.instance };
+        session.list(
+          attachments,
+          await allPages(
+            (page) => client.listAttachments({ ...page, ...filter }),
+            (answer) => answer.attachments,
+          ),
+        );
+      }),
+    );
+}

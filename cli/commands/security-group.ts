@@ -1,0 +1,83 @@
+import type { Command } from "commander";
+import { SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
+import { parseRule, RULE_SYNTAX } from "../rule.ts";
+import { allPages, present, withSession } from "../session.ts";
+import { securityGroups } from "../tables.ts";
+import { collect } from "../values.ts";
+
+const RULE_HELP = `\nA rule is ${RULE_SYNTAX}. Rules are stateless: an answer needs a rule too.`;
+
+/** sg. */
+export function addSecurityGroupCommands(program: Command): void {
+  const group = program.command("sg").description("security groups: what is allowed, in both directions");
+  group
+    .command("create <name>")
+    .description("make a group in a VPC; without rules nothing passes")
+    .requiredOption("--vpc <vpc>", "the VPC")
+    .option("--description <text>", "free text", "")
+    .option("--rule <rule>", "may be repeated", collect)
+    .addHelpText(
+      "after",
+      `${RULE_HELP}\n\nExample:\n  plenum sg create web --vpc vpc-… --rule ingress:tcp:80:10.0.0.0/16 --rule egress:any:0.0.0.0/0`,
+    )
+    .action(
+      withSession(async (session, name: string, options: { vpc: string; description: string; rule?: string[] }) => {
+        const answer = await session.client(SecurityGroupServiceDefinition).createSecurityGroup({
+          requestId: session.requestId,
+          vpcId: options.vpc,
+          name,
+          description: options.description,
+          rules: (options.rule ?? []).map(parseRule),
+        });
+        session.one(securityGroups, present(answer.securityGroup, "security_group"));
+      }),
+    );
+  group
+    .command("get <group>")
+    .description("show one group")
+    .action(
+      withSession(async (session, securityGroupId: string, _options: object) => {
+        const answer = await session.client(SecurityGroupServiceDefinition).getSecurityGroup({ securityGroupId });
+        session.one(securityGroups, present(answer.securityGroup, "security_group"));
+      }),
+    );
+  group
+    .command("list")
+    .description("list the groups that you may see")
+    .option("--vpc <vpc>", "only of this VPC", "")
+    .action(
+      withSession(async (session, options: { vpc: string }) => {
+        const client = session.client(SecurityGroupServiceDefinition);
+        session.list(
+          securityGroups,
+          await allPages(
+            (page) => client.listSecurityGroups({ ...page, vpcId: options.vpc }),
+            (answer) => answer.securityGroups,
+          ),
+        );
+      }),
+    );
+  group
+    .command("rules <group> [rules...]")
+    .description("replace all rules of a group at once; none: nothing passes")
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", `${RULE_HELP}\n\nExample:\n  plenum sg rules sg-… ingress:icmp:10.0.0.0/8 egress:any:0.0.0.0/0`)
+    .action(
+      withSession(async (session, securityGroupId: string, rules: string[], options: { etag: string }) => {
+        const answer = await session
+          .client(SecurityGroupServiceDefinition)
+          .replaceSecurityGroupRules({ securityGroupId, rules: rules.map(parseRule), etag: options.etag });
+        session.one(securityGroups, present(answer.securityGroup, "security_group"));
+      }),
+    );
+  group
+    .command("delete <group>")
+    .description("delete a group that no interface carries")
+    .option("--etag <etag>", "only if it is still this version", "")
+    .action(
+      withSession(async (session, securityGroupId: string, options: { etag: string }) => {
+        await session.client(SecurityGroupServiceDefinition).deleteSecurityGroup({ securityGroupId, etag: options.etag });
+        session.say(`${securityGroupId} deleted`);
+      }),
+    );
+}

@@ -1,0 +1,81 @@
+import Table from "cli-table3";
+
+/** What a cell may hold; lists are joined, dates shortened, nothing is "-". */
+export type Cell = string | number | bigint | boolean | Date | readonly string[] | undefined;
+
+/** One resource as a table: heading → what to show. The whole declaration of how a kind looks (`tables.ts`). */
+export interface ResourceTable<T> {
+  /** Field of the list's JSON form ("vpcs"). */
+  plural: string;
+  toJSON(message: T): unknown;
+  columns: Readonly<Record<string, (row: T) => Cell>>;
+}
+
+export type OutputFormat = "table" | "json";
+
+function text(cell: Cell): string {
+  if (cell === undefined || cell === "") return "-";
+  if (cell instanceof Date) return cell.toISOString().replace(/\.\d+Z$/, "Z");
+  if (typeof cell === "object") return cell.length === 0 ? "-" : cell.join("\n");
+  return String(cell);
+}
+
+const NO_BORDERS = {
+  chars: Object.fromEntries(
+    [
+      "top",
+      "top-mid",
+      "top-left",
+      "top-right",
+      "bottom",
+      "bottom-mid",
+      "bottom-left",
+      "bottom-right",
+      "left",
+      "left-mid",
+      "mid",
+      "mid-mid",
+      "right",
+      "right-mid",
+    ].map((name) => [name, ""]),
+  ),
+  style: { "padding-left": 0, "padding-right": 2, head: [], border: [] },
+};
+
+function render(head: string[], rows: string[][]): string {
+  const table = new Table({ ...NO_BORDERS, chars: { ...NO_BORDERS.chars, middle: "" }, head });
+  table.push(...rows);
+  return table
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
+}
+
+/** Rows of one kind: a table for people, `{ "<plural>": [...] }` in proto JSON for programs. */
+export function formatList<T>(format: OutputFormat, table: ResourceTable<T>, rows: readonly T[]): string {
+  if (format === "json") return JSON.stringify({ [table.plural]: rows.map((row) => table.toJSON(row)) }, null, 2);
+  const columns = Object.entries(table.columns);
+  return render(
+    columns.map(([head]) => head),
+    rows.map((row) => columns.map(([, cell]) => text(cell(row)))),
+  );
+}
+
+/** One resource: every field that is set, one a line; or its proto JSON. */
+export function formatOne<T>(format: OutputFormat, table: Pick<ResourceTable<T>, "toJSON">, row: T): string {
+  const json = table.toJSON(row) as Record<string, unknown>;
+  if (format === "json") return JSON.stringify(json, null, 2);
+  return render(
+    [],
+    Object.entries(json).map(([field, value]) => [fieldName(field), fieldText(value)]),
+  );
+}
+
+/** As in the proto: "owner_account". */
+const fieldName = (jsonName: string): string => jsonName.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+function fieldText(value: unknown): string {
+  if (Array.isArray(value)) return value.map(fieldText).join("\n");
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { CliError } from "./cli-error.ts";
+import { formatRule, parseRule } from "./rule.ts";
+import { Direction, Protocol } from "#gen/plenum/network/v1/security_group.ts";
+
+it("reads direction, protocol, ports and the other side", () => {
+  expect(parseRule("ingress:tcp:80:10.0.0.0/8")).toMatchObject({
+    direction: Direction.INGRESS,
+    protocol: Protocol.TCP,
+    portFrom: 80,
+    portTo: 80,
+    peer: { $case: "cidr", value: "10.0.0.0/8" },
+  });
+  expect(parseRule("egress:udp:1000-2000:0.0.0.0/0")).toMatchObject({ portFrom: 1000, portTo: 2000 });
+  expect(parseRule("egress:any:0.0.0.0/0")).toMatchObject({ protocol: Protocol.UNSPECIFIED, portFrom: 0, portTo: 0 });
+});
+
+it.each(["ingress:tcp:80:10.0.0.0/8", "egress:udp:1000-2000:0.0.0.0/0", "egress:any:0.0.0.0/0", "ingress:icmp:8:10.1.0.0/16"])(
+  "writes %s back as it was",
+  (text) => {
+    expect(formatRule(parseRule(text))).toBe(text);
+  },
+);
+
+it.each([
+  "",
+  "in:tcp:80:10.0.0.0/8",
+  "ingress:sctp:80:10.0.0.0/8",
+  "ingress:tcp:80",
+  "ingress:tcp:a-b:10.0.0.0/8",
+  "ingress:tcp:80:10.0.0.0/8 ",
+])("refuses %j with the remedy", (text) => {
+  expect(() => parseRule(text)).toThrow(CliError);
+});

@@ -1,0 +1,50 @@
+import { CliError, ExitCode } from "./cli-error.ts";
+import { Direction, Protocol } from "#gen/plenum/network/v1/security_group.ts";
+import type { SecurityGroupRule } from "#gen/plenum/network/v1/security_group.ts";
+
+const DIRECTIONS: Readonly<Record<string, Direction>> = { ingress: Direction.INGRESS, egress: Direction.EGRESS };
+const PROTOCOLS: Readonly<Record<string, Protocol>> = {
+  any: Protocol.UNSPECIFIED,
+  icmp: Protocol.ICMP,
+  tcp: Protocol.TCP,
+  udp: Protocol.UDP,
+};
+
+/** How a rule is written, for help texts and errors. */
+export const RULE_SYNTAX = "<ingress|egress>:<any|icmp|tcp|udp>[:<port>|:<from>-<to>]:<cidr>";
+
+const RULE = /^([a-z]+):([a-z]+)(?::(\d{1,5})(?:-(\d{1,5}))?)?:([0-9a-fA-F.:]+\/\d{1,3})$/;
+
+/** "ingress:tcp:80:10.0.0.0/8" → a rule. Whether address and ports make sense is for the server to say. @throws CliError */
+export function parseRule(text: string): SecurityGroupRule {
+  const [, direction = "", protocol = "", from, to, cidr] = RULE.exec(text) ?? [];
+  const parsedDirection = DIRECTIONS[direction];
+  const parsedProtocol = PROTOCOLS[protocol];
+  if (parsedDirection === undefined || parsedProtocol === undefined || cidr === undefined) {
+    throw new CliError(
+      `${JSON.stringify(text)} is not a rule`,
+      `write ${RULE_SYNTAX}, for example ingress:tcp:80:10.0.0.0/8`,
+      ExitCode.USAGE,
+    );
+  }
+  const portFrom = Number(from ?? 0);
+  return {
+    direction: parsedDirection,
+    protocol: parsedProtocol,
+    portFrom,
+    portTo: Number(to ?? portFrom),
+    peer: { $case: "cidr", value: cidr },
+    description: "",
+  };
+}
+
+const nameOf = <T>(names: Readonly<Record<string, T>>, value: T): string => Object.entries(names).find(([, v]) => v === value)?.[0] ?? "?";
+
+/** The same, back. */
+export function formatRule(rule: SecurityGroupRule): string {
+  const ports =
+    rule.portFrom === 0 && rule.portTo === 0
+      ? []
+      : [rule.portFrom === rule.portTo ? `${rule.portFrom}` : `${rule.portFrom}-${rule.portTo}`];
+  return [nameOf(DIRECTIONS, rule.direction), nameOf(PROTOCOLS, rule.protocol), ...ports, rule.peer?.value ?? "?"].join(":");
+}

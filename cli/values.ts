@@ -1,0 +1,54 @@
+import { Duration } from "#gen/google/protobuf/duration.ts";
+import { CliError, ExitCode } from "./cli-error.ts";
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** "90s", "10m", "12h", "7d", "500ms" → milliseconds. @throws CliError */
+export function parseDuration(text: string): number {
+  const [, amount, unit = ""] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
+  const factor = UNITS[unit];
+  if (amount === undefined || factor === undefined) {
+    throw new CliError(
+      `${JSON.stringify(text)} is not a length of time`,
+      "write a number and a unit: 500ms, 90s, 10m, 12h, 7d",
+      ExitCode.USAGE,
+    );
+  }
+  return Number(amount) * factor;
+}
+
+export function duration(milliseconds: number): Duration {
+  return Duration.fromPartial({ seconds: BigInt(Math.floor(milliseconds / 1_000)), nanos: (milliseconds % 1_000) * 1_000_000 });
+}
+
+/** "key=value" arguments → a map. @throws CliError */
+export function parsePairs(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf("=");
+      if (at < 1) throw new CliError(`${JSON.stringify(pair)} is not a pair`, "write key=value", ExitCode.USAGE);
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+/** One of a few words → its value. @throws CliError naming the words */
+export function parseWord<T>(words: Readonly<Record<string, T>>, text: string, what: string): T {
+  const value = Object.hasOwn(words, text) ? words[text] : undefined;
+  if (value === undefined)
+    throw new CliError(`${JSON.stringify(text)} is not a ${what}`, `write one of ${Object.keys(words).join(", ")}`, ExitCode.USAGE);
+  return value;
+}
+
+/** Whole number in a range. @throws CliError */
+export function parseNumber(text: string, min: number, max: number, what: string): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+  if (!(value >= min && value <= max))
+    throw new CliError(`${what} ${JSON.stringify(text)} is not usable`, `write a whole number from ${min} to ${max}`, ExitCode.USAGE);
+  return value;
+}
+
+/** For commander's repeatable options. */
+export function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
