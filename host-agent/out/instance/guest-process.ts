@@ -6,6 +6,12 @@ import { delimiter, join } from "node:path";
 /** What a process sees where its specification names no other value. Nothing of the agent's own environment is passed on. */
 const BASE_ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/", LANG: "C.UTF-8" };
 
+/**
+ * No capability now, and with no-new-privs none to be gained. net_raw stays in the bounding set only so that the kernel agrees to run
+ * Debian's ping, whose file asks for it: it runs without, and uses the ping socket that the namespace's sysctl allows.
+ */
+const NO_PRIVILEGES = ["--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all,+net_raw"];
+
 const FIRST_UID = 0x70000000;
 const UID_COUNT = 0x00ffffff;
 
@@ -57,8 +63,8 @@ export function startGuestProcess(launchers: Launchers, guest: GuestProcess): Ch
   const uid = String(instanceUid(guest.instanceId));
   const log = openSync(guest.logPath, "a", 0o600);
   try {
-    const drop = ["--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"];
-    const args = [`--net=${guest.namespacePath}`, "--", launchers.setpriv, ...drop, "--ambient-caps=-all", "--", ...guest.argv];
+    const user = ["--reuid", uid, "--regid", uid, "--clear-groups"];
+    const args = [`--net=${guest.namespacePath}`, "--", launchers.setpriv, ...user, ...NO_PRIVILEGES, "--", ...guest.argv];
     return spawn(launchers.nsenter, args, {
       cwd: "/",
       detached: true,

@@ -73,8 +73,9 @@ export function processesOf(namespaceInode: string, uid: number): number[] {
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       try {
-        if (readlinkSync(`/proc/${pid}/ns/net`) !== namespaceInode) return false;
-        return new RegExp(`^Uid:\\s+${uid}\\s`, "m").test(readFileSync(`/proc/${pid}/status`, "utf8"));
+        // The user first: anybody's status can be read, while the namespaces of some (init in a container) are closed even to root.
+        const ofUser = new RegExp(`^Uid:\\s+${uid}\\s`, "m").test(readFileSync(`/proc/${pid}/status`, "utf8"));
+        return ofUser && readlinkSync(`/proc/${pid}/ns/net`) === namespaceInode;
       } catch (error) {
         if (hasCode(error, "ENOENT", "ESRCH")) return false; // Gone since it was listed.
         throw error;

@@ -1,0 +1,198 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import * as linux from "#lib/linux/index.ts";
+import type { InstanceStatus } from "../../core/ports.ts";
+import { instanceDriverContract, instanceExample } from "../../testing/instance-driver.contract.ts";
+import { instanceUid } from "./guest-process.ts";
+import { LOG_LIMIT_BYTES } from "./instance-log.ts";
+import { NetnsInstanceDriver } from "./netns-driver.ts";
+import { identify, stateOf } from "./process-identity.ts";
+
+interface Bench {
+  prefix: string;
+  stateDir: string;
+  open(options?: { onExit?: (status: InstanceStatus) => void; termMilliseconds?: number }): NetnsInstanceDriver;
+  dispose(): Promise<void>;
+}
+
+let benches = 0;
+
+function bench(): Bench {
+  const prefix = `plt${process.pid}x${++benches}`;
+  const stateDir = mkdtempSync(join(tmpdir(), "plenum-instances-"));
+  const open: Bench["open"] = (options) => new NetnsInstanceDriver({ prefix, stateDir, termMilliseconds: 2000, ...options });
+  return {
+    prefix,
+    stateDir,
+    open,
+    dispose: async () => {
+      const driver = open();
+      for (const { instanceId } of driver.list()) await driver.remove(instanceId);
+      rmSync(stateDir, { recursive: true });
+    },
+  };
+}
+
+function alive(pid: number): boolean {
+  const identity = identify(pid);
+  return identity !== undefined && stateOf(identity).state === "running";
+}
+
+function pidOf(status: InstanceStatus | undefined): number {
+  if (status?.process.state !== "running") throw new Error(`not running: ${JSON.stringify(status)}`);
+  return status.process.pid;
+}
+
+instanceDriverContract("NetnsInstanceDriver", () => {
+  const { open, dispose } = bench();
+  const driver = open();
+  return {
+    driver,
+    reopen: () => open(),
+    namespaceExists: (path) => existsSync(path),
+    processAlive: alive,
+    end: async (instanceId) => {
+      const pid = pidOf(driver.list().find((status) => status.instanceId === instanceId));
+      // The shell must have set its trap, or the signal would simply kill it.
+      await vi.waitUntil(() => readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sh\0") && catchesUsr1(pid));
+      process.kill(pid, "SIGUSR1");
+      await vi.waitUntil(() => !alive(pid));
+    },
+    dispose,
+  };
+});
+
+/** Whether a process handles SIGUSR1 (number 10) itself. */
+function catchesUsr1(pid: number): boolean {
+  const mask = /^SigCgt:\s+(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
+  return (BigInt(`0x${mask}`) & (1n << 9n)) !== 0n;
+}
+
+describe("a process in a namespace", () => {
+  let host: Bench;
+  beforeEach(() => {
+    host = bench();
+  });
+  afterEach(() => host.dispose());
+
+  async function outputOf(...argv: string[]): Promise<{ output: string; process: InstanceStatus["process"] }> {
+    const exited = Promise.withResolvers<InstanceStatus>();
+    const driver = host.open({ onExit: exited.resolve });
+    const spec = instanceExample({ argv });
+    driver.create(spec);
+    driver.start(spec);
+    const status = await exited.promise;
+    return { output: readFileSync(join(host.stateDir, "i-one.log"), "utf8"), process: status.process };
+  }
+
+  it("has no privileges, its own user, and none of the agent's environment", async () => {
+    vi.stubEnv("AGENT_SECRET", "hidden");
+    const { output } = await outputOf("sh", "-c", "id -u; id -G; grep -E '^(Cap|NoNewPrivs)' /proc/self/status; env");
+    vi.unstubAllEnvs();
+    expect(output.startsWith(`${instanceUid("i-one")}\n${instanceUid("i-one")}\n`)).toBe(true);
+    for (const set of ["CapInh", "CapPrm", "CapEff", "CapAmb"]) expect(output).toContain(`${set}:\t0000000000000000`);
+    expect(output).toContain("NoNewPrivs:\t1");
+    expect(output).toContain(`CapBnd:\t${(1 << 13).toString(16).padStart(16, "0")}`); // net_raw, which cannot be gained.
+    expect(output).toContain("COLOUR=blue");
+    expect(output).not.toContain("hidden");
+  });
+
+  it("may use low ports and ping itself, and sees only its own devices", async () => {
+    const listen = "exit(IO::Socket::INET->new(Listen => 1, LocalPort => 80) ? 7 : 8)";
+    const { output, process: low } = await outputOf(
+      "sh",
+      "-c",
+      `ping -q -c1 127.0.0.1 && cat /proc/net/dev && exec perl -MIO::Socket::INET -e '${listen}'`,
+    );
+    expect(low).toEqual({ state: "exited", detail: "exit code 7" });
+    expect(output).toContain("1 received");
+    expect(output.match(/^ *\w+:/gm)).toEqual([expect.stringContaining("lo:")]);
+  });
+
+  it("that cannot be found ends with a reason in its log", async () => {
+    const { output, process: missing } = await outputOf("/no/such/program");
+    expect(missing).toEqual({ state: "exited", detail: "exit code 127" });
+    expect(output).toContain("/no/such/program");
+  });
+
+  it("goes with all it has started, though it escapes its session and ignores TERM", async () => {
+    const driver = host.open({ termMilliseconds: 200 });
+    const spec = instanceExample({ argv: ["sh", "-c", "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$; sleep 1000' & wait"] });
+    driver.create(spec);
+    const pid = pidOf(driver.start(spec));
+    const log = join(host.stateDir, "i-one.log");
+    const escaped = await vi.waitUntil(() => Number(readFileSync(log, "utf8")));
+    expect([alive(pid), alive(escaped)]).toEqual([true, true]);
+    await driver.remove("i-one");
+    expect([alive(pid), alive(escaped)]).toEqual([false, false]);
+    expect(existsSync(log)).toBe(false);
+  });
+
+  it("survives kill -9 of the agent that started it, and is ended by the next", async () => {
+    const script = `
+      const { NetnsInstanceDriver } = await import(${JSON.stringify(new URL("./netns-driver.ts", import.meta.url).href)});
+      const driver = new NetnsInstanceDriver(${JSON.stringify({ prefix: host.prefix, stateDir: host.stateDir })});
+      const spec = ${JSON.stringify(instanceExample())};
+      driver.create(spec);
+      console.log(JSON.stringify(driver.start(spec)));
+      setInterval(() => {}, 1000);`;
+    const agent = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    const [line] = (await once(agent.stdout, "data")) as [Buffer];
+    agent.kill("SIGKILL");
+    await once(agent, "exit");
+    const started = JSON.parse(line.toString()) as InstanceStatus;
+    const successor = host.open();
+    expect(successor.list()).toEqual([started]);
+    expect(successor.start(instanceExample())).toEqual(started);
+    process.kill(pidOf(started), "SIGKILL");
+    await vi.waitUntil(() => successor.list()[0]?.process.state === "exited");
+    const again = pidOf(successor.start(instanceExample()));
+    await successor.remove("i-one");
+    expect(alive(again)).toBe(false);
+    expect(existsSync(started.netnsPath)).toBe(false);
+  });
+
+  it("is not mistaken for another that got its number", async () => {
+    const bystander = spawn("sleep", ["1000"], { stdio: "ignore" });
+    try {
+      const driver = host.open();
+      driver.create(instanceExample());
+      const state = join(host.stateDir, "i-one.json");
+      const record = JSON.parse(readFileSync(state, "utf8")) as object;
+      const { pid, startTime, bootId } = identify(bystander.pid!)!;
+      writeFileSync(state, JSON.stringify({ ...record, process: { pid, startTime: `${startTime}1`, bootId } }));
+      const successor = host.open();
+      expect(successor.list()).toMatchObject([{ process: { state: "exited" } }]);
+      await successor.remove("i-one");
+      expect(alive(pid)).toBe(true);
+    } finally {
+      bystander.kill("SIGKILL");
+    }
+  });
+
+  it("is replaced when its namespace was deleted behind the agent's back", async () => {
+    const driver = host.open();
+    const { netnsPath } = driver.create(instanceExample());
+    const orphan = pidOf(driver.start(instanceExample()));
+    linux.deleteNamedNamespace(netnsPath.slice(linux.NETNS_DIR.length + 1));
+    expect(driver.create(instanceExample()).process.state).toBe("exited");
+    await vi.waitUntil(() => !alive(orphan));
+    expect(pidOf(driver.start(instanceExample()))).not.toBe(orphan);
+  });
+
+  it("has its log bounded by whoever looks", async () => {
+    const driver = host.open();
+    const spec = instanceExample({ argv: ["sh", "-c", `head -c ${LOG_LIMIT_BYTES + 1} /dev/zero; echo; echo more; exec sleep 1000`] });
+    driver.create(spec);
+    driver.start(spec);
+    const log = join(host.stateDir, "i-one.log");
+    await vi.waitUntil(() => readFileSync(log).length > LOG_LIMIT_BYTES + 5);
+    driver.list();
+    expect(readFileSync(log).length).toBe(0);
+    expect(readFileSync(`${log}.1`).length).toBeGreaterThan(LOG_LIMIT_BYTES);
+  });
+});
