@@ -1,0 +1,101 @@
+/** Waits between attempts of one failing step, milliseconds. */
+export interface Backoff {
+  firstMs: number;
+  maxMs: number;
+}
+
+interface Failure {
+  message: string;
+  tries: number;
+  /** When it may be tried again, in the pass's time. */
+  at: number;
+}
+
+/**
+ * Runs the kernel steps of a pass. A step that throws is remembered with its message and tried again after a growing wait; the others
+ * go on. A pass does a bounded number of steps, so that the event loop gets its turn between passes.
+ */
+export class Attempts {
+  readonly #backoff: Backoff;
+  readonly #stepLimit: number;
+  readonly #onFailure: (key: string, error: Error) => void;
+  readonly #failures = new Map<string, Failure>();
+  readonly #tried = new Set<string>();
+  #now = 0;
+  #steps = 0;
+
+  constructor(options: { backoff: Backoff; stepLimit: number; onFailure: (key: string, error: Error) => void }) {
+    this.#backoff = options.backoff;
+    this.#stepLimit = options.stepLimit;
+    this.#onFailure = options.onFailure;
+  }
+
+  /** `now`: monotonic milliseconds. */
+  begin(now: number): void {
+    this.#now = now;
+    this.#steps = 0;
+    this.#tried.clear();
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  /** True when the pass has done its share; what is left waits for the next one. */
+  get exhausted(): boolean {
+    return this.#steps >= this.#stepLimit;
+  }
+
+  /**
+   * Runs `step` unless it failed lately or the pass is exhausted (an `urgent` one runs all the same). `cost`: how many ordinary steps
+   * it is worth. True: it ran and worked.
+   */
+  run(key: string, step: () => void, { urgent = false, cost = 1 }: { urgent?: boolean; cost?: number } = {}): boolean {
+    const failure = this.#failures.get(key);
+    if (failure !== undefined && failure.at > this.#now) return false;
+    if (this.exhausted && !urgent) return false;
+    this.#tried.add(key);
+    this.#steps += cost;
+    try {
+      step();
+    } catch (error) {
+      this.fail(key, error);
+      return false;
+    }
+    this.#failures.delete(key);
+    return true;
+  }
+
+  /** For a step that ended badly after the pass (removal of an instance is asynchronous). */
+  fail(key: string, error: unknown): void {
+    const tries = (this.#failures.get(key)?.tries ?? 0) + 1;
+    const wait = Math.min(this.#backoff.firstMs * 2 ** (tries - 1), this.#backoff.maxMs);
+    const cause = error instanceof Error ? error : new Error(String(error));
+    this.#failures.set(key, { message: cause.message, tries, at: this.#now + wait });
+    this.#onFailure(key, cause);
+  }
+
+  /** Why the step does not work, while it does not. */
+  message(key: string): string | undefined {
+    return this.#failures.get(key)?.message;
+  }
+
+  /** What was wanted has changed: the next attempt may come at once. */
+  forget(key: string): void {
+    this.#failures.delete(key);
+  }
+
+  get failing(): number {
+    return this.#failures.size;
+  }
+
+  /** Ends a pass; returns when the next failed step is due. A failure whose step nobody asked for any more is dropped. */
+  end(): number | undefined {
+    let next: number | undefined;
+    for (const [key, failure] of this.#failures) {
+      if (failure.at <= this.#now && !this.#tried.has(key) && !this.exhausted) this.#failures.delete(key);
+      else if (next === undefined || failure.at < next) next = failure.at;
+    }
+    return next;
+  }
+}

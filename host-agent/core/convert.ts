@@ -1,0 +1,140 @@
+import { isIP } from "node:net";
+import type { AttachmentItem, InstanceItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { PackedMapping } from "#lib/mapping/packed.ts";
+import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { DeviceSpec, Endpoint, InstanceSpec, Mapping, Ruleset } from "./ports.ts";
+
+/** An item that no kernel could hold. The attachment it belongs to is reported as FAILED with this message; others go on. */
+export class NotConvertible extends Error {
+  override readonly name = "NotConvertible";
+}
+
+/** An endpoint before its device exists. */
+export type EndpointSpec = Omit<Endpoint, "ifindex">;
+
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
+
+function macOf(text: string, what: string): string {
+  const mac = text.toLowerCase();
+  if (!MAC.test(mac)) throw new NotConvertible(`${what} ${JSON.stringify(text)} is not a MAC address`);
+  return mac;
+}
+
+function within(value: number, from: number, to: number, what: string): number {
+  if (!Number.isInteger(value) || value < from || value > to) throw new NotConvertible(`${what} ${value} is not in ${from} to ${to}`);
+  return value;
+}
+
+/** "10.0.1.5/24" → "10.0.1.5". */
+function addressOf(text: string): string {
+  const [address = "", length] = text.split("/");
+  const family = isIP(address);
+  const widest = family === 4 ? 32 : 128;
+  if (family === 0 || length === undefined || !/^\d{1,3}$/.test(length) || Number(length) > widest) {
+    throw new NotConvertible(`${JSON.stringify(text)} is not an address with a prefix length`);
+  }
+  return address;
+}
+
+/** `guestMtu`: what the guest may send at IP level (D12). Throws {@link NotConvertible}. */
+export function endpointOf(item: AttachmentItem, guestMtu: number): EndpointSpec {
+  if (item.addresses.length === 0) throw new NotConvertible("an attachment without an address");
+  if (item.meterId === 0n) throw new NotConvertible("an attachment without a meter");
+  return {
+    wireId: within(item.wireId, 1, 0xffff_ffff, "wire id"),
+    vni: within(item.vni, 1, 0xff_ffff, "VNI"),
+    addresses: item.addresses.map(addressOf),
+    guestMac: macOf(item.macAddress, "mac_address"),
+    gatewayMac: macOf(item.gatewayMac, "gateway_mac"),
+    device: "veth",
+    guestMtu,
+    rulesetId: within(item.rulesetId, 1, 0xffff_ffff, "ruleset id"),
+    groupSetId: item.groupSetId,
+    meterId: item.meterId,
+    sourceDestCheck: item.sourceDestCheck,
+  };
+}
+
+/** Throws {@link NotConvertible}. */
+export function deviceOf(item: AttachmentItem, guestMtu: number): DeviceSpec {
+  if (isIP(item.gateway) === 0) throw new NotConvertible(`gateway ${JSON.stringify(item.gateway)} is not an address`);
+  return {
+    wireId: item.wireId,
+    instanceId: item.instanceId,
+    deviceIndex: within(item.deviceIndex, 0, 255, "device index"),
+    guestMac: macOf(item.macAddress, "mac_address"),
+    gatewayMac: macOf(item.gatewayMac, "gateway_mac"),
+    guestMtu,
+    addresses: item.addresses,
+    gateways: [item.gateway],
+  };
+}
+
+export function instanceOf(item: InstanceItem): InstanceSpec {
+  return { instanceId: item.instanceId, argv: item.argv, env: item.env };
+}
+
+export function rulesetOf(item: RulesetItem): Ruleset {
+  const rules = item.rules.map((rule) => ({
+    direction: rule.egress ? ("egress" as const) : ("ingress" as const),
+    protocol: rule.protocol,
+    portFrom: rule.portFrom,
+    portTo: rule.portTo,
+    peerCidr: rule.peerCidr,
+  }));
+  return { id: item.rulesetId, rules };
+}
+
+/**
+ * One target of an address. Several (members of one address, D7) come with a later version; until then all hosts take the same one,
+ * the lowest wire id. Undefined: attached nowhere.
+ */
+export function mappingOf(vni: number, item: MappingItem): Mapping | undefined {
+  const [first] = [...item.targets].sort((a, b) => a.wireId - b.wireId);
+  if (first === undefined) return undefined;
+  return { vni, prefix: item.prefix, hostAddress: first.hostAddress, wireId: first.wireId, groupSetId: first.groupSetId };
+}
+
+/** A record of a snapshot; `known` is an earlier record of the same prefix. */
+export function mappingOfPacked(vni: number, packed: PackedMapping, known: Mapping | undefined): Mapping {
+  return known !== undefined && known.wireId < packed.wireId ? known : { vni, ...packed };
+}
+
+export function sameMapping(a: Mapping, b: Mapping): boolean {
+  return a.wireId === b.wireId && a.hostAddress === b.hostAddress && a.groupSetId === b.groupSetId;
+}
+
+export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return a.ifindex === b.ifindex && sameEndpointSpec(a, b);
+}
+
+export function sameEndpointSpec(a: EndpointSpec, b: EndpointSpec): boolean {
+  return (
+    a.vni === b.vni &&
+    a.rulesetId === b.rulesetId &&
+    a.groupSetId === b.groupSetId &&
+    a.meterId === b.meterId &&
+    a.guestMac === b.guestMac &&
+    a.gatewayMac === b.gatewayMac &&
+    a.device === b.device &&
+    a.guestMtu === b.guestMtu &&
+    a.sourceDestCheck === b.sourceDestCheck &&
+    sameTexts(a.addresses, b.addresses)
+  );
+}
+
+export function sameDevice(a: DeviceSpec, b: DeviceSpec): boolean {
+  return (
+    a.instanceId === b.instanceId &&
+    a.deviceIndex === b.deviceIndex &&
+    a.guestMac === b.guestMac &&
+    a.gatewayMac === b.gatewayMac &&
+    a.guestMtu === b.guestMtu &&
+    sameTexts(a.addresses, b.addresses) &&
+    sameTexts(a.gateways, b.gateways)
+  );
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, index) => text === b[index]);
+}

@@ -1,0 +1,106 @@
+import type { Attempts } from "./attempts.ts";
+import type { InstanceDriver, InstanceSpec, InstanceStatus } from "./ports.ts";
+import { DeltaTracker } from "./tracker.ts";
+
+/** An instance as the host has it. */
+export interface ActualInstance {
+  status: InstanceStatus;
+  /** Its process was started once, if it has one. One that has ended is not started again. */
+  started: boolean;
+}
+
+/** Namespaces and processes of instances. */
+export class Instances {
+  readonly tracker = new DeltaTracker<string, InstanceSpec, ActualInstance>(
+    // What is in a namespace does not change while it stands; only a process that was not started yet is missing.
+    (spec, actual) => actual.started || spec.argv.length === 0,
+  );
+  readonly #driver: InstanceDriver;
+  readonly #attempts: Attempts;
+  readonly #onRemoved: () => void;
+  readonly #removing = new Set<string>();
+
+  /** `onRemoved`: a removal has ended, well or badly; another pass has something to do. */
+  constructor(driver: InstanceDriver, attempts: Attempts, onRemoved: () => void) {
+    this.#driver = driver;
+    this.#attempts = attempts;
+    this.#onRemoved = onRemoved;
+  }
+
+  /** Reads what the host has. Returns the ids of those whose status changed. */
+  observe(): string[] {
+    const changed: string[] = [];
+    const seen = new Set<string>();
+    for (const status of this.#driver.list()) {
+      seen.add(status.instanceId);
+      if (this.#removing.has(status.instanceId)) continue;
+      const before = this.tracker.actual(status.instanceId);
+      if (before !== undefined && sameStatus(before.status, status)) continue;
+      changed.push(status.instanceId);
+      this.tracker.present(status.instanceId, { status, started: before?.started === true || status.process.state !== "none" });
+    }
+    for (const [id] of [...this.tracker.actualEntries()]) {
+      if (seen.has(id) || this.#removing.has(id)) continue;
+      this.tracker.absent(id);
+      changed.push(id);
+    }
+    return changed;
+  }
+
+  /** Namespaces of what is wanted. */
+  create(): void {
+    for (const [id, spec] of this.tracker.pendingPuts()) {
+      if (this.tracker.actual(id) !== undefined || this.#removing.has(id)) continue;
+      this.#attempts.run(createKey(id), () => {
+        const status = this.#driver.create(spec);
+        this.tracker.present(id, { status, started: status.process.state !== "none" });
+      });
+    }
+  }
+
+  /** Processes of those whose interfaces are all there. */
+  start(ready: (instanceId: string) => boolean): void {
+    for (const [id, spec] of this.tracker.pendingPuts()) {
+      if (this.tracker.actual(id) === undefined || !ready(id)) continue;
+      this.#attempts.run(startKey(id), () => this.tracker.present(id, { status: this.#driver.start(spec), started: true }));
+    }
+  }
+
+  /** What is not wanted and has no interface any more. Ends after the pass. */
+  remove(free: (instanceId: string) => boolean): void {
+    for (const [id] of this.tracker.pendingDeletes()) {
+      if (this.#removing.has(id) || !free(id)) continue;
+      this.#attempts.run(removeKey(id), () => {
+        this.#removing.add(id);
+        this.#driver.remove(id).then(
+          () => this.#removed(id, () => this.tracker.absent(id)),
+          (error: unknown) => this.#removed(id, () => this.#attempts.fail(removeKey(id), error)),
+        );
+      });
+    }
+  }
+
+  /** Why an instance is not as wanted, if something failed. */
+  failure(id: string): string | undefined {
+    return this.#attempts.message(createKey(id)) ?? this.#attempts.message(startKey(id)) ?? this.#attempts.message(removeKey(id));
+  }
+
+  /** Its wanted state has changed: what failed may be tried at once. */
+  touched(id: string): void {
+    for (const key of [createKey(id), startKey(id), removeKey(id)]) this.#attempts.forget(key);
+  }
+
+  #removed(id: string, then: () => void): void {
+    this.#removing.delete(id);
+    then();
+    this.#onRemoved();
+  }
+}
+
+const createKey = (id: string): string => `instance ${id}`;
+const startKey = (id: string): string => `process of ${id}`;
+const removeKey = (id: string): string => `removal of ${id}`;
+
+function sameStatus(a: InstanceStatus, b: InstanceStatus): boolean {
+  return a.netnsPath === b.netnsPath && JSON.stringify(a.process) === JSON.stringify(b.process);
+}

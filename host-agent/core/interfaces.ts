@@ -1,0 +1,232 @@
+import type { AttachmentItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Attempts } from "./attempts.ts";
+import { deviceOf, endpointOf, sameDevice, sameEndpoint } from "./convert.ts";
+import type { EndpointSpec } from "./convert.ts";
+import { Meters } from "./meters.ts";
+import type { MeterTimes } from "./meters.ts";
+import type { Datapath, Device, Devices, DeviceSpec, Endpoint, Ruleset } from "./ports.ts";
+import { DeltaTracker } from "./tracker.ts";
+
+interface ActualDevice extends Device {
+  /** How it was configured; unknown of one that was found after a restart. */
+  spec: DeviceSpec | undefined;
+}
+
+/**
+ * Rulesets, meters, devices and endpoints: all that an attachment is in the kernel, by wire id. Each method is one stage of a pass;
+ * what misses something of an earlier stage waits. The order is the reconciler's.
+ */
+export class Interfaces {
+  readonly rulesets = new DeltaTracker<number, Ruleset, true>(() => true); // immutable: the same id is the same rules
+  readonly meters: Meters;
+  readonly devices = new DeltaTracker<number, DeviceSpec, ActualDevice>((w, a) => a.spec !== undefined && sameDevice(w, a.spec));
+  readonly endpoints = new DeltaTracker<number, Endpoint>(sameEndpoint);
+  readonly #specs = new Map<number, EndpointSpec>();
+  readonly #datapath: Datapath;
+  readonly #driver: Devices;
+  readonly #attempts: Attempts;
+
+  constructor(
+    ports: { datapath: Datapath; devices: Devices; reportFinal: (meterIds: readonly bigint[]) => boolean },
+    attempts: Attempts,
+    times: MeterTimes,
+  ) {
+    this.#datapath = ports.datapath;
+    this.#driver = ports.devices;
+    this.#attempts = attempts;
+    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal);
+  }
+
+  /** Takes over what a predecessor left, before anything is wanted. */
+  adopt(found: Omit<ReturnType<Datapath["actual"]>, "mappings">): void {
+    for (const id of found.rulesetIds) this.rulesets.present(id, true);
+    for (const meter of found.meters) this.meters.tracker.present(meter.meterId, meter);
+    for (const endpoint of found.endpoints) this.endpoints.present(endpoint.wireId, endpoint);
+    this.observe();
+  }
+
+  /** Looks which devices there are: a guest that deletes its own takes the host's end with it (D24). Returns wire ids that changed. */
+  observe(): number[] {
+    const changed: number[] = [];
+    const seen = new Map(this.#driver.list().map((device) => [device.wireId, device]));
+    for (const [wireId, known] of [...this.devices.actualEntries()]) {
+      const found = seen.get(wireId);
+      if (found?.ifindex === known.ifindex && found.instanceId === known.instanceId) seen.delete(wireId);
+      else if (found === undefined) this.devices.absent(wireId);
+      if (found?.ifindex !== known.ifindex) changed.push(wireId);
+    }
+    for (const [wireId, device] of seen) {
+      this.devices.present(wireId, { ...device, spec: undefined });
+      changed.push(wireId);
+    }
+    for (const wireId of changed) this.#aim(wireId);
+    return changed;
+  }
+
+  /** Throws NotConvertible; then nothing of it is wanted. */
+  want(item: AttachmentItem, guestMtu: number): void {
+    const { wireId } = item;
+    const before = this.#specs.get(wireId);
+    try {
+      const spec = endpointOf(item, guestMtu);
+      const device = deviceOf(item, guestMtu);
+      if (before !== undefined && before.meterId !== spec.meterId) this.meters.tracker.unwant(before.meterId);
+      this.#specs.set(wireId, spec);
+      this.meters.tracker.want(spec.meterId, { wireId, meterId: spec.meterId });
+      this.devices.want(wireId, device);
+    } catch (error) {
+      this.unwant(wireId);
+      throw error;
+    } finally {
+      this.#aim(wireId);
+      this.#touched(wireId, item.meterId);
+    }
+  }
+
+  unwant(wireId: number): void {
+    const spec = this.#specs.get(wireId);
+    this.#specs.delete(wireId);
+    if (spec !== undefined) this.meters.tracker.unwant(spec.meterId);
+    this.devices.unwant(wireId);
+    this.#aim(wireId);
+    this.#touched(wireId, spec?.meterId ?? 0n);
+  }
+
+  wantRuleset(ruleset: Ruleset): void {
+    this.rulesets.want(ruleset.id, ruleset);
+    this.#attempts.forget(rulesetKey(ruleset.id));
+  }
+
+  putRulesets(): void {
+    for (const [id, ruleset] of this.rulesets.pendingPuts()) {
+      this.#attempts.run(rulesetKey(id), () => {
+        this.#datapath.putRuleset(ruleset);
+        this.rulesets.present(id, true);
+      });
+    }
+  }
+
+  /** Traffic stops here: never put off to a later pass. */
+  close(): void {
+    for (const [wireId] of this.endpoints.pendingDeletes()) {
+      const step = (): void => {
+        this.#datapath.closeEndpoint(wireId);
+        this.endpoints.absent(wireId);
+      };
+      this.#attempts.run(closeKey(wireId), step, { urgent: true });
+    }
+  }
+
+  /** Guarded and closed; on instances that are there. */
+  makeDevices(exists: (instanceId: string) => boolean): void {
+    for (const [wireId, spec] of this.devices.pendingPuts()) {
+      if (!exists(spec.instanceId) || this.#taken(spec)) continue;
+      this.#attempts.run(deviceKey(wireId), () => {
+        const device = this.#driver.ensure(spec, (ifindex) => this.#datapath.guardDevice(ifindex));
+        this.devices.present(wireId, { ...device, spec });
+        this.#aim(wireId);
+      });
+    }
+  }
+
+  /** Last, with everything that the endpoint names in place. */
+  open(): void {
+    for (const [wireId, endpoint] of this.endpoints.pendingPuts()) {
+      if (this.rulesets.actual(endpoint.rulesetId) === undefined) continue;
+      if (this.meters.tracker.actual(endpoint.meterId) === undefined) continue;
+      this.#attempts.run(endpointKey(wireId), () => {
+        this.#datapath.putEndpoint(endpoint);
+        this.endpoints.present(wireId, endpoint);
+      });
+    }
+  }
+
+  /** Returns when to look again. */
+  retireMeters(now: number): number | undefined {
+    return this.meters.retire(now, ({ wireId, meterId }) => this.endpoints.actual(wireId)?.meterId === meterId);
+  }
+
+  removeDevices(): void {
+    for (const [wireId] of this.devices.pendingDeletes()) {
+      if (this.endpoints.actual(wireId) !== undefined || this.meters.owesReading(wireId)) continue;
+      this.#attempts.run(deviceKey(wireId), () => {
+        this.#driver.remove(wireId);
+        this.devices.absent(wireId);
+      });
+    }
+  }
+
+  deleteRulesets(): void {
+    const pending = this.rulesets.pendingDeletes();
+    if (pending.length === 0) return;
+    const used = new Set<number>();
+    for (const [, endpoint] of this.endpoints.actualEntries()) used.add(endpoint.rulesetId);
+    for (const spec of this.#specs.values()) used.add(spec.rulesetId);
+    for (const [id] of pending) {
+      if (used.has(id)) continue;
+      this.#attempts.run(rulesetKey(id), () => {
+        this.#datapath.deleteRuleset(id);
+        this.rulesets.absent(id);
+      });
+    }
+  }
+
+  /** The endpoint is open just as wanted, on its device. */
+  isOpen(wireId: number): boolean {
+    return this.endpoints.settled(wireId) && this.devices.settled(wireId);
+  }
+
+  /** Nothing of it is left but a meter whose last reading was reported. */
+  isGone(wireId: number): boolean {
+    return this.endpoints.actual(wireId) === undefined && this.devices.actual(wireId) === undefined && !this.meters.owesReading(wireId);
+  }
+
+  /** Whether an instance still has a device. */
+  occupies(instanceId: string): boolean {
+    for (const [, device] of this.devices.actualEntries()) if (device.instanceId === instanceId) return true;
+    return false;
+  }
+
+  /** Why an attachment is not as wanted, if something of it failed or is missing in the feed. */
+  failure(wireId: number): string | undefined {
+    const message = (key: string): string | undefined => this.#attempts.message(key);
+    const spec = this.#specs.get(wireId);
+    if (spec === undefined) return message(closeKey(wireId)) ?? message(deviceKey(wireId));
+    if (this.rulesets.wanted(spec.rulesetId) === undefined && this.rulesets.actual(spec.rulesetId) === undefined) {
+      return `ruleset ${spec.rulesetId} is not in the feed`;
+    }
+    return (
+      message(rulesetKey(spec.rulesetId)) ??
+      this.meters.failure(spec.meterId) ??
+      message(closeKey(wireId)) ??
+      message(deviceKey(wireId)) ??
+      message(endpointKey(wireId))
+    );
+  }
+
+  /** Another attachment's device, on its way out, still has the name that this one's is to get. */
+  #taken(spec: DeviceSpec): boolean {
+    return this.devices
+      .pendingDeletes()
+      .some(([, other]) => other.instanceId === spec.instanceId && (other.spec?.deviceIndex ?? spec.deviceIndex) === spec.deviceIndex);
+  }
+
+  /** An endpoint is wanted as soon as its device is there, on that device. */
+  #aim(wireId: number): void {
+    const spec = this.#specs.get(wireId);
+    const device = this.devices.actual(wireId);
+    if (spec !== undefined && device !== undefined && device.instanceId === this.devices.wanted(wireId)?.instanceId) {
+      this.endpoints.want(wireId, { ...spec, ifindex: device.ifindex });
+    } else this.endpoints.unwant(wireId);
+  }
+
+  #touched(wireId: number, meterId: bigint): void {
+    for (const key of [closeKey(wireId), deviceKey(wireId), endpointKey(wireId)]) this.#attempts.forget(key);
+    this.meters.touched(meterId);
+  }
+}
+
+const rulesetKey = (id: number): string => `ruleset ${id}`;
+const closeKey = (wireId: number): string => `closing of ${wireId}`;
+const deviceKey = (wireId: number): string => `device of ${wireId}`;
+const endpointKey = (wireId: number): string => `endpoint of ${wireId}`;

@@ -1,0 +1,127 @@
+import type { Attempts } from "./attempts.ts";
+import { sameMapping } from "./convert.ts";
+import type { Datapath, Mapping } from "./ports.ts";
+import { DeltaTracker } from "./tracker.ts";
+
+/** Mappings written with one call. */
+const BATCH = 4_096;
+/** What such a call takes (some milliseconds), in steps of one device. */
+const BATCH_COST = 16;
+
+interface Network {
+  tracker: DeltaTracker<string, Mapping>;
+  /** Newest version that the wanted mappings stand for; undefined before the first snapshot was complete. */
+  version: bigint | undefined;
+}
+
+/**
+ * Mappings by network, wanted beside actual. A network that was never in sync keeps what the kernel has; one in which the host has
+ * nothing any more loses all of it (after the host feed was in sync, which the caller sees to).
+ */
+export class Mappings {
+  readonly #datapath: Datapath;
+  readonly #attempts: Attempts;
+  /** By VNI: what the kernel knows. */
+  readonly #networks = new Map<number, Network>();
+  readonly #dirty = new Set<number>();
+  #watched: ReadonlySet<number> = new Set();
+
+  constructor(datapath: Datapath, attempts: Attempts) {
+    this.#datapath = datapath;
+    this.#attempts = attempts;
+  }
+
+  adopt(found: readonly Mapping[]): void {
+    for (const mapping of found) this.#network(mapping.vni).tracker.present(mapping.prefix, mapping);
+  }
+
+  /** The whole network as of `version`. */
+  replace(vni: number, mappings: ReadonlyMap<string, Mapping>, version: bigint): void {
+    const network = this.#network(vni);
+    for (const [prefix] of [...network.tracker.wantedEntries()]) if (!mappings.has(prefix)) network.tracker.unwant(prefix);
+    for (const [prefix, mapping] of mappings) network.tracker.want(prefix, mapping);
+    network.version = version;
+    this.#dirty.add(vni);
+  }
+
+  /** One version's changes to a network that is in sync; undefined: attached nowhere. */
+  change(vni: number, items: readonly (readonly [prefix: string, mapping: Mapping | undefined])[], version: bigint): void {
+    const network = this.#network(vni);
+    for (const [prefix, mapping] of items) {
+      if (mapping === undefined) network.tracker.unwant(prefix);
+      else network.tracker.want(prefix, mapping);
+    }
+    network.version = version;
+    this.#dirty.add(vni);
+  }
+
+  /** VNIs in which the host has an interface: everything of the others goes. */
+  keepOnly(vnis: ReadonlySet<number>): void {
+    this.#watched = vnis;
+    for (const [vni, network] of this.#networks) {
+      if (vnis.has(vni)) continue;
+      network.version = undefined;
+      for (const [prefix] of [...network.tracker.wantedEntries()]) network.tracker.unwant(prefix);
+      this.#dirty.add(vni);
+    }
+  }
+
+  /** Writes what differs. Returns VNIs that are now as wanted. */
+  apply(): number[] {
+    const done: number[] = [];
+    for (const vni of [...this.#dirty]) {
+      const network = this.#networks.get(vni);
+      if (network === undefined) continue;
+      if (network.version === undefined && this.#watched.has(vni)) {
+        this.#dirty.delete(vni);
+        continue;
+      }
+      while (network.tracker.pending > 0 && this.#step(vni, network.tracker));
+      if (network.tracker.pending > 0) continue;
+      this.#dirty.delete(vni);
+      if (network.version !== undefined) done.push(vni);
+      else this.#networks.delete(vni);
+    }
+    return done;
+  }
+
+  /** Version of a network that the kernel holds whole. */
+  appliedVersion(vni: number): bigint | undefined {
+    const network = this.#networks.get(vni);
+    return network === undefined || this.#dirty.has(vni) ? undefined : network.version;
+  }
+
+  /** How many differ from what is wanted, in networks that may be written. */
+  get pending(): number {
+    let pending = 0;
+    for (const vni of this.#dirty) pending += this.#networks.get(vni)?.tracker.pending ?? 0;
+    return pending;
+  }
+
+  get size(): number {
+    let size = 0;
+    for (const { tracker } of this.#networks.values()) size += tracker.actualSize;
+    return size;
+  }
+
+  #step(vni: number, tracker: DeltaTracker<string, Mapping>): boolean {
+    const puts = tracker.pendingPuts(BATCH);
+    const deletes = puts.length > 0 ? [] : tracker.pendingDeletes(BATCH);
+    const cost = Math.ceil(((puts.length + deletes.length) / BATCH) * BATCH_COST);
+    const step = (): void => {
+      if (puts.length > 0) this.#datapath.putMappings(puts.map(([, mapping]) => mapping));
+      else this.#datapath.deleteMappings(deletes.map(([prefix]) => ({ vni, prefix })));
+      for (const [prefix, mapping] of puts) tracker.present(prefix, mapping);
+      for (const [prefix] of deletes) tracker.absent(prefix);
+    };
+    return this.#attempts.run(`mappings of VNI ${vni}`, step, { cost });
+  }
+
+  #network(vni: number): Network {
+    const known = this.#networks.get(vni);
+    if (known !== undefined) return known;
+    const network: Network = { tracker: new DeltaTracker(sameMapping), version: undefined };
+    this.#networks.set(vni, network);
+    return network;
+  }
+}

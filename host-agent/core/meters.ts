@@ -1,0 +1,107 @@
+import type { Attempts } from "./attempts.ts";
+import type { Datapath, Endpoint } from "./ports.ts";
+import { DeltaTracker } from "./tracker.ts";
+
+export type MeterKey = Pick<Endpoint, "wireId" | "meterId">;
+
+export interface MeterTimes {
+  /** From closing an endpoint to its meter's last reading: packets that were under way are counted by then (D18). */
+  graceMs: number;
+  /** From the last reading's report to the meter's end: a session that broke in between is given the reading again (C22). */
+  lingerMs: number;
+}
+
+/**
+ * Meters outlive their endpoints: closed → grace → last reading reported → (interface reported as gone) → linger → dropped. A meter
+ * found after a restart without an endpoint enters at the start.
+ */
+export class Meters {
+  readonly tracker = new DeltaTracker<bigint, MeterKey, MeterKey>((wanted, actual) => wanted.wireId === actual.wireId);
+  readonly #datapath: Datapath;
+  readonly #attempts: Attempts;
+  readonly #times: MeterTimes;
+  readonly #report: (meterIds: readonly bigint[]) => boolean;
+  /** Meter id → when it was first seen without an endpoint. */
+  readonly #closing = new Map<bigint, number>();
+  /** Meter id → when its last reading was reported. In the order of these times. */
+  readonly #lingering = new Map<bigint, number>();
+
+  /** `report`: sends the present readings of these meters; false: nobody listens now. */
+  constructor(datapath: Datapath, attempts: Attempts, times: MeterTimes, report: (meterIds: readonly bigint[]) => boolean) {
+    this.#datapath = datapath;
+    this.#attempts = attempts;
+    this.#times = times;
+    this.#report = report;
+  }
+
+  put(): void {
+    for (const [meterId, meter] of this.tracker.pendingPuts()) {
+      this.#attempts.run(key(meterId), () => {
+        this.#datapath.putMeter(meter);
+        this.tracker.present(meterId, meter);
+      });
+    }
+  }
+
+  /** Moves meters that are not wanted along. `counting`: whether an endpoint still counts on it. Returns when to look again. */
+  retire(now: number, counting: (meter: MeterKey) => boolean): number | undefined {
+    for (const [meterId, meter] of this.tracker.pendingDeletes()) {
+      if (this.#closing.has(meterId) || this.#lingering.has(meterId) || counting(meter)) continue;
+      this.#closing.set(meterId, now);
+    }
+    this.#forgetWanted();
+    const quiet = [...this.#closing].filter(([, since]) => since + this.#times.graceMs <= now).map(([meterId]) => meterId);
+    if (quiet.length > 0 && this.#report(quiet)) {
+      for (const meterId of quiet) {
+        this.#closing.delete(meterId);
+        this.#lingering.set(meterId, now);
+      }
+    }
+    this.#drop(now);
+    return this.#nextTime(now);
+  }
+
+  /** Whether a meter of this attachment still has a last reading to give. */
+  owesReading(wireId: number): boolean {
+    for (const meterId of this.#closing.keys()) if (this.tracker.actual(meterId)?.wireId === wireId) return true;
+    return false;
+  }
+
+  failure(meterId: bigint): string | undefined {
+    return this.#attempts.message(key(meterId));
+  }
+
+  touched(meterId: bigint): void {
+    this.#attempts.forget(key(meterId));
+  }
+
+  #forgetWanted(): void {
+    for (const stage of [this.#closing, this.#lingering]) {
+      for (const meterId of stage.keys()) if (this.tracker.wanted(meterId) !== undefined) stage.delete(meterId);
+    }
+  }
+
+  #drop(now: number): void {
+    for (const [meterId, since] of this.#lingering) {
+      if (since + this.#times.lingerMs > now) break;
+      const meter = this.tracker.actual(meterId);
+      const dropped = this.#attempts.run(key(meterId), () => {
+        if (meter !== undefined) this.#datapath.dropMeter(meter.wireId, meterId);
+      });
+      if (!dropped) continue;
+      this.tracker.absent(meterId);
+      this.#lingering.delete(meterId);
+    }
+  }
+
+  /** Past times are not returned: they wait for a session or for a failed step, and both bring a pass of their own. */
+  #nextTime(now: number): number | undefined {
+    const times: number[] = [];
+    for (const since of this.#closing.values()) if (since + this.#times.graceMs > now) times.push(since + this.#times.graceMs);
+    const [lingering] = this.#lingering.values();
+    if (lingering !== undefined && lingering + this.#times.lingerMs > now) times.push(lingering + this.#times.lingerMs);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+}
+
+const key = (meterId: bigint): string => `meter ${meterId}`;

@@ -1,0 +1,233 @@
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import type { AttachmentItem } from "#gen/plenum/host/v1/host_feed.ts";
+import { Attempts } from "./attempts.ts";
+import type { Backoff } from "./attempts.ts";
+import { instanceOf, NotConvertible, rulesetOf } from "./convert.ts";
+import { Instances } from "./instances.ts";
+import { Interfaces } from "./interfaces.ts";
+import { Mappings } from "./mappings.ts";
+import type { MeterTimes } from "./meters.ts";
+import type { Datapath, Devices, InstanceDriver } from "./ports.ts";
+import { Statuses } from "./statuses.ts";
+import { HostWanted } from "./wanted.ts";
+
+export interface ReconcilerPorts {
+  datapath: Datapath;
+  devices: Devices;
+  instances: InstanceDriver;
+  /** Sends the present readings of these meters to the coordinator; false: there is no session, ask again with the next. */
+  reportFinal(meterIds: readonly bigint[]): boolean;
+  /** Something that a pass started has ended: there is work for another one. */
+  wake(): void;
+  /** A step failed; it is tried again. */
+  failed(step: string, error: Error): void;
+}
+
+export interface ReconcilerSettings extends MeterTimes {
+  /** What guests may send at IP level (D12). */
+  guestMtu: number;
+  backoff: Backoff;
+  /** Kernel steps of one pass. */
+  stepLimit: number;
+}
+
+export interface PassResult {
+  /** False: the pass had done its share before the work was done; go on soon. */
+  complete: boolean;
+  /** When something is due that no event will tell of: a failed step, a grace period. Same clock as the pass's `now`. */
+  wakeAt: number | undefined;
+  /** VNIs whose mappings this pass brought to their newest version. */
+  networks: number[];
+}
+
+/** Where an attachment's item put it, to undo that when the item changes. */
+interface Place {
+  wireId: number;
+  instanceId: string;
+  networkId: bigint;
+  vni: number;
+  /** Why it cannot be converted. */
+  error: string | undefined;
+}
+
+/**
+ * Brings the kernel to what the feeds want. Feeds change `host` and `mappings`, which touches nothing; `pass` does the work, in the one
+ * order that never lets a packet through unjudged or uncounted. A pass from any kernel state leads to the same end.
+ */
+export class Reconciler {
+  readonly host = new HostWanted();
+  readonly mappings: Mappings;
+  readonly interfaces: Interfaces;
+  readonly instances: Instances;
+  readonly attempts: Attempts;
+  readonly statuses: Statuses;
+  readonly #ports: ReconcilerPorts;
+  readonly #settings: ReconcilerSettings;
+  readonly #places = new Map<string, Place>();
+  readonly #byInstance = new Map<string, Set<string>>();
+  /** Networks of PRESENT attachments, with how many there are. */
+  readonly #networks = new Map<bigint, { vni: number; count: number }>();
+  #appliedVersion = 0n;
+
+  constructor(ports: ReconcilerPorts, settings: ReconcilerSettings) {
+    this.#ports = ports;
+    this.#settings = settings;
+    this.attempts = new Attempts({
+      backoff: settings.backoff,
+      stepLimit: settings.stepLimit,
+      onFailure: (key, error) => ports.failed(key, error),
+    });
+    this.mappings = new Mappings(ports.datapath, this.attempts);
+    this.interfaces = new Interfaces(ports, this.attempts, settings);
+    this.instances = new Instances(ports.instances, this.attempts, () => ports.wake());
+    this.statuses = new Statuses({
+      host: this.host,
+      instances: this.instances,
+      interfaces: this.interfaces,
+      conversionError: (id) => this.#places.get(id)?.error,
+      attachmentsOf: (instanceId) => this.#byInstance.get(instanceId) ?? [],
+    });
+  }
+
+  /** Reads what a predecessor left (D21). Once, before the first pass. Changes nothing. */
+  adopt(): void {
+    const found = this.#ports.datapath.actual();
+    this.interfaces.adopt(found);
+    this.mappings.adopt(found.mappings);
+    this.instances.observe();
+  }
+
+  /** Looks for what changed by itself: devices deleted by their guests, processes that ended. Returns whether anything did. */
+  observe(): boolean {
+    const instances = this.instances.observe();
+    const wires = new Set(this.interfaces.observe());
+    for (const id of instances) this.statuses.openInstance(id);
+    for (const [id, place] of this.#places) if (wires.has(place.wireId)) this.statuses.openAttachment(id);
+    return instances.length + wires.size > 0;
+  }
+
+  /** `now`: monotonic milliseconds. Does nothing before the host feed was in sync. */
+  pass(now: number): PassResult {
+    if (!this.host.inSync) return { complete: true, wakeAt: undefined, networks: [] };
+    const { interfaces, instances, attempts } = this;
+    this.#absorb();
+    attempts.begin(now);
+    interfaces.close();
+    interfaces.putRulesets();
+    instances.create();
+    interfaces.meters.put();
+    interfaces.makeDevices((id) => instances.tracker.actual(id) !== undefined);
+    interfaces.close(); // a device that had to be made anew
+    interfaces.open();
+    instances.start((id) => this.#ready(id));
+    const networks = this.mappings.apply();
+    const wakeAt = interfaces.retireMeters(now);
+    interfaces.removeDevices();
+    instances.remove((id) => this.#free(id));
+    interfaces.deleteRulesets();
+    const complete = !attempts.exhausted;
+    if (complete) this.#appliedVersion = this.host.version;
+    this.statuses.refresh();
+    this.#forget();
+    return { complete, wakeAt: earliest(wakeAt, attempts.end()), networks };
+  }
+
+  /** Newest version of the host's scope of which every item was brought to the kernel or reported as FAILED, or is on its way out. */
+  get appliedVersion(): bigint {
+    return this.#appliedVersion;
+  }
+
+  /** Networks to watch, with their VNIs: those of PRESENT attachments (never before the host feed was in sync). */
+  watchedNetworks(): ReadonlyMap<bigint, { vni: number }> {
+    return this.#networks;
+  }
+
+  /** Takes over what changed in the feed since the last pass. Only memory. */
+  #absorb(): void {
+    const dirt = this.host.takeDirt();
+    for (const id of dirt.rulesets) {
+      const item = this.host.ruleset(id);
+      if (item === undefined) this.interfaces.rulesets.unwant(id);
+      else this.interfaces.wantRuleset(rulesetOf(item));
+    }
+    for (const id of dirt.instances) {
+      const item = this.host.instance(id);
+      if (item?.wanted === Wanted.PRESENT) this.instances.tracker.want(id, instanceOf(item));
+      else this.instances.tracker.unwant(id);
+      this.instances.touched(id);
+      this.statuses.openInstance(id);
+      for (const attachment of this.#byInstance.get(id) ?? []) this.statuses.openAttachment(attachment);
+    }
+    for (const id of dirt.attachments) this.#displace(id);
+    for (const id of dirt.attachments) this.#place(id);
+    // What an earlier agent left is of no attachment at all: nothing wants it, so the trackers already count it as pending.
+    if (dirt.attachments.size > 0 || this.#appliedVersion === 0n) {
+      this.mappings.keepOnly(new Set([...this.#networks.values()].map(({ vni }) => vni)));
+    }
+  }
+
+  #displace(id: string): void {
+    const place = this.#places.get(id);
+    if (place === undefined) return;
+    this.#places.delete(id);
+    this.#byInstance.get(place.instanceId)?.delete(id);
+    if (this.#byInstance.get(place.instanceId)?.size === 0) this.#byInstance.delete(place.instanceId);
+    const network = this.#networks.get(place.networkId);
+    if (network !== undefined && --network.count === 0) this.#networks.delete(place.networkId);
+    const item = this.host.attachment(id);
+    if (item?.wanted !== Wanted.PRESENT || item.wireId !== place.wireId) this.interfaces.unwant(place.wireId);
+    this.statuses.openInstance(place.instanceId);
+  }
+
+  #place(id: string): void {
+    this.statuses.openAttachment(id);
+    const item = this.host.attachment(id);
+    if (item?.wanted !== Wanted.PRESENT) return;
+    const { wireId, instanceId, networkId, vni } = item;
+    this.#places.set(id, { wireId, instanceId, networkId, vni, error: this.#convert(item) });
+    const siblings = this.#byInstance.get(instanceId) ?? new Set();
+    this.#byInstance.set(instanceId, siblings.add(id));
+    const network = this.#networks.get(networkId) ?? { vni, count: 0 };
+    network.count += 1;
+    this.#networks.set(networkId, network);
+    this.statuses.openInstance(instanceId);
+  }
+
+  #convert(item: AttachmentItem): string | undefined {
+    try {
+      this.interfaces.want(item, this.#settings.guestMtu);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof NotConvertible)) throw error;
+      return error.message;
+    }
+  }
+
+  /** All interfaces that the instance is to have are open. */
+  #ready(instanceId: string): boolean {
+    for (const id of this.#byInstance.get(instanceId) ?? []) {
+      const place = this.#places.get(id);
+      if (place === undefined || !this.interfaces.isOpen(place.wireId)) return false;
+    }
+    return true;
+  }
+
+  #free(instanceId: string): boolean {
+    return !this.#byInstance.has(instanceId) && !this.interfaces.occupies(instanceId);
+  }
+
+  /** Items that were to go, are gone, and have no meter left: whoever still needs them brings them with a snapshot. */
+  #forget(): void {
+    for (const id of this.statuses.goneAttachments()) {
+      const item = this.host.attachment(id);
+      if (item !== undefined && this.interfaces.meters.tracker.actual(item.meterId) !== undefined) continue;
+      this.host.forgetAttachment(id);
+      this.statuses.forgetAttachment(id);
+    }
+  }
+}
+
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
+}

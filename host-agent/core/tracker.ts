@@ -1,0 +1,104 @@
+/**
+ * What is wanted beside what is there, by key, and the difference kept up to date with every change (the idea of Felix's delta
+ * tracker). Every kind of kernel state has one; nothing else in the agent remembers what the kernel holds.
+ */
+export class DeltaTracker<K, W, A = W> {
+  readonly #equal: (wanted: W, actual: A) => boolean;
+  readonly #wanted = new Map<K, W>();
+  readonly #actual = new Map<K, A>();
+  readonly #puts = new Set<K>();
+  readonly #deletes = new Set<K>();
+
+  /** `equal`: whether what is there is already what is wanted, so that writing it again can be left out. */
+  constructor(equal: (wanted: W, actual: A) => boolean) {
+    this.#equal = equal;
+  }
+
+  want(key: K, value: W): void {
+    this.#wanted.set(key, value);
+    this.#judge(key);
+  }
+
+  unwant(key: K): void {
+    this.#wanted.delete(key);
+    this.#judge(key);
+  }
+
+  /** The kernel holds this: found at start, or just written. */
+  present(key: K, actual: A): void {
+    this.#actual.set(key, actual);
+    this.#judge(key);
+  }
+
+  /** The kernel does not hold it, or not any more. */
+  absent(key: K): void {
+    this.#actual.delete(key);
+    this.#judge(key);
+  }
+
+  wanted(key: K): W | undefined {
+    return this.#wanted.get(key);
+  }
+
+  actual(key: K): A | undefined {
+    return this.#actual.get(key);
+  }
+
+  /** Wanted, and the kernel holds just that. */
+  settled(key: K): boolean {
+    return this.#wanted.has(key) && !this.#puts.has(key);
+  }
+
+  get wantedSize(): number {
+    return this.#wanted.size;
+  }
+
+  get actualSize(): number {
+    return this.#actual.size;
+  }
+
+  /** How many keys differ. */
+  get pending(): number {
+    return this.#puts.size + this.#deletes.size;
+  }
+
+  wantedEntries(): IterableIterator<[K, W]> {
+    return this.#wanted.entries();
+  }
+
+  actualEntries(): IterableIterator<[K, A]> {
+    return this.#actual.entries();
+  }
+
+  /** Wanted and missing or different; at most `limit`. A copy: the caller may change the tracker while reading it. */
+  pendingPuts(limit = Infinity): [K, W][] {
+    return pick(this.#puts, this.#wanted, limit);
+  }
+
+  /** There and not wanted; at most `limit`. A copy. */
+  pendingDeletes(limit = Infinity): [K, A][] {
+    return pick(this.#deletes, this.#actual, limit);
+  }
+
+  #judge(key: K): void {
+    const wanted = this.#wanted.get(key);
+    const actual = this.#actual.get(key);
+    mark(this.#puts, key, wanted !== undefined && (actual === undefined || !this.#equal(wanted, actual)));
+    mark(this.#deletes, key, wanted === undefined && actual !== undefined);
+  }
+}
+
+function mark<K>(set: Set<K>, key: K, member: boolean): void {
+  if (member) set.add(key);
+  else set.delete(key);
+}
+
+function pick<K, V>(keys: ReadonlySet<K>, values: ReadonlyMap<K, V>, limit: number): [K, V][] {
+  const out: [K, V][] = [];
+  for (const key of keys) {
+    if (out.length >= limit) break;
+    const value = values.get(key);
+    if (value !== undefined) out.push([key, value]);
+  }
+  return out;
+}
