@@ -48,8 +48,13 @@ function body(route: Route): Buffer {
   header.writeUInt32LE(route.via === undefined ? 0 : RTNH_F_ONLINK, 8);
   const parts = [header, u32(RTA_TABLE, table), u32(RTA_OIF, route.ifindex)];
   if (to.length > 0) parts.push(attribute(RTA_DST, to.bytes));
-  if (route.via !== undefined) parts.push(attribute(RTA_GATEWAY, addressBytes(route.via).bytes));
-  if (route.source !== undefined) parts.push(attribute(RTA_PREFSRC, addressBytes(route.source).bytes));
+  for (const [type, text] of [[RTA_GATEWAY, route.via] as const, [RTA_PREFSRC, route.source] as const]) {
+    if (text === undefined) continue;
+    const address = addressBytes(text);
+    // The kernel would read the first four bytes of an IPv6 address and be content.
+    if (address.family !== to.family) throw new RangeError(`${text} is of another address family than ${route.to}`);
+    parts.push(attribute(type, address.bytes));
+  }
   return Buffer.concat(parts);
 }
 

@@ -1,0 +1,162 @@
+import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
+import { Reconciler } from "../core/reconciler.ts";
+import type { ReconcilerSettings } from "../core/reconciler.ts";
+import { FakeDatapath, fakePins } from "./fake-datapath.ts";
+import { fakeDeviceKernel, FakeDevices } from "./fake-devices.ts";
+import { FakeInstanceDriver, fakeInstanceKernel } from "./fake-instance-driver.ts";
+import type { FeedWorld, WorldChange } from "./feed-world.ts";
+
+export const FAKE_SETTINGS: ReconcilerSettings = {
+  guestMtu: 1450,
+  graceMs: 50,
+  lingerMs: 30_000,
+  backoff: { firstMs: 100, maxMs: 10_000 },
+  stepLimit: 256,
+};
+
+export interface FakeHostOptions {
+  /** Throws to make a call of a port fail. */
+  fault?: (call: string) => void;
+  settings?: Partial<ReconcilerSettings>;
+}
+
+/** A host that keeps its kernel over restarts of its agent, driven by hand: no clock, no feeds. */
+export class FakeHost {
+  readonly pins = fakePins();
+  readonly deviceKernel = fakeDeviceKernel();
+  readonly instanceKernel = fakeInstanceKernel();
+  /** What the ports were asked, in order. */
+  readonly calls: string[] = [];
+  /** Meter ids of last readings that were reported. */
+  readonly finals: bigint[] = [];
+  readonly failures: string[] = [];
+  /** Whether a session would take a last reading. */
+  connected = true;
+  now = 0;
+  reconciler: Reconciler;
+  #version = 0n;
+  readonly #networkVersions = new Map<bigint, bigint>();
+  readonly #options: FakeHostOptions;
+
+  constructor(options: FakeHostOptions = {}) {
+    this.#options = options;
+    this.reconciler = this.#start();
+  }
+
+  /** kill -9 and start: the kernel stays, the memory goes. */
+  restart(): void {
+    this.reconciler = this.#start();
+    this.#networkVersions.clear();
+  }
+
+  /** Hello, snapshot, in sync; networks too. */
+  snapshot(world: FeedWorld, order: (items: HostItem[]) => HostItem[] = (items) => items): void {
+    const { host, mappings } = this.reconciler;
+    host.beginSnapshot();
+    host.change({ version: this.#version, inSnapshot: true, items: order(world.snapshot()) });
+    host.complete(this.#version);
+    this.#networkVersions.clear();
+    this.watchNetworks(world);
+    void mappings;
+  }
+
+  change(change: WorldChange): void {
+    if (change.scope === "host") {
+      this.#version += 1n;
+      this.reconciler.host.change({ version: this.#version, inSnapshot: false, items: change.items });
+      return;
+    }
+    const version = this.#networkVersions.get(change.networkId);
+    if (version === undefined) return; // not watched
+    this.#networkVersions.set(change.networkId, version + 1n);
+    this.reconciler.mappings.change(Number(change.networkId), [[change.prefix, change.mapping]], version + 1n);
+  }
+
+  /** Subscribes to what is watched and was not, forgets what is not. */
+  watchNetworks(world: FeedWorld): void {
+    const watched = this.reconciler.watchedNetworks();
+    for (const id of this.#networkVersions.keys()) if (!watched.has(id)) this.#networkVersions.delete(id);
+    for (const [id, { vni }] of watched) {
+      if (this.#networkVersions.has(id)) continue;
+      this.#networkVersions.set(id, 1n);
+      this.reconciler.mappings.replace(vni, new Map(world.networks.get(id)), 1n);
+    }
+  }
+
+  pass(): void {
+    this.reconciler.pass(this.now);
+  }
+
+  /** Passes, and time, until nothing is left to do. */
+  async settle(world: FeedWorld): Promise<void> {
+    for (let round = 0; round < 10_000; round++) {
+      const { complete, wakeAt } = this.reconciler.pass(this.now);
+      await Promise.resolve(); // removals of instances end in a microtask
+      await Promise.resolve();
+      const before = this.reconciler.mappings.pending;
+      this.watchNetworks(world);
+      if (!complete || this.reconciler.mappings.pending !== before || this.#wake) {
+        this.#wake = false;
+        continue;
+      }
+      if (wakeAt === undefined) {
+        if (this.#quiet) return;
+        this.#quiet = true;
+        continue;
+      }
+      this.#quiet = false;
+      this.now = Math.max(this.now, wakeAt);
+    }
+    throw new Error("the agent never comes to rest");
+  }
+  #quiet = false;
+  #wake = false;
+
+  /** The kernel as text, apart from what differs by chance (interface indexes, process ids). */
+  kernel(): unknown {
+    const sorted = <T>(items: Iterable<T>): string[] => [...items].map((item) => JSON.stringify(item, bigints)).sort();
+    const endpoints = [...this.pins.endpoints.values()].map((endpoint) => {
+      const device = this.deviceKernel.pairs.get(endpoint.wireId);
+      return { ...endpoint, ifindex: device?.ifindex === endpoint.ifindex ? "its device" : "another device" };
+    });
+    return {
+      endpoints: sorted(endpoints),
+      devices: sorted(
+        [...this.deviceKernel.pairs.values()].map(({ spec, up, ifindex }) => ({ spec, up, guarded: this.pins.guarded.has(ifindex) })),
+      ),
+      meters: sorted([...this.pins.meters.values()].map(({ meterId, wireId, direction }) => ({ meterId, wireId, direction }))),
+      rulesets: sorted(this.pins.rulesets.values()),
+      mappings: sorted(this.pins.mappings.values()),
+      instances: sorted([...this.instanceKernel.instances].map(([id, { process }]) => [id, process.state])),
+    };
+  }
+
+  #start(): Reconciler {
+    const fault = (call: string): void => {
+      this.#options.fault?.(call);
+      this.calls.push(call);
+    };
+    const reconciler = new Reconciler(
+      {
+        datapath: new FakeDatapath({ pins: this.pins, fault }),
+        devices: new FakeDevices({ kernel: this.deviceKernel, fault, instanceExists: (id) => this.instanceKernel.instances.has(id) }),
+        instances: new FakeInstanceDriver({ kernel: this.instanceKernel, fault }),
+        reportFinal: (ids) => {
+          if (this.connected) this.finals.push(...ids);
+          return this.connected;
+        },
+        wake: () => {
+          this.#wake = true;
+        },
+        failed: (step, error) => this.failures.push(`${step}: ${error.message}`),
+      },
+      { ...FAKE_SETTINGS, ...this.#options.settings },
+    );
+    reconciler.adopt();
+    return reconciler;
+  }
+}
+
+function bigints(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? `${value}n` : value;
+}

@@ -1,0 +1,168 @@
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import type { AttachmentItem, HostItem, InstanceItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Mapping } from "../core/ports.ts";
+
+export const GATEWAY_MAC = "02:00:5e:00:01:01";
+
+export function instanceItem(n: number, changes: Partial<InstanceItem> = {}): InstanceItem {
+  const argv = n % 2 === 0 ? ["/bin/sleep", "1000"] : [];
+  return { instanceId: `i-${n}`, generation: 1n, wanted: Wanted.PRESENT, argv, env: {}, ...changes };
+}
+
+/** Attachment n is in network (and VNI) 100 + n modulo 3. */
+export function attachmentItem(n: number, instance: number, changes: Partial<AttachmentItem> = {}): AttachmentItem {
+  const network = 100 + (n % 3);
+  return {
+    attachmentId: `eni-attach-${n}`,
+    generation: 1n,
+    wanted: Wanted.PRESENT,
+    wireId: n,
+    instanceId: `i-${instance}`,
+    deviceIndex: 0,
+    networkId: BigInt(network),
+    vni: network,
+    addresses: [`10.0.${network}.${n}/24`],
+    gateway: `10.0.${network}.254`,
+    macAddress: `02:00:00:00:00:${n.toString(16).padStart(2, "0")}`,
+    gatewayMac: GATEWAY_MAC,
+    rulesetId: 1,
+    groupSetId: 1,
+    meterId: BigInt(1000 + n),
+    sourceDestCheck: true,
+    ...changes,
+  };
+}
+
+export function rulesetItem(id: number, changes: Partial<RulesetItem> = {}): RulesetItem {
+  const rule = { egress: false, protocol: 6, portFrom: id, portTo: id, peerCidr: "10.0.0.0/8" };
+  return { rulesetId: id, wanted: Wanted.PRESENT, rules: [rule], ...changes };
+}
+
+export const instance = (value: InstanceItem): HostItem => ({ item: { $case: "instance", value } });
+export const attachment = (value: AttachmentItem): HostItem => ({ item: { $case: "attachment", value } });
+export const ruleset = (value: RulesetItem): HostItem => ({ item: { $case: "ruleset", value } });
+
+/** One thing that happens in the control plane; numbers are read modulo what there is. */
+export type WorldEvent =
+  | { kind: "run"; instance: number }
+  | { kind: "terminate"; instance: number }
+  | { kind: "attach"; instance: number }
+  | { kind: "detach"; attachment: number }
+  | { kind: "rules"; attachment: number; ruleset: number }
+  | { kind: "address"; attachment: number; octet: number }
+  | { kind: "map"; network: number; octet: number; host: number }
+  | { kind: "unmap"; network: number; octet: number };
+
+/** A change to the host's scope, or to one network's. */
+export type WorldChange =
+  { scope: "host"; items: HostItem[] } | { scope: "network"; networkId: bigint; prefix: string; mapping: Mapping | undefined };
+
+/** The coordinator's and the mapping service's side of one host: applies events, tells the changes, gives snapshots. */
+export class FeedWorld {
+  readonly instances = new Map<string, InstanceItem>();
+  readonly attachments = new Map<string, AttachmentItem>();
+  readonly rulesets = new Map<number, RulesetItem>([[1, rulesetItem(1)]]);
+  readonly networks = new Map<bigint, Map<string, Mapping>>([100, 101, 102].map((vni) => [BigInt(vni), new Map()]));
+  #nextInstance = 1;
+  #nextAttachment = 1;
+
+  /** Undefined: nothing to do (no such thing, or it may not go yet). */
+  apply(event: WorldEvent): WorldChange | undefined {
+    switch (event.kind) {
+      case "run":
+        return this.#host([instance(this.#setInstance(instanceItem(this.#nextInstance++)))]);
+      case "terminate": {
+        const item = this.#pick(this.#present(this.instances), event.instance);
+        if (item === undefined) return undefined;
+        const detached = this.#present(this.attachments).filter((a) => a.instanceId === item.instanceId);
+        return this.#host([
+          ...detached.map((a) => this.#detach(a)),
+          instance(this.#setInstance({ ...item, wanted: Wanted.ABSENT, generation: item.generation + 1n })),
+        ]);
+      }
+      case "attach": {
+        const on = this.#pick(this.#present(this.instances), event.instance);
+        if (on === undefined || this.#nextAttachment > 250) return undefined;
+        // As soon as the coordinator has asked for its removal, a device's index is free again.
+        const used = new Set(this.#present(this.attachments).flatMap((a) => (a.instanceId === on.instanceId ? [a.deviceIndex] : [])));
+        let deviceIndex = 0;
+        while (used.has(deviceIndex)) deviceIndex += 1;
+        const item = attachmentItem(this.#nextAttachment++, Number(on.instanceId.slice(2)), { deviceIndex });
+        return this.#host([ruleset(rulesetItem(1)), attachment(this.#setAttachment(item))]);
+      }
+      case "detach": {
+        const item = this.#pick(this.#present(this.attachments), event.attachment);
+        return item && this.#host([this.#detach(item)]);
+      }
+      case "rules": {
+        const item = this.#pick(this.#present(this.attachments), event.attachment);
+        if (item === undefined) return undefined;
+        const rules = rulesetItem(1 + (event.ruleset % 4));
+        this.rulesets.set(rules.rulesetId, rules);
+        const changed = { ...item, rulesetId: rules.rulesetId, generation: item.generation + 1n };
+        return this.#host([ruleset(rules), attachment(this.#setAttachment(changed)), ...this.#unusedRulesets()]);
+      }
+      case "address": {
+        const item = this.#pick(this.#present(this.attachments), event.attachment);
+        if (item === undefined) return undefined;
+        const addresses = [item.addresses[0] ?? "", `10.9.${item.vni}.${event.octet % 250}/24`];
+        return this.#host([attachment(this.#setAttachment({ ...item, addresses, generation: item.generation + 1n }))]);
+      }
+      case "map":
+      case "unmap": {
+        const vni = 100 + (event.network % 3);
+        const prefix = `10.0.${vni}.${event.octet % 250}/32`;
+        const mapping =
+          event.kind === "unmap"
+            ? undefined
+            : { vni, prefix, hostAddress: `198.18.0.${event.host % 9}`, wireId: 5000 + event.octet, groupSetId: 1 };
+        const network = this.networks.get(BigInt(vni));
+        if (mapping === undefined) network?.delete(prefix);
+        else network?.set(prefix, mapping);
+        return { scope: "network", networkId: BigInt(vni), prefix, mapping };
+      }
+    }
+  }
+
+  /** Every item of the host, those to go included. */
+  snapshot(): HostItem[] {
+    return [
+      ...[...this.rulesets.values()].map(ruleset),
+      ...[...this.instances.values()].map(instance),
+      ...[...this.attachments.values()].map(attachment),
+    ];
+  }
+
+  #unusedRulesets(): HostItem[] {
+    const used = new Set([...this.#present(this.attachments).map((a) => a.rulesetId), 1]);
+    const unused = [...this.rulesets.values()].filter((r) => !used.has(r.rulesetId));
+    for (const { rulesetId } of unused) this.rulesets.delete(rulesetId);
+    return unused.map((r) => ruleset({ ...r, wanted: Wanted.ABSENT }));
+  }
+
+  #detach(item: AttachmentItem): HostItem {
+    return attachment(this.#setAttachment({ ...item, wanted: Wanted.ABSENT, generation: item.generation + 1n }));
+  }
+
+  #setInstance(item: InstanceItem): InstanceItem {
+    this.instances.set(item.instanceId, item);
+    return item;
+  }
+
+  #setAttachment(item: AttachmentItem): AttachmentItem {
+    this.attachments.set(item.attachmentId, item);
+    return item;
+  }
+
+  #host(items: HostItem[]): WorldChange {
+    return { scope: "host", items };
+  }
+
+  #present<T extends { wanted: Wanted }>(items: ReadonlyMap<string, T>): T[] {
+    return [...items.values()].filter((item) => item.wanted === Wanted.PRESENT);
+  }
+
+  #pick<T>(items: readonly T[], n: number): T | undefined {
+    return items[n % Math.max(1, items.length)];
+  }
+}
