@@ -1,0 +1,106 @@
+import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { calculateJwkThumbprint, exportJWK, importPKCS8, importSPKI, jwtVerify, SignJWT } from "jose";
+import type { JWK } from "jose";
+import { z } from "zod";
+import { writeFileOnce } from "../process/files.ts";
+import type { Caller, Role, TokenVerifier } from "../rpc/caller.ts";
+
+const ALGORITHM = "EdDSA";
+const AUDIENCE = "plenum";
+const ISSUER = "plenum";
+/** Clocks of machines differ by a little. */
+const CLOCK_TOLERANCE_S = 5;
+
+export interface TokenRequest {
+  /** Who speaks, for the audit. */
+  readonly principalId: string;
+  /** Empty for an operator only. */
+  readonly accountId: string;
+  readonly roles: readonly Role[];
+  /** Seconds, 60 to 90 days; default one day. */
+  readonly ttlSeconds?: number;
+}
+
+export interface IssuedToken {
+  readonly token: string;
+  readonly expiresAt: Date;
+}
+
+/** The built-in issuer: signs tokens and verifies its own. */
+export interface TokenIssuer extends TokenVerifier {
+  issue(request: TokenRequest): Promise<IssuedToken>;
+  /** Public keys for whoever verifies elsewhere (RFC 7517). */
+  jwks(): { keys: JWK[] };
+}
+
+const DAY_S = 86_400;
+
+const claims = z.object({
+  sub: z.string().min(1),
+  account: z.string().default(""),
+  roles: z.array(z.enum(["operator", "owner", "viewer"])).min(1),
+});
+
+/** Claims → caller. An operator's token names no account, anybody else's names one: a token that mixes them is refused. */
+export function callerOfClaims(payload: unknown): Caller {
+  const { sub, account, roles } = claims.parse(payload);
+  const operator = roles.includes("operator");
+  if (operator !== (account === "")) throw new Error("a token is an operator's or an account's");
+  return { kind: operator ? "operator" : "account", principalId: sub, accountId: account, roles };
+}
+
+interface StoredKeys {
+  readonly privateKey: string;
+  readonly publicKey: string;
+}
+
+async function loadOrCreateKeys(directory: string): Promise<StoredKeys> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const file = join(directory, "token-key.json");
+  const pair = generateKeyPairSync("ed25519", {
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  await writeFileOnce(file, JSON.stringify(pair), 0o600);
+  return JSON.parse(await readFile(file, "utf8")) as StoredKeys;
+}
+
+/** Open the issuer whose key lies in `directory`, made at the first use. */
+export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
+  const stored = await loadOrCreateKeys(directory);
+  const privateKey = await importPKCS8(stored.privateKey, ALGORITHM);
+  const publicKey = await importSPKI(stored.publicKey, ALGORITHM, { extractable: true });
+  const jwk = await exportJWK(publicKey);
+  const kid = await calculateJwkThumbprint(jwk);
+  return {
+    async issue(request) {
+      const ttl = request.ttlSeconds ?? DAY_S;
+      if (!Number.isInteger(ttl) || ttl < 60 || ttl > 90 * DAY_S) throw new RangeError("a token lives 1 minute to 90 days");
+      callerOfClaims({ sub: request.principalId, account: request.accountId, roles: request.roles });
+      const issuedAt = Math.floor(Date.now() / 1_000);
+      const token = await new SignJWT({ account: request.accountId, roles: [...request.roles] })
+        .setProtectedHeader({ alg: ALGORITHM, kid, typ: "JWT" })
+        .setIssuer(ISSUER)
+        .setAudience(AUDIENCE)
+        .setSubject(request.principalId)
+        .setIssuedAt(issuedAt)
+        .setJti(randomUUID())
+        .setExpirationTime(issuedAt + ttl)
+        .sign(privateKey);
+      return { token, expiresAt: new Date((issuedAt + ttl) * 1_000) };
+    },
+    async verify(token) {
+      const { payload } = await jwtVerify(token, publicKey, {
+        algorithms: [ALGORITHM],
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        clockTolerance: CLOCK_TOLERANCE_S,
+        requiredClaims: ["sub", "exp", "iat"],
+      });
+      return callerOfClaims(payload);
+    },
+    jwks: () => ({ keys: [{ ...jwk, kid, alg: ALGORITHM, use: "sig" }] }),
+  };
+}

@@ -1,0 +1,35 @@
+/** PostgreSQL's SQLSTATE of an error, or "" when it is not one of PostgreSQL's. */
+export function sqlState(error: unknown): string {
+  if (typeof error !== "object" || error === null || !("code" in error)) return "";
+  const { code } = error;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : "";
+}
+
+/** Two transactions could not both win (serialization failure, deadlock): a repeat of the whole transaction is safe. */
+export function isTransactionConflict(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === "40001" || state === "40P01";
+}
+
+/** Name of the constraint that a statement broke, or undefined. `state` 23505 unique, 23503 foreign key, 23514 check, 23P01 exclusion. */
+export function violatedConstraint(error: unknown): { state: string; constraint: string } | undefined {
+  const state = sqlState(error);
+  if (!state.startsWith("23")) return undefined;
+  const constraint = (error as { constraint?: unknown }).constraint;
+  return { state, constraint: typeof constraint === "string" ? constraint : "" };
+}
+
+const SOCKET_ERRORS = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND"]);
+
+/** The server is gone, starting, stopping or full; nothing is wrong with the statement. */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  const state = sqlState(error);
+  // 08: connection; 53: resources (too many connections, disk); 57P: shutdown and start-up.
+  if (state.startsWith("08") || state.startsWith("53") || state.startsWith("57P")) return true;
+  if (!(error instanceof Error)) return false;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  // ENOENT also means a missing file: only a failed connect (to a socket that is not there) is the database's.
+  if (code !== undefined && SOCKET_ERRORS.has(code)) return syscall === "connect" || code !== "ENOENT";
+  // pg has no code for these two: the connection ended under a query, and the pool's own time limit.
+  return /^Connection terminated|timeout exceeded when trying to connect|^Client has encountered a connection error/.test(error.message);
+}

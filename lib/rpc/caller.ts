@@ -1,0 +1,67 @@
+import type { Metadata } from "nice-grpc-common";
+import { permissionDenied, unauthenticated } from "./errors.ts";
+import { PEER_URI_HEADER } from "./peer.ts";
+
+/** operator: the whole installation; owner: all of its own account; viewer: reads in its own account. */
+export type Role = "operator" | "owner" | "viewer";
+
+/** Who calls, verified. */
+export interface Caller {
+  readonly kind: "operator" | "account" | "host" | "anonymous";
+  /** Who speaks, for the audit. A host's id when `kind` is "host"; empty when "anonymous". */
+  readonly principalId: string;
+  /** Empty unless `kind` is "account". */
+  readonly accountId: string;
+  readonly roles: readonly Role[];
+}
+
+export const ANONYMOUS: Caller = { kind: "anonymous", principalId: "", accountId: "", roles: [] };
+
+/** Verifies a bearer token. Throws when it is not ours, expired or malformed. `lib/auth` has the built-in one. */
+export interface TokenVerifier {
+  verify(token: string): Promise<Caller>;
+}
+
+const HOST_URI = /^spiffe:\/\/plenum\/host\/(host-[0-9a-f]{32})$/;
+
+/** URI name in a host's certificate. */
+export function hostUri(hostId: string): string {
+  return `spiffe://plenum/host/${hostId}`;
+}
+
+/** The host named by a verified certificate's URI, or undefined. */
+export function hostIdOfUri(uri: string): string | undefined {
+  return HOST_URI.exec(uri)?.[1];
+}
+
+/**
+ * Who sent this call: a bearer token where there is one, else the verified client certificate, else nobody.
+ * A token that does not verify is refused even where nobody may call: it was meant to count.
+ */
+export async function authenticate(metadata: Metadata, verifier: TokenVerifier | undefined): Promise<Caller> {
+  const header = metadata.get("authorization");
+  if (header !== undefined) {
+    const token = /^Bearer +([^\s,]+)$/i.exec(header)?.[1];
+    if (token === undefined) throw unauthenticated("the authorization header is not one `Bearer <token>`");
+    if (verifier === undefined) throw unauthenticated("this address takes client certificates, not tokens");
+    try {
+      return await verifier.verify(token);
+    } catch {
+      throw unauthenticated("the token is expired, or this installation did not issue it");
+    }
+  }
+  const uri = metadata.get(PEER_URI_HEADER);
+  const hostId = typeof uri === "string" ? hostIdOfUri(uri) : undefined;
+  return hostId === undefined ? ANONYMOUS : { kind: "host", principalId: hostId, accountId: "", roles: [] };
+}
+
+/** The calling host's id. Anybody else: PERMISSION_DENIED. */
+export function requireHost(caller: Caller, action: string): string {
+  if (caller.kind !== "host") throw permissionDenied(action, "only a joined host may call this, with its certificate");
+  return caller.principalId;
+}
+
+/** Anybody but an operator: PERMISSION_DENIED. */
+export function requireOperator(caller: Caller, action: string): void {
+  if (caller.kind !== "operator") throw permissionDenied(action, "only an operator may call this");
+}

@@ -1,0 +1,81 @@
+import type { CallContext, MethodDescriptor, ServerMiddleware, ServerMiddlewareCall } from "nice-grpc-common";
+import { Status } from "nice-grpc-common";
+import type { Logger } from "../log/log.ts";
+import { actionOfOptions } from "./actions.ts";
+import { ANONYMOUS, authenticate } from "./caller.ts";
+import type { Caller, TokenVerifier } from "./caller.ts";
+import { Undecodable } from "./definition.ts";
+import { mapError } from "./error-mapping.ts";
+import { PlenumError, unauthenticated } from "./errors.ts";
+
+/** Added to nice-grpc's context of every call. */
+export interface RpcContext {
+  /** Who calls, verified. Never anonymous, except where the server was told that nobody may call. */
+  readonly caller: Caller;
+  /** The RPC's authorisation action ("nivc:AttachInterface"); empty for health and reflection. */
+  readonly action: string;
+  /** The RPC's path ("/plenum.nivc.v1.InterfaceService/AttachInterface"). */
+  readonly method: string;
+}
+
+/** Called once per finished call; `code` is the status name ("OK", "NOT_FOUND"). */
+export type CallObserver = (call: { method: string; code: string; seconds: number }) => void;
+
+export interface ContextOptions {
+  readonly log: Logger;
+  readonly verifier?: TokenVerifier | undefined;
+  /** RPC paths that nobody in particular may call (health, reflection, a host's first join). */
+  readonly anonymous: ReadonlySet<string>;
+  /** Aborted when the server begins to close: open streams end with it. */
+  readonly closing: AbortSignal;
+  readonly observe?: CallObserver | undefined;
+}
+
+function refuseUndecodable<Request>(request: Request): Request {
+  if (!(request instanceof Undecodable)) return request;
+  throw new PlenumError({
+    code: Status.INVALID_ARGUMENT,
+    reason: "UNDECODABLE",
+    message: "the bytes sent are not a message of this RPC's request type; check that both sides use the same contract",
+    cause: request.cause,
+  });
+}
+
+async function* refuseUndecodables<Request>(requests: AsyncIterable<Request>): AsyncGenerator<Request, void, undefined> {
+  for await (const request of requests) yield refuseUndecodable(request);
+}
+
+async function identify(method: MethodDescriptor, context: CallContext, options: ContextOptions): Promise<Caller> {
+  const open = options.anonymous.has(method.path);
+  const caller = await authenticate(context.metadata, options.verifier);
+  if (caller === ANONYMOUS && !open) throw unauthenticated("send `authorization: Bearer <token>`, or a host's client certificate");
+  return caller;
+}
+
+const codeOf = (error: unknown): string => Status[(error as { code?: number }).code ?? Status.UNKNOWN] ?? "UNKNOWN";
+
+/**
+ * The one middleware of every Plenum server: who calls, may the bytes be read, and one shape for whatever goes wrong.
+ */
+export function contextMiddleware(options: ContextOptions): ServerMiddleware<RpcContext> {
+  return async function* withContext<Request, Response>(call: ServerMiddlewareCall<Request, Response, RpcContext>, context: CallContext) {
+    const { path } = call.method;
+    const start = performance.now();
+    let code = "OK";
+    const stream = call.requestStream || call.responseStream;
+    // A unary call is let finish when the server closes; a stream would hold it open for ever.
+    const signal = stream ? AbortSignal.any([context.signal, options.closing]) : context.signal;
+    try {
+      const caller = await identify(call.method, context, options);
+      const request = call.requestStream ? refuseUndecodables(call.request) : refuseUndecodable(call.request);
+      const extended = Object.assign(context, { caller, action: actionOfOptions(call.method.options) ?? "", method: path, signal });
+      return yield* call.next(request, extended);
+    } catch (error) {
+      const mapped = mapError(error, { method: path, closing: options.closing.aborted, log: options.log });
+      code = codeOf(mapped);
+      throw mapped;
+    } finally {
+      options.observe?.({ method: path, code, seconds: (performance.now() - start) / 1_000 });
+    }
+  };
+}

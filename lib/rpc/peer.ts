@@ -1,0 +1,33 @@
+import { ServerInterceptingCall, ServerListenerBuilder } from "@grpc/grpc-js";
+import type { ServerInterceptor } from "@grpc/grpc-js";
+import type { PeerCertificate } from "node:tls";
+
+/** Set by us only: whatever a client sends under this name is dropped before any handler sees it. */
+export const PEER_URI_HEADER = "x-plenum-verified-peer-uri";
+
+/** The single URI name of a certificate that TLS has verified. More than one, or a quoted one: none (never guess an identity). */
+export function uriOfCertificate(certificate: PeerCertificate | undefined): string | undefined {
+  const names = certificate?.subjectaltname?.split(", ") ?? [];
+  const uris = names.filter((name) => name.startsWith("URI:")).map((name) => name.slice("URI:".length));
+  return uris.length === 1 ? uris[0] : undefined;
+}
+
+/**
+ * Carries the TLS peer's URI name to the handlers. nice-grpc's context has no peer certificate, so a grpc-js interceptor puts it
+ * into a header of ours. grpc-js gives a certificate only for a socket that TLS authorised.
+ */
+export const peerIdentityInterceptor: ServerInterceptor = (_method, call) => {
+  const uri = uriOfCertificate(call.getAuthContext().sslPeerCertificate);
+  return new ServerInterceptingCall(call, {
+    start: (next) =>
+      next(
+        new ServerListenerBuilder()
+          .withOnReceiveMetadata((metadata, nextMetadata) => {
+            metadata.remove(PEER_URI_HEADER);
+            if (uri !== undefined) metadata.set(PEER_URI_HEADER, uri);
+            nextMetadata(metadata);
+          })
+          .build(),
+      ),
+  });
+};
