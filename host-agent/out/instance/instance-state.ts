@@ -25,22 +25,29 @@ export class InstanceState {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   }
 
-  /** @throws Error naming the file, if one cannot be understood: guessing would orphan a process */
+  /**
+   * An empty file counts as none: we never write one, but a power failure can leave it, after which no process is left either. That
+   * is why `save` need not wait for the disk.
+   * @throws Error naming the file, if one cannot be understood: guessing would orphan a process
+   */
   load(): InstanceRecord[] {
-    return readdirSync(this.#dir)
+    const paths = readdirSync(this.#dir)
       .filter((file) => file.endsWith(".json"))
-      .map((file) => {
-        try {
-          return record.parse(JSON.parse(readFileSync(join(this.#dir, file), "utf8")));
-        } catch (error) {
-          throw new Error(`instance state ${join(this.#dir, file)} cannot be read`, { cause: error });
-        }
-      });
+      .map((file) => join(this.#dir, file));
+    return paths.flatMap((path) => {
+      const text = readFileSync(path, "utf8");
+      if (text === "") return [];
+      try {
+        return record.parse(JSON.parse(text));
+      } catch (error) {
+        throw new Error(`instance state ${path} cannot be read`, { cause: error });
+      }
+    });
   }
 
   save(instance: InstanceRecord): void {
     const path = join(this.#dir, `${instance.instanceId}.json`);
-    writeFileSync(`${path}.tmp`, JSON.stringify(instance), { mode: 0o600, flush: true });
+    writeFileSync(`${path}.tmp`, JSON.stringify(instance), { mode: 0o600 });
     renameSync(`${path}.tmp`, path);
   }
 

@@ -12,8 +12,12 @@ import { describeExit, identify, processesOf, stateOf } from "./process-identity
 const TERM_MILLISECONDS = 5_000;
 /** After KILL only the kernel can be slow. */
 const KILL_MILLISECONDS = 5_000;
-/** An adopted process is no child of ours: its end comes as no event, so it is looked for this often. */
-const POLL_MILLISECONDS = 20;
+/**
+ * Adopted processes, and those that an instance's process has started, are no children of ours: their end comes as no event, so it is
+ * looked for, at first this soon and then twice as long each time, up to the limit.
+ */
+const FIRST_POLL_MILLISECONDS = 1;
+const POLL_MILLISECONDS = 50;
 
 export interface NetnsDriverOptions {
   /** Unique to host and run: namespaces are /run/netns/<prefix>-<short instance id>. */
@@ -173,8 +177,8 @@ export class NetnsInstanceDriver implements InstanceDriver {
       const deadline = performance.now() + limit;
       let pids = living();
       for (const pid of pids) signal(pid, name);
-      while (pids.length > 0 && performance.now() < deadline) {
-        await delay(POLL_MILLISECONDS);
+      for (let pause = FIRST_POLL_MILLISECONDS; pids.length > 0 && performance.now() < deadline; pause *= 2) {
+        await delay(Math.min(pause, POLL_MILLISECONDS));
         pids = living();
         // One that was just being forked when the others were killed.
         if (name === "SIGKILL") for (const pid of pids) signal(pid, name);

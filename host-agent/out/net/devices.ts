@@ -69,26 +69,29 @@ export class VethDevices implements Devices {
       });
   }
 
-  /** Both ends of the pair, if it exists and is the one wanted. */
+  /** Both ends of the pair, if it exists and is the one wanted; what stands in its place is deleted. */
   #present(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, spec: DeviceSpec): Pair | undefined {
     const link = linux.getLink(host, hostDeviceName(spec.wireId));
-    if (link === undefined || link.kind !== "veth" || link.alias !== aliasOf(spec) || link.peerIfindex === 0) return undefined;
-    const peer = linux.getLink(guest, link.peerIfindex);
+    if (link === undefined) return undefined;
+    const peer = link.peerIfindex === 0 ? undefined : linux.getLink(guest, link.peerIfindex);
     const right =
+      link.kind === "veth" &&
+      link.alias === aliasOf(spec) &&
       peer !== undefined &&
       peer.kind === "veth" &&
       peer.peerIfindex === link.ifindex &&
       peer.name === guestDeviceName(spec.deviceIndex) &&
       peer.mac === spec.guestMac.toLowerCase() &&
       link.mac === spec.gatewayMac.toLowerCase();
-    return right ? { link, peer } : undefined;
+    if (right) return { link, peer };
+    linux.deleteLink(host, link.ifindex);
+    return undefined;
   }
 
   #create(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, guestPath: string, spec: DeviceSpec): Pair {
     const name = hostDeviceName(spec.wireId);
     const guestName = guestDeviceName(spec.deviceIndex);
     const alias = aliasOf(spec);
-    linux.deleteLink(host, name);
     this.#freeGuestName(host, guest, guestName, alias);
     const namespaceFd = openSync(guestPath, "r");
     try {

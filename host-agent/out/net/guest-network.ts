@@ -42,18 +42,17 @@ export function configureGuest(nl: linux.NetlinkSocket, link: linux.Link, spec: 
 }
 
 function configureAddresses(nl: linux.NetlinkSocket, ifindex: number, plan: GuestPlan): void {
-  const present = linux.getAddresses(nl, ifindex).map((address) => address.prefix);
-  for (const prefix of plan.addresses) {
-    if (!present.includes(prefix)) linux.addAddress(nl, ifindex, prefix);
-  }
-  // After the new ones: the kernel drops a primary address's secondaries with it.
-  for (const prefix of present) {
-    if (!plan.addresses.includes(prefix) && !prefix.startsWith("fe80:")) linux.deleteAddress(nl, ifindex, prefix);
-  }
-  const left = linux.getAddresses(nl, ifindex).map((address) => address.prefix);
-  for (const prefix of plan.addresses) {
-    if (!left.includes(prefix)) linux.addAddress(nl, ifindex, prefix);
-  }
+  const read = (): string[] => linux.getAddresses(nl, ifindex).map((address) => address.prefix);
+  const addMissing = (present: readonly string[]): void => {
+    for (const prefix of plan.addresses) if (!present.includes(prefix)) linux.addAddress(nl, ifindex, prefix);
+  };
+  const present = read();
+  addMissing(present);
+  const surplus = present.filter((prefix) => !plan.addresses.includes(prefix) && !prefix.startsWith("fe80:"));
+  if (surplus.length === 0) return;
+  for (const prefix of surplus) linux.deleteAddress(nl, ifindex, prefix);
+  // With a subnet's primary address the kernel drops its others too.
+  addMissing(read());
 }
 
 function configureRoutes(nl: linux.NetlinkSocket, ifindex: number, plan: GuestPlan): void {

@@ -12,6 +12,8 @@ const NLMSGERR_ATTR_MSG = 1;
 const RECEIVE_BYTES = 128 * 1024;
 const RECEIVE_SECONDS = 5n;
 const DUMP_ATTEMPTS = 10;
+/** One for all sockets of a thread: exchanges are synchronous, and what is read is copied out before the next. */
+const received = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
 
 /**
  * A route-netlink socket. It speaks to the namespace it was opened in, for as long as it is open, wherever the thread goes.
@@ -20,7 +22,6 @@ const DUMP_ATTEMPTS = 10;
 export class NetlinkSocket {
   readonly #fd: number;
   readonly #where: string;
-  readonly #buffer = Buffer.allocUnsafe(RECEIVE_BYTES);
   #sequence = 0;
 
   /** @param namespace path of the network namespace to speak to; the thread's own if absent */
@@ -72,10 +73,10 @@ export class NetlinkSocket {
     libc.send(what, this.#fd, request, request.length, 0);
     const answers: codec.Message[] = [];
     for (;;) {
-      const length = libc.recv(what, this.#fd, this.#buffer, RECEIVE_BYTES, libc.MSG_TRUNC);
+      const length = libc.recv(what, this.#fd, received, RECEIVE_BYTES, libc.MSG_TRUNC);
       if (length > RECEIVE_BYTES) throw new RangeError(`${what}: a netlink answer of ${length} bytes does not fit`);
       // A copy, because the answers outlive the next reading.
-      for (const answer of codec.splitMessages(Buffer.from(this.#buffer.subarray(0, length)))) {
+      for (const answer of codec.splitMessages(Buffer.from(received.subarray(0, length)))) {
         if (answer.sequence !== sequence) continue; // Left over from a request that failed half-way.
         if (answer.type === codec.NLMSG_ERROR || answer.type === codec.NLMSG_DONE) {
           throwIfRefused(answer, what);
