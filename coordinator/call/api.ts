@@ -9,6 +9,11 @@ export { COORDINATOR, subjectOf } from "./core/subject.ts";
 export type { Subject } from "./core/subject.ts";
 export { createCalls } from "./out/calls.ts";
 export type { CallsOptions, GrantSource } from "./out/calls.ts";
+export { openSharedPageTokens } from "./out/page-tokens.ts";
+export { checkEtag, durationMs, etagOf, slug, tagsField } from "./in/fields.ts";
+export { storedAs } from "./in/stored-as.ts";
+export { openPage } from "./in/pager.ts";
+export type { PageRequest } from "./in/pager.ts";
 export { callMigrations, SCHEMA } from "./migrations.ts";
 
 /**
@@ -49,6 +54,8 @@ export interface WriteCall extends Sight {
   require(action: string, resource: ResourceRef): void;
   /** The same without throwing, where one of several permissions suffices. An allowed one goes into the audit. */
   may(action: string, resource: ResourceRef): Decision;
+  /** Refuse for a rule of the module's own, on a resource that the caller may see. Throws PERMISSION_DENIED; goes into the audit. */
+  forbid(action: string, resource: ResourceRef, rule: string): never;
   /** Names what the call made or changed, where that is not what was required (a new VPC): the audit's entries are then about it. */
   concerns(resource: ResourceRef): void;
   /**

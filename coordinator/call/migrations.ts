@@ -9,6 +9,9 @@ export const SCHEMA = "coordinator";
 export const callMigrations: Migrations = {
   "0000_feed": feedMigration(SCHEMA),
   "0001_call": sqlMigration(`
+    -- Keys that every copy of the coordinator must share.
+    CREATE TABLE secret (name text PRIMARY KEY, value bytea NOT NULL);
+
     CREATE TABLE idempotency (
       account_id   text NOT NULL,
       principal_id text NOT NULL,

@@ -71,6 +71,10 @@ export class WriteScope implements WriteCall {
     if (decision.effect !== "allow") throw this.#refusals.refuse(this.subject, action, resource, decision);
   }
 
+  forbid(action: string, resource: ResourceRef, rule: string): never {
+    throw this.#refusals.refuse(this.subject, action, resource, { effect: "deny-visible", rule });
+  }
+
   concerns(resource: ResourceRef): void {
     this.#concerned.set(resource.id, resource);
   }

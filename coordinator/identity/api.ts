@@ -1,0 +1,31 @@
+import type { TokenIssuer } from "#lib/auth/token.ts";
+import type { Bus } from "#lib/bus/bus.ts";
+import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import type { Calls } from "../call/api.ts";
+import { accountService } from "./in/account-service.ts";
+import { auditService } from "./in/audit-service.ts";
+import { operationService } from "./in/operation-service.ts";
+import { tokenService } from "./in/token-service.ts";
+import { createOperations } from "./out/operations.ts";
+import type { Operations } from "./out/operations.ts";
+
+export { identityMigrations } from "./migrations.ts";
+export { accountRef, existingAccounts, requireAccount } from "./out/accounts.ts";
+export type { Account } from "./out/accounts.ts";
+export type { Operation, Operations, OperationStateName } from "./out/operations.ts";
+export { Wake } from "./out/wake.ts";
+
+export interface IdentityModule {
+  /** AccountService, TokenService, AuditService, OperationService: for the API listener. */
+  readonly bindings: readonly ServiceBinding[];
+  /** Long work, for the modules that do it. */
+  readonly operations: Operations;
+}
+
+export function createIdentity(options: { calls: Calls; pages: PageTokens; tokens: TokenIssuer; bus: Bus }): IdentityModule {
+  return {
+    bindings: [accountService(options), tokenService(options), auditService(options), operationService(options)],
+    operations: createOperations(options.bus),
+  };
+}

@@ -1,0 +1,56 @@
+import { AccountServiceDefinition, CreateAccountResponse } from "#gen/plenum/identity/v1/account.ts";
+import type { Account as AccountMessage } from "#gen/plenum/identity/v1/account.ts";
+import { newId, parseId } from "#lib/ids/ids.ts";
+import { bind } from "#lib/rpc/definition.ts";
+import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import { notFound } from "#lib/rpc/errors.ts";
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import { displayName } from "#lib/rpc/validate.ts";
+import { INSTALLATION, openPage, slug, storedAs } from "../../call/api.ts";
+import type { Calls } from "../../call/api.ts";
+import { accountRef, getAccount, insertAccount, listAccounts } from "../out/accounts.ts";
+import type { Account } from "../out/accounts.ts";
+
+const encode = (account: Account): AccountMessage => ({
+  accountId: account.accountId,
+  name: account.name,
+  description: account.description,
+  createTime: account.createTime,
+});
+
+export function accountService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
+  return bind(AccountServiceDefinition, {
+    async createAccount(request, context) {
+      const name = slug(request.name, "name");
+      const description = displayName(request.description, "description", { max: 256 });
+      const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreateAccountResponse) };
+      const { result } = await calls.write(context, options, async (call): Promise<CreateAccountResponse> => {
+        call.require(context.action, INSTALLATION);
+        const accountId = newId("acct");
+        const account = await insertAccount(call.tx, { accountId, name, description, createdBy: call.subject.principalId });
+        call.concerns(accountRef(accountId));
+        return { account: encode(account) };
+      });
+      return result;
+    },
+
+    async getAccount(request, context) {
+      const accountId = parseId("acct", request.accountId, "account_id");
+      return calls.read(context, context.action, async (call) => {
+        const account = await getAccount(call.tx, accountId);
+        if (account === undefined) throw notFound("account", accountId);
+        call.requireSee(accountRef(accountId));
+        return { account: encode(account) };
+      });
+    },
+
+    async listAccounts(request, context) {
+      const page = openPage(pages, context, request);
+      return calls.read(context, context.action, async (call) => {
+        const only = call.subject.kind === "operator" ? undefined : (call.subject.accountId ?? "");
+        const { items, nextPageToken } = page.cut(await listAccounts(call.tx, { only, ...page }), (account) => account.accountId);
+        return { accounts: items.map(encode), nextPageToken };
+      });
+    },
+  });
+}

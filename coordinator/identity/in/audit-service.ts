@@ -1,0 +1,36 @@
+import { AuditDecision, AuditServiceDefinition } from "#gen/plenum/audit/v1/audit.ts";
+import type { AuditEntry } from "#gen/plenum/audit/v1/audit.ts";
+import { bind } from "#lib/rpc/definition.ts";
+import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import { enumValue, text } from "#lib/rpc/validate.ts";
+import { openPage } from "../../call/api.ts";
+import type { Calls } from "../../call/api.ts";
+import { listAuditEntries } from "../out/audit-entries.ts";
+import type { AuditRow } from "../out/audit-entries.ts";
+
+const encode = ({ allowed, ...row }: AuditRow): AuditEntry => ({
+  ...row,
+  decision: allowed ? AuditDecision.ALLOWED : AuditDecision.REFUSED,
+});
+
+/** Filter value → column; the zero means both. */
+function allowedFilter(decision: number): boolean | undefined {
+  return decision === AuditDecision.UNSPECIFIED ? undefined : enumValue(decision, AuditDecision, "decision") === AuditDecision.ALLOWED;
+}
+
+export function auditService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
+  return bind(AuditServiceDefinition, {
+    async listAuditEntries(request, context) {
+      const resourceId = text(request.resourceId, "resource_id", { min: 0, max: 128 });
+      const allowed = allowedFilter(request.decision);
+      const page = openPage(pages, context, request, { resourceId, allowed });
+      return calls.read(context, context.action, async (call) => {
+        const visibleTo = call.subject.kind === "operator" ? undefined : (call.subject.accountId ?? "");
+        const rows = await listAuditEntries(call.tx, { visibleTo, resourceId, allowed, before: page.after, limit: page.limit });
+        const { items, nextPageToken } = page.cut(rows, (row) => row.entryId);
+        return { entries: items.map(encode), nextPageToken };
+      });
+    },
+  });
+}
