@@ -24,6 +24,7 @@ describe("the state of instances", () => {
     ]);
     state.forget("i-1");
     state.forget("i-1");
+    state.update(one);
     expect(readdirSync(join(dir, "instances"))).toEqual(["i-2.json"]);
     expect(statSync(join(dir, "instances")).mode & 0o777).toBe(0o700);
   });

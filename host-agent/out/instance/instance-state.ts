@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 
@@ -49,6 +49,11 @@ export class InstanceState {
     const path = join(this.#dir, `${instance.instanceId}.json`);
     writeFileSync(`${path}.tmp`, JSON.stringify(instance), { mode: 0o600 });
     renameSync(`${path}.tmp`, path);
+  }
+
+  /** Like save, unless the instance has been forgotten meanwhile: late news must not bring it back. */
+  update(instance: InstanceRecord): void {
+    if (existsSync(join(this.#dir, `${instance.instanceId}.json`))) this.save(instance);
   }
 
   forget(instanceId: string): void {

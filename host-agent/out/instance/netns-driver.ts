@@ -141,7 +141,9 @@ export class NetnsInstanceDriver implements InstanceDriver {
     const ended = (detail: string): void => {
       const instance = this.#instances.get(instanceId);
       if (instance === undefined || instance.process?.pid !== child.pid) return;
-      this.#keep({ ...instance, ended: detail });
+      const known = { ...instance, ended: detail };
+      this.#instances.set(instanceId, known);
+      this.#state.update(known);
       this.#onExit(this.#status(instanceId));
     };
     child.once("exit", (code, signal) => ended(describeExit(code, signal)));
