@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { MappingItem, Target } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { MappingItem, PackedMappings, Target } from "#gen/plenum/mapping/v1/mapping.ts";
 import { unpackMappings } from "#lib/mapping/packed.ts";
 import { MappingTable } from "./mapping-table.ts";
 
@@ -85,12 +85,15 @@ test("targets added one at a time, in any order, are the mapping set at once", (
   );
 });
 
+const chunksOf = (table: MappingTable): PackedMappings[] =>
+  Array.from({ length: table.chunks }, (_, chunk) => [...table.packChunk(chunk)]).flat();
+
 test("packed in pieces of any size it is whole, and the targets of a prefix are together", () => {
   fc.assert(
     fc.property(fc.array(item, { maxLength: 40 }), fc.integer({ min: 1, max: 10 }), (items, capacity) => {
-      const table = new MappingTable(4);
+      const table = new MappingTable(4, capacity);
       for (const one of items) table.set(one);
-      const pieces = [...table.pack(capacity)].map((packed) => [...unpackMappings(packed)]);
+      const pieces = chunksOf(table).map((packed) => [...unpackMappings(packed)]);
       for (const piece of pieces) {
         expect(piece.length).toBeGreaterThan(0);
         const runs = piece.map(({ prefix }) => prefix).filter((prefix, index, all) => prefix !== all[index - 1]);

@@ -22,11 +22,17 @@ export class MappingTable {
   #buckets = new Uint32Array(FIRST_BUCKETS);
   #prefixes = 0;
   #targets = 0;
+  readonly #chunkRecords: number;
+  readonly #dirty = new Set<number>();
   readonly #key = Buffer.alloc(PREFIX_OCTETS);
 
-  /** `seed`: any 32 bits, different in each process: addresses are chosen by tenants, who must not be able to choose collisions. */
-  constructor(seed: number) {
+  /**
+   * `seed`: any 32 bits, different in each process: addresses are chosen by tenants, who must not be able to choose collisions.
+   * `chunkRecords`: records in a chunk of {@link packChunk}.
+   */
+  constructor(seed: number, chunkRecords = 8_192) {
     this.#seed = seed | 0;
+    this.#chunkRecords = chunkRecords;
   }
 
   get prefixes(): number {
@@ -84,15 +90,29 @@ export class MappingTable {
     }
   }
 
-  /** Everything as messages of about `capacity` records; none when the table is empty. */
-  *pack(capacity: number): Generator<PackedMappings, void, undefined> {
-    let packer = new MappingPacker(Math.min(capacity, this.#targets));
-    for (const head of this.#heads()) {
+  /** Chunks in which everything is, numbered from 0. A prefix stays in its chunk until it is set again. */
+  get chunks(): number {
+    return Math.ceil(this.#arena.end / this.#chunkRecords);
+  }
+
+  /** Chunks that differ from when this was last called. */
+  takeDirtyChunks(): Set<number> {
+    const dirty = new Set(this.#dirty);
+    this.#dirty.clear();
+    return dirty;
+  }
+
+  /** What is in one chunk: one message, more where prefixes have several targets, none where nothing is. */
+  *packChunk(chunk: number): Generator<PackedMappings, void, undefined> {
+    const start = chunk * this.#chunkRecords;
+    const end = Math.min(start + this.#chunkRecords, this.#arena.end);
+    let packer = new MappingPacker(end - start);
+    for (const head of this.#heads(start, end)) {
       let count = 0;
       for (let record = head; record !== NONE; record = this.#next(record, AT.nextTarget)) count += 1;
       if (!packer.fits(count)) {
         if (packer.count > 0) yield packer.finish();
-        packer = new MappingPacker(Math.max(capacity, count));
+        packer = new MappingPacker(Math.max(end - start, count));
       }
       for (let record = head; record !== NONE; record = this.#next(record, AT.nextTarget)) this.#packOne(packer, head, record);
     }
@@ -107,8 +127,8 @@ export class MappingTable {
     packer.add(this.#arena.block(head), this.#arena.offset(head), block.readUInt32BE(at + AT.wireId), host.hostAddress, groupSetId);
   }
 
-  *#heads(): Generator<number, void, undefined> {
-    for (let record = 0; record < this.#arena.end; record += 1) {
+  *#heads(start = 0, end = this.#arena.end): Generator<number, void, undefined> {
+    for (let record = start; record < end; record += 1) {
       if (this.#arena.block(record)[this.#arena.offset(record) + AT.kind] === KIND.head) yield record;
     }
   }
@@ -169,6 +189,7 @@ export class MappingTable {
     records.forEach((record, index) => this.#setNext(record, AT.nextTarget, records[index + 1] ?? NONE));
     this.#arena.block(head)[this.#arena.offset(head) + AT.kind] = KIND.head;
     this.#chain(head);
+    this.#dirty.add(Math.floor(head / this.#chunkRecords));
     this.#prefixes += 1;
     this.#targets += records.length;
   }
@@ -189,6 +210,7 @@ export class MappingTable {
     const head = this.#find();
     if (head === NONE) return;
     this.#unchain(head);
+    this.#dirty.add(Math.floor(head / this.#chunkRecords));
     for (let record = head; record !== NONE;) {
       const next = this.#next(record, AT.nextTarget);
       this.#hosts.release(this.#arena.block(record).readUInt32BE(this.#arena.offset(record) + AT.host));

@@ -18,7 +18,7 @@ export interface NetworkFeedOptions extends NetworkName {
   readonly seed: number;
   /** Told of an item that cannot be kept, which is then left out: one broken row must not stop the network of everybody. */
   readonly onFault: (item: MappingItem, error: unknown) => void;
-  /** Records in one snapshot message, about; default 8,192 (250 KB). */
+  /** Records in one snapshot message, about; default 8,192 (250 KB). What changes is packed anew in pieces of this size. */
   readonly snapshotRecords?: number;
   /** Changes are kept at least up to so many octets; default 65,536. */
   readonly leastLogOctets?: number;
@@ -38,7 +38,10 @@ export class NetworkFeed implements NetworkName {
   readonly #log = new DeltaLog();
   #table: MappingTable;
   #version = 0n;
+  #generation = 0;
   #snapshot: Snapshot | undefined;
+  /** The snapshot's frames by chunk of the table. */
+  #chunks: (readonly Frame[])[] = [];
   #snapshotUsed = false;
 
   constructor(options: NetworkFeedOptions) {
@@ -52,6 +55,11 @@ export class NetworkFeed implements NetworkName {
     return this.#version;
   }
 
+  /** Changes when the content did not follow from what was before: versions of two generations say nothing about one another. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** Read only. */
   get table(): MappingTable {
     return this.#table;
@@ -59,7 +67,7 @@ export class NetworkFeed implements NetworkName {
 
   /** An empty table to fill for {@link replace}. */
   newTable(): MappingTable {
-    return new MappingTable(this.#options.seed);
+    return new MappingTable(this.#options.seed, this.#options.snapshotRecords);
   }
 
   /** Fill a table's entry; a broken one is reported and left out. Whether it was kept. */
@@ -79,8 +87,9 @@ export class NetworkFeed implements NetworkName {
   replace(version: bigint, table: MappingTable): void {
     this.#table = table;
     this.#version = version;
+    this.#generation += 1;
     this.#log.clear();
-    this.#snapshot = undefined;
+    this.#forget();
   }
 
   /** Go on by one version. */
@@ -99,21 +108,27 @@ export class NetworkFeed implements NetworkName {
     return this.#log.frame(version);
   }
 
-  /** A snapshot from which the kept changes lead on; made when there is none, then shared. */
+  /** The network as it is now. Only what changed since the last one is packed anew; frames once handed out never change. */
   snapshot(): Snapshot {
     this.#snapshotUsed = true;
-    const known = this.#snapshot;
-    if (known !== undefined && (known.version === this.#version || this.#log.frame(known.version + 1n) !== undefined)) return known;
-    const frames: Frame[] = [];
-    for (const packed of this.#table.pack(this.#options.snapshotRecords ?? 8_192)) frames.push(snapshotFrame(this, packed));
-    frames.push(inSyncFrame(this, this.#version));
-    this.#snapshot = { version: this.#version, frames };
+    if (this.#snapshot?.version === this.#version) return this.#snapshot;
+    const dirty = this.#table.takeDirtyChunks();
+    for (let chunk = 0; chunk < this.#table.chunks; chunk += 1) {
+      if (this.#chunks[chunk] !== undefined && !dirty.has(chunk)) continue;
+      this.#chunks[chunk] = [...this.#table.packChunk(chunk)].map((packed) => snapshotFrame(this, packed));
+    }
+    this.#snapshot = { version: this.#version, frames: [...this.#chunks.flat(), inSyncFrame(this, this.#version)] };
     return this.#snapshot;
   }
 
   /** Forget the ready snapshot if nobody asked for it since the last call. */
   rest(): void {
-    if (!this.#snapshotUsed) this.#snapshot = undefined;
+    if (!this.#snapshotUsed) this.#forget();
     this.#snapshotUsed = false;
+  }
+
+  #forget(): void {
+    this.#snapshot = undefined;
+    this.#chunks = [];
   }
 }

@@ -7,6 +7,7 @@ export class WatchCursor {
   readonly subscription: bigint;
   #snapshot: Snapshot | undefined;
   #frame = 0;
+  #generation = 0;
   /** Sent up to here; undefined until in sync. */
   #version: bigint | undefined;
 
@@ -23,8 +24,9 @@ export class WatchCursor {
   next(feed: NetworkFeed): Frame | undefined {
     if (this.#snapshot !== undefined) return this.#continue(this.#snapshot);
     if (this.#version === undefined) return this.#begin(feed);
-    if (this.#version === feed.version) return undefined;
-    const delta = feed.delta(this.#version + 1n);
+    const follows = this.#generation === feed.generation;
+    if (follows && this.#version === feed.version) return undefined;
+    const delta = follows ? feed.delta(this.#version + 1n) : undefined;
     if (delta === undefined) return this.#begin(feed);
     this.#version += 1n;
     return delta;
@@ -33,6 +35,7 @@ export class WatchCursor {
   #begin(feed: NetworkFeed): Frame {
     this.#snapshot = feed.snapshot();
     this.#frame = 0;
+    this.#generation = feed.generation;
     return beginFrame(feed, this.subscription, this.#snapshot.version);
   }
 

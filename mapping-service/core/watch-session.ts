@@ -15,11 +15,6 @@ export class WatchSession {
   readonly #ready = new Set<bigint>();
   readonly #notices: Frame[] = [];
 
-  /** Networks watched now. */
-  get networks(): Iterable<bigint> {
-    return this.#watched.keys();
-  }
-
   /** Refusals not yet handed out. */
   get notices(): number {
     return this.#notices.length;
@@ -46,12 +41,6 @@ export class WatchSession {
   refuse(networkId: bigint, subscription: bigint, message: string): void {
     this.close(networkId);
     this.#notices.push(refusedFrame(networkId, subscription, message));
-  }
-
-  /** Refuse what is watched, under its own subscription. No effect when it is not watched. */
-  revoke(networkId: bigint, message: string): void {
-    const watched = this.#watched.get(networkId);
-    if (watched !== undefined) this.refuse(networkId, watched.cursor.subscription, message);
   }
 
   /** The next frame to send, or undefined when there is none now. */
