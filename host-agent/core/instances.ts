@@ -27,6 +27,11 @@ export class Instances {
     this.#onRemoved = onRemoved;
   }
 
+  /** Takes over what a predecessor left: an interrupted creation is made whole by creating it again. */
+  adopt(): void {
+    for (const status of this.#driver.list()) this.tracker.doubt(status.instanceId, { status, started: wasStarted(status) });
+  }
+
   /** Reads what the host has. Returns the ids of those whose status changed. */
   observe(): string[] {
     const changed: string[] = [];
@@ -35,11 +40,11 @@ export class Instances {
       seen.add(status.instanceId);
       if (this.#removing.has(status.instanceId)) continue;
       const before = this.tracker.actual(status.instanceId);
-      if (before !== undefined && sameStatus(before.status, status)) continue;
+      if (before === undefined || sameStatus(before.status, status)) continue;
       changed.push(status.instanceId);
-      this.tracker.present(status.instanceId, { status, started: before?.started === true || status.process.state !== "none" });
+      this.tracker.present(status.instanceId, { status, started: before.started || wasStarted(status) });
     }
-    for (const [id] of [...this.tracker.actualEntries()]) {
+    for (const [id] of [...this.tracker.possibleEntries()]) {
       if (seen.has(id) || this.#removing.has(id)) continue;
       this.tracker.absent(id);
       changed.push(id);
@@ -51,9 +56,11 @@ export class Instances {
   create(): void {
     for (const [id, spec] of this.tracker.pendingPuts()) {
       if (this.tracker.actual(id) !== undefined || this.#removing.has(id)) continue;
+      const tried = this.tracker.possible(id) ?? { status: { instanceId: id, netnsPath: "", process: { state: "none" } }, started: false };
       this.#attempts.run(createKey(id), () => {
+        this.tracker.doubt(id, tried);
         const status = this.#driver.create(spec);
-        this.tracker.present(id, { status, started: status.process.state !== "none" });
+        this.tracker.present(id, { status, started: wasStarted(status) });
       });
     }
   }
@@ -100,6 +107,10 @@ export class Instances {
 const createKey = (id: string): string => `instance ${id}`;
 const startKey = (id: string): string => `process of ${id}`;
 const removeKey = (id: string): string => `removal of ${id}`;
+
+function wasStarted(status: InstanceStatus): boolean {
+  return status.process.state !== "none";
+}
 
 function sameStatus(a: InstanceStatus, b: InstanceStatus): boolean {
   return a.netnsPath === b.netnsPath && JSON.stringify(a.process) === JSON.stringify(b.process);

@@ -40,7 +40,7 @@ export class Interfaces {
   /** Takes over what a predecessor left, before anything is wanted. */
   adopt(found: Omit<ReturnType<Datapath["actual"]>, "mappings">): void {
     for (const id of found.rulesetIds) this.rulesets.present(id, true);
-    for (const meter of found.meters) this.meters.tracker.present(meter.meterId, meter);
+    for (const meter of found.meters) this.meters.tracker.doubt(meter.meterId, meter);
     for (const endpoint of found.endpoints) this.endpoints.present(endpoint.wireId, endpoint);
     this.observe();
   }
@@ -49,7 +49,7 @@ export class Interfaces {
   observe(): number[] {
     const changed: number[] = [];
     const seen = new Map(this.#driver.list().map((device) => [device.wireId, device]));
-    for (const [wireId, known] of [...this.devices.actualEntries()]) {
+    for (const [wireId, known] of [...this.devices.possibleEntries()]) {
       const found = seen.get(wireId);
       if (found?.ifindex === known.ifindex && found.instanceId === known.instanceId) seen.delete(wireId);
       else if (found === undefined) this.devices.absent(wireId);
@@ -100,6 +100,7 @@ export class Interfaces {
   putRulesets(): void {
     for (const [id, ruleset] of this.rulesets.pendingPuts()) {
       this.#attempts.run(rulesetKey(id), () => {
+        this.rulesets.doubt(id, true);
         this.#datapath.putRuleset(ruleset);
         this.rulesets.present(id, true);
       });
@@ -122,6 +123,8 @@ export class Interfaces {
     for (const [wireId, spec] of this.devices.pendingPuts()) {
       if (!exists(spec.instanceId) || this.#taken(spec)) continue;
       this.#attempts.run(deviceKey(wireId), () => {
+        // An interrupted one has no endpoint (ifindex 0 is none) but has to be removed if it is not wanted any more.
+        this.devices.doubt(wireId, this.devices.possible(wireId) ?? { wireId, instanceId: spec.instanceId, ifindex: 0, spec: undefined });
         const device = this.#driver.ensure(spec, (ifindex) => this.#datapath.guardDevice(ifindex));
         this.devices.present(wireId, { ...device, spec });
         this.#aim(wireId);
@@ -134,7 +137,11 @@ export class Interfaces {
     for (const [wireId, endpoint] of this.endpoints.pendingPuts()) {
       if (this.rulesets.actual(endpoint.rulesetId) === undefined) continue;
       if (this.meters.tracker.actual(endpoint.meterId) === undefined) continue;
+      // A device that was found and could not be configured again keeps what it has, and gets nothing new.
+      const configured = this.devices.actual(wireId)?.spec !== undefined;
+      if (!configured && this.endpoints.possible(wireId)?.ifindex !== endpoint.ifindex) continue;
       this.#attempts.run(endpointKey(wireId), () => {
+        this.endpoints.doubt(wireId, endpoint);
         this.#datapath.putEndpoint(endpoint);
         this.endpoints.present(wireId, endpoint);
       });
@@ -143,12 +150,12 @@ export class Interfaces {
 
   /** Returns when to look again. */
   retireMeters(now: number): number | undefined {
-    return this.meters.retire(now, ({ wireId, meterId }) => this.endpoints.actual(wireId)?.meterId === meterId);
+    return this.meters.retire(now, ({ wireId, meterId }) => this.endpoints.possible(wireId)?.meterId === meterId);
   }
 
   removeDevices(): void {
     for (const [wireId] of this.devices.pendingDeletes()) {
-      if (this.endpoints.actual(wireId) !== undefined || this.meters.owesReading(wireId)) continue;
+      if (this.endpoints.possible(wireId) !== undefined || this.meters.owesReading(wireId)) continue;
       this.#attempts.run(deviceKey(wireId), () => {
         this.#driver.remove(wireId);
         this.devices.absent(wireId);
@@ -160,7 +167,7 @@ export class Interfaces {
     const pending = this.rulesets.pendingDeletes();
     if (pending.length === 0) return;
     const used = new Set<number>();
-    for (const [, endpoint] of this.endpoints.actualEntries()) used.add(endpoint.rulesetId);
+    for (const [, endpoint] of this.endpoints.possibleEntries()) used.add(endpoint.rulesetId);
     for (const spec of this.#specs.values()) used.add(spec.rulesetId);
     for (const [id] of pending) {
       if (used.has(id)) continue;
@@ -178,12 +185,12 @@ export class Interfaces {
 
   /** Nothing of it is left but a meter whose last reading was reported. */
   isGone(wireId: number): boolean {
-    return this.endpoints.actual(wireId) === undefined && this.devices.actual(wireId) === undefined && !this.meters.owesReading(wireId);
+    return this.endpoints.possible(wireId) === undefined && this.devices.possible(wireId) === undefined && !this.meters.owesReading(wireId);
   }
 
   /** Whether an instance still has a device. */
   occupies(instanceId: string): boolean {
-    for (const [, device] of this.devices.actualEntries()) if (device.instanceId === instanceId) return true;
+    for (const [, device] of this.devices.possibleEntries()) if (device.instanceId === instanceId) return true;
     return false;
   }
 
@@ -214,8 +221,13 @@ export class Interfaces {
   /** An endpoint is wanted as soon as its device is there, on that device. */
   #aim(wireId: number): void {
     const spec = this.#specs.get(wireId);
-    const device = this.devices.actual(wireId);
-    if (spec !== undefined && device !== undefined && device.instanceId === this.devices.wanted(wireId)?.instanceId) {
+    const device = this.devices.possible(wireId);
+    if (
+      spec !== undefined &&
+      device !== undefined &&
+      device.ifindex !== 0 &&
+      device.instanceId === this.devices.wanted(wireId)?.instanceId
+    ) {
       this.endpoints.want(wireId, { ...spec, ifindex: device.ifindex });
     } else this.endpoints.unwant(wireId);
   }

@@ -109,6 +109,7 @@ export class Mappings {
     const deletes = puts.length > 0 ? [] : tracker.pendingDeletes(BATCH);
     const cost = Math.ceil(((puts.length + deletes.length) / BATCH) * BATCH_COST);
     const step = (): void => {
+      for (const [prefix, mapping] of puts) tracker.doubt(prefix, mapping);
       if (puts.length > 0) this.#datapath.putMappings(puts.map(([, mapping]) => mapping));
       else this.#datapath.deleteMappings(deletes.map(([prefix]) => ({ vni, prefix })));
       for (const [prefix, mapping] of puts) tracker.present(prefix, mapping);

@@ -37,6 +37,7 @@ export class Meters {
   put(): void {
     for (const [meterId, meter] of this.tracker.pendingPuts()) {
       this.#attempts.run(key(meterId), () => {
+        this.tracker.doubt(meterId, meter);
         this.#datapath.putMeter(meter);
         this.tracker.present(meterId, meter);
       });
@@ -63,7 +64,7 @@ export class Meters {
 
   /** Whether a meter of this attachment still has a last reading to give. */
   owesReading(wireId: number): boolean {
-    for (const meterId of this.#closing.keys()) if (this.tracker.actual(meterId)?.wireId === wireId) return true;
+    for (const meterId of this.#closing.keys()) if (this.tracker.possible(meterId)?.wireId === wireId) return true;
     return false;
   }
 
@@ -84,7 +85,7 @@ export class Meters {
   #drop(now: number): void {
     for (const [meterId, since] of this.#lingering) {
       if (since + this.#times.lingerMs > now) break;
-      const meter = this.tracker.actual(meterId);
+      const meter = this.tracker.possible(meterId);
       const dropped = this.#attempts.run(key(meterId), () => {
         if (meter !== undefined) this.#datapath.dropMeter(meter.wireId, meterId);
       });

@@ -94,7 +94,7 @@ export class Reconciler {
     const found = this.#ports.datapath.actual();
     this.interfaces.adopt(found);
     this.mappings.adopt(found.mappings);
-    this.instances.observe();
+    this.instances.adopt();
   }
 
   /** Looks for what changed by itself: devices deleted by their guests, processes that ended. Returns whether anything did. */
@@ -220,7 +220,7 @@ export class Reconciler {
   #forget(): void {
     for (const id of this.statuses.goneAttachments()) {
       const item = this.host.attachment(id);
-      if (item !== undefined && this.interfaces.meters.tracker.actual(item.meterId) !== undefined) continue;
+      if (item !== undefined && this.interfaces.meters.tracker.possible(item.meterId) !== undefined) continue;
       this.host.forgetAttachment(id);
       this.statuses.forgetAttachment(id);
     }

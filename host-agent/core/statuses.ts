@@ -149,7 +149,7 @@ export class Statuses {
     const item = this.#from.host.instance(id);
     if (item === undefined) return undefined;
     const { tracker } = this.#from.instances;
-    const actual = tracker.actual(id)?.status;
+    const actual = tracker.possible(id)?.status;
     const failed = (message: string | undefined): InstanceStatus | undefined =>
       message === undefined ? undefined : instanceStatus(item, AppliedState.FAILED, message, actual?.netnsPath ?? "", false);
     if (item.wanted !== Wanted.PRESENT) {

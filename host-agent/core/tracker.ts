@@ -6,6 +6,8 @@ export class DeltaTracker<K, W, A = W> {
   readonly #equal: (wanted: W, actual: A) => boolean;
   readonly #wanted = new Map<K, W>();
   readonly #actual = new Map<K, A>();
+  /** Keys whose last write failed, or that were found after a restart and may be half made. */
+  readonly #doubtful = new Set<K>();
   readonly #puts = new Set<K>();
   readonly #deletes = new Set<K>();
 
@@ -27,12 +29,21 @@ export class DeltaTracker<K, W, A = W> {
   /** The kernel holds this: found at start, or just written. */
   present(key: K, actual: A): void {
     this.#actual.set(key, actual);
+    this.#doubtful.delete(key);
+    this.#judge(key);
+  }
+
+  /** The kernel may hold this or a part of it: if it is wanted it must be written (again), and if not, it must be deleted. */
+  doubt(key: K, actual: A): void {
+    this.#actual.set(key, actual);
+    this.#doubtful.add(key);
     this.#judge(key);
   }
 
   /** The kernel does not hold it, or not any more. */
   absent(key: K): void {
     this.#actual.delete(key);
+    this.#doubtful.delete(key);
     this.#judge(key);
   }
 
@@ -40,17 +51,19 @@ export class DeltaTracker<K, W, A = W> {
     return this.#wanted.get(key);
   }
 
+  /** What the kernel surely holds. */
   actual(key: K): A | undefined {
+    return this.#doubtful.has(key) ? undefined : this.#actual.get(key);
+  }
+
+  /** What the kernel holds or may hold. */
+  possible(key: K): A | undefined {
     return this.#actual.get(key);
   }
 
   /** Wanted, and the kernel holds just that. */
   settled(key: K): boolean {
     return this.#wanted.has(key) && !this.#puts.has(key);
-  }
-
-  get wantedSize(): number {
-    return this.#wanted.size;
   }
 
   get actualSize(): number {
@@ -66,7 +79,8 @@ export class DeltaTracker<K, W, A = W> {
     return this.#wanted.entries();
   }
 
-  actualEntries(): IterableIterator<[K, A]> {
+  /** Doubtful ones included. */
+  possibleEntries(): IterableIterator<[K, A]> {
     return this.#actual.entries();
   }
 
@@ -83,7 +97,7 @@ export class DeltaTracker<K, W, A = W> {
   #judge(key: K): void {
     const wanted = this.#wanted.get(key);
     const actual = this.#actual.get(key);
-    mark(this.#puts, key, wanted !== undefined && (actual === undefined || !this.#equal(wanted, actual)));
+    mark(this.#puts, key, wanted !== undefined && (actual === undefined || this.#doubtful.has(key) || !this.#equal(wanted, actual)));
     mark(this.#deletes, key, wanted === undefined && actual !== undefined);
   }
 }

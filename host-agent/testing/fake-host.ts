@@ -25,7 +25,7 @@ export class FakeHost {
   readonly pins = fakePins();
   readonly deviceKernel = fakeDeviceKernel();
   readonly instanceKernel = fakeInstanceKernel();
-  /** What the ports were asked, in order. */
+  /** What the ports were asked, in order: "datapath.putEndpoint". */
   readonly calls: string[] = [];
   /** Meter ids of last readings that were reported. */
   readonly finals: bigint[] = [];
@@ -51,13 +51,12 @@ export class FakeHost {
 
   /** Hello, snapshot, in sync; networks too. */
   snapshot(world: FeedWorld, order: (items: HostItem[]) => HostItem[] = (items) => items): void {
-    const { host, mappings } = this.reconciler;
+    const { host } = this.reconciler;
     host.beginSnapshot();
     host.change({ version: this.#version, inSnapshot: true, items: order(world.snapshot()) });
     host.complete(this.#version);
     this.#networkVersions.clear();
     this.watchNetworks(world);
-    void mappings;
   }
 
   change(change: WorldChange): void {
@@ -85,6 +84,11 @@ export class FakeHost {
 
   pass(): void {
     this.reconciler.pass(this.now);
+  }
+
+  /** Calls since the last time that changed something. */
+  takeCalls(): string[] {
+    return this.calls.splice(0).filter((call) => !/\.(list|actual|readMeters|readDrops)$/.test(call));
   }
 
   /** Passes, and time, until nothing is left to do. */
@@ -132,15 +136,21 @@ export class FakeHost {
   }
 
   #start(): Reconciler {
-    const fault = (call: string): void => {
-      this.#options.fault?.(call);
-      this.calls.push(call);
-    };
+    const fault =
+      (port: string) =>
+      (call: string): void => {
+        this.#options.fault?.(`${port}.${call}`);
+        this.calls.push(`${port}.${call}`);
+      };
     const reconciler = new Reconciler(
       {
-        datapath: new FakeDatapath({ pins: this.pins, fault }),
-        devices: new FakeDevices({ kernel: this.deviceKernel, fault, instanceExists: (id) => this.instanceKernel.instances.has(id) }),
-        instances: new FakeInstanceDriver({ kernel: this.instanceKernel, fault }),
+        datapath: new FakeDatapath({ pins: this.pins, fault: fault("datapath") }),
+        devices: new FakeDevices({
+          kernel: this.deviceKernel,
+          fault: fault("devices"),
+          instanceExists: (id) => this.instanceKernel.instances.has(id),
+        }),
+        instances: new FakeInstanceDriver({ kernel: this.instanceKernel, fault: fault("instances") }),
         reportFinal: (ids) => {
           if (this.connected) this.finals.push(...ids);
           return this.connected;

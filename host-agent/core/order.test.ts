@@ -1,0 +1,260 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
+import { FakeHost } from "../testing/fake-host.ts";
+import { attachment, attachmentItem, FeedWorld, instance, instanceItem, ruleset, rulesetItem } from "../testing/feed-world.ts";
+import type { Mapping } from "./ports.ts";
+
+const ATTACH = [
+  "datapath.putRuleset",
+  "instances.create",
+  "datapath.putMeter",
+  "devices.ensure",
+  "datapath.guardDevice",
+  "datapath.putEndpoint",
+  "instances.start",
+];
+const DESTRUCTIVE = /close|drop|delete|remove/;
+
+let host: FakeHost;
+let world: FeedWorld;
+beforeEach(() => {
+  host = new FakeHost();
+  world = new FeedWorld();
+});
+
+function tell(...items: HostItem[]): void {
+  for (const { item } of items) {
+    if (item?.$case === "instance") world.instances.set(item.value.instanceId, item.value);
+    if (item?.$case === "attachment") world.attachments.set(item.value.attachmentId, item.value);
+    if (item?.$case === "ruleset") world.rulesets.set(item.value.rulesetId, item.value);
+  }
+  host.change({ scope: "host", items });
+}
+
+/** Instance 2 (with a process) and attachment 1 on it, applied. */
+function attached(): void {
+  host.snapshot(world);
+  // The order in a change means nothing.
+  tell(instance(instanceItem(2)), attachment(attachmentItem(1, 2)), ruleset(rulesetItem(1)));
+  host.pass();
+}
+
+const detached = (): HostItem => attachment(attachmentItem(1, 2, { wanted: Wanted.ABSENT, generation: 2n }));
+const states = (): [string, AppliedState, string][] =>
+  host.reconciler.statuses.takeNew().attachments.map((s) => [s.attachmentId, s.state, s.message]);
+
+describe("order", () => {
+  it("attaches rules first, endpoint last, then the process, in one pass", () => {
+    attached();
+    expect(host.takeCalls()).toEqual(ATTACH);
+    expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+  });
+
+  it("detaches endpoint first, then reads, then removes, then drops the meter", () => {
+    attached();
+    host.takeCalls();
+    states();
+    tell(detached());
+    const { wakeAt } = host.reconciler.pass(host.now);
+    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
+    expect([wakeAt, host.finals, states()]).toEqual([50, [], []]);
+    host.now = 50;
+    const linger = host.reconciler.pass(host.now).wakeAt;
+    expect(host.finals).toEqual([1001n]);
+    expect(host.takeCalls()).toEqual(["devices.remove"]);
+    expect([linger, states()]).toEqual([30_050, [["eni-attach-1", AppliedState.ABSENT, ""]]]);
+    host.now = 30_050;
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.dropMeter"]);
+    expect(host.reconciler.host.attachment("eni-attach-1")).toBeUndefined();
+  });
+
+  it("keeps meter and device while nobody takes the last reading", () => {
+    attached();
+    host.takeCalls();
+    host.connected = false;
+    tell(detached());
+    for (host.now of [0, 60, 100_000]) host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
+    host.connected = true;
+    host.pass();
+    expect(host.takeCalls()).toEqual(["devices.remove"]);
+  });
+
+  it("changes rules with the new ruleset and one write of the endpoint", () => {
+    attached();
+    host.takeCalls();
+    tell(
+      attachment(attachmentItem(1, 2, { rulesetId: 2, generation: 2n })),
+      ruleset(rulesetItem(2)),
+      ruleset(rulesetItem(1, { wanted: Wanted.ABSENT })),
+    );
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.putRuleset", "datapath.putEndpoint", "datapath.deleteRuleset"]);
+  });
+
+  it("removes an instance only after its interfaces", async () => {
+    attached();
+    host.takeCalls();
+    tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })), detached());
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
+    host.now = 50;
+    host.pass();
+    expect(host.takeCalls()).toEqual(["devices.remove", "instances.remove"]);
+    await Promise.resolve();
+    host.pass();
+    expect(host.reconciler.statuses.takeNew().instances).toMatchObject([{ instanceId: "i-2", generation: 2n, state: AppliedState.ABSENT }]);
+  });
+
+  it("waits for the old device before it makes one of the same name", () => {
+    attached();
+    host.takeCalls();
+    tell(detached(), attachment(attachmentItem(2, 2)));
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "datapath.putMeter"]);
+    host.now = 50;
+    host.pass();
+    host.pass();
+    expect(host.takeCalls()).toEqual(["devices.remove", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"]);
+    expect(host.failures).toEqual([]);
+  });
+});
+
+describe("restart", () => {
+  it("changes nothing that a packet would notice when the feed says what it said before", () => {
+    attached();
+    const before = host.kernel();
+    host.restart();
+    host.takeCalls();
+    host.pass();
+    expect(host.takeCalls()).toEqual([]); // nothing at all before in sync
+    host.snapshot(world);
+    host.pass();
+    // Made whole again in case the predecessor was interrupted; none of these changes what stands.
+    expect(host.takeCalls()).toEqual(["instances.create", "datapath.putMeter", "devices.ensure", "datapath.guardDevice"]);
+    expect(host.kernel()).toEqual(before);
+    expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+  });
+
+  it("removes what nobody wants any more, and keeps a process that has ended ended", async () => {
+    attached();
+    tell(attachment(attachmentItem(4, 2, { deviceIndex: 1 })));
+    host.pass();
+    host.instanceKernel.instances.set("i-2", { process: { state: "exited", detail: "exit code 3" } });
+    world.attachments.delete("eni-attach-4");
+    host.restart();
+    host.takeCalls();
+    host.snapshot(world);
+    await host.settle(world);
+    const calls = host.takeCalls();
+    expect(calls.filter((call) => DESTRUCTIVE.test(call))).toEqual(["datapath.closeEndpoint", "devices.remove", "datapath.dropMeter"]);
+    expect(calls).not.toContain("instances.start");
+    expect([...host.pins.endpoints.keys()]).toEqual([1]);
+    const [status] = host.reconciler.statuses.takeAll().instances;
+    expect(status).toMatchObject({ state: AppliedState.PRESENT, processRunning: false, message: "its process ended: exit code 3" });
+  });
+
+  it("keeps the mappings of a network until that network is in sync", () => {
+    const mapping: Mapping = { vni: 101, prefix: "10.0.101.9/32", hostAddress: "198.18.0.9", wireId: 9, groupSetId: 1 };
+    const strange: Mapping = { ...mapping, vni: 77 };
+    attached();
+    host.pins.mappings.set("101 old", mapping);
+    host.pins.mappings.set("77 10.0.101.9/32", strange);
+    host.restart();
+    const { reconciler } = host;
+    reconciler.host.beginSnapshot();
+    reconciler.host.change({ version: 1n, inSnapshot: true, items: world.snapshot() });
+    reconciler.host.complete(1n);
+    host.pass();
+    expect([...host.pins.mappings.values()]).toEqual([mapping]); // no interface in network 77: gone
+    expect(reconciler.mappings.appliedVersion(101)).toBeUndefined();
+    reconciler.mappings.replace(101, new Map([["10.0.101.9/32", mapping]]), 4n);
+    host.takeCalls();
+    expect(reconciler.pass(host.now).networks).toEqual([101]);
+    expect(host.takeCalls()).toEqual([]); // it is there already
+    expect(reconciler.mappings.appliedVersion(101)).toBe(4n);
+  });
+});
+
+describe("trouble", () => {
+  it("reports what fails, tries it again later and later, and goes on with the rest", () => {
+    let broken = true;
+    const fault = (call: string): void => {
+      if (broken && call === "devices.ensure") throw new Error("no more devices");
+    };
+    host = new FakeHost({ fault });
+    attached();
+    expect(states()).toEqual([["eni-attach-1", AppliedState.FAILED, "no more devices"]]);
+    expect(host.reconciler.statuses.takeNew().instances).toEqual([]);
+    const times: number[] = [];
+    for (let round = 0; round < 9; round++) {
+      host.now = host.reconciler.pass(host.now).wakeAt ?? NaN;
+      times.push(host.now);
+    }
+    expect(times).toEqual([100, 300, 700, 1500, 3100, 6300, 12_700, 22_700, 32_700].map((t) => t));
+    broken = false;
+    tell(instance(instanceItem(3)));
+    host.pass();
+    expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+    expect(host.instanceKernel.instances.has("i-3")).toBe(true);
+  });
+
+  it.each([
+    ["no such instance", [attachment(attachmentItem(1, 9)), ruleset(rulesetItem(1))], "i-9 is not to be on this host"],
+    ["no such ruleset", [instance(instanceItem(2)), attachment(attachmentItem(1, 2, { rulesetId: 8 }))], "ruleset 8 is not in the feed"],
+    [
+      "a VNI that is none",
+      [instance(instanceItem(2)), attachment(attachmentItem(1, 2, { vni: 1 << 24 }))],
+      "VNI 16777216 is not in 1 to 16777215",
+    ],
+  ])("says so: %s", (_what, items, message) => {
+    world.rulesets.clear();
+    host.snapshot(world);
+    tell(...items);
+    host.pass();
+    expect(states()).toEqual([["eni-attach-1", AppliedState.FAILED, message]]);
+    expect(host.pins.endpoints.size).toBe(0);
+  });
+
+  it("makes a device anew that the guest has deleted", () => {
+    attached();
+    const before = host.pins.endpoints.get(1)?.ifindex;
+    host.takeCalls();
+    host.deviceKernel.pairs.delete(1);
+    expect(host.reconciler.observe()).toBe(true);
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"]);
+    expect(host.pins.endpoints.get(1)?.ifindex).not.toBe(before);
+  });
+
+  it("tells when a process ends", () => {
+    attached();
+    host.reconciler.statuses.takeNew();
+    host.instanceKernel.instances.set("i-2", { process: { state: "exited", detail: "signal SIGKILL" } });
+    expect(host.reconciler.observe()).toBe(true);
+    host.pass();
+    const report = host.reconciler.statuses.takeNew();
+    expect(report.instances).toMatchObject([{ instanceId: "i-2", processRunning: false, message: "its process ended: signal SIGKILL" }]);
+    expect(report.attachments).toEqual([]);
+    expect(host.reconciler.observe()).toBe(false);
+  });
+});
+
+describe("feed", () => {
+  it("refuses a version that does not follow", () => {
+    host.snapshot(world);
+    expect(() => host.reconciler.host.change({ version: 2n, inSnapshot: false, items: [] })).toThrow(/delta 2 after version 0/);
+  });
+
+  it("keeps the old state until a new snapshot is complete", () => {
+    attached();
+    host.reconciler.host.beginSnapshot();
+    host.takeCalls();
+    host.pass();
+    expect(host.takeCalls()).toEqual([]);
+    expect(host.reconciler.host.attachment("eni-attach-1")).toBeDefined();
+    expect(() => host.reconciler.host.change({ version: 2n, inSnapshot: false, items: [] })).toThrow(/before the snapshot was complete/);
+  });
+});
