@@ -42,7 +42,7 @@ export interface CertificateAuthority {
   readonly ca: string;
   /** SHA-256 of the root's DER, lower-case hexadecimal: what a join token carries (C8). */
   readonly fingerprint: string;
-  /** A new key and certificate for a server with these DNS names and IP addresses, and {@link SERVER_NAME}. Valid 90 days. */
+  /** A new key and certificate for a server with these DNS names and IP addresses, and {@link SERVER_NAME}. Valid 90 days. `cert` is the chain, root included. */
   issueServer(names: readonly string[]): Promise<KeyedCertificate>;
   /** Sign a host's PKCS #10 request (PEM). The name is ours: whatever the request asks for is ignored. Valid 24 hours. Throws on a bad request. */
   signHost(csr: string, hostId: string): Promise<SignedCertificate>;
@@ -152,13 +152,13 @@ export async function openCertificateAuthority(directory: string): Promise<Certi
   return {
     ca: root.cert,
     fingerprint: certificateFingerprint(root.cert),
-    issueServer: (names) =>
-      issueWithKey(
-        "CN=plenum",
-        [...new Set([SERVER_NAME, ...names])].map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value })),
-        SERVER_CERTIFICATE_MS,
-        [x509.ExtendedKeyUsage.serverAuth],
-      ),
+    async issueServer(names) {
+      const all = [...new Set([SERVER_NAME, ...names])];
+      const general = all.map((value) => ({ type: isIP(value) === 0 ? ("dns" as const) : ("ip" as const), value }));
+      const { cert, key } = await issueWithKey("CN=plenum", general, SERVER_CERTIFICATE_MS, [x509.ExtendedKeyUsage.serverAuth]);
+      // A host that joins knows the root's hash only, and finds the root in what the server shows (C8).
+      return { cert: `${cert}\n${root.cert}`, key };
+    },
     async signHost(csr, hostId) {
       const request = new x509.Pkcs10CertificateRequest(csr);
       if (!(await request.verify())) throw new Error("the certificate request is not signed by its own key");
