@@ -1,8 +1,14 @@
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
-import type { ResourceRef, Tx, WriteCall } from "../call/api.ts";
-import type { Blocker, SecurityGroup, Subnet, Vpc } from "./core/model.ts";
-import type { RulesetChange } from "./out/group-sets.ts";
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import type { Calls } from "../call/api.ts";
+import { securityGroupService } from "./in/security-group-service.ts";
+import { subnetService } from "./in/subnet-service.ts";
+import { vpcService } from "./in/vpc-service.ts";
+import { Hooks } from "./out/hooks.ts";
+import type { BlockedKind, BlockersOf, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 
+export { refusalOf } from "./core/blockers.ts";
+export { securityGroupRef, subnetRef, vpcRef } from "./core/refs.ts";
 export type { Blocker, GroupSet, Rule, RuleDirection, RuleProtocol, SecurityGroup, Subnet, Vpc } from "./core/model.ts";
 export { networkMigrations } from "./migrations.ts";
 export { getVpc } from "./out/vpcs.ts";
@@ -10,33 +16,7 @@ export { getSubnet, lockSubnet } from "./out/subnets.ts";
 export { getSecurityGroups, holdSecurityGroups } from "./out/groups.ts";
 export { groupSetFor, rulesetItem, rulesetItems } from "./out/group-sets.ts";
 export type { RulesetChange } from "./out/group-sets.ts";
-
-export const vpcRef = (vpc: Pick<Vpc, "vpcId" | "ownerAccount">): ResourceRef => ({
-  kind: "VPC",
-  id: vpc.vpcId,
-  ownerAccount: vpc.ownerAccount,
-});
-export const subnetRef = (subnet: Pick<Subnet, "subnetId" | "ownerAccount">): ResourceRef => ({
-  kind: "subnet",
-  id: subnet.subnetId,
-  ownerAccount: subnet.ownerAccount,
-});
-export const securityGroupRef = (group: Pick<SecurityGroup, "securityGroupId" | "ownerAccount">): ResourceRef => ({
-  kind: "security group",
-  id: group.securityGroupId,
-  ownerAccount: group.ownerAccount,
-});
-
-/** Called inside the transaction that replaced rules, once for all sets; not at all when no set's rules became others. */
-export type RulesetsChangedHook = (call: WriteCall, changes: readonly RulesetChange[]) => Promise<void>;
-
-/** What keeps this resource from being deleted; called inside the deleting transaction, with the resource locked. */
-export type BlockersOf = (tx: Tx, id: string) => Promise<readonly Blocker[]>;
-
-/** How many different addresses of each subnet records name now. Subnets without any may be left out. */
-export type NamedAddressCounts = (tx: Tx, subnetIds: readonly string[]) => Promise<ReadonlyMap<string, bigint>>;
-
-export type BlockedKind = "vpc" | "subnet" | "security_group";
+export type { BlockedKind, BlockersOf, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 
 /** The module as main.ts holds it. Later modules register what network must not import. */
 export interface NetworkModule {
@@ -45,4 +25,15 @@ export interface NetworkModule {
   onRulesetsChanged(hook: RulesetsChangedHook): void;
   registerBlockers(kind: BlockedKind, blockersOf: BlockersOf): void;
   countNamedAddresses(counts: NamedAddressCounts): void;
+}
+
+export function createNetwork({ calls, pages }: { calls: Calls; pages: PageTokens }): NetworkModule {
+  const hooks = new Hooks();
+  const deps = { calls, pages, hooks };
+  return {
+    bindings: [vpcService(deps), subnetService(deps), securityGroupService(deps)],
+    onRulesetsChanged: (hook) => hooks.onRulesetsChanged(hook),
+    registerBlockers: (kind, blockersOf) => hooks.registerBlockers(kind, blockersOf),
+    countNamedAddresses: (counts) => hooks.countNamedAddresses(counts),
+  };
 }

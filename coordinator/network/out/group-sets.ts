@@ -4,6 +4,7 @@ import { notFound } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
 import { compileRules } from "../core/compile-rules.ts";
 import type { GroupSet, SecurityGroup } from "../core/model.ts";
+import { unlessExhausted } from "./exhausted.ts";
 import { getSecurityGroups, holdSecurityGroups } from "./groups.ts";
 
 interface SetRow {
@@ -17,8 +18,10 @@ const encodeRules = (groups: readonly SecurityGroup[]): Buffer =>
   Buffer.from(RulesetItem.encode({ rulesetId: 0, wanted: Wanted.UNSPECIFIED, rules: compileRules(groups) }).finish());
 
 async function insertRuleset(tx: Tx, rules: Buffer): Promise<bigint> {
-  const { rows } = await sql<{ id: bigint }>`
-    INSERT INTO ruleset (ruleset_id, rules) VALUES (nextval('ruleset_id'), ${rules}) RETURNING ruleset_id AS id`.execute(tx);
+  const { rows } = await unlessExhausted("ruleset ids", () =>
+    sql<{ id: bigint }>`
+    INSERT INTO ruleset (ruleset_id, rules) VALUES (nextval('ruleset_id'), ${rules}) RETURNING ruleset_id AS id`.execute(tx),
+  );
   const id = rows[0]?.id;
   if (id === undefined) throw new Error("an insert returned nothing");
   return id;
@@ -45,15 +48,30 @@ export async function groupSetFor(tx: Tx, vpcId: string, groupIds: readonly stri
   const known = await findSet(tx, vpcId, members);
   if (known !== undefined) return numbers(known);
   const rulesetId = await insertRuleset(tx, encodeRules(groups));
-  const { rows } = await sql<SetRow>`
+  const { rows } = await unlessExhausted("group set ids", () =>
+    sql<SetRow>`
     INSERT INTO group_set (group_set_id, vpc_id, members, ruleset_id)
     VALUES (nextval('group_set_id'), ${vpcId}, ${members}::text[], ${rulesetId})
     ON CONFLICT ON CONSTRAINT group_set_members DO NOTHING
-    RETURNING group_set_id AS "groupSetId", ruleset_id AS "rulesetId"`.execute(tx);
+    RETURNING group_set_id AS "groupSetId", ruleset_id AS "rulesetId"`.execute(tx),
+  );
   // Nothing returned: somebody else made the set while we did, and has committed.
   const row = rows[0] ?? (await findSet(tx, vpcId, members));
   if (row === undefined) throw new Error("a group set is there and is not there");
   return numbers(row);
+}
+
+/**
+ * What these sets mean now, by id, in one statement; it stays so until the transaction ends: who replaces rules waits, and meets every
+ * attachment made before. Throws when there is no such set: ids come from `groupSetFor` only.
+ */
+export async function holdGroupSets(tx: Tx, groupSetIds: readonly number[]): Promise<Map<number, GroupSet>> {
+  const wanted = [...new Set(groupSetIds)];
+  const { rows } = await sql<SetRow>`
+    SELECT group_set_id AS "groupSetId", ruleset_id AS "rulesetId" FROM group_set
+    WHERE group_set_id = ANY(${wanted}::bigint[]) ORDER BY group_set_id FOR SHARE`.execute(tx);
+  if (rows.length !== wanted.length) throw new Error(`one of the group sets ${wanted.join(", ")} is not there`);
+  return new Map(rows.map((row) => [Number(row.groupSetId), numbers(row)]));
 }
 
 async function storedRules(tx: Tx, rulesetIds: readonly bigint[]): Promise<Map<bigint, Buffer>> {

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Tx } from "../../call/api.ts";
 import type { Vpc } from "../core/model.ts";
+import { unlessExhausted } from "./exhausted.ts";
 
 const COLUMNS = sql`
   vpc_id AS "vpcId", owner_account AS "ownerAccount", name, cidr_block::text AS "cidrBlock", network_id AS "networkId", vni,
@@ -21,13 +22,15 @@ export interface NewVpc extends Omit<Vpc, "networkId" | "vni" | "version" | "cre
   readonly createdBy: string;
 }
 
-/** Store a VPC with the next network id and VNI. */
+/** Store a VPC with the next network id and VNI. RESOURCE_EXHAUSTED when every VNI was given out. */
 export async function insertVpc(tx: Tx, vpc: NewVpc): Promise<Vpc> {
-  const { rows } = await sql<Vpc>`
+  const { rows } = await unlessExhausted("VXLAN network identifiers", () =>
+    sql<Vpc>`
     INSERT INTO vpc (vpc_id, owner_account, payer_account, created_by, name, cidr_block, network_id, vni, default_security_group_id, tags)
     VALUES (${vpc.vpcId}, ${vpc.ownerAccount}, ${vpc.ownerAccount}, ${vpc.createdBy}, ${vpc.name}, ${vpc.cidrBlock}::cidr,
             nextval('network_id'), nextval('vni'), ${vpc.defaultSecurityGroupId}, ${JSON.stringify(vpc.tags)}::jsonb)
-    RETURNING ${COLUMNS}`.execute(tx);
+    RETURNING ${COLUMNS}`.execute(tx),
+  );
   const row = rows[0];
   if (row === undefined) throw new Error("an insert returned nothing");
   return row;

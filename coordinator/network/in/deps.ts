@@ -1,0 +1,32 @@
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import { notFound } from "#lib/rpc/errors.ts";
+import type { Calls, Sight, WriteCall } from "../../call/api.ts";
+import { vpcRef } from "../core/refs.ts";
+import type { Vpc } from "../core/model.ts";
+import type { Hooks } from "../out/hooks.ts";
+import { getVpc, lockVpc } from "../out/vpcs.ts";
+
+/** What the three services of this module are made of. */
+export interface Deps {
+  readonly calls: Calls;
+  readonly pages: PageTokens;
+  readonly hooks: Hooks;
+}
+
+/**
+ * The VPC for changing what is in it: the caller may do `action` there, and nobody else changes it until the transaction ends.
+ * Asked before it is locked: a stranger's call must not make the owner's wait.
+ */
+export async function lockedVpcFor(call: WriteCall, action: string, vpcId: string): Promise<Vpc> {
+  const seen = await getVpc(call.tx, vpcId);
+  if (seen === undefined) throw notFound("VPC", vpcId);
+  call.require(action, vpcRef(seen));
+  const locked = await lockVpc(call.tx, vpcId);
+  if (locked === undefined) throw notFound("VPC", vpcId);
+  return locked;
+}
+
+/** Whose resources a list may show: undefined is everybody's. A caller of an account sees its own only. */
+export function ownerVisible(sight: Sight): string | undefined {
+  return sight.subject.kind === "operator" ? undefined : (sight.subject.accountId ?? "");
+}

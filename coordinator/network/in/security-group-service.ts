@@ -1,0 +1,111 @@
+import { CreateSecurityGroupResponse, SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
+import { newId, parseId } from "#lib/ids/ids.ts";
+import { bind } from "#lib/rpc/definition.ts";
+import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
+import { displayName } from "#lib/rpc/validate.ts";
+import { checkEtag, openPage, storedAs } from "../../call/api.ts";
+import type { WriteCall } from "../../call/api.ts";
+import { refusalOf } from "../core/blockers.ts";
+import type { SecurityGroup } from "../core/model.ts";
+import { securityGroupRef } from "../core/refs.ts";
+import { sameRules } from "../core/rules.ts";
+import { renewRulesets } from "../out/group-sets.ts";
+import {
+  deleteSecurityGroup,
+  getSecurityGroups,
+  insertSecurityGroup,
+  listSecurityGroups,
+  lockSecurityGroup,
+  updateRules,
+} from "../out/groups.ts";
+import { getVpc } from "../out/vpcs.ts";
+import { lockedVpcFor, ownerVisible } from "./deps.ts";
+import type { Deps } from "./deps.ts";
+import { encodeGroup } from "./messages.ts";
+import { decodeRules } from "./rules.ts";
+
+/** The group for changing it: asked before it is locked, as with VPCs. */
+async function lockedGroupFor(call: WriteCall, action: string, id: string): Promise<SecurityGroup> {
+  const [seen] = await getSecurityGroups(call.tx, [id]);
+  if (seen === undefined) throw notFound("security group", id);
+  call.require(action, securityGroupRef(seen));
+  const locked = await lockSecurityGroup(call.tx, id);
+  if (locked === undefined) throw notFound("security group", id);
+  return locked;
+}
+
+async function requireDeletable(call: WriteCall, group: SecurityGroup, { hooks }: Pick<Deps, "hooks">): Promise<void> {
+  const { securityGroupId: id, vpcId } = group;
+  const vpc = await getVpc(call.tx, vpcId);
+  if (vpc?.defaultSecurityGroupId === id) {
+    throw failedPrecondition("HAS_DEPENDANTS", `${id} is the default group of ${vpcId} and goes with it`, { blockers: vpcId, more: "0" });
+  }
+  const refusal = refusalOf(securityGroupRef(group), await hooks.blockersOf(call.tx, "security_group", id), call);
+  if (refusal !== undefined) throw refusal;
+}
+
+export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBinding {
+  return bind(SecurityGroupServiceDefinition, {
+    async createSecurityGroup(request, context) {
+      const vpcId = parseId("vpc", request.vpcId, "vpc_id");
+      const name = displayName(request.name, "name", { min: 1, max: 128 });
+      const description = displayName(request.description, "description", { max: 256 });
+      const rules = decodeRules(request.rules, "rules");
+      const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreateSecurityGroupResponse) };
+      const { result } = await calls.write(context, options, async (call): Promise<CreateSecurityGroupResponse> => {
+        const { ownerAccount } = await lockedVpcFor(call, context.action, vpcId);
+        const ids = { securityGroupId: newId("sg"), vpcId, ownerAccount, createdBy: call.subject.principalId };
+        const group = await insertSecurityGroup(call.tx, { ...ids, name, description, rules });
+        call.concerns(securityGroupRef(group));
+        return { securityGroup: encodeGroup(group) };
+      });
+      return result;
+    },
+
+    async getSecurityGroup(request, context) {
+      const id = parseId("sg", request.securityGroupId, "security_group_id");
+      return calls.read(context, context.action, async (call) => {
+        const [group] = await getSecurityGroups(call.tx, [id]);
+        if (group === undefined) throw notFound("security group", id);
+        call.requireSee(securityGroupRef(group));
+        return { securityGroup: encodeGroup(group) };
+      });
+    },
+
+    async listSecurityGroups(request, context) {
+      const vpcId = request.vpcId === "" ? "" : parseId("vpc", request.vpcId, "vpc_id");
+      const page = openPage(pages, context, request, { vpcId });
+      return calls.read(context, context.action, async (call) => {
+        const rows = await listSecurityGroups(call.tx, { ownerAccount: ownerVisible(call), vpcId, after: page.after, limit: page.limit });
+        const { items, nextPageToken } = page.cut(rows, (group) => group.securityGroupId);
+        return { securityGroups: items.map(encodeGroup), nextPageToken };
+      });
+    },
+
+    async replaceSecurityGroupRules(request, context) {
+      const id = parseId("sg", request.securityGroupId, "security_group_id");
+      const rules = decodeRules(request.rules, "rules");
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        const group = await lockedGroupFor(call, context.action, id);
+        checkEtag(request.etag, group.version);
+        if (sameRules(group.rules, rules)) return group;
+        const changed = await updateRules(call.tx, id, rules);
+        await hooks.rulesetsChanged(call, await renewRulesets(call.tx, id));
+        return changed;
+      });
+      return { securityGroup: encodeGroup(result) };
+    },
+
+    async deleteSecurityGroup(request, context) {
+      const id = parseId("sg", request.securityGroupId, "security_group_id");
+      await calls.write(context, { action: context.action }, async (call) => {
+        const group = await lockedGroupFor(call, context.action, id);
+        checkEtag(request.etag, group.version);
+        await requireDeletable(call, group, { hooks });
+        await deleteSecurityGroup(call.tx, id);
+      });
+      return {};
+    },
+  });
+}
