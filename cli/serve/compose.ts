@@ -1,0 +1,136 @@
+import { readFile } from "node:fs/promises";
+import { openCertificateAuthority } from "#lib/auth/ca.ts";
+import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import { openTokenIssuer } from "#lib/auth/token.ts";
+import type { TokenIssuer } from "#lib/auth/token.ts";
+import { openNatsBus } from "#lib/bus/nats.ts";
+import type { Logger } from "#lib/log/log.ts";
+import { busMetrics, createRegistry, rpcMetrics } from "#lib/metrics/metrics.ts";
+import { serveMetrics } from "#lib/metrics/serve.ts";
+import { startServer } from "#lib/rpc/rpc.ts";
+import type { CallObserver, RpcServer } from "#lib/rpc/rpc.ts";
+import type { ServiceHandle } from "#lib/service/service.ts";
+import { SERVICES } from "./services.ts";
+
+/** What runs in one process, and where it listens. */
+export interface ComposeOptions {
+  /** Names in SERVICES; started in this order. */
+  services: readonly string[];
+  /** PostgreSQL as the role of a service. */
+  databaseUrl: (service: string) => string;
+  /** May migrate; without it schemas must be up to date. */
+  adminDatabaseUrl?: string;
+  natsUrl: string;
+  /** Where the certificate authority and the token key lie. Copies of a service share them. */
+  secretsDir: string;
+  /** API listeners, "unix:/path" or "host:port". */
+  api: readonly string[];
+  /** "host:port" for hosts. */
+  internal?: string;
+  /** Names and addresses that the certificates carry. */
+  serverNames: readonly string[];
+  /** "unix:/path" or "host:port" for /metrics. */
+  metrics?: string;
+  log: Logger;
+}
+
+export interface Composition {
+  /** Real ports, in the order of `api`. */
+  api: readonly string[];
+  stop(): Promise<void>;
+}
+
+const DAY_MS = 86_400_000;
+/** The only call that may be made without being somebody: it makes one somebody. */
+const ANONYMOUS = ["/plenum.host.v1.HostFeedService/Join"];
+const IMAGE = new URL("../../gen/plenum.binpb", import.meta.url);
+
+/** Starts services in this process, in order, and serves them. What was started is stopped again if one cannot start. */
+export async function compose(options: ComposeOptions): Promise<Composition> {
+  const { log } = options;
+  const registry = createRegistry();
+  const ca = await openCertificateAuthority(options.secretsDir);
+  const tokens = await openTokenIssuer(options.secretsDir);
+  const bus = openNatsBus({ url: options.natsUrl, name: "plenum", log });
+  busMetrics(registry, bus);
+  const undo: (() => Promise<void>)[] = [() => bus.close()];
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const handles: ServiceHandle[] = [];
+    for (const name of options.services) {
+      const entry = SERVICES[name];
+      if (entry === undefined) throw new Error(`there is no service ${name}; there are ${Object.keys(SERVICES).join(", ")}`);
+      const handle = await entry.start({
+        databaseUrl: options.databaseUrl(name),
+        adminDatabaseUrl: options.adminDatabaseUrl,
+        bus,
+        ca,
+        tokens,
+        log,
+        registry,
+        internalEndpoint: options.internal,
+      });
+      handles.push(handle);
+      undo.push(() => handle.stop());
+    }
+    const server = await listen(options, handles, ca, tokens, rpcMetrics(registry));
+    undo.push(() => server.stop());
+    if (options.metrics !== undefined) {
+      const metrics = await serveMetrics({ registry, address: options.metrics, log });
+      undo.push(() => metrics.close());
+    }
+    return { api: server.api, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function listen(
+  options: ComposeOptions,
+  handles: readonly ServiceHandle[],
+  ca: CertificateAuthority,
+  tokens: TokenIssuer,
+  observe: CallObserver,
+): Promise<{ api: readonly string[]; stop: () => Promise<void> }> {
+  const { log, internal } = options;
+  const certificate = await ca.issueServer(options.serverNames);
+  const descriptorImage = await readFile(IMAGE);
+  const servers: RpcServer[] = [];
+  const api = await startServer({
+    listeners: options.api.map((address) => ({ address, tls: certificate })),
+    services: handles.flatMap((handle) => handle.api),
+    log,
+    verifier: tokens,
+    descriptorImage,
+    observe,
+  });
+  servers.push(api);
+  const hostTls = { requestClientCert: true, ca: ca.ca };
+  try {
+    if (internal !== undefined) {
+      const services = handles.flatMap((handle) => handle.internal);
+      const listeners = [{ address: internal, tls: { ...certificate, ...hostTls } }];
+      servers.push(await startServer({ listeners, services, log, anonymousMethods: ANONYMOUS, observe }));
+    }
+  } catch (error) {
+    await api.stop(0);
+    throw error;
+  }
+  const rotate = async (): Promise<void> => {
+    const next = await ca.issueServer(options.serverNames);
+    for (const index of options.api.keys()) api.rotate(index, next);
+    servers[1]?.rotate(0, { ...next, ...hostTls });
+  };
+  // Certificates live 90 days: a fresh one each day never meets the end of its own.
+  const timer = setInterval(() => void rotate().catch((error: unknown) => log.error({ err: error }, "no new server certificate")), DAY_MS);
+  return {
+    api: api.addresses,
+    async stop() {
+      clearInterval(timer);
+      await Promise.all(servers.map((server) => server.stop()));
+    },
+  };
+}

@@ -1,0 +1,15 @@
+import type { ServiceContext, ServiceHandle } from "#lib/service/service.ts";
+import { startCoordinator } from "../../coordinator/main.ts";
+import { startMappingService } from "../../mapping-service/main.ts";
+
+/** A service: how it is started, and as whom it reads the database (C17). */
+export interface ServiceEntry {
+  start: (context: ServiceContext) => Promise<ServiceHandle>;
+  databaseRole: string;
+}
+
+/** Every service that this build has, in the order of their start (a later one reads an earlier one's views). */
+export const SERVICES: Readonly<Record<string, ServiceEntry>> = {
+  coordinator: { start: startCoordinator, databaseRole: "coordinator" },
+  "mapping-service": { start: startMappingService, databaseRole: "plenum_mapping" },
+};

@@ -1,0 +1,60 @@
+import { chmodSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { hasCode } from "#lib/linux/index.ts";
+import { flock, LOCK_EX } from "#lib/linux/libc.ts";
+import { CliError, ExitCode } from "../cli-error.ts";
+import { DATA_DIR_LIMIT, RUN_NAME } from "./layout.ts";
+import { newRunName } from "./registry.ts";
+
+export const DEFAULT_DATA_DIR = "/var/lib/plenum";
+
+/** Fail instead of waiting. */
+const LOCK_NB = 4;
+
+/** A data directory that is ours until we end. */
+export interface DataDir {
+  path: string;
+  /** The same at every start: what agents remember of their namespaces stays true. */
+  run: string;
+}
+
+/**
+ * Makes the directory if absent and takes it for this process (the lock ends with it, in whatever way).
+ * @throws CliError if the path is too long, or another process has it
+ */
+export function openDataDir(path: string): DataDir {
+  if (Buffer.byteLength(path) > DATA_DIR_LIMIT) {
+    throw new CliError(
+      `the data directory's path is longer than ${DATA_DIR_LIMIT} bytes: ${path}`,
+      "choose a shorter one: sockets lie in it",
+      ExitCode.USAGE,
+    );
+  }
+  // Open to walk through: PostgreSQL runs as another account below it. What is secret in it is closed file by file.
+  mkdirSync(join(path, "logs"), { recursive: true, mode: 0o755 });
+  chmodSync(path, 0o755);
+  const lock = openSync(join(path, "lock"), "a", 0o600); // never closed: it is held as long as we live
+  try {
+    flock(`lock ${path}`, lock, LOCK_EX | LOCK_NB);
+  } catch (error) {
+    if (!hasCode(error, "EAGAIN")) throw error;
+    throw new CliError(
+      `${path} is in use by another \`plenum up\``,
+      "stop that one (`plenum down`), or name another with --data-dir",
+      ExitCode.CONFLICT,
+    );
+  }
+  return { path, run: runName(join(path, "run")) };
+}
+
+function runName(file: string): string {
+  try {
+    const name = readFileSync(file, "utf8").trim();
+    if (RUN_NAME.test(name)) return name;
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+  }
+  const name = newRunName();
+  writeFileSync(file, `${name}\n`);
+  return name;
+}

@@ -1,0 +1,43 @@
+import { readFileSync, rmSync } from "node:fs";
+import { deleteNamedNamespace, listNamedNamespaces, unmount } from "#lib/linux/index.ts";
+import { endProcesses, processesInNamespaces } from "./processes.ts";
+import { isRunning, registeredRuns, unregister } from "./registry.ts";
+import type { RunRecord } from "./registry.ts";
+
+/** What is left in a namespace after its owners were told to stop gets this long. */
+const GRACE_MS = 3_000;
+
+/** Names of the namespaces that a run made: its control plane's, its hosts' and their guests'. */
+export function namespacesOf(run: string): string[] {
+  return listNamedNamespaces().filter((name) => name.startsWith(`${run}-`));
+}
+
+/** BPF file systems under a directory. Pins, and with them programs and maps, end with the last mount. */
+function bpffsUnder(directory: string): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => / - bpf /.test(line))
+    .map((line) => (line.split(" ")[4] ?? "").replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))))
+    .filter((path) => path.startsWith(`${directory}/`));
+}
+
+/**
+ * Removes everything that a run has on the machine: processes in its namespaces, namespaces (with their devices), mounts, and, of a
+ * temporary run, its data. Whatever of it is gone already is no error: this is how a run ends, and how one that was killed is cleaned up.
+ * @param options.keep the run begins now: only what an earlier one of the same name left goes, not its registration and data
+ */
+export async function removeRun(record: RunRecord, options: { keep?: boolean } = {}): Promise<void> {
+  await endProcesses(() => processesInNamespaces(namespacesOf(record.run)), GRACE_MS);
+  for (const name of namespacesOf(record.run)) deleteNamedNamespace(name);
+  for (const path of bpffsUnder(record.dataDir)) unmount(path);
+  if (options.keep === true) return;
+  if (record.temporary) rmSync(record.dataDir, { recursive: true, force: true });
+  unregister(record.run);
+}
+
+/** Cleans up after launchers that died without doing it. @returns the names of their runs */
+export async function removeDeadRuns(): Promise<string[]> {
+  const dead = registeredRuns().filter((record) => !isRunning(record));
+  for (const record of dead) await removeRun(record);
+  return dead.map(({ run }) => run);
+}
