@@ -74,10 +74,10 @@ export function nthAddress(block: Cidr, index: bigint): Address {
   return { family: block.family, value: block.base + index };
 }
 
-/** Addresses that a network keeps at the start of each subnet: its own, the router's, DNS, one for later. */
-export const RESERVED_AT_START = 4n;
+/** Addresses that a network keeps at the start of each subnet (plenum.network.v1.Subnet): its own, the router's, the resolver's. */
+export const RESERVED_AT_START = 3n;
 
-/** Whether a subnet keeps this address for itself: the first four, and in IPv4 the last (broadcast). */
+/** Whether a subnet keeps this address for itself: the first three, and in IPv4 the last (broadcast). */
 export function isReserved(subnet: Cidr, { value }: Address): boolean {
   return value < subnet.base + RESERVED_AT_START || (subnet.family === 4 && value === lastOf(subnet));
 }

@@ -1,0 +1,113 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { SignJWT, UnsecuredJWT } from "jose";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { testDirectory } from "../db/testing.ts";
+import { newId } from "../ids/ids.ts";
+import { hostUri } from "../rpc/caller.ts";
+import { certificateFingerprint, createHostRequest, openCertificateAuthority } from "./ca.ts";
+import { openTokenIssuer } from "./token.ts";
+
+let directory: string;
+beforeEach(async () => {
+  directory = await testDirectory("auth");
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  await rm(directory, { recursive: true, force: true });
+});
+
+describe("the certificate authority", () => {
+  it("is the same for whoever opens it, also at the same moment, and its key is its owner's", async () => {
+    const opened = await Promise.all([1, 2, 3].map(() => openCertificateAuthority(directory)));
+    expect(new Set(opened.map(({ ca }) => ca)).size).toBe(1);
+    expect(opened[0]!.fingerprint).toBe(certificateFingerprint(opened[0]!.ca));
+    expect((await stat(join(directory, "ca.json"))).mode & 0o777).toBe(0o600);
+  });
+
+  it("makes server certificates for names and addresses", async () => {
+    const ca = await openCertificateAuthority(directory);
+    const { cert, key } = await ca.issueServer(["localhost", "127.0.0.1", "::1"]);
+    const parsed = new X509Certificate(cert);
+    expect(parsed.verify(new X509Certificate(ca.ca).publicKey)).toBe(true);
+    expect(parsed.checkPrivateKey(createPrivateKey(key))).toBe(true);
+    for (const name of ["localhost", "plenum"]) expect(parsed.checkHost(name)).toBe(name);
+    for (const ip of ["127.0.0.1", "::1"]) expect(parsed.checkIP(ip)).toBe(ip);
+    expect(parsed.checkHost("example.com")).toBeUndefined();
+    expect(parsed.ca).toBe(false);
+  });
+
+  it("signs a host's request with our name for it, for a day", async () => {
+    const ca = await openCertificateAuthority(directory);
+    const hostId = newId("host");
+    const { csr, key } = await createHostRequest();
+    const { cert, notAfter, serial } = await ca.signHost(csr, hostId);
+    const parsed = new X509Certificate(cert);
+    expect(parsed.subjectAltName).toBe(`URI:${hostUri(hostId)}`);
+    expect(parsed.checkPrivateKey(createPrivateKey(key))).toBe(true);
+    expect(parsed.serialNumber.toLowerCase().padStart(32, "0")).toBe(serial);
+    expect(parsed.keyUsage).toEqual(["1.3.6.1.5.5.7.3.2"]); // client authentication only
+    expect(new Date(parsed.validTo).getTime()).toBe(Math.floor(notAfter.getTime() / 1_000) * 1_000);
+    const hours = (notAfter.getTime() - Date.now()) / 3_600_000;
+    expect(hours).toBeGreaterThan(23.9);
+    expect(hours).toBeLessThanOrEqual(24);
+  });
+
+  it("signs nothing that is no request, or whose signature is broken", async () => {
+    const ca = await openCertificateAuthority(directory);
+    await expect(ca.signHost("nonsense", newId("host"))).rejects.toThrow();
+    const { csr } = await createHostRequest();
+    const der = Buffer.from(csr.replace(/-----[^-]+-----|\s/g, ""), "base64");
+    der[der.length - 5] = (der[der.length - 5] ?? 0) ^ 1;
+    const broken = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString("base64")}\n-----END CERTIFICATE REQUEST-----`;
+    await expect(ca.signHost(broken, newId("host"))).rejects.toThrow();
+  });
+});
+
+describe("the token issuer", () => {
+  it("knows its own tokens, also after a restart", async () => {
+    const issuer = await openTokenIssuer(directory);
+    const { token, expiresAt } = await issuer.issue({ principalId: "ann", accountId: "acct-1", roles: ["owner"], ttlSeconds: 60 });
+    const again = await openTokenIssuer(directory);
+    expect(await again.verify(token)).toEqual({ kind: "account", principalId: "ann", accountId: "acct-1", roles: ["owner"] });
+    expect(expiresAt.getTime() - Date.now()).toBeGreaterThan(58_000);
+    const operator = await issuer.issue({ principalId: "op", accountId: "", roles: ["operator"] });
+    expect(await issuer.verify(operator.token)).toEqual({ kind: "operator", principalId: "op", accountId: "", roles: ["operator"] });
+  });
+
+  it("issues none that is an operator's and an account's, or that lives too short or long", async () => {
+    const issuer = await openTokenIssuer(directory);
+    const base = { principalId: "ann", accountId: "acct-1", roles: ["owner"] as const };
+    await expect(issuer.issue({ ...base, roles: ["operator"] })).rejects.toThrow();
+    await expect(issuer.issue({ ...base, accountId: "" })).rejects.toThrow();
+    await expect(issuer.issue({ ...base, roles: [] })).rejects.toThrow();
+    for (const ttlSeconds of [59, 90 * 86_400 + 1, 60.5]) await expect(issuer.issue({ ...base, ttlSeconds })).rejects.toThrow(RangeError);
+  });
+
+  it("refuses an expired token, one without a signature, and one signed by another algorithm or audience", async () => {
+    const issuer = await openTokenIssuer(directory);
+    const { token } = await issuer.issue({ principalId: "ann", accountId: "acct-1", roles: ["owner"], ttlSeconds: 60 });
+    const claims = { account: "", roles: ["operator"] };
+    const unsigned = new UnsecuredJWT(claims)
+      .setSubject("op")
+      .setAudience("plenum")
+      .setIssuer("plenum")
+      .setIssuedAt()
+      .setExpirationTime("1h")
+      .encode();
+    await expect(issuer.verify(unsigned)).rejects.toThrow();
+    const publicBytes = Buffer.from(issuer.jwks().keys[0]!.x!, "base64url");
+    const confused = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "HS256" })
+      .setSubject("op")
+      .setAudience("plenum")
+      .setIssuer("plenum")
+      .setIssuedAt()
+      .setExpirationTime("1h")
+      .sign(publicBytes);
+    await expect(issuer.verify(confused)).rejects.toThrow();
+    vi.useFakeTimers({ now: Date.now() + 66_000, toFake: ["Date"] });
+    await expect(issuer.verify(token)).rejects.toThrow(/exp/);
+  });
+});

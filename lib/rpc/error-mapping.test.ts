@@ -1,0 +1,61 @@
+import { ServerError, Status } from "nice-grpc-common";
+import { BadRequest, ErrorInfo, RichServerError } from "nice-grpc-error-details";
+import { pino } from "pino";
+import { describe, expect, it } from "vitest";
+import { mapError } from "./error-mapping.ts";
+import { invalidArguments, notFound } from "./errors.ts";
+
+function map(error: unknown, closing = false): { mapped: ServerError; logged: string } {
+  let logged = "";
+  const log = pino({ level: "debug" }, { write: (line: string) => void (logged += line) });
+  return { mapped: mapError(error, { method: "/x/Y", closing, log }), logged };
+}
+
+describe("mapping of errors", () => {
+  it("keeps a trailer small, whatever a batch has wrong", () => {
+    const violations = Array.from({ length: 1_000 }, (_, index) => ({ field: `items[${index}]`, description: "x".repeat(5_000) }));
+    const { mapped } = map(invalidArguments(violations));
+    const details = (mapped as RichServerError).extra;
+    const bad = details.find((detail): detail is BadRequest => detail.$type === BadRequest.$type)!;
+    expect(bad.fieldViolations).toHaveLength(32);
+    expect(bad.fieldViolations[0]?.description.length).toBe(1_000);
+    expect(mapped.details.length).toBe(1_000);
+    expect(details.find((detail): detail is ErrorInfo => detail.$type === ErrorInfo.$type)).toMatchObject({
+      domain: "plenum",
+      reason: "INVALID_FIELD",
+      metadata: { field: "items[0]" },
+    });
+  });
+
+  it("logs nothing of our own errors, and all of a bug under the id that the caller gets", () => {
+    expect(map(notFound("subnet", "subnet-1")).logged).toBe("");
+    const { mapped, logged } = map(new RangeError("the inside story"));
+    expect(mapped.code).toBe(Status.INTERNAL);
+    expect(logged).toContain("the inside story");
+    const id = /error ([0-9a-f-]{36})/.exec(mapped.details)?.[1];
+    expect(id).toBeDefined();
+    expect(logged).toContain(id);
+  });
+
+  it.each<[string, unknown, Status]>([
+    ["a lost connection", Object.assign(new Error("x"), { code: "08006" }), Status.UNAVAILABLE],
+    ["a server that starts", Object.assign(new Error("x"), { code: "57P03" }), Status.UNAVAILABLE],
+    ["too many connections", Object.assign(new Error("x"), { code: "53300" }), Status.UNAVAILABLE],
+    ["a socket that is not there", Object.assign(new Error("x"), { code: "ENOENT", syscall: "connect" }), Status.UNAVAILABLE],
+    ["a file that is not there", Object.assign(new Error("x"), { code: "ENOENT", syscall: "open" }), Status.INTERNAL],
+    ["a connection that ended under a query", new Error("Connection terminated unexpectedly"), Status.UNAVAILABLE],
+    ["a serialization failure", Object.assign(new Error("x"), { code: "40001" }), Status.ABORTED],
+    ["a constraint nobody foresaw", Object.assign(new Error("x"), { code: "23505" }), Status.INTERNAL],
+    ["a status of a library", new ServerError(Status.NOT_FOUND, "x"), Status.NOT_FOUND],
+    ["a bug of a library", new ServerError(Status.UNKNOWN, "x"), Status.INTERNAL],
+    ["something that is no error", "text", Status.INTERNAL],
+  ])("calls %s by its right code", (_what, error, code) => {
+    expect(map(error).mapped.code).toBe(code);
+  });
+
+  it("tells a caller's cancel from our own closing", () => {
+    const abort = new DOMException("aborted", "AbortError");
+    expect(map(abort).mapped.code).toBe(Status.CANCELLED);
+    expect(map(abort, true).mapped.code).toBe(Status.UNAVAILABLE);
+  });
+});
