@@ -48,6 +48,7 @@ export class BpfDatapath implements Datapath {
   readonly #attachments: Attachments;
   readonly #counters: Counters;
   readonly #mappings: Mappings;
+  #closed = false;
 
   constructor(options: DatapathOptions, loaded: Loaded) {
     const { maps, programs } = loaded;
@@ -146,6 +147,8 @@ export class BpfDatapath implements Datapath {
   }
 
   close(): void {
+    if (this.#closed) return; // its descriptors' numbers may be someone else's by now
+    this.#closed = true;
     for (const map of Object.values(this.#loaded.maps)) map.close();
     for (const fd of Object.values(this.#loaded.programs)) closeSync(fd);
   }

@@ -1,0 +1,36 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import * as linux from "#lib/linux/index.ts";
+import { datapathContract } from "../../testing/datapath.contract.ts";
+import { VxlanUnderlay } from "../net/underlay.ts";
+import { openIn, Lab } from "./testing/lab.ts";
+
+for (const attach of ["tcx", "clsact"] as const) {
+  datapathContract(`BpfDatapath (${attach})`, () => {
+    const lab = new Lab();
+    const hostAddress = "198.18.0.1";
+    const path = lab.machine("a", hostAddress);
+    const tunnelIfindex = new VxlanUnderlay({ hostAddress, hostNamespace: path }).ensureTunnel();
+    const bpffsDir = join(lab.bpffs, "a");
+    mkdirSync(bpffsDir);
+    let devices = 0;
+    const open = () => {
+      const datapath = openIn(path, { bpffsDir, hostAddress, tunnelIfindex, attach });
+      const guardDevice = datapath.guardDevice.bind(datapath);
+      datapath.guardDevice = (ifindex) => linux.withNamespace(path, () => guardDevice(ifindex));
+      return datapath;
+    };
+    return {
+      open,
+      reopen: open,
+      newDevice: () =>
+        linux.withNetlink(path, (nl) => {
+          const name = `d${++devices}`;
+          const mac = "06:00:00:00:00:01";
+          linux.createVeth(nl, { name, mac, mtu: 1450, peer: { name: `${name}p`, mac: "06:00:00:00:00:02" } });
+          return linux.getLink(nl, name)?.ifindex ?? 0;
+        }),
+      dispose: () => lab.dispose(),
+    };
+  });
+}
