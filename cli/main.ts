@@ -3,6 +3,7 @@ import { ExitCode, explain } from "./cli-error.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
 import { addInstanceCommands } from "./commands/instance.ts";
 import { addInterfaceCommands } from "./commands/interface.ts";
+import { addLocalCommands } from "./commands/local.ts";
 import { addNetworkCommands } from "./commands/network.ts";
 import { addOperatorCommands } from "./commands/operator.ts";
 import { addSecurityGroupCommands } from "./commands/security-group.ts";
@@ -34,6 +35,7 @@ export function buildProgram(): Command {
   addInstanceCommands(program);
   const host = program.command("host").description("hosts: machines that carry instances (operator)");
   addOperatorCommands(program, host);
+  addLocalCommands(program);
   return program;
 }
 

@@ -9,7 +9,8 @@ export interface ProcessId {
   startTime: string;
 }
 
-const gone = (error: unknown): boolean => hasCode(error, "ENOENT", "ESRCH");
+/** Gone since it was listed; or closed even to us (a process with more privileges than this container), and so not one of ours. */
+const gone = (error: unknown): boolean => hasCode(error, "ENOENT", "ESRCH", "EACCES", "EPERM");
 
 /** Fields of /proc/<pid>/stat after the name; undefined if there is no such process. The name may hold anything, brackets too. */
 function stat(pid: number): string[] | undefined {

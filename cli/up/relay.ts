@@ -16,8 +16,8 @@ export interface Relay {
  */
 export async function startRelay(port: number, socketPath: string): Promise<Relay> {
   const open = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(socketPath);
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ path: socketPath, allowHalfOpen: true });
     for (const socket of [near, far]) {
       open.add(socket);
       socket.setNoDelay(true);
