@@ -1,0 +1,176 @@
+import { newId } from "#lib/ids/ids.ts";
+import { notFound } from "#lib/rpc/errors.ts";
+import type { ResourceRef, WriteCall } from "../call/api.ts";
+import { grantsFor } from "../consent/api.ts";
+import { holdGroupSets } from "../network/api.ts";
+import { prefixOf } from "./core/items.ts";
+import type { InstanceDirectory, LockedInstance, PlacedHost } from "./core/ports.ts";
+import { conflict, invalid, Problems } from "./core/problems.ts";
+import { interfaceRef } from "./create.ts";
+import { holdersOf, insertAttachments, readAttachments } from "./out/attachment-store.ts";
+import type { NewAttachment } from "./out/attachment-store.ts";
+import { tellHosts, tellNetworks } from "./out/changes.ts";
+import { lockInterfaces } from "./out/interface-store.ts";
+import type { AttachmentRow, InterfaceRow } from "./out/rows.ts";
+
+/** Interfaces on one instance at most (guest devices eth0 to eth14). */
+export const MAX_DEVICES = 15;
+
+/** An attachment to make, and where it stands in the request ("spec", "specs[3]"). */
+export interface WantedAttachment {
+  readonly interfaceId: string;
+  readonly instanceId: string;
+  /** Undefined: the lowest free one. */
+  readonly deviceIndex: number | undefined;
+  readonly deleteOnTerminate: boolean;
+  readonly path: string;
+}
+
+export const instanceRef = (instance: { instanceId: string; ownerAccount: string }): ResourceRef => ({
+  kind: "instance",
+  id: instance.instanceId,
+  ownerAccount: instance.ownerAccount,
+});
+
+/** Who may: owner or attacher of the record, and owner of the instance. Deleting it later with the instance is its owner's to allow. */
+function authorise(call: WriteCall, wanted: readonly WantedAttachment[], rows: ReadonlyMap<string, InterfaceRow>, refs: ReadonlyMap<string, ResourceRef>, instances: ReadonlyMap<string, LockedInstance>): void {
+  for (const { interfaceId, instanceId, deleteOnTerminate } of wanted) {
+    const ref = refs.get(interfaceId);
+    const instance = instances.get(instanceId);
+    if (ref === undefined || !rows.has(interfaceId)) throw notFound("interface", interfaceId);
+    call.require("nivc:AttachInterface", ref);
+    if (instance === undefined) throw notFound("instance", instanceId);
+    call.require("nivc:AttachInterface", instanceRef(instance));
+    if (deleteOnTerminate) call.require("nivc:DeleteInterface", ref);
+  }
+}
+
+/** Which device each gets; what is asked for and taken is a problem. */
+function assignDevices(wanted: readonly WantedAttachment[], existing: readonly AttachmentRow[], problems: Problems): number[] {
+  const taken = new Map<string, Set<number>>();
+  const of = (instanceId: string): Set<number> => {
+    const set = taken.get(instanceId) ?? new Set<number>();
+    taken.set(instanceId, set);
+    return set;
+  };
+  for (const row of existing) of(row.instance_id).add(row.device_index);
+  for (const { instanceId, deviceIndex, path } of wanted) {
+    if (deviceIndex === undefined) continue;
+    const set = of(instanceId);
+    if (set.has(deviceIndex)) problems.add(invalid(`${path}.device_index`, `is ${deviceIndex}, which is taken on ${instanceId}: leave it out for the lowest free one`));
+    set.add(deviceIndex);
+  }
+  return wanted.map(({ instanceId, deviceIndex, path }) => {
+    if (deviceIndex !== undefined) return deviceIndex;
+    const set = of(instanceId);
+    let index = 0;
+    while (set.has(index)) index += 1;
+    set.add(index);
+    if (index >= MAX_DEVICES) problems.add(conflict("LIMIT_EXCEEDED", `${path}.instance_id`, `is ${instanceId}, which has ${MAX_DEVICES} interfaces, the most there can be`, { limit: String(MAX_DEVICES) }));
+    return index;
+  });
+}
+
+/** What stands in the way whatever the others do: attached already, an instance that ends, a zone that does not fit. */
+function checkStates(wanted: readonly WantedAttachment[], rows: ReadonlyMap<string, InterfaceRow>, instances: ReadonlyMap<string, LockedInstance>, existing: readonly AttachmentRow[], problems: Problems): void {
+  const holders = new Map(existing.map((row) => [row.interface_id, row]));
+  const seen = new Set<string>();
+  for (const { interfaceId, instanceId, path } of wanted) {
+    const holder = holders.get(interfaceId);
+    if (holder !== undefined) {
+      problems.add(conflict("ALREADY_ATTACHED", `${path}.interface_id`, `is ${interfaceId}, which is attached already (${holder.attachment_id}): detach it first`, { attachment_id: holder.attachment_id }));
+    } else if (seen.has(interfaceId)) problems.add(invalid(`${path}.interface_id`, `names ${interfaceId} a second time: an interface has one attachment`));
+    seen.add(interfaceId);
+    const instance = instances.get(instanceId);
+    if (instance === undefined) continue;
+    if (!instance.attachable) problems.add(conflict("WRONG_STATE", `${path}.instance_id`, `is ${instanceId}, which is ${instance.state}`, { state: instance.state }));
+    const zone = rows.get(interfaceId)?.zone_id ?? "";
+    const own = instance.host?.zoneId ?? instance.zoneId;
+    if (zone !== "" && own !== "" && zone !== own) {
+      problems.add(conflict("WRONG_STATE", `${path}.instance_id`, `is in zone ${own}, the interface's subnet is for zone ${zone}: use an interface of another subnet`, { state: own }));
+    }
+  }
+}
+
+/** Somebody else was first at the index: say at what, by index. */
+async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachment[], rows: readonly NewAttachment[], made: readonly AttachmentRow[]): Promise<void> {
+  const problems = new Problems();
+  const ours = new Set(made.map((row) => row.attachment_id));
+  const holders = await readAttachments(call.tx, { interfaceIds: rows.map((row) => row.interface_id) });
+  for (const [index, row] of rows.entries()) {
+    const path = wanted[index]?.path ?? "";
+    const holder = holders.find((other) => other.interface_id === row.interface_id && !ours.has(other.attachment_id));
+    if (holder !== undefined) {
+      problems.add(conflict("ALREADY_ATTACHED", `${path}.interface_id`, `is ${row.interface_id}, which is attached already (${holder.attachment_id}): detach it first`, { attachment_id: holder.attachment_id }));
+      continue;
+    }
+    const own = row.addresses.map((address) => prefixOf(address).split("/")[0] ?? "");
+    for (const held of await holdersOf(call.tx, row.network_id, own)) {
+      if (held.attachment_id === row.attachment_id) continue;
+      problems.add(conflict("ADDRESS_IN_USE", `${path}.interface_id`, `has ${held.address}, which another attached interface of the network holds: detach that one first`, { address: held.address }));
+    }
+    if (!ours.has(row.attachment_id) && !problems.any) {
+      problems.add(conflict("CONFLICT", `${path}.device_index`, "was taken by another call at the same time: repeat the call"));
+    }
+  }
+  problems.throwIfAny();
+  throw new Error("attachments conflict with nothing");
+}
+
+/**
+ * Attach in the caller's transaction: all or none. Instances that the caller has locked already come in `known`. Answers the rows in
+ * the order asked for.
+ */
+export async function attachInterfaces(call: WriteCall, directory: InstanceDirectory, wanted: readonly WantedAttachment[], known: ReadonlyMap<string, LockedInstance> = new Map()): Promise<AttachmentRow[]> {
+  const unknown = [...new Set(wanted.map((one) => one.instanceId))].filter((id) => !known.has(id));
+  const instances = new Map([...known, ...(unknown.length === 0 ? [] : await directory.lock(call.tx, unknown))]);
+  const ids = [...new Set(wanted.map((one) => one.interfaceId))];
+  const rows = await lockInterfaces(call.tx, ids);
+  const foreign = [...rows.values()].filter((row) => row.owner_account !== call.subject.accountId).map((row) => row.interface_id);
+  const grants = foreign.length === 0 || call.subject.kind === "operator" ? new Map<string, ResourceRef["grants"]>() : await grantsFor(call.tx, foreign);
+  const refs = new Map([...rows].map(([id, row]) => [id, interfaceRef(row, grants.get(id))]));
+  authorise(call, wanted, rows, refs, instances);
+
+  const problems = new Problems();
+  const existing = await readAttachments(call.tx, { instanceIds: [...instances.keys()] });
+  const held = await readAttachments(call.tx, { interfaceIds: ids });
+  checkStates(wanted, rows, instances, held, problems);
+  const devices = assignDevices(wanted, existing, problems);
+  problems.throwIfAny();
+  const sets = await holdGroupSets(call.tx, [...rows.values()].map((row) => Number(row.group_set_id)));
+
+  const given = wanted.map((one, index): NewAttachment => {
+    const row = rows.get(one.interfaceId);
+    const instance = instances.get(one.instanceId);
+    const set = row === undefined ? undefined : sets.get(Number(row.group_set_id));
+    if (row === undefined || instance === undefined || set === undefined) throw new Error("what was locked is missing");
+    return {
+      attachment_id: newId("eni-attach"),
+      interface_id: row.interface_id,
+      interface_owner: row.owner_account,
+      instance_id: one.instanceId,
+      instance_owner: instance.ownerAccount,
+      attachment_owner: call.subject.accountId ?? instance.ownerAccount,
+      device_index: devices[index] ?? 0,
+      delete_on_terminate: one.deleteOnTerminate,
+      host_id: instance.host?.hostId ?? null,
+      network_id: row.network_id,
+      vni: row.vni,
+      addresses: row.addresses,
+      gateway: row.gateway,
+      group_set_id: BigInt(set.groupSetId),
+      ruleset_id: BigInt(set.rulesetId),
+      source_dest_check: row.source_dest_check,
+    };
+  });
+  const { made, addresses } = await insertAttachments(call.tx, given);
+  const asked = given.reduce((sum, row) => sum + row.addresses.length, 0);
+  if (made.length < given.length || addresses < asked) await explainConflicts(call, wanted, given, made);
+  const byId = new Map(made.map((row) => [row.attachment_id, row]));
+  const inOrder = given.flatMap((row) => byId.get(row.attachment_id) ?? []);
+  const placed = inOrder.filter((row) => row.host_id !== null);
+  const hosts = new Map([...instances.values()].flatMap(({ host }): [string, PlacedHost][] => (host === undefined ? [] : [[host.hostId, host]])));
+  await tellHosts(call, placed);
+  tellNetworks(call, placed, hosts);
+  return inOrder;
+}

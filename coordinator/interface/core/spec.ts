@@ -1,0 +1,106 @@
+import type { InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
+import type { InterfaceSpec } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { isId, parseId } from "#lib/ids/ids.ts";
+import { formatAddress } from "#lib/net/address.ts";
+import type { Address } from "#lib/net/address.ts";
+import { assignableRange, containsAddress, isReserved } from "#lib/net/cidr.ts";
+import type { Cidr } from "#lib/net/cidr.ts";
+import { invalidArgument } from "#lib/rpc/errors.ts";
+import { tagsField } from "../../call/api.ts";
+import { addressField, displayName, listOf } from "#lib/rpc/validate.ts";
+
+const MAX_ADDRESSES = 16;
+const MAX_GROUPS = 5;
+const MAX_GRANTS = 100;
+
+/** The lists of who may do what, beside the owner, and the action that each allows (N10). */
+export const ACCESS_ACTIONS = {
+  attachers: "nivc:AttachInterface",
+  detachers: "nivc:DetachInterface",
+  addressSetters: "nivc:SetAddresses",
+  modifiers: "nivc:UpdateInterface",
+} as const;
+
+export type AccessList = keyof typeof ACCESS_ACTIONS;
+export const ACCESS_LISTS = Object.keys(ACCESS_ACTIONS) as AccessList[];
+
+const FIELD_OF: Readonly<Record<AccessList, string>> = {
+  attachers: "attachers",
+  detachers: "detachers",
+  addressSetters: "address_setters",
+  modifiers: "modifiers",
+};
+
+/** Accounts by list. */
+export type Access = Readonly<Record<AccessList, readonly string[]>>;
+
+/** A specification whose form is right. What depends on other resources is not checked yet. */
+export interface CheckedSpec {
+  readonly subnetId: string;
+  readonly addresses: readonly Address[];
+  readonly securityGroupIds: readonly string[];
+  readonly description: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly sourceDestCheck: boolean;
+  readonly access: Access;
+  /** "": the subnet's owner. */
+  readonly payerAccount: string;
+}
+
+/** 1 to 5 different groups; `allowNone`: or none. INVALID_ARGUMENT. */
+export function checkGroups(ids: readonly string[], field: string, allowNone: boolean): readonly string[] {
+  listOf(ids, field, { min: allowNone ? 0 : 1, max: MAX_GROUPS });
+  ids.forEach((id, index) => parseId("sg", id, `${field}[${index}]`));
+  if (new Set(ids).size !== ids.length) throw invalidArgument(field, "names a group twice", "name each group once");
+  return ids;
+}
+
+/** Lists of accounts; an account twice in one list counts once. INVALID_ARGUMENT. */
+export function checkAccess(access: InterfaceAccess | undefined, field: string): Access {
+  const accounts = (list: AccessList): readonly string[] => {
+    const grants = access?.[list] ?? [];
+    const path = `${field}.${FIELD_OF[list]}`;
+    listOf(grants, path, { max: MAX_GRANTS });
+    grants.forEach((grant, index) => parseId("acct", grant.accountId, `${path}[${index}].account_id`));
+    return [...new Set(grants.map((grant) => grant.accountId))];
+  };
+  return {
+    attachers: accounts("attachers"),
+    detachers: accounts("detachers"),
+    addressSetters: accounts("addressSetters"),
+    modifiers: accounts("modifiers"),
+  };
+}
+
+/** The form of a specification. INVALID_ARGUMENT names the field under `path` ("spec", "specs[3]"). */
+export function checkSpec(spec: InterfaceSpec, path: string): CheckedSpec {
+  const addressesField = `${path}.private_addresses`;
+  listOf(spec.privateAddresses, addressesField, { max: MAX_ADDRESSES });
+  const addresses = spec.privateAddresses.map((address, index) => addressField(address, `${addressesField}[${index}]`, 4));
+  const texts = addresses.map(formatAddress);
+  if (new Set(texts).size !== texts.length) throw invalidArgument(addressesField, "names an address twice", "name each address once");
+  if (spec.payerAccount !== "" && !isId("acct", spec.payerAccount)) parseId("acct", spec.payerAccount, `${path}.payer_account`);
+  return {
+    subnetId: parseId("subnet", spec.subnetId, `${path}.subnet_id`),
+    addresses,
+    securityGroupIds: checkGroups(spec.securityGroupIds, `${path}.security_group_ids`, true),
+    description: displayName(spec.description, `${path}.description`, { max: 256 }),
+    tags: tagsField(spec.tags, `${path}.tags`),
+    sourceDestCheck: spec.sourceDestCheck ?? true,
+    access: checkAccess(spec.access, `${path}.access`),
+    payerAccount: spec.payerAccount,
+  };
+}
+
+/** Whether a subnet may give this address to an interface. INVALID_ARGUMENT (ADDRESS_NOT_IN_SUBNET). */
+export function checkFits(address: Address, subnet: Cidr, names: { field: string; subnetId: string; cidrBlock: string }): void {
+  const text = formatAddress(address);
+  const facts = { address: text, subnet: names.subnetId };
+  const range = assignableRange(subnet);
+  const remedy =
+    range === undefined
+      ? "the subnet has no address for interfaces"
+      : `choose one of ${formatAddress({ family: subnet.family, value: range.first })} to ${formatAddress({ family: subnet.family, value: range.last })}`;
+  if (!containsAddress(subnet, address)) throw invalidArgument(names.field, `is ${text}, which is not in ${names.cidrBlock}`, remedy, "ADDRESS_NOT_IN_SUBNET", facts);
+  if (isReserved(subnet, address)) throw invalidArgument(names.field, `is ${text}, which the network keeps for itself`, remedy, "ADDRESS_NOT_IN_SUBNET", facts);
+}

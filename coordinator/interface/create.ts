@@ -1,0 +1,164 @@
+import { newId } from "#lib/ids/ids.ts";
+import { formatAddress } from "#lib/net/address.ts";
+import { assignableRange, cidr, routerOf } from "#lib/net/cidr.ts";
+import { notFound, PlenumError } from "#lib/rpc/errors.ts";
+import { Status } from "nice-grpc-common";
+import type { InterfaceSpec } from "#gen/plenum/nivc/v1/interface_service.ts";
+import type { ResourceRef, WriteCall } from "../call/api.ts";
+import { createConsents } from "../consent/api.ts";
+import type { NewConsent } from "../consent/api.ts";
+import { existingAccounts } from "../identity/api.ts";
+import { groupSetFor, lockSubnet, subnetRef } from "../network/api.ts";
+import type { Subnet } from "../network/api.ts";
+import { ACCESS_ACTIONS, ACCESS_LISTS, checkFits, checkSpec } from "./core/spec.ts";
+import type { CheckedSpec } from "./core/spec.ts";
+import { Problems } from "./core/problems.ts";
+import { pickAddresses } from "./out/address-store.ts";
+import { insertInterfaces } from "./out/interface-store.ts";
+import type { NewInterface } from "./out/interface-store.ts";
+
+/** A record to make, and where its specification stands in the request ("spec", "specs[3]"). */
+export interface WantedInterface {
+  readonly spec: InterfaceSpec;
+  readonly path: string;
+}
+
+interface Located extends CheckedSpec {
+  readonly path: string;
+  readonly subnet: Subnet;
+}
+
+export const interfaceRef = (of: { interface_id: string; owner_account: string }, grants: ResourceRef["grants"] = []): ResourceRef => ({
+  kind: "interface",
+  id: of.interface_id,
+  ownerAccount: of.owner_account,
+  grants,
+});
+
+/** Subnets in the order of their ids: whoever picks from several locks them in one order. */
+async function lockSubnets(call: WriteCall, specs: readonly CheckedSpec[]): Promise<Map<string, Subnet>> {
+  const subnets = new Map<string, Subnet>();
+  for (const id of [...new Set(specs.map((spec) => spec.subnetId))].sort()) {
+    const subnet = await lockSubnet(call.tx, id);
+    if (subnet === undefined) throw notFound("subnet", id);
+    call.require("nivc:CreateInterface", subnetRef(subnet));
+    subnets.set(id, subnet);
+  }
+  return subnets;
+}
+
+/** Accounts that pay or are allowed something must be there; only the owner pays, unless an operator says otherwise. */
+async function checkAccounts(call: WriteCall, specs: readonly Located[]): Promise<void> {
+  const foreign = specs.filter((spec) => spec.payerAccount !== "" && spec.payerAccount !== spec.subnet.ownerAccount);
+  for (const spec of foreign) call.require("nivc:SetPayer", { kind: "account", id: spec.payerAccount, ownerAccount: spec.payerAccount });
+  const named = specs.flatMap((spec) => [...ACCESS_LISTS.flatMap((list) => spec.access[list]), ...(spec.payerAccount === "" ? [] : [spec.payerAccount])]);
+  if (named.length === 0) return;
+  const there = await existingAccounts(call.tx, named);
+  const missing = named.find((account) => !there.has(account));
+  if (missing !== undefined) throw notFound("account", missing);
+}
+
+/** The addresses of each specification, as numbers, in their order. */
+async function chooseAddresses(call: WriteCall, specs: readonly Located[]): Promise<Map<Located, readonly bigint[]>> {
+  const chosen = new Map<Located, readonly bigint[]>();
+  for (const [subnet, of] of Map.groupBy(specs, (spec) => spec.subnet)) {
+    const explicit = of.filter((spec) => spec.addresses.length > 0);
+    for (const spec of explicit) chosen.set(spec, spec.addresses.map((address) => address.value));
+    const open = of.filter((spec) => spec.addresses.length === 0);
+    if (open.length === 0) continue;
+    const range = assignableRange(cidr(subnet.cidrBlock));
+    const reserved = new Set(explicit.flatMap((spec) => chosen.get(spec) ?? []));
+    const picked = range === undefined ? [] : await pickAddresses(call.tx, subnet.subnetId, range, open.length, reserved);
+    const first = open[picked.length];
+    if (first !== undefined) throw exhausted(subnet, first.path, open.length, picked.length);
+    open.forEach((spec, index) => chosen.set(spec, picked.slice(index, index + 1)));
+  }
+  return chosen;
+}
+
+function exhausted(subnet: Subnet, path: string, wanted: number, free: number): PlenumError {
+  return new PlenumError({
+    code: Status.RESOURCE_EXHAUSTED,
+    reason: "SUBNET_EXHAUSTED",
+    message: `${subnet.subnetId} (${subnet.cidrBlock}) has ${free} free addresses, ${wanted} are wanted: delete interfaces or use another subnet`,
+    facts: { subnet: subnet.subnetId, field: path, free: String(free), wanted: String(wanted) },
+    violations: [{ field: path, description: `finds no free address in ${subnet.subnetId}` }],
+  });
+}
+
+/** Groups of each specification, the VPC's default where it names none, and their interned set. */
+async function internGroups(call: WriteCall, specs: readonly Located[]): Promise<Map<Located, { groups: readonly string[]; groupSetId: number }>> {
+  const sets = new Map<string, number>();
+  const interned = new Map<Located, { groups: readonly string[]; groupSetId: number }>();
+  for (const spec of specs) {
+    const groups = spec.securityGroupIds.length > 0 ? spec.securityGroupIds : [spec.subnet.defaultSecurityGroupId];
+    const key = [spec.subnet.vpcId, ...groups.toSorted()].join(" ");
+    const groupSetId = sets.get(key) ?? (await groupSetFor(call.tx, spec.subnet.vpcId, groups)).groupSetId;
+    sets.set(key, groupSetId);
+    interned.set(spec, { groups, groupSetId });
+  }
+  return interned;
+}
+
+/**
+ * Make records in the caller's transaction: all or none. Answers their ids in the order asked for.
+ * NOT_FOUND (subnet, group, account), INVALID_ARGUMENT by index, RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+ */
+export async function createInterfaces(call: WriteCall, wanted: readonly WantedInterface[]): Promise<string[]> {
+  const problems = new Problems();
+  const checked = wanted.map(({ spec, path }) => problems.check(() => ({ ...checkSpec(spec, path), path })));
+  problems.throwIfAny();
+  const forms = checked.filter((spec) => spec !== undefined);
+  const subnets = await lockSubnets(call, forms);
+  const specs: Located[] = forms.map((spec) => {
+    const subnet = subnets.get(spec.subnetId);
+    if (subnet === undefined) throw new Error("a locked subnet is missing");
+    return { ...spec, subnet };
+  });
+  for (const { addresses, path, subnet } of specs) {
+    const block = cidr(subnet.cidrBlock);
+    addresses.forEach((address, index) =>
+      problems.check(() => checkFits(address, block, { field: `${path}.private_addresses[${index}]`, subnetId: subnet.subnetId, cidrBlock: subnet.cidrBlock })),
+    );
+  }
+  problems.throwIfAny();
+  await checkAccounts(call, specs);
+  const groups = await internGroups(call, specs);
+  const addresses = await chooseAddresses(call, specs);
+  const rows = specs.map((spec) => newRow(call, spec, groups.get(spec), addresses.get(spec) ?? []));
+  await insertInterfaces(call.tx, rows);
+  await createConsents(call, rows.flatMap((row, index) => consentsFor(row, specs[index])));
+  for (const row of rows) call.concerns(interfaceRef(row));
+  return rows.map((row) => row.interface_id);
+}
+
+function newRow(call: WriteCall, spec: Located, groups: { groups: readonly string[]; groupSetId: number } | undefined, addresses: readonly bigint[]): NewInterface {
+  if (groups === undefined || addresses.length === 0) throw new Error("an interface without groups or addresses");
+  const { subnet } = spec;
+  const block = cidr(subnet.cidrBlock);
+  return {
+    interface_id: newId("eni"),
+    owner_account: subnet.ownerAccount,
+    payer_account: spec.payerAccount === "" ? subnet.ownerAccount : spec.payerAccount,
+    created_by: call.subject.principalId,
+    vpc_id: subnet.vpcId,
+    subnet_id: subnet.subnetId,
+    zone_id: subnet.zoneId,
+    network_id: subnet.networkId,
+    vni: BigInt(subnet.vni),
+    addresses: addresses.map((value) => `${formatAddress({ family: block.family, value })}/${block.prefix}`),
+    gateway: formatAddress(routerOf(block)),
+    security_group_ids: groups.groups,
+    group_set_id: BigInt(groups.groupSetId),
+    description: spec.description,
+    tags: spec.tags,
+    source_dest_check: spec.sourceDestCheck,
+  };
+}
+
+function consentsFor(row: NewInterface, spec: Located | undefined): NewConsent[] {
+  const resource = interfaceRef(row);
+  return ACCESS_LISTS.flatMap((list) =>
+    (spec?.access[list] ?? []).map((granteeAccount) => ({ granteeAccount, actions: [ACCESS_ACTIONS[list]], resource })),
+  );
+}

@@ -1,0 +1,89 @@
+import type { DetachInterfaceRequest } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
+import { parseId } from "#lib/ids/ids.ts";
+import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import type { ResourceRef, WriteCall } from "../call/api.ts";
+import { grantsFor } from "../consent/api.ts";
+import { instanceRef } from "./attach.ts";
+import type { InstanceDirectory } from "./core/ports.ts";
+import { interfaceRef } from "./create.ts";
+import { detachLocked } from "./move.ts";
+import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
+import { readInterfaces } from "./out/interface-store.ts";
+import type { AttachmentRow } from "./out/rows.ts";
+
+/** What to end, with the ids' form checked. */
+export type Target = { readonly kind: "interface" | "attachment" | "instance"; readonly id: string };
+
+/** INVALID_ARGUMENT. */
+export function checkTarget(target: DetachInterfaceRequest["target"]): Target {
+  switch (target?.$case) {
+    case undefined:
+      throw invalidArgument("target", "is missing", "give interface_id, attachment_id or instance_id");
+    case "interfaceId":
+      return { kind: "interface", id: parseId("eni", target.value, "interface_id") };
+    case "attachmentId":
+      return { kind: "attachment", id: parseId("eni-attach", target.value, "attachment_id") };
+    case "instanceId":
+      return { kind: "instance", id: parseId("i", target.value, "instance_id") };
+  }
+}
+
+const ACTION = "nivc:DetachInterface";
+
+/** An attachment as the rules see it: its record's owner may end it, who is a detacher, and the owner of the instance. */
+export function attachmentRef(row: AttachmentRow, grants: ResourceRef["grants"] = []): ResourceRef {
+  return {
+    kind: "attachment",
+    id: row.attachment_id,
+    ownerAccount: row.interface_owner,
+    grants: [...grants, { accountId: row.instance_owner, action: ACTION }],
+  };
+}
+
+/** Rows that a target means now. An attachment that is over counts by its own id only. */
+async function rowsOf(call: WriteCall, directory: InstanceDirectory, target: Target): Promise<AttachmentRow[]> {
+  switch (target.kind) {
+    case "attachment": {
+      const rows = await readAttachments(call.tx, { attachmentIds: [target.id], over: true });
+      if (rows.length === 0) throw notFound("attachment", target.id);
+      return rows;
+    }
+    case "interface": {
+      const row = (await readInterfaces(call.tx, [target.id])).get(target.id);
+      if (row === undefined) throw notFound("interface", target.id);
+      const rows = await readAttachments(call.tx, { interfaceIds: [target.id] });
+      if (rows.length > 0) return rows;
+      call.requireSee(interfaceRef(row, (await grantsFor(call.tx, [target.id])).get(target.id)));
+      throw failedPrecondition("NOT_ATTACHED", `${target.id} is attached to nothing`, { interface_id: target.id });
+    }
+    case "instance": {
+      const ownerAccount = (await directory.owners(call.tx, [target.id])).get(target.id);
+      if (ownerAccount === undefined) throw notFound("instance", target.id);
+      call.require(ACTION, instanceRef({ instanceId: target.id, ownerAccount }));
+      return readAttachments(call.tx, { instanceIds: [target.id] });
+    }
+  }
+}
+
+/**
+ * End attachments. Answers them as they are at the commit: DETACHED where no host carries them, else DETACHING.
+ * NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (NOT_ATTACHED).
+ */
+export async function detachInterfaces(call: WriteCall, directory: InstanceDirectory, target: Target): Promise<AttachmentRow[]> {
+  const found = await rowsOf(call, directory, target);
+  const grants = await grantsFor(call.tx, found.map((row) => row.interface_id));
+  if (target.kind !== "instance") {
+    for (const row of found) {
+      const named: ResourceRef = attachmentRef(row, grants.get(row.interface_id));
+      // A refusal speaks of what the caller named.
+      call.require(ACTION, target.kind === "interface" ? { ...named, kind: "interface", id: target.id } : named);
+    }
+  }
+  await directory.lock(call.tx, [...new Set(found.map((row) => row.instance_id))]);
+  // Again, under the locks: what was read may have moved on.
+  const rows = await lockAttachments(call.tx, { attachmentIds: found.map((row) => row.attachment_id), over: true });
+  const open = rows.filter((row) => row.state !== AttachmentState.DETACHED);
+  const over = rows.filter((row) => row.state === AttachmentState.DETACHED);
+  return [...over, ...(await detachLocked(call, open, false))];
+}

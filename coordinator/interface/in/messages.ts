@@ -1,0 +1,143 @@
+import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
+import type { Attachment, Interface, InterfaceAccess, Traffic } from "#gen/plenum/nivc/v1/interface.ts";
+import { etagOf } from "../../call/api.ts";
+import type { Sight, Tx } from "../../call/api.ts";
+import type { Consent } from "../../consent/api.ts";
+import { consentsOf } from "../../consent/api.ts";
+import { attachmentConditions } from "../core/conditions.ts";
+import type { ReachFacts } from "../core/conditions.ts";
+import { macOfWireId } from "../core/mac.ts";
+import type { InstanceDirectory, Reader } from "../core/ports.ts";
+import { ACCESS_ACTIONS } from "../core/spec.ts";
+import type { AccessList } from "../core/spec.ts";
+import { readAttachments } from "../out/attachment-store.ts";
+import { trafficOf } from "../out/meter-store.ts";
+import type { TrafficSum } from "../out/meter-store.ts";
+import { observe, reachOf, versionThatMatters } from "../out/reach.ts";
+import type { Observation } from "../out/reach.ts";
+import type { AttachmentRow, InterfaceRow } from "../out/rows.ts";
+
+/** Whoever asks: hosts are shown to operators and to the owner of the instance only. */
+export type Viewer = Sight["subject"];
+
+const traffic = (sum: TrafficSum | undefined): Traffic | undefined => (sum === undefined ? undefined : { ...sum, dropsByReason: { ...sum.dropsByReason } });
+
+const seesHost = (viewer: Viewer, row: AttachmentRow): boolean => viewer.kind === "operator" || viewer.accountId === row.instance_owner;
+
+/** How long a wait for this attachment ended in vain, seconds. */
+export interface Waited {
+  readonly seconds: number;
+  /** The version of its network that the call wrote; undefined: whatever concerns its addresses. */
+  readonly networkVersion?: bigint | undefined;
+}
+
+async function reachFacts(db: Reader, row: AttachmentRow, seen: Observation, waited: Waited | undefined): Promise<ReachFacts | undefined> {
+  const progress = row.host_id === null ? undefined : seen.networks.get(row.network_id);
+  if (progress === undefined) return undefined;
+  const version = waited?.networkVersion ?? (await versionThatMatters(db, row.network_id, progress, row.addresses));
+  return reachOf(progress, version);
+}
+
+/** Text about hosts for who may not know them: the fact stays, the name goes. */
+const masked = (text: string): string => text.replaceAll(/host-[0-9a-f]{32}/g, "its host");
+
+/** Attachments as callers see them, in the order of the rows. */
+export async function attachmentMessages(
+  db: Reader,
+  directory: InstanceDirectory,
+  viewer: Viewer,
+  rows: readonly AttachmentRow[],
+  waited: ReadonlyMap<string, Waited> = new Map(),
+): Promise<Attachment[]> {
+  const seen = await observe(db, directory, rows);
+  const sums = await trafficOf(db, "attachment_id", rows.map((row) => row.attachment_id));
+  const messages: Attachment[] = [];
+  for (const row of rows) {
+    const wait = waited.get(row.attachment_id);
+    const host = row.host_id === null ? undefined : seen.hosts.get(row.host_id);
+    const conditions = attachmentConditions(
+      {
+        state: row.state,
+        hostId: row.host_id,
+        wanted: row.wanted,
+        generation: row.generation,
+        instanceId: row.instance_id,
+        appliedGeneration: row.applied_generation,
+        appliedState: row.applied_state,
+        appliedMessage: row.applied_message,
+        appliedTime: row.applied_time ?? undefined,
+        changeTime: row.change_time,
+      },
+      { host, reach: await reachFacts(db, row, seen, wait), waitedSeconds: wait?.seconds },
+    );
+    const open = seesHost(viewer, row);
+    messages.push({
+      attachmentId: row.attachment_id,
+      interfaceId: row.interface_id,
+      instanceId: row.instance_id,
+      attachmentOwner: row.attachment_owner,
+      deviceIndex: row.device_index,
+      deleteOnTerminate: row.delete_on_terminate,
+      state: row.state,
+      conditions: open ? conditions : conditions.map((one) => ({ ...one, message: masked(one.message) })),
+      hostId: open ? (row.host_id ?? "") : "",
+      macAddress: row.host_id === null ? "" : macOfWireId(Number(row.wire_id)),
+      wireId: Number(row.wire_id),
+      attachTime: row.attach_time,
+      programmedTime: row.programmed_time ?? undefined,
+      detachTime: row.detach_time ?? undefined,
+      generation: row.generation,
+      traffic: traffic(sums.get(row.attachment_id)),
+    });
+  }
+  return messages;
+}
+
+function accessMessage(consents: readonly Consent[]): InterfaceAccess {
+  const grants = (list: AccessList) =>
+    consents
+      .filter((consent) => consent.actions.includes(ACCESS_ACTIONS[list]))
+      .map((consent) => ({ accountId: consent.granteeAccount, consentId: consent.consentId }));
+  return { attachers: grants("attachers"), detachers: grants("detachers"), addressSetters: grants("addressSetters"), modifiers: grants("modifiers") };
+}
+
+/** Who else is allowed what is between the owner and each of them: a grantee sees its own entries only. */
+function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly Consent[]): readonly Consent[] {
+  if (viewer.kind === "operator" || viewer.accountId === row.owner_account) return consents;
+  return consents.filter((consent) => consent.granteeAccount === viewer.accountId);
+}
+
+/** Records as callers see them, in the order of the rows. */
+export async function interfaceMessages(tx: Tx, directory: InstanceDirectory, viewer: Viewer, rows: readonly InterfaceRow[]): Promise<Interface[]> {
+  const ids = rows.map((row) => row.interface_id);
+  if (ids.length === 0) return [];
+  const attached = await readAttachments(tx, { interfaceIds: ids });
+  const attachments = Map.groupBy(await attachmentMessages(tx, directory, viewer, attached), (attachment) => attachment.interfaceId);
+  const consents = await consentsOf(tx, ids);
+  const sums = await trafficOf(tx, "interface_id", ids);
+  return rows.map((row) => {
+    const own = attachments.get(row.interface_id) ?? [];
+    return {
+      interfaceId: row.interface_id,
+      ownerAccount: row.owner_account,
+      payerAccount: row.payer_account,
+      vpcId: row.vpc_id,
+      subnetId: row.subnet_id,
+      privateAddresses: row.addresses.map((address) => address.split("/")[0] ?? ""),
+      securityGroupIds: [...row.security_group_ids],
+      description: row.description,
+      tags: { ...row.tags },
+      sourceDestCheck: row.source_dest_check,
+      access: accessMessage(visibleConsents(viewer, row, consents.get(row.interface_id) ?? [])),
+      state: own.length > 0 ? InterfaceState.IN_USE : InterfaceState.AVAILABLE,
+      attachments: own,
+      conditions: [],
+      generation: row.generation,
+      etag: etagOf(row.row_version),
+      createTime: row.create_time,
+      createdBy: row.created_by,
+      traffic: traffic(sums.get(row.interface_id)),
+      deletionBlockers: own.map((attachment) => attachment.attachmentId),
+    };
+  });
+}

@@ -1,0 +1,124 @@
+import { sqlMigration } from "#lib/db/migrate.ts";
+import type { Migrations } from "#lib/db/migrate.ts";
+
+/** Tables of interface records, their attachments and what hosts counted for them. Numbers of enums are those of the protos. */
+export const interfaceMigrations: Migrations = {
+  "0006_interface": sqlMigration(`
+    CREATE TABLE interface (
+      interface_id       text PRIMARY KEY,
+      owner_account      text NOT NULL,
+      payer_account      text NOT NULL,
+      created_by         text NOT NULL,
+      vpc_id             text NOT NULL,
+      subnet_id          text NOT NULL,
+      zone_id            text NOT NULL,              -- the subnet's; '' any
+      network_id         bigint NOT NULL,
+      vni                bigint NOT NULL,
+      addresses          text[] NOT NULL,            -- with prefix length, the first is primary; interface_address has them by number
+      gateway            text NOT NULL,
+      security_group_ids text[] NOT NULL,
+      group_set_id       bigint NOT NULL,
+      description        text NOT NULL,
+      tags               jsonb NOT NULL,
+      source_dest_check  boolean NOT NULL,
+      generation         bigint NOT NULL DEFAULT 1,
+      row_version        bigint NOT NULL DEFAULT 1,
+      create_time        timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE INDEX interface_owner ON interface (owner_account, interface_id);
+    CREATE INDEX interface_vpc ON interface (vpc_id, interface_id);
+    CREATE INDEX interface_subnet ON interface (subnet_id, interface_id);
+    CREATE INDEX interface_groups ON interface USING gin (security_group_ids);
+
+    -- Which addresses of a subnet are named by a record. Two records may name one (N2).
+    CREATE TABLE interface_address (
+      interface_id text NOT NULL REFERENCES interface ON DELETE CASCADE,
+      subnet_id    text NOT NULL,
+      address      inet NOT NULL,
+      PRIMARY KEY (interface_id, address)
+    );
+    CREATE INDEX interface_address_subnet ON interface_address (subnet_id, address);
+
+    -- Where the next pick in a subnet begins. Its row is the lock under which addresses are picked (C9).
+    CREATE TABLE subnet_pick (
+      subnet_id text PRIMARY KEY,
+      next      inet NOT NULL
+    );
+
+    CREATE SEQUENCE wire_id_seq AS bigint MINVALUE 1 MAXVALUE 4294967295 NO CYCLE;
+    CREATE SEQUENCE meter_id_seq AS bigint MINVALUE 1 NO CYCLE;
+
+    -- What an attachment needs of its interface is copied at its making: the record may be gone while the attachment can still be read.
+    CREATE TABLE attachment (
+      attachment_id        text PRIMARY KEY,
+      interface_id         text NOT NULL,
+      interface_owner      text NOT NULL,
+      instance_id          text NOT NULL,
+      instance_owner       text NOT NULL,
+      attachment_owner     text NOT NULL,
+      device_index         int NOT NULL,
+      delete_on_terminate  boolean NOT NULL,
+      delete_when_detached boolean NOT NULL DEFAULT false,  -- its instance is being terminated and delete_on_terminate was set
+      state                smallint NOT NULL,
+      wanted               smallint NOT NULL,
+      host_id              text,
+      generation           bigint NOT NULL DEFAULT 1,
+      wire_id              bigint NOT NULL UNIQUE DEFAULT nextval('wire_id_seq'),
+      meter_id             bigint NOT NULL DEFAULT nextval('meter_id_seq'),
+      network_id           bigint NOT NULL,
+      vni                  bigint NOT NULL,
+      addresses            text[] NOT NULL,
+      gateway              text NOT NULL,
+      group_set_id         bigint NOT NULL,
+      ruleset_id           bigint NOT NULL,
+      source_dest_check    boolean NOT NULL,
+      applied_generation   bigint NOT NULL DEFAULT 0,
+      applied_state        smallint NOT NULL DEFAULT 0,
+      applied_message      text NOT NULL DEFAULT '',
+      applied_time         timestamptz,
+      attach_time          timestamptz NOT NULL DEFAULT now(),
+      change_time          timestamptz NOT NULL DEFAULT now(), -- of the newest change that a host must apply
+      programmed_time      timestamptz,
+      detach_time          timestamptz
+    );
+    CREATE UNIQUE INDEX attachment_of_interface ON attachment (interface_id) WHERE state <> 4;
+    CREATE UNIQUE INDEX attachment_device ON attachment (instance_id, device_index) WHERE state <> 4;
+    CREATE INDEX attachment_host ON attachment (host_id) WHERE state <> 4 AND host_id IS NOT NULL;
+    CREATE INDEX attachment_network ON attachment (network_id) WHERE state <> 4 AND host_id IS NOT NULL;
+    CREATE INDEX attachment_group_set ON attachment (group_set_id) WHERE state <> 4;
+    CREATE INDEX attachment_over ON attachment (detach_time) WHERE state = 4;
+
+    -- One attached holder for each address of a network (C9). A row lives as long as its attachment is not DETACHED.
+    CREATE TABLE attachment_address (
+      network_id    bigint NOT NULL,
+      address       inet NOT NULL,
+      attachment_id text NOT NULL REFERENCES attachment ON DELETE CASCADE,
+      PRIMARY KEY (network_id, address)
+    );
+    CREATE INDEX attachment_address_attachment ON attachment_address (attachment_id);
+
+    -- A meter is made with each placement and never used again (C22, D18). Cumulative; only ever larger.
+    CREATE TABLE meter (
+      meter_id        bigint PRIMARY KEY,
+      attachment_id   text NOT NULL,
+      interface_id    text NOT NULL,
+      host_id         text NOT NULL,
+      wire_id         bigint NOT NULL,
+      egress_packets  bigint NOT NULL DEFAULT 0,
+      egress_bytes    bigint NOT NULL DEFAULT 0,
+      ingress_packets bigint NOT NULL DEFAULT 0,
+      ingress_bytes   bigint NOT NULL DEFAULT 0,
+      read_time       timestamptz
+    );
+    CREATE INDEX meter_interface ON meter (interface_id);
+    CREATE INDEX meter_attachment ON meter (attachment_id);
+    CREATE INDEX meter_wire ON meter (wire_id);
+
+    CREATE TABLE meter_drop (
+      meter_id bigint NOT NULL REFERENCES meter ON DELETE CASCADE,
+      reason   text NOT NULL,
+      packets  bigint NOT NULL,
+      PRIMARY KEY (meter_id, reason)
+    );
+  `),
+};

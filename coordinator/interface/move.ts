@@ -1,0 +1,153 @@
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
+import type { WriteCall } from "../call/api.ts";
+import { revokeConsentsOf } from "../consent/api.ts";
+import { holdGroupSets } from "../network/api.ts";
+import { applied, detach, place, reconfigure, unplace } from "./core/attachment-state.ts";
+import type { HostSaid, Standing } from "./core/attachment-state.ts";
+import type { PlacedHost } from "./core/ports.ts";
+import { lockAttachments, updateAttachments } from "./out/attachment-store.ts";
+import type { AttachmentChange } from "./out/attachment-store.ts";
+import { forgetRulesets, tellHosts, tellNetworks } from "./out/changes.ts";
+import { deleteInterfaces } from "./out/interface-store.ts";
+import type { AttachmentRow } from "./out/rows.ts";
+
+const standing = (row: AttachmentRow): Standing => ({ state: row.state, hostId: row.host_id, wanted: row.wanted, generation: row.generation });
+
+const NO_HOSTS: ReadonlyMap<string, PlacedHost> = new Map();
+
+/** Its addresses live at its host now. */
+const mapped = (at: Standing): boolean => at.hostId !== null && at.wanted === Wanted.PRESENT;
+
+/** Records whose last attachment ended with their instance, where that was asked for (N11). */
+async function deleteOwed(call: WriteCall, rows: readonly AttachmentRow[]): Promise<void> {
+  const owed = rows.filter((row) => row.state === AttachmentState.DETACHED && row.delete_when_detached).map((row) => row.interface_id);
+  if (owed.length === 0) return;
+  await deleteInterfaces(call.tx, owed);
+  await revokeConsentsOf(call.tx, owed);
+}
+
+/**
+ * End these attachments, which the caller has locked. `terminating`: their instance ends for good, so that records go with it where
+ * `delete_on_terminate` says so. What no host carries is over at once; answers the rows as they are then.
+ */
+export async function detachLocked(call: WriteCall, rows: readonly AttachmentRow[], terminating: boolean): Promise<AttachmentRow[]> {
+  const changes = rows.flatMap((row): AttachmentChange[] => {
+    const next = detach(standing(row));
+    const owed = terminating && row.delete_on_terminate && row.state !== AttachmentState.DETACHING;
+    const same = next.state === row.state && next.generation === row.generation;
+    return same && !owed ? [] : [{ attachment_id: row.attachment_id, next, delete_when_detached: owed ? true : undefined }];
+  });
+  const before = new Map(rows.map((row) => [row.attachment_id, row]));
+  const changed = await updateAttachments(call.tx, changes);
+  const asked = changed.filter((row) => row.generation !== before.get(row.attachment_id)?.generation);
+  await tellHosts(call, asked);
+  tellNetworks(call, asked, NO_HOSTS);
+  await deleteOwed(call, changed);
+  const after = new Map(changed.map((row) => [row.attachment_id, row]));
+  return rows.map((row) => after.get(row.attachment_id) ?? row);
+}
+
+/** End all attachments of an instance. The instance is locked by the caller. */
+export async function detachAllOf(call: WriteCall, instanceId: string, terminating: boolean): Promise<AttachmentRow[]> {
+  return detachLocked(call, await lockAttachments(call.tx, { instanceIds: [instanceId] }), terminating);
+}
+
+/** The instance starts on `host`: its attachments are carried there, by meters of their own. The instance is locked by the caller. */
+export async function placeAttachments(call: WriteCall, instanceId: string, host: PlacedHost): Promise<AttachmentRow[]> {
+  const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
+  // Rules may have changed while no host carried it.
+  const sets = await holdGroupSets(call.tx, rows.map((row) => Number(row.group_set_id)));
+  const changed = await updateAttachments(
+    call.tx,
+    rows.map((row) => {
+      const ruleset = sets.get(Number(row.group_set_id))?.rulesetId;
+      return { attachment_id: row.attachment_id, next: place(standing(row), host.hostId), ruleset_id: ruleset === undefined ? undefined : BigInt(ruleset), placed: true };
+    }),
+  );
+  await tellHosts(call, changed);
+  tellNetworks(call, changed, new Map([[host.hostId, host]]));
+  return changed;
+}
+
+/** The instance stops: its host lets go of its attachments, which stay. The instance is locked by the caller. */
+export async function unplaceAttachments(call: WriteCall, instanceId: string): Promise<void> {
+  const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
+  const moving = rows.filter((row) => unplace(standing(row)).generation !== row.generation);
+  const changed = await updateAttachments(
+    call.tx,
+    moving.map((row) => ({ attachment_id: row.attachment_id, next: unplace(standing(row)) })),
+  );
+  await tellHosts(call, changed);
+  tellNetworks(call, changed, NO_HOSTS);
+}
+
+/** What to change of attachments beside their generation. */
+export interface Reconfiguration {
+  readonly group_set_id?: bigint;
+  readonly ruleset_id?: bigint;
+  readonly source_dest_check?: boolean;
+}
+
+/**
+ * Give locked attachments other rules or checks. Hosts get item and rules in one change; networks hear of it only when the group set
+ * is another one, since they carry that. `hosts`: where placed ones are.
+ */
+export async function reconfigureLocked(
+  call: WriteCall,
+  rows: readonly AttachmentRow[],
+  to: (row: AttachmentRow) => Reconfiguration,
+  hosts: ReadonlyMap<string, PlacedHost>,
+): Promise<void> {
+  const changes = rows.map((row) => ({ attachment_id: row.attachment_id, next: reconfigure(standing(row)), ...to(row) }));
+  const before = new Map(rows.map((row) => [row.attachment_id, row]));
+  const changed = await updateAttachments(call.tx, changes);
+  const carriedNow = changed.filter((row) => mapped(standing(row)));
+  await tellHosts(call, carriedNow);
+  tellNetworks(
+    call,
+    carriedNow.filter((row) => row.group_set_id !== before.get(row.attachment_id)?.group_set_id),
+    hosts,
+  );
+  for (const [hostId, own] of [...Map.groupBy(carriedNow, (row) => row.host_id ?? "")].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const left = own.flatMap((row) => {
+      const old = before.get(row.attachment_id)?.ruleset_id;
+      return old === undefined || old === row.ruleset_id ? [] : [Number(old)];
+    });
+    await forgetRulesets(call, hostId, left);
+  }
+}
+
+/** What a host said of one attachment. */
+export interface AttachmentSaid extends HostSaid {
+  readonly attachmentId: string;
+}
+
+/** What came of a host's statuses. */
+export interface AppliedOutcome {
+  /** Attachments about which something became known. */
+  readonly attachmentIds: readonly string[];
+}
+
+/**
+ * Take a host's statuses (C5). The instances they are of are locked by the caller. A status of another generation, of an attachment
+ * that is somewhere else or over, or of none changes nothing.
+ */
+export async function applyStatuses(call: WriteCall, hostId: string, said: readonly AttachmentSaid[]): Promise<AppliedOutcome> {
+  if (said.length === 0) return { attachmentIds: [] };
+  const newest = new Map(said.map((one) => [one.attachmentId, one]));
+  const rows = (await lockAttachments(call.tx, { attachmentIds: [...newest.keys()] })).filter((row) => row.host_id === hostId);
+  const changes = rows.flatMap((row): AttachmentChange[] => {
+    const one = newest.get(row.attachment_id);
+    const taken = one === undefined ? undefined : applied(standing(row), one);
+    if (one === undefined || taken === undefined) return [];
+    const known = row.applied_generation === one.generation && row.applied_state === one.state && row.applied_message === one.message;
+    if (known && taken.next.state === row.state && taken.next.hostId === row.host_id) return [];
+    return [{ attachment_id: row.attachment_id, next: taken.next, applied: { generation: one.generation, state: one.state, message: one.message } }];
+  });
+  const changed = await updateAttachments(call.tx, changes);
+  await deleteOwed(call, changed);
+  const gone = changed.filter((row) => row.state === AttachmentState.DETACHED || row.host_id === null).map((row) => Number(row.ruleset_id));
+  await forgetRulesets(call, hostId, gone);
+  return { attachmentIds: changed.map((row) => row.attachment_id) };
+}

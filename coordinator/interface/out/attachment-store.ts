@@ -1,0 +1,210 @@
+import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
+import type { Tx } from "../../call/api.ts";
+import type { Standing } from "../core/attachment-state.ts";
+import type { Reader } from "../core/ports.ts";
+import { jsonRows } from "./rows.ts";
+import type { AttachmentRow } from "./rows.ts";
+
+/** What a new attachment is made of; the rest is the table's. */
+export type NewAttachment = Pick<
+  AttachmentRow,
+  | "attachment_id"
+  | "interface_id"
+  | "interface_owner"
+  | "instance_id"
+  | "instance_owner"
+  | "attachment_owner"
+  | "device_index"
+  | "delete_on_terminate"
+  | "host_id"
+  | "network_id"
+  | "vni"
+  | "addresses"
+  | "gateway"
+  | "group_set_id"
+  | "ruleset_id"
+  | "source_dest_check"
+>;
+
+/**
+ * Insert attachments, take their addresses and make the meters of those that are placed: one statement for any number. What another
+ * attachment holds (interface, device index or address) is left out, so fewer rows or addresses than asked mean a conflict; a
+ * transaction that is about to commit such a holder is waited for.
+ */
+export async function insertAttachments(tx: Tx, rows: readonly NewAttachment[]): Promise<{ made: AttachmentRow[]; addresses: number }> {
+  const { rows: made } = await sql<AttachmentRow & { taken: bigint }>`
+    WITH given AS (
+      SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
+        attachment_id text, interface_id text, interface_owner text, instance_id text, instance_owner text, attachment_owner text,
+        device_index int, delete_on_terminate boolean, host_id text, network_id bigint, vni bigint, addresses text[], gateway text,
+        group_set_id bigint, ruleset_id bigint, source_dest_check boolean)
+    ), made AS (
+      INSERT INTO attachment (attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, device_index,
+                              delete_on_terminate, state, wanted, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id,
+                              source_dest_check)
+      SELECT attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, device_index,
+             delete_on_terminate, 1, 1, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id, source_dest_check
+      FROM given ORDER BY interface_id
+      ON CONFLICT DO NOTHING
+      RETURNING *
+    ), taken AS (
+      INSERT INTO attachment_address (network_id, address, attachment_id)
+      SELECT network_id, host(address::inet)::inet, attachment_id FROM made, unnest(addresses) AS address ORDER BY 1, 2
+      ON CONFLICT DO NOTHING
+      RETURNING 1
+    ), metered AS (
+      INSERT INTO meter (meter_id, attachment_id, interface_id, host_id, wire_id)
+      SELECT meter_id, attachment_id, interface_id, host_id, wire_id FROM made WHERE host_id IS NOT NULL
+    )
+    SELECT made.*, (SELECT count(*) FROM taken) AS taken FROM made`.execute(tx);
+  return { made, addresses: Number(made[0]?.taken ?? 0n) };
+}
+
+/** Which attachments to read. */
+export interface AttachmentQuery {
+  readonly attachmentIds?: readonly string[];
+  readonly interfaceIds?: readonly string[];
+  readonly instanceIds?: readonly string[];
+  readonly groupSetIds?: readonly number[];
+  /** Those that are over, too. Default: left out. */
+  readonly over?: boolean;
+}
+
+function where(query: AttachmentQuery): RawBuilder<unknown> {
+  const conditions: RawBuilder<unknown>[] = query.over === true ? [] : [sql`state <> 4`];
+  if (query.attachmentIds !== undefined) conditions.push(sql`attachment_id = ANY(${query.attachmentIds}::text[])`);
+  if (query.interfaceIds !== undefined) conditions.push(sql`interface_id = ANY(${query.interfaceIds}::text[])`);
+  if (query.instanceIds !== undefined) conditions.push(sql`instance_id = ANY(${query.instanceIds}::text[])`);
+  if (query.groupSetIds !== undefined) conditions.push(sql`group_set_id = ANY(${query.groupSetIds}::bigint[])`);
+  if (conditions.length === 0) throw new Error("a query for all attachments is a mistake");
+  return sql.join(conditions, sql` AND `);
+}
+
+/** In order of instance and device. */
+export async function readAttachments(tx: Reader, query: AttachmentQuery): Promise<AttachmentRow[]> {
+  const { rows } = await sql<AttachmentRow>`SELECT * FROM attachment WHERE ${where(query)} ORDER BY instance_id, device_index`.execute(tx);
+  return rows;
+}
+
+/** The same, locked in the order of their ids. Lock their instances before (order of locks: instance, interface, attachment). */
+export async function lockAttachments(tx: Tx, query: AttachmentQuery): Promise<AttachmentRow[]> {
+  const { rows } = await sql<AttachmentRow>`SELECT * FROM attachment WHERE ${where(query)} ORDER BY attachment_id FOR UPDATE`.execute(tx);
+  return rows;
+}
+
+/** One attachment's change; what is undefined stays. */
+export interface AttachmentChange {
+  readonly attachment_id: string;
+  readonly next: Standing;
+  readonly group_set_id?: bigint | undefined;
+  readonly ruleset_id?: bigint | undefined;
+  readonly source_dest_check?: boolean | undefined;
+  readonly delete_when_detached?: boolean | undefined;
+  readonly applied?: { readonly generation: bigint; readonly state: number; readonly message: string } | undefined;
+  /** It is placed anew: another meter. */
+  readonly placed?: boolean | undefined;
+}
+
+/**
+ * Write changes: one statement for any number. Times follow from the states: programmed when ATTACHED for the first time, detached
+ * when DETACHED, and an attachment that is over lets its addresses go. Rows are locked by the caller.
+ */
+export async function updateAttachments(tx: Tx, changes: readonly AttachmentChange[]): Promise<AttachmentRow[]> {
+  if (changes.length === 0) return [];
+  const given = changes.map(({ next, applied, placed, ...rest }) => ({
+    ...rest,
+    state: next.state,
+    wanted: next.wanted,
+    host_id: next.hostId,
+    generation: next.generation,
+    applied_generation: applied?.generation,
+    applied_state: applied?.state,
+    applied_message: applied?.message,
+    placed: placed ?? false,
+  }));
+  const { rows } = await sql<AttachmentRow>`
+    WITH given AS (
+      SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (
+        attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
+        source_dest_check boolean, delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text,
+        placed boolean)
+    ), changed AS (
+      UPDATE attachment a SET
+        state = g.state, wanted = g.wanted, host_id = g.host_id, generation = g.generation,
+        group_set_id = coalesce(g.group_set_id, a.group_set_id),
+        ruleset_id = coalesce(g.ruleset_id, a.ruleset_id),
+        source_dest_check = coalesce(g.source_dest_check, a.source_dest_check),
+        delete_when_detached = coalesce(g.delete_when_detached, a.delete_when_detached),
+        applied_generation = coalesce(g.applied_generation, a.applied_generation),
+        applied_state = coalesce(g.applied_state, a.applied_state),
+        applied_message = coalesce(g.applied_message, a.applied_message),
+        applied_time = CASE WHEN g.applied_generation IS NULL THEN a.applied_time ELSE now() END,
+        change_time = CASE WHEN g.generation <> a.generation OR g.state <> a.state THEN now() ELSE a.change_time END,
+        meter_id = CASE WHEN g.placed THEN nextval('meter_id_seq') ELSE a.meter_id END,
+        programmed_time = CASE WHEN g.state = 2 THEN coalesce(a.programmed_time, now()) ELSE a.programmed_time END,
+        detach_time = CASE WHEN g.state = 4 THEN coalesce(a.detach_time, now()) ELSE a.detach_time END
+      FROM given g WHERE a.attachment_id = g.attachment_id
+      RETURNING a.*, g.placed
+    ), metered AS (
+      INSERT INTO meter (meter_id, attachment_id, interface_id, host_id, wire_id)
+      SELECT meter_id, attachment_id, interface_id, host_id, wire_id FROM changed WHERE placed
+    ), freed AS (
+      DELETE FROM attachment_address WHERE attachment_id IN (SELECT attachment_id FROM changed WHERE state = 4)
+    )
+    SELECT * FROM changed ORDER BY attachment_id`.execute(tx);
+  return rows;
+}
+
+/** Who holds these addresses of a network now: address → attachment and interface. */
+export async function holdersOf(tx: Tx, networkId: bigint, addresses: readonly string[]): Promise<{ address: string; attachment_id: string; interface_id: string }[]> {
+  const { rows } = await sql<{ address: string; attachment_id: string; interface_id: string }>`
+    SELECT host(h.address) AS address, attachment_id, interface_id
+    FROM attachment_address h JOIN attachment USING (attachment_id)
+    WHERE h.network_id = ${networkId} AND h.address = ANY(${addresses}::inet[])`.execute(tx);
+  return rows;
+}
+
+/** Attachments of a host that it carries or has not yet let go of: its snapshot (C3). */
+export async function attachmentsOnHost(tx: Reader, hostId: string): Promise<AttachmentRow[]> {
+  const { rows } = await sql<AttachmentRow>`
+    SELECT * FROM attachment WHERE host_id = ${hostId} AND state <> 4 ORDER BY attachment_id`.execute(tx);
+  return rows;
+}
+
+/** Which of these rulesets an attachment of the host still names. The caller holds the host's scope, so that no answer is too old. */
+export async function rulesetsNamedOnHost(tx: Tx, hostId: string, rulesetIds: readonly number[]): Promise<ReadonlySet<number>> {
+  const { rows } = await sql<{ ruleset_id: bigint }>`
+    SELECT DISTINCT ruleset_id FROM attachment
+    WHERE host_id = ${hostId} AND state <> 4 AND ruleset_id = ANY(${rulesetIds}::bigint[])`.execute(tx);
+  return new Set(rows.map((row) => Number(row.ruleset_id)));
+}
+
+/** One page of what the caller may see, in order of id. */
+export async function listAttachments(
+  tx: Tx,
+  query: {
+    /** Undefined: all (operator). */
+    readonly visibleTo: { readonly accountId: string; readonly granted: readonly string[] } | undefined;
+    readonly interfaceId: string;
+    readonly instanceId: string;
+    readonly after: string;
+    readonly limit: number;
+  },
+): Promise<AttachmentRow[]> {
+  const conditions = [sql`state <> 4`, sql`attachment_id > ${query.after}`];
+  if (query.visibleTo !== undefined) {
+    const { accountId, granted } = query.visibleTo;
+    conditions.push(sql`(interface_owner = ${accountId} OR instance_owner = ${accountId} OR interface_id = ANY(${granted}::text[]))`);
+  }
+  if (query.interfaceId !== "") conditions.push(sql`interface_id = ${query.interfaceId}`);
+  if (query.instanceId !== "") conditions.push(sql`instance_id = ${query.instanceId}`);
+  const { rows } = await sql<AttachmentRow>`
+    SELECT * FROM attachment WHERE ${sql.join(conditions, sql` AND `)} ORDER BY attachment_id LIMIT ${query.limit}`.execute(tx);
+  return rows;
+}
+
+/** Forget attachments that have been over for an hour. */
+export async function forgetOldAttachments(tx: Tx): Promise<void> {
+  await sql`DELETE FROM attachment WHERE state = 4 AND detach_time < now() - interval '1 hour'`.execute(tx);
+}

@@ -1,0 +1,83 @@
+import { HostChange, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import type { HostItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
+import { NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
+import { sql } from "kysely";
+import type { Tx, WriteCall } from "../../call/api.ts";
+import { rulesetItems } from "../../network/api.ts";
+import { attachmentItem, mappingItems, mappingsGone, rulesetGone } from "../core/items.ts";
+import type { PlacedHost } from "../core/ports.ts";
+import { rulesetsNamedOnHost } from "./attachment-store.ts";
+import { carried } from "./rows.ts";
+import type { AttachmentRow } from "./rows.ts";
+
+export const hostScope = (hostId: string): string => `host:${hostId}`;
+export const networkScope = (networkId: bigint): string => `network:${networkId}`;
+
+/** Items for one host; several calls within one transaction become one change. */
+export function tellHost(call: WriteCall, hostId: string, items: readonly HostItem[]): void {
+  if (items.length > 0) call.change(hostScope(hostId), HostChange.encode({ version: 0n, inSnapshot: false, items: [...items] }).finish());
+}
+
+/** Mappings of one network; several calls within one transaction become one change. */
+export function tellNetwork(call: WriteCall, networkId: bigint, items: readonly MappingItem[]): void {
+  if (items.length > 0) call.change(networkScope(networkId), NetworkChange.encode({ version: 0n, items: [...items] }).finish());
+}
+
+const MAX_CACHED = 4_096;
+/** Rulesets never change (D5), so what was read once is right for ever. */
+const cache = new Map<number, RulesetItem>();
+
+/** Rulesets as hosts get them, by id. */
+export async function rulesetsAsItems(tx: Tx, ids: readonly number[]): Promise<HostItem[]> {
+  const wanted = [...new Set(ids)];
+  const missing = wanted.filter((id) => !cache.has(id));
+  if (missing.length > 0) {
+    if (cache.size + missing.length > MAX_CACHED) cache.clear();
+    const read = await rulesetItems(tx, missing);
+    for (const [id, item] of read) cache.set(id, item);
+    // A ruleset made in this very transaction may be rolled back, and its number is not given out again: no wrong answer can follow.
+  }
+  return wanted.flatMap((id) => {
+    const value = cache.get(id);
+    return value === undefined ? [] : [{ item: { $case: "ruleset" as const, value } }];
+  });
+}
+
+/**
+ * Tell hosts what became of these attachments: the whole item each, with its rules where it is to be there. Always both, so that a
+ * host that was told to forget the rules a version ago has them again.
+ */
+export async function tellHosts(call: WriteCall, rows: readonly AttachmentRow[]): Promise<void> {
+  const placed = rows.filter((row) => row.host_id !== null);
+  const rules = new Map<number, HostItem>();
+  const named = placed.filter((row) => row.wanted === Wanted.PRESENT).map((row) => Number(row.ruleset_id));
+  for (const item of await rulesetsAsItems(call.tx, named)) if (item.item?.$case === "ruleset") rules.set(item.item.value.rulesetId, item);
+  for (const [hostId, own] of Map.groupBy(placed, (row) => row.host_id ?? "")) {
+    const ids = new Set(own.filter((row) => row.wanted === Wanted.PRESENT).map((row) => Number(row.ruleset_id)));
+    const items = [...ids].flatMap((id) => rules.get(id) ?? []);
+    tellHost(call, hostId, [...items, ...own.map((row) => attachmentItem(carried(row)))]);
+  }
+}
+
+/** Tell networks where the addresses of these attachments live now: at their hosts, or, for what is to go, nowhere. */
+export function tellNetworks(call: WriteCall, rows: readonly AttachmentRow[], hosts: ReadonlyMap<string, PlacedHost>): void {
+  for (const [networkId, own] of Map.groupBy(rows, (row) => row.network_id)) {
+    const items = own.flatMap((row) => {
+      const host = row.host_id === null || row.wanted !== Wanted.PRESENT ? undefined : hosts.get(row.host_id);
+      return host === undefined ? mappingsGone(carried(row)) : mappingItems(carried(row), host);
+    });
+    tellNetwork(call, networkId, items);
+  }
+}
+
+/**
+ * Tell a host to forget rules that none of its attachments names any more. The host's scope is locked first: an attachment that is
+ * being made now, unseen by this transaction, then gets its rules in a later version.
+ */
+export async function forgetRulesets(call: WriteCall, hostId: string, candidates: readonly number[]): Promise<void> {
+  if (candidates.length === 0) return;
+  await sql`SELECT FROM scope WHERE scope = ${hostScope(hostId)} FOR UPDATE`.execute(call.tx);
+  const named = await rulesetsNamedOnHost(call.tx, hostId, candidates);
+  tellHost(call, hostId, [...new Set(candidates)].filter((id) => !named.has(id)).map(rulesetGone));
+}

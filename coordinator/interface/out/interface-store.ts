@@ -1,0 +1,105 @@
+import { sql } from "kysely";
+import type { Tx } from "../../call/api.ts";
+import { jsonRows } from "./rows.ts";
+import type { InterfaceRow } from "./rows.ts";
+
+/** What a new record is made of; the rest is the table's. */
+export type NewInterface = Omit<InterfaceRow, "generation" | "row_version" | "create_time">;
+
+/** Insert records with their addresses: one statement for any number. */
+export async function insertInterfaces(tx: Tx, rows: readonly NewInterface[]): Promise<void> {
+  await sql`
+    WITH given AS (
+      SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
+        interface_id text, owner_account text, payer_account text, created_by text, vpc_id text, subnet_id text, zone_id text,
+        network_id bigint, vni bigint, addresses text[], gateway text, security_group_ids text[], group_set_id bigint,
+        description text, tags jsonb, source_dest_check boolean)
+    ), made AS (
+      INSERT INTO interface (interface_id, owner_account, payer_account, created_by, vpc_id, subnet_id, zone_id, network_id, vni,
+                             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check)
+      SELECT interface_id, owner_account, payer_account, created_by, vpc_id, subnet_id, zone_id, network_id, vni,
+             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check
+      FROM given
+    )
+    INSERT INTO interface_address (interface_id, subnet_id, address)
+    SELECT interface_id, subnet_id, host(address::inet)::inet FROM given, unnest(addresses) AS address`.execute(tx);
+}
+
+/** Records by id, locked against every other writer, in the order of their ids. Unknown ids are left out. */
+export async function lockInterfaces(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, InterfaceRow>> {
+  const { rows } = await sql<InterfaceRow>`
+    SELECT * FROM interface WHERE interface_id = ANY(${ids}::text[]) ORDER BY interface_id FOR UPDATE`.execute(tx);
+  return new Map(rows.map((row) => [row.interface_id, row]));
+}
+
+/** Records by id. Unknown ids are left out. */
+export async function readInterfaces(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, InterfaceRow>> {
+  const { rows } = await sql<InterfaceRow>`SELECT * FROM interface WHERE interface_id = ANY(${ids}::text[])`.execute(tx);
+  return new Map(rows.map((row) => [row.interface_id, row]));
+}
+
+/** What to list; undefined or empty: any. */
+export interface InterfaceQuery {
+  /** Only what this account may see: its own and those that grants name. Undefined: all (operator). */
+  readonly visibleTo: { readonly accountId: string; readonly granted: readonly string[] } | undefined;
+  readonly ownerAccount: string;
+  readonly vpcId: string;
+  readonly subnetId: string;
+  readonly instanceId: string;
+  /** True: has an attachment; false: has none. */
+  readonly attached: boolean | undefined;
+  /** Ids above this one. */
+  readonly after: string;
+  readonly limit: number;
+}
+
+/** One page, in order of id. */
+export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<InterfaceRow[]> {
+  const conditions = [sql`interface_id > ${query.after}`];
+  if (query.visibleTo !== undefined) {
+    const { accountId, granted } = query.visibleTo;
+    conditions.push(sql`(owner_account = ${accountId} OR interface_id = ANY(${granted}::text[]))`);
+  }
+  if (query.ownerAccount !== "") conditions.push(sql`owner_account = ${query.ownerAccount}`);
+  if (query.vpcId !== "") conditions.push(sql`vpc_id = ${query.vpcId}`);
+  if (query.subnetId !== "") conditions.push(sql`subnet_id = ${query.subnetId}`);
+  if (query.instanceId !== "") {
+    conditions.push(sql`interface_id IN (SELECT interface_id FROM attachment WHERE instance_id = ${query.instanceId} AND state <> 4)`);
+  }
+  if (query.attached !== undefined) {
+    const exists = sql`EXISTS (SELECT FROM attachment a WHERE a.interface_id = interface.interface_id AND a.state <> 4)`;
+    conditions.push(query.attached ? exists : sql`NOT ${exists}`);
+  }
+  const { rows } = await sql<InterfaceRow>`
+    SELECT * FROM interface WHERE ${sql.join(conditions, sql` AND `)} ORDER BY interface_id LIMIT ${query.limit}`.execute(tx);
+  return rows;
+}
+
+/** Fields that an update may write. */
+export type InterfaceChange = Partial<Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check">>;
+
+/** Write the fields given; generation and row version rise by one. The row is locked by the caller. */
+export async function updateInterface(tx: Tx, interfaceId: string, change: InterfaceChange): Promise<void> {
+  const sets = [sql`generation = generation + 1`, sql`row_version = row_version + 1`];
+  if (change.description !== undefined) sets.push(sql`description = ${change.description}`);
+  if (change.tags !== undefined) sets.push(sql`tags = ${JSON.stringify(change.tags)}::jsonb`);
+  if (change.security_group_ids !== undefined) sets.push(sql`security_group_ids = ${change.security_group_ids}::text[]`);
+  if (change.group_set_id !== undefined) sets.push(sql`group_set_id = ${change.group_set_id}`);
+  if (change.source_dest_check !== undefined) sets.push(sql`source_dest_check = ${change.source_dest_check}`);
+  await sql`UPDATE interface SET ${sql.join(sets)} WHERE interface_id = ${interfaceId}`.execute(tx);
+}
+
+/** Delete records and what was counted for them. Nothing may be attached: the caller saw to it under their locks. */
+export async function deleteInterfaces(tx: Tx, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await sql`DELETE FROM interface WHERE interface_id = ANY(${ids}::text[])`.execute(tx);
+}
+
+/** Up to `limit` records that make a subnet, a VPC or a group undeletable. */
+export async function interfacesOf(tx: Tx, of: { kind: "subnet" | "vpc" | "security_group"; id: string }, limit: number): Promise<string[]> {
+  const where =
+    of.kind === "subnet" ? sql`subnet_id = ${of.id}` : of.kind === "vpc" ? sql`vpc_id = ${of.id}` : sql`security_group_ids @> ARRAY[${of.id}]::text[]`;
+  const { rows } = await sql<{ interface_id: string }>`
+    SELECT interface_id FROM interface WHERE ${where} ORDER BY interface_id LIMIT ${limit}`.execute(tx);
+  return rows.map((row) => row.interface_id);
+}

@@ -1,0 +1,67 @@
+import { sql } from "kysely";
+import { NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { HostFacts, ReachFacts } from "../core/conditions.ts";
+import type { InstanceDirectory, PlacedHost, Reader } from "../core/ports.ts";
+import { prefixOf } from "../core/items.ts";
+import { networkScope } from "./changes.ts";
+import type { AttachmentRow } from "./rows.ts";
+
+/** How far the connected hosts of one network are. */
+export interface NetworkProgress {
+  /** Newest version of the network. */
+  readonly level: bigint;
+  /** Connected hosts with an attachment in it, and the version that each has applied (0: none in this session). */
+  readonly applied: ReadonlyMap<string, bigint>;
+}
+
+/** Hosts by id as facts of this moment, and the networks' progress. */
+export interface Observation {
+  readonly hosts: ReadonlyMap<string, HostFacts & PlacedHost>;
+  readonly networks: ReadonlyMap<bigint, NetworkProgress>;
+}
+
+/** Look at the hosts of these attachments, and at those of their networks. */
+export async function observe(db: Reader, directory: InstanceDirectory, rows: readonly AttachmentRow[]): Promise<Observation> {
+  const own = rows.flatMap((row) => row.host_id ?? []);
+  const networkIds = [...new Set(rows.filter((row) => row.host_id !== null).map((row) => row.network_id))];
+  if (networkIds.length === 0) return { hosts: new Map(), networks: new Map() };
+  const { rows: watching } = await sql<{ network_id: bigint; host_id: string }>`
+    SELECT DISTINCT network_id, host_id FROM attachment
+    WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4`.execute(db);
+  const hosts = await directory.hosts(db, [...new Set([...own, ...watching.map((row) => row.host_id)])]);
+  const versions = await directory.networkVersions(db, networkIds);
+  const { rows: levels } = await sql<{ scope: string; version: bigint }>`
+    SELECT scope, version FROM scope WHERE scope = ANY(${networkIds.map(networkScope)}::text[])`.execute(db);
+  const level = new Map(levels.map((row) => [row.scope, row.version]));
+  const byNetwork = Map.groupBy(watching, (row) => row.network_id);
+  const networks = networkIds.map((id): [bigint, NetworkProgress] => {
+    const connected = (byNetwork.get(id) ?? []).filter((row) => hosts.get(row.host_id)?.connected === true);
+    const applied = new Map(connected.map((row) => [row.host_id, versions.get(`${row.host_id} ${id}`) ?? 0n]));
+    return [id, { level: level.get(networkScope(id)) ?? 0n, applied }];
+  });
+  return { hosts, networks: new Map(networks) };
+}
+
+/** Which connected hosts of the network lack `version`. */
+export function reachOf(progress: NetworkProgress, version: bigint): ReachFacts {
+  const behind = [...progress.applied].filter(([, applied]) => applied < version).map(([hostId]) => hostId);
+  return { watching: progress.applied.size, behind: behind.sort() };
+}
+
+const MAX_LOOK = 256;
+
+/**
+ * The newest version of the network that concerns one of these addresses and that some connected host lacks; 0 when there is none.
+ * With more than 256 changes to look through: the network's newest (too strict, never too lax).
+ */
+export async function versionThatMatters(db: Reader, networkId: bigint, progress: NetworkProgress, addresses: readonly string[]): Promise<bigint> {
+  const slowest = [...progress.applied.values()].reduce((least, version) => (version < least ? version : least), progress.level);
+  if (slowest >= progress.level) return 0n;
+  if (progress.level - slowest > BigInt(MAX_LOOK)) return progress.level;
+  const { rows } = await sql<{ version: bigint; payload: Buffer }>`
+    SELECT version, payload FROM change WHERE scope = ${networkScope(networkId)} AND version > ${slowest} ORDER BY version DESC`.execute(db);
+  if (BigInt(rows.length) < progress.level - slowest) return progress.level; // trimmed
+  const prefixes = new Set(addresses.map(prefixOf));
+  const concerns = (payload: Buffer): boolean => NetworkChange.decode(payload).items.some((item) => prefixes.has(item.prefix));
+  return rows.find((row) => concerns(row.payload))?.version ?? 0n;
+}

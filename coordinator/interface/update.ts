@@ -1,0 +1,126 @@
+import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
+import { parseId } from "#lib/ids/ids.ts";
+import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { displayName } from "#lib/rpc/validate.ts";
+import { checkEtag, tagsField } from "../call/api.ts";
+import type { ResourceRef, WriteCall } from "../call/api.ts";
+import { grantsFor, revokeConsentsOf, setGrantees } from "../consent/api.ts";
+import { existingAccounts } from "../identity/api.ts";
+import { groupSetFor } from "../network/api.ts";
+import type { GroupSet } from "../network/api.ts";
+import type { InstanceDirectory } from "./core/ports.ts";
+import { ACCESS_ACTIONS, ACCESS_LISTS, checkAccess, checkGroups } from "./core/spec.ts";
+import type { Access } from "./core/spec.ts";
+import { interfaceRef } from "./create.ts";
+import { reconfigureLocked } from "./move.ts";
+import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
+import { deleteInterfaces, lockInterfaces, readInterfaces, updateInterface } from "./out/interface-store.ts";
+import type { InterfaceRow } from "./out/rows.ts";
+
+const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access"] as const;
+type Field = (typeof FIELDS)[number];
+
+/** An update whose form is right. */
+export interface CheckedUpdate {
+  readonly interfaceId: string;
+  readonly etag: string;
+  readonly fields: ReadonlySet<Field>;
+  readonly description: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly securityGroupIds: readonly string[];
+  readonly sourceDestCheck: boolean;
+  readonly access: Access;
+}
+
+/** Mask and values. INVALID_ARGUMENT. */
+export function checkUpdate(wanted: Interface, mask: readonly string[] | undefined): CheckedUpdate {
+  const paths = mask ?? [];
+  if (paths.length === 0) throw invalidArgument("update_mask", "is empty", `name what to change: ${FIELDS.join(", ")}`);
+  const fields = new Set<Field>();
+  for (const path of paths) {
+    const field = FIELDS.find((known) => known === path);
+    if (field === undefined) throw invalidArgument("update_mask", `names ${JSON.stringify(path.slice(0, 80))}`, `these can be changed: ${FIELDS.join(", ")}`);
+    fields.add(field);
+  }
+  const has = (field: Field): boolean => fields.has(field);
+  return {
+    interfaceId: parseId("eni", wanted.interfaceId, "interface.interface_id"),
+    etag: wanted.etag,
+    fields,
+    description: has("description") ? displayName(wanted.description, "interface.description", { max: 256 }) : "",
+    tags: has("tags") ? tagsField(wanted.tags, "interface.tags") : {},
+    securityGroupIds: has("security_group_ids") ? checkGroups(wanted.securityGroupIds, "interface.security_group_ids", false) : [],
+    sourceDestCheck: wanted.sourceDestCheck,
+    access: checkAccess(has("access") ? wanted.access : undefined, "interface.access"),
+  };
+}
+
+/** The record, locked, with the caller's right to `action` checked. */
+async function lockFor(call: WriteCall, interfaceId: string, action: string): Promise<{ row: InterfaceRow; ref: ResourceRef }> {
+  const row = (await lockInterfaces(call.tx, [interfaceId])).get(interfaceId);
+  if (row === undefined) throw notFound("interface", interfaceId);
+  const ref = interfaceRef(row, (await grantsFor(call.tx, [interfaceId])).get(interfaceId));
+  call.require(action, ref);
+  return { row, ref };
+}
+
+/** Groups are interned before the record is locked: who replaces rules locks in that order, too. */
+async function internGroups(call: WriteCall, update: CheckedUpdate): Promise<GroupSet | undefined> {
+  if (!update.fields.has("security_group_ids")) return undefined;
+  const row = (await readInterfaces(call.tx, [update.interfaceId])).get(update.interfaceId);
+  if (row === undefined) throw notFound("interface", update.interfaceId);
+  call.require("nivc:UpdateInterface", interfaceRef(row, (await grantsFor(call.tx, [update.interfaceId])).get(update.interfaceId)));
+  return groupSetFor(call.tx, row.vpc_id, update.securityGroupIds);
+}
+
+/**
+ * Change a record's fields, and with them what hosts and networks know of its attachment: one change for each.
+ * NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
+ */
+export async function updateInterfaceRecord(call: WriteCall, directory: InstanceDirectory, update: CheckedUpdate): Promise<void> {
+  const set = await internGroups(call, update);
+  const { row, ref } = await lockFor(call, update.interfaceId, "nivc:UpdateInterface");
+  checkEtag(update.etag, row.row_version);
+  const { fields } = update;
+  await updateInterface(call.tx, row.interface_id, {
+    description: fields.has("description") ? update.description : undefined,
+    tags: fields.has("tags") ? update.tags : undefined,
+    security_group_ids: set === undefined ? undefined : update.securityGroupIds,
+    group_set_id: set === undefined ? undefined : BigInt(set.groupSetId),
+    source_dest_check: fields.has("source_dest_check") ? update.sourceDestCheck : undefined,
+  });
+  if (fields.has("access")) await setAccess(call, ref, update.access);
+  const check = fields.has("source_dest_check") && update.sourceDestCheck !== row.source_dest_check ? update.sourceDestCheck : undefined;
+  const groups = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set : undefined;
+  if (check === undefined && groups === undefined) return;
+  const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
+  const hosts = await directory.hosts(call.tx, attached.flatMap((one) => one.host_id ?? []));
+  const to = () => ({
+    source_dest_check: check,
+    ...(groups === undefined ? {} : { group_set_id: BigInt(groups.groupSetId), ruleset_id: BigInt(groups.rulesetId) }),
+  });
+  await reconfigureLocked(call, attached, to, hosts);
+}
+
+async function setAccess(call: WriteCall, ref: ResourceRef, access: Access): Promise<void> {
+  const accounts = ACCESS_LISTS.flatMap((list) => access[list]);
+  const there = await existingAccounts(call.tx, accounts);
+  const missing = accounts.find((account) => !there.has(account));
+  if (missing !== undefined) throw notFound("account", missing);
+  for (const list of ACCESS_LISTS) await setGrantees(call, ref, ACCESS_ACTIONS[list], access[list]);
+}
+
+/** Delete a record that is attached to nothing. NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS). */
+export async function deleteInterfaceRecord(call: WriteCall, interfaceId: string, etag: string): Promise<void> {
+  const { row } = await lockFor(call, interfaceId, "nivc:DeleteInterface");
+  checkEtag(etag, row.row_version);
+  const [holder] = await readAttachments(call.tx, { interfaceIds: [interfaceId] });
+  if (holder !== undefined) {
+    throw failedPrecondition("HAS_DEPENDANTS", `${interfaceId} is attached to ${holder.instance_id} (${holder.attachment_id}): detach it first`, {
+      blockers: holder.attachment_id,
+      instance_id: holder.instance_id,
+    });
+  }
+  await deleteInterfaces(call.tx, [interfaceId]);
+  await revokeConsentsOf(call.tx, [interfaceId]);
+}

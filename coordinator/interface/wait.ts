@@ -1,0 +1,77 @@
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
+import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import type { InstanceDirectory, Reader } from "./core/ports.ts";
+import { readAttachments } from "./out/attachment-store.ts";
+import { networkScope } from "./out/changes.ts";
+import { observe, reachOf } from "./out/reach.ts";
+import type { Observation } from "./out/reach.ts";
+import type { AttachmentRow } from "./out/rows.ts";
+import type { Signals } from "./out/signals.ts";
+
+/** What one call waits for. */
+export interface WaitRequest {
+  readonly attachmentIds: readonly string[];
+  readonly networkIds: readonly bigint[];
+  /** What the call asked for: that they carry traffic, or that they have stopped. */
+  readonly goal: "programmed" | "detached";
+  readonly wait: WaitFor;
+  readonly timeoutMs: number;
+  /** New versions of the scopes that the call wrote; a scope that is missing counts by its level at the first look. */
+  readonly versions: ReadonlyMap<string, bigint>;
+}
+
+export interface WaitOutcome {
+  readonly rows: readonly AttachmentRow[];
+  /** Those whose wait ended in vain. */
+  readonly unfinished: ReadonlySet<string>;
+}
+
+/** Backstop where a wake-up was lost (C6); in the good case it never comes to this. */
+const POLL_MS = 250;
+
+/** Its own host has done what was asked. What is on no host has nobody to wait for. */
+function hostDone(row: AttachmentRow, goal: WaitRequest["goal"]): boolean {
+  if (row.state === AttachmentState.DETACHED) return true;
+  if (goal === "detached") return false;
+  if (row.state === AttachmentState.DETACHING || row.host_id === null || row.wanted !== Wanted.PRESENT) return true;
+  return row.applied_generation === row.generation && row.applied_state === AppliedState.PRESENT;
+}
+
+/** Nobody will say anything for a while. Waiting longer would only keep the caller (C6). */
+const hostSilent = (row: AttachmentRow, seen: Observation): boolean => row.host_id !== null && seen.hosts.get(row.host_id)?.silent === true;
+
+/**
+ * Wait until the hosts have done what a call asked for, the time is over, or a host is silent for longer than its lease. Never
+ * changes anything, never fails for a host's sake: what is not done is named (C6, C7).
+ */
+export async function waitForHosts(db: Reader, directory: InstanceDirectory, signals: Signals, request: WaitRequest, signal: AbortSignal): Promise<WaitOutcome> {
+  const { attachmentIds, networkIds, goal } = request;
+  const reachable = request.wait === WaitFor.REACHABLE;
+  const end = performance.now() + request.timeoutMs;
+  const targets = new Map(request.versions);
+  const scopes = reachable ? networkIds.map(networkScope) : [];
+  const { wake, close } = signals.watch([...attachmentIds, ...scopes]);
+  try {
+    for (;;) {
+      const rows = await readAttachments(db, { attachmentIds, over: true });
+      const open = rows.filter((row) => !hostDone(row, goal));
+      const seen = reachable || open.length > 0 ? await observe(db, directory, reachable ? rows : open) : undefined;
+      if (seen !== undefined) for (const [id, { level }] of seen.networks) if (!targets.has(networkScope(id))) targets.set(networkScope(id), level);
+      const reached = (row: AttachmentRow): boolean => {
+        const progress = reachable ? seen?.networks.get(row.network_id) : undefined;
+        return progress === undefined || reachOf(progress, targets.get(networkScope(row.network_id)) ?? 0n).behind.length === 0;
+      };
+      const unfinished = rows.filter((row) => !hostDone(row, goal) || !reached(row));
+      const left = end - performance.now();
+      const hopeless = seen !== undefined && open.length > 0 && open.every((row) => hostSilent(row, seen));
+      if (unfinished.length === 0 || left <= 0 || hopeless) {
+        return { rows, unfinished: new Set(unfinished.map((row) => row.attachment_id)) };
+      }
+      await wake.wait(Math.min(left, POLL_MS), signal);
+      signal.throwIfAborted();
+    }
+  } finally {
+    close();
+  }
+}
