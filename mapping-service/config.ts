@@ -1,35 +1,65 @@
-import { z } from "zod";
+import { key, readConfig, setting } from "#lib/config/config.ts";
+import type { ConfigOf } from "#lib/config/config.ts";
 
-const milliseconds = (least: number, standard: number) => z.coerce.number().int().min(least).max(86_400_000).default(standard);
+const DAY_MS = 86_400_000;
+const milliseconds = (least: number, standard: number) => setting.integer(least, DAY_MS).default(standard);
 
-/** Every key of the service, with its environment variable, bounds and default. */
-const KEYS = {
-  /** Versions of the networks in memory are compared with the database's this often (C2). */
-  checkEveryMs: { env: "PLENUM_MAPPING_CHECK_MS", schema: milliseconds(10, 1_000) },
-  /** A network that nobody used for so long leaves memory. */
-  idleMs: { env: "PLENUM_MAPPING_IDLE_MS", schema: milliseconds(100, 300_000) },
-  /** A network whose following failed is loaded anew after this. */
-  retryMs: { env: "PLENUM_MAPPING_RETRY_MS", schema: milliseconds(1, 1_000) },
-  /** After a change of a network, whether its watchers still may watch it is looked at no more often than this. */
-  recheckMs: { env: "PLENUM_MAPPING_RECHECK_MS", schema: milliseconds(1, 250) },
-  /** Whether all watchers still may watch is looked at this often. */
-  authoritySweepMs: { env: "PLENUM_MAPPING_AUTHORITY_SWEEP_MS", schema: milliseconds(10, 10_000) },
-  /** A lookup waits at most so long for a network that is not in memory. */
-  loadLimitMs: { env: "PLENUM_MAPPING_LOAD_LIMIT_MS", schema: milliseconds(10, 10_000) },
-  /** Records in one snapshot message, about; 30 octets each. */
-  snapshotRecords: { env: "PLENUM_MAPPING_SNAPSHOT_RECORDS", schema: z.coerce.number().int().min(1).max(262_144).default(8_192) },
-  /** Changes of a network are kept for slow hosts at least up to so many octets, and as long as they cost less than a snapshot. */
-  leastLogOctets: { env: "PLENUM_MAPPING_LEAST_LOG_BYTES", schema: z.coerce.number().int().min(0).default(65_536) },
+/** Every setting of the service. */
+export const MAPPING_CONFIG = {
+  checkEveryMs: key({
+    env: "PLENUM_MAPPING_CHECK_MS",
+    flag: "mapping-check-ms",
+    schema: milliseconds(10, 1_000),
+    description: "Milliseconds between comparisons of the versions in memory with the database's (C2)",
+  }),
+  idleMs: key({
+    env: "PLENUM_MAPPING_IDLE_MS",
+    flag: "mapping-idle-ms",
+    schema: milliseconds(100, 300_000),
+    description: "Milliseconds after which a network that nobody uses leaves memory",
+  }),
+  retryMs: key({
+    env: "PLENUM_MAPPING_RETRY_MS",
+    flag: "mapping-retry-ms",
+    schema: milliseconds(1, 1_000),
+    description: "Milliseconds until a network whose following failed is loaded anew",
+  }),
+  recheckMs: key({
+    env: "PLENUM_MAPPING_RECHECK_MS",
+    flag: "mapping-recheck-ms",
+    schema: milliseconds(1, 250),
+    description: "Milliseconds after a network's change until its hosts' right to watch it is looked at again",
+  }),
+  authoritySweepMs: key({
+    env: "PLENUM_MAPPING_AUTHORITY_SWEEP_MS",
+    flag: "mapping-authority-sweep-ms",
+    schema: milliseconds(10, 10_000),
+    description: "Milliseconds between looks at every host's right to watch",
+  }),
+  loadLimitMs: key({
+    env: "PLENUM_MAPPING_LOAD_LIMIT_MS",
+    flag: "mapping-load-limit-ms",
+    schema: milliseconds(10, 10_000),
+    description: "Milliseconds that a lookup waits for a network that is not in memory",
+  }),
+  snapshotRecords: key({
+    env: "PLENUM_MAPPING_SNAPSHOT_RECORDS",
+    flag: "mapping-snapshot-records",
+    schema: setting.integer(1, 262_144).default(8_192),
+    description: "Records of 30 octets in one snapshot message, about",
+  }),
+  leastLogOctets: key({
+    env: "PLENUM_MAPPING_LEAST_LOG_BYTES",
+    flag: "mapping-least-log-bytes",
+    schema: setting.integer(0, 1_073_741_824).default(65_536),
+    description: "Bytes of changes kept for slow hosts in any case; more as long as they cost less than a snapshot",
+  }),
 } as const;
 
-export type MappingConfig = Readonly<Record<keyof typeof KEYS, number>>;
+export type MappingConfig = ConfigOf<typeof MAPPING_CONFIG>;
 
-/** The configuration of an environment. Throws with the variable's name when a value cannot be. */
+/** The settings of an environment; what is not ours in it is somebody else's to judge. Throws ConfigError. */
 export function mappingConfig(env: Readonly<Record<string, string | undefined>> = process.env): MappingConfig {
-  const entries = Object.entries(KEYS).map(([key, { env: name, schema }]) => {
-    const parsed = schema.safeParse(env[name]);
-    if (!parsed.success) throw new Error(`${name}: ${parsed.error.issues[0]?.message ?? "is not acceptable"}`);
-    return [key, parsed.data] as const;
-  });
-  return Object.fromEntries(entries) as MappingConfig;
+  const own = Object.values(MAPPING_CONFIG).map(({ env: name }) => [name, env[name]]);
+  return readConfig(MAPPING_CONFIG, { args: [], env: Object.fromEntries(own) as Record<string, string | undefined> });
 }

@@ -1,5 +1,6 @@
 import { openDatabase } from "#lib/db/database.ts";
 import { createScopeReader } from "#lib/feed/feed.ts";
+import { feedMetrics } from "#lib/metrics/metrics.ts";
 import type { ServiceContext, ServiceHandle } from "#lib/service/service.ts";
 import { mappingConfig } from "./config.ts";
 import type { MappingConfig } from "./config.ts";
@@ -17,6 +18,7 @@ export function startMappingService(ctx: ServiceContext, config: MappingConfig =
   const reader = createScopeReader({ db: db.kysely, schema: FEED_SCHEMA, bus: ctx.bus, log, checkEveryMs: config.checkEveryMs });
   const authority = new WatchAuthority({ db: db.kysely, log, recheckMs: config.recheckMs, sweepMs: config.authoritySweepMs });
   const metrics = mappingMetrics(ctx.registry, { feeds: () => networks.feeds, watches: () => authority.size });
+  feedMetrics(ctx.registry, reader, "mapping");
   const networks = new NetworkRegistry({
     db: db.kysely,
     reader,

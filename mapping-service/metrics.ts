@@ -1,5 +1,5 @@
-import { Counter, Gauge } from "prom-client";
-import type { Registry } from "prom-client";
+import { Counter, Gauge } from "#lib/metrics/metrics.ts";
+import type { Registry } from "#lib/metrics/metrics.ts";
 import type { NetworkFeed } from "./core/network-feed.ts";
 
 /** What is measured, read at each scrape. */

@@ -117,6 +117,13 @@ export function decodePrefix(bytes: Uint8Array, offset = 0): string {
   throw new RangeError(`family ${family} with length ${length} is not a prefix`);
 }
 
+/** The one form in which a prefix is written ("FD00::0001" → "fd00::1/128"). Throws RangeError when the text is none. */
+export function canonicalPrefix(text: string): string {
+  const bytes = new Uint8Array(PREFIX_OCTETS);
+  encodePrefix(text, bytes);
+  return decodePrefix(bytes);
+}
+
 /** Whether the text is one address, without a length. */
 export function isAddress(text: string): boolean {
   if (text.lastIndexOf(String.fromCharCode(SLASH)) >= 0) return false;

@@ -5,7 +5,7 @@ import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
 import { MappingReceiver } from "#lib/mapping/receiver.ts";
 import { refusedFrame } from "./frames.ts";
 import { NetworkFeed } from "./network-feed.ts";
-import { receive, targetsOf } from "./testing.ts";
+import { receive, targetsOf } from "../testing/holding.ts";
 import { WatchSession } from "./watch-session.ts";
 
 const NETWORK = 77n;

@@ -1,6 +1,6 @@
 import type { BatchLookupMappingsRequest, BatchLookupMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { LookupMappingRequest, LookupMappingResponse } from "#gen/plenum/mapping/v1/mapping.ts";
-import { isAddress } from "#lib/mapping/prefix.ts";
+import { canonicalPrefix, isAddress } from "#lib/mapping/prefix.ts";
 import { requireOperator } from "#lib/rpc/caller.ts";
 import type { ServerContext } from "#lib/rpc/definition.ts";
 import { invalidArgument, invalidArguments, notFound, unavailable } from "#lib/rpc/errors.ts";
@@ -25,7 +25,7 @@ function faultsOf(request: LookupMappingRequest, path: string): FieldViolation[]
 
 /** Answer from the index as it stands. Found or not, the version says as of when. */
 export function answer(feed: NetworkFeed, address: string): LookupMappingResponse {
-  const prefix = `${address}/${address.includes(":") ? 128 : 32}`;
+  const prefix = canonicalPrefix(address);
   const targets = feed.table.get(prefix);
   const found = targets.length > 0;
   return { found, mapping: found ? { networkId: feed.networkId, prefix, targets } : undefined, version: feed.version, vni: feed.vni };
