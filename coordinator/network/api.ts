@@ -14,7 +14,7 @@ export { networkMigrations } from "./migrations.ts";
 export { getVpc } from "./out/vpcs.ts";
 export { getSubnet, lockSubnet } from "./out/subnets.ts";
 export { getSecurityGroups, holdSecurityGroups } from "./out/groups.ts";
-export { groupSetFor, rulesetItem, rulesetItems } from "./out/group-sets.ts";
+export { groupSetFor, holdGroupSets, rulesetItem, rulesetItems } from "./out/group-sets.ts";
 export type { RulesetChange } from "./out/group-sets.ts";
 export type { BlockedKind, BlockersOf, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 

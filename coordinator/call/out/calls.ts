@@ -5,7 +5,8 @@ import { snapshot, transaction } from "#lib/db/transaction.ts";
 import { appendChanges, publishHints } from "#lib/feed/feed.ts";
 import type { AppendedChange } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
-import { invalidArgument, unauthenticated } from "#lib/rpc/errors.ts";
+import { unauthenticated } from "#lib/rpc/errors.ts";
+import { requestId as checkRequestId } from "#lib/rpc/validate.ts";
 import type { CallContext, Calls, ReadCall, Tx, WriteCall, WriteOptions, Written } from "../api.ts";
 import type { ResourceGrant, ResourceRef } from "../core/decide.ts";
 import { fingerprint } from "../core/fingerprint.ts";
@@ -28,8 +29,6 @@ export interface CallsOptions {
   readonly log: Logger;
 }
 
-const MAX_REQUEST_ID = 128;
-
 interface Keyed<Res> {
   readonly key: IdempotencyKey;
   readonly hash: Uint8Array;
@@ -40,9 +39,7 @@ interface Keyed<Res> {
 function keyedBy<Res>(context: CallContext, subject: Subject, options: WriteOptions<Res>): Keyed<Res> | undefined {
   const { requestId, request, encode, decode } = options;
   if (requestId === undefined || requestId === "") return undefined;
-  if (requestId.length > MAX_REQUEST_ID) {
-    throw invalidArgument("request_id", `has ${requestId.length} characters`, `give at most ${MAX_REQUEST_ID}`);
-  }
+  checkRequestId(requestId);
   if (request === undefined || encode === undefined || decode === undefined) {
     throw new Error(`${context.method}: a request_id needs the request and a codec of its result`);
   }
