@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import * as linux from "./index.ts";
+import { willLeave } from "./testing/leftovers.ts";
 
 const prefix = `plt${process.pid}ns`;
+willLeave({ kind: "namespaces", prefix });
 let made = 0;
 const freshName = (): string => `${prefix}${++made}`;
 const here = (): string => readlinkSync(linux.OWN_NAMESPACE);
@@ -95,6 +97,7 @@ describe("a BPF file system", () => {
   it("is mounted once, found again, and unmounted however often", () => {
     const parent = mkdtempSync(join(tmpdir(), "plenum-bpffs-"));
     const dir = join(parent, "pins here");
+    willLeave({ kind: "directory", dir: parent }, { kind: "mount", dir });
     try {
       expect(linux.isBpffs(dir)).toBe(false);
       expect([linux.mountBpffs(dir), linux.mountBpffs(dir)]).toEqual([true, false]);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import * as linux from "#lib/linux/index.ts";
+import { willLeave } from "#lib/linux/testing/leftovers.ts";
 import type { InstanceStatus } from "../../core/ports.ts";
 import { instanceDriverContract, instanceExample } from "../../testing/instance-driver.contract.ts";
 import { instanceUid } from "./guest-process.ts";
@@ -22,8 +23,9 @@ interface Bench {
 let benches = 0;
 
 function bench(): Bench {
-  const prefix = `plt${process.pid}x${++benches}`;
+  const prefix = `plt${process.pid}x${++benches}x`;
   const stateDir = mkdtempSync(join(tmpdir(), "plenum-instances-"));
+  willLeave({ kind: "namespaces", prefix }, { kind: "directory", dir: stateDir });
   const open: Bench["open"] = (options) => new NetnsInstanceDriver({ prefix, stateDir, termMilliseconds: 2000, ...options });
   return {
     prefix,

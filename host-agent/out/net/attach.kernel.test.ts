@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as linux from "#lib/linux/index.ts";
+import { willLeave } from "#lib/linux/testing/leftovers.ts";
 import type { Endpoint, Mapping } from "../../core/ports.ts";
 import { deviceExample } from "../../testing/devices.contract.ts";
 import { inNamespace } from "../../testing/guest-shell.ts";
@@ -28,6 +29,7 @@ class WholeHost {
   constructor(address: string) {
     this.address = address;
     const hostNamespace = this.namespace.path;
+    willLeave({ kind: "directory", dir: this.#dir }, { kind: "mount", dir: join(this.#dir, "bpf") });
     this.instances = new NetnsInstanceDriver({ prefix: hostNamespace.split("/").at(-1)!, stateDir: join(this.#dir, "instances") });
     this.devices = new VethDevices({ netnsPath: (id) => this.instances.netnsPath(id), hostNamespace });
     this.underlay = new VxlanUnderlay({ hostAddress: address, hostNamespace });

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import * as linux from "#lib/linux/index.ts";
+import { willLeave } from "#lib/linux/testing/leftovers.ts";
 
 /** Namespaces of a test: a host and instances, with names that no other run has. */
 export class TestHost {
@@ -8,6 +9,7 @@ export class TestHost {
   readonly path: string;
 
   constructor(...instanceIds: string[]) {
+    willLeave({ kind: "namespaces", prefix: this.#prefix });
     this.path = this.#create("host");
     for (const instanceId of instanceIds) this.#create(instanceId);
   }

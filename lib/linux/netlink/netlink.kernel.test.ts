@@ -1,10 +1,13 @@
 import { closeSync, openSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import * as linux from "../index.ts";
+import { willLeave } from "../testing/leftovers.ts";
 
 const names = [`plt${process.pid}nla`, `plt${process.pid}nlb`] as const;
 let paths: string[];
 let nl: linux.NetlinkSocket;
+
+willLeave({ kind: "namespaces", prefix: `plt${process.pid}nl` });
 
 beforeEach(() => {
   paths = names.map((name) => linux.createNamedNamespace(name));
