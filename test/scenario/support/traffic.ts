@@ -1,0 +1,65 @@
+import { background, runIn } from "./run.ts";
+import type { Background } from "./run.ts";
+
+export interface PingResult {
+  sent: number;
+  received: number;
+}
+
+/** `transmitted`, `received` from ping's last lines. */
+export function pingResult(output: string): PingResult {
+  const match = /(\d+) packets transmitted, (\d+) received/.exec(output);
+  if (match === null) throw new Error(`ping printed no summary: ${output}`);
+  return { sent: Number(match[1]), received: Number(match[2]) };
+}
+
+/** Sends `count` echo requests, ten a second, and counts the answers. */
+export async function ping(netns: string, address: string, count = 5): Promise<PingResult> {
+  const outcome = await runIn(netns, "ping", ["-n", "-c", String(count), "-i", "0.1", "-W", "1", address]);
+  return pingResult(outcome.stdout);
+}
+
+/** Echo requests at `perSecond` until stopped. */
+export function pinging(netns: string, address: string, perSecond: number): Background {
+  return background(netns, "ping", ["-n", "-i", String(1 / perSecond), "-W", "1", address]);
+}
+
+/** Body of http://address/, or undefined if nothing answered in two seconds. */
+export async function http(netns: string, address: string): Promise<string | undefined> {
+  const outcome = await runIn(netns, "curl", ["--silent", "--fail", "--max-time", "2", `http://${address}/`]);
+  return outcome.code === 0 ? outcome.stdout : undefined;
+}
+
+/** argv of a tiny HTTP server for an instance's process: answers `text` to everything on port 80. */
+export function httpServer(text: string): string[] {
+  const program = [
+    "import http.server",
+    "class H(http.server.BaseHTTPRequestHandler):",
+    "    def do_GET(self):",
+    `        body = ${JSON.stringify(text)}.encode()`,
+    "        self.send_response(200); self.send_header('content-length', str(len(body))); self.end_headers(); self.wfile.write(body)",
+    "    def log_message(self, *a): pass",
+    "http.server.ThreadingHTTPServer(('0.0.0.0', 80), H).serve_forever()",
+  ].join("\n");
+  return ["/usr/bin/python3", "-c", program];
+}
+
+/** Prints a line for every datagram that arrives at `port` inside a guest, "ready" first. */
+export function datagrams(netns: string, port: number): Background {
+  const program = [
+    "import socket,sys",
+    "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)",
+    `s.bind(('0.0.0.0',${port}))`,
+    "print('ready',flush=True)",
+    "while True:",
+    "    data,peer=s.recvfrom(65535); print('got',data.decode(),'from',peer[0],flush=True)",
+  ].join("\n");
+  return background(netns, "/usr/bin/python3", ["-c", program]);
+}
+
+/** Sends one UDP datagram, whatever its bytes, from a namespace. */
+export async function sendDatagram(netns: string, address: string, port: number, payload: Buffer): Promise<void> {
+  const program = `import socket,sys\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.sendto(bytes.fromhex(sys.argv[1]),(${JSON.stringify(address)},${port}))`;
+  const outcome = await runIn(netns, "/usr/bin/python3", ["-c", program, payload.toString("hex")]);
+  if (outcome.code !== 0) throw new Error(`cannot send to ${address}:${port}: ${outcome.stderr}`);
+}
