@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as linux from "#lib/linux/index.ts";
+import { willLeave } from "#lib/linux/testing/leftovers.ts";
 import type { Endpoint, Mapping, Rule } from "../../../core/ports.ts";
 import { openDatapath, type BpfDatapath, type DatapathOptions } from "../index.ts";
 
@@ -50,6 +51,8 @@ export class Lab {
   #guests = 0;
 
   constructor() {
+    willLeave({ kind: "namespaces", prefix: this.#prefix });
+    willLeave({ kind: "directory", dir: this.#directory }, { kind: "mount", dir: this.bpffs });
     linux.mountBpffs(this.bpffs);
     this.substrate = this.#namespace("net");
     linux.withNetlink(this.substrate, (nl) => {
