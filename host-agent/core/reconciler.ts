@@ -67,6 +67,7 @@ export class Reconciler {
   readonly #byInstance = new Map<string, Set<string>>();
   /** Networks of PRESENT attachments, with how many there are. */
   readonly #networks = new Map<bigint, { vni: number; count: number }>();
+  #networksGeneration = 0;
   #appliedVersion = 0n;
 
   constructor(ports: ReconcilerPorts, settings: ReconcilerSettings) {
@@ -142,6 +143,11 @@ export class Reconciler {
     return this.#networks;
   }
 
+  /** Another number whenever the watched networks may be others. */
+  get networksGeneration(): number {
+    return this.#networksGeneration;
+  }
+
   /** Takes over what changed in the feed since the last pass. Only memory. */
   #absorb(): void {
     const dirt = this.host.takeDirt();
@@ -161,7 +167,8 @@ export class Reconciler {
     for (const id of dirt.attachments) this.#displace(id);
     for (const id of dirt.attachments) this.#place(id);
     // What an earlier agent left is of no attachment at all: nothing wants it, so the trackers already count it as pending.
-    if (dirt.attachments.size > 0 || this.#appliedVersion === 0n) {
+    if (dirt.attachments.size > 0 || this.#networksGeneration === 0) {
+      this.#networksGeneration += 1;
       this.mappings.keepOnly(new Set([...this.#networks.values()].map(({ vni }) => vni)));
     }
   }

@@ -1,0 +1,133 @@
+import type { HostFeedServiceClient } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Applied, ConnectRequest, ConnectResponse, Hello, HostChange } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Logger } from "#lib/log/log.ts";
+import { FeedBroken } from "../core/wanted.ts";
+import type { CounterReport } from "../core/counters.ts";
+import { Outbox } from "./outbox.ts";
+import { reconnect } from "./reconnect.ts";
+
+/** The host's session is quiet for at most this long (the contract says five seconds). */
+const HEARTBEAT_MS = 2_000;
+
+/** What the feed tells. Called in the order of the stream; must not wait. */
+export interface HostFeedHandler {
+  beginSnapshot(): void;
+  /** Throws FeedBroken for a version that does not follow. */
+  change(change: HostChange): void;
+  complete(version: bigint): void;
+}
+
+export interface HostSessionOptions {
+  /** A client with the identity of now; `close` ends its channel. */
+  connect(): { client: Pick<HostFeedServiceClient, "connect">; close(): void };
+  hello(): Hello;
+  handler: HostFeedHandler;
+  log: Logger;
+  backoff: { firstMs: number; maxMs: number };
+  /** When something was received, for the metric of its age. */
+  received(): void;
+}
+
+/** The stream that is open now. */
+interface Live {
+  epoch: bigint;
+  outbox: Outbox<ConnectRequest>;
+  inSync: boolean;
+}
+
+/** The host's session with the coordinator (C5). Everything remembered over one stream is in `Live`; a new stream starts with a new one. */
+export class HostSession {
+  readonly #options: HostSessionOptions;
+  #live: Live | undefined;
+  #serial = 0;
+
+  constructor(options: HostSessionOptions) {
+    this.#options = options;
+  }
+
+  /** Number of the session that is in sync now, different for each; undefined: none is. */
+  get inSync(): number | undefined {
+    return this.#live?.inSync === true ? this.#serial : undefined;
+  }
+
+  /** Whether a stream was accepted, in sync or not. */
+  get open(): boolean {
+    return this.#live !== undefined;
+  }
+
+  /** False: no session is in sync. */
+  sendApplied(applied: Omit<Applied, "sessionEpoch">): boolean {
+    return this.#send((sessionEpoch) => ({ $case: "applied", value: { sessionEpoch, ...applied } }));
+  }
+
+  /** False: no session is in sync. */
+  sendCounters(report: CounterReport, readTime: Date): boolean {
+    return this.#send((sessionEpoch) => ({ $case: "counters", value: { sessionEpoch, readTime, ...report } }));
+  }
+
+  /** Until `signal`. */
+  run(signal: AbortSignal): Promise<void> {
+    const { log, backoff } = this.#options;
+    return reconnect({ name: "host feed", ...backoff, log, signal }, (stream, good) => this.#once(stream, good));
+  }
+
+  #send(message: (epoch: bigint) => NonNullable<ConnectRequest["message"]>): boolean {
+    const live = this.#live;
+    return live?.inSync === true && live.outbox.push({ message: message(live.epoch) });
+  }
+
+  async #once(signal: AbortSignal, good: () => void): Promise<void> {
+    const { client, close } = this.#options.connect();
+    const outbox = new Outbox<ConnectRequest>();
+    outbox.push({ message: { $case: "hello", value: this.#options.hello() } });
+    let heartbeat: NodeJS.Timeout | undefined;
+    try {
+      for await (const response of client.connect(outbox, { signal })) {
+        this.#options.received();
+        this.#receive(response, outbox);
+        if (this.#live?.inSync === true) good();
+        heartbeat ??= this.#startHeartbeat(outbox);
+      }
+    } finally {
+      clearInterval(heartbeat);
+      this.#live = undefined;
+      outbox.end();
+      close();
+    }
+  }
+
+  #startHeartbeat(outbox: Outbox<ConnectRequest>): NodeJS.Timeout {
+    return setInterval(() => {
+      const live = this.#live;
+      if (live !== undefined) outbox.push({ message: { $case: "heartbeat", value: { sessionEpoch: live.epoch } } });
+    }, HEARTBEAT_MS);
+  }
+
+  #receive({ message }: ConnectResponse, outbox: Outbox<ConnectRequest>): void {
+    const { handler, log } = this.#options;
+    switch (message?.$case) {
+      case "opened":
+        if (this.#live !== undefined) throw new FeedBroken("a session was opened twice");
+        log.info({ epoch: message.value.sessionEpoch.toString(), host: message.value.hostId }, "host feed: session opened");
+        this.#live = { epoch: message.value.sessionEpoch, outbox, inSync: false };
+        this.#serial += 1;
+        handler.beginSnapshot();
+        return;
+      case "change":
+        this.#opened();
+        handler.change(message.value);
+        return;
+      case "inSync":
+        handler.complete(message.value.version);
+        this.#opened().inSync = true;
+        return;
+      case undefined:
+        throw new FeedBroken("a message of a kind that this agent does not know");
+    }
+  }
+
+  #opened(): Live {
+    if (this.#live === undefined) throw new FeedBroken("items before the session was opened");
+    return this.#live;
+  }
+}

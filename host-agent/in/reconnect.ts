@@ -1,0 +1,43 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { callFailure } from "#lib/rpc/client-error.ts";
+import type { Logger } from "#lib/log/log.ts";
+
+export interface ReconnectOptions {
+  /** For the log. */
+  name: string;
+  firstMs: number;
+  maxMs: number;
+  log: Logger;
+  /** Ends it for good. */
+  signal: AbortSignal;
+  /** 0 to 1; a test takes chance away. */
+  random?: () => number;
+}
+
+/**
+ * Opens a stream again and again. `once` ends, well or badly, when its stream is over; `good()` tells that the stream was of use, after
+ * which the next failure is the first again. Waits are random within the upper half, so that hosts do not come back in step.
+ */
+export async function reconnect(options: ReconnectOptions, once: (signal: AbortSignal, good: () => void) => Promise<void>): Promise<void> {
+  const { name, firstMs, maxMs, log, signal, random = Math.random } = options;
+  let failures = 0;
+  while (!signal.aborted) {
+    const stream = new AbortController();
+    try {
+      await once(AbortSignal.any([signal, stream.signal]), () => {
+        failures = 0;
+      });
+      log.info(`${name}: the other side ended the stream`);
+    } catch (error) {
+      if (signal.aborted) break;
+      const failure = callFailure(error);
+      if (failure === undefined) log.error({ err: error }, `${name}: the stream broke`);
+      else log.warn({ code: failure.status, reason: failure.reason }, `${name}: ${failure.message}`);
+    } finally {
+      stream.abort();
+    }
+    const wait = Math.min(firstMs * 2 ** failures, maxMs) * (0.5 + random() / 2);
+    failures += 1;
+    await delay(wait, undefined, { signal, ref: true }).catch(() => {}); // aborted: the loop's condition ends it
+  }
+}
