@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { ExitCode, explain } from "./cli-error.ts";
+import { addHostJoin } from "./commands/host-join.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
 import { addInstanceCommands } from "./commands/instance.ts";
 import { addInterfaceCommands } from "./commands/interface.ts";
@@ -35,6 +36,7 @@ export function buildProgram(): Command {
   addInstanceCommands(program);
   const host = program.command("host").description("hosts: machines that carry instances (operator)");
   addOperatorCommands(program, host);
+  addHostJoin(host);
   addLocalCommands(program);
   return program;
 }

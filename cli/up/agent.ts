@@ -1,53 +1,64 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { mountBpffs } from "#lib/linux/index.ts";
 import type { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
+import { createHostRequest, openCertificateAuthority } from "#lib/auth/ca.ts";
+import { mountBpffs } from "#lib/linux/index.ts";
 import type { PlenumClient } from "#lib/rpc/client.ts";
+import { IdentityStore, validity } from "../../host-agent/in/identity.ts";
 import { INTERNAL_ENDPOINT } from "./layout.ts";
 import type { HostPlan, Layout } from "./layout.ts";
 import { Supervised } from "./supervised.ts";
 
 const MAIN = fileURLToPath(new URL("../../host-agent/main.ts", import.meta.url));
 /** An agent that is told to end only closes files: what it programmed stays. */
-const STOP_MS = 5_000;
-
-/** The host's identity, written by the agent when it has joined. */
-const joined = (host: HostPlan): boolean => existsSync(join(host.stateDir, "identity.json"));
-
-/** Directories and the BPF file system of a host; and, for one that has not joined yet, a join token. */
-export async function prepareHost(host: HostPlan, client: PlenumClient<typeof HostServiceDefinition>): Promise<void> {
-  mkdirSync(host.stateDir, { recursive: true, mode: 0o700 });
-  mountBpffs(host.bpffs);
-  if (joined(host)) return;
-  const { token } = await client.createJoinToken({ zoneId: host.zone });
-  await writeFile(tokenFile(host), `${token}\n`, { mode: 0o600 });
-}
+const STOP_MS = 10_000;
+const HOUR_MS = 3_600_000;
+/** In the host's own namespace. */
+const METRICS_ADDRESS = "127.0.0.1:9402";
 
 const tokenFile = (host: HostPlan): string => join(host.stateDir, "join.token");
 
+/** Directories and the BPF file system of a host; and a join token for one that has not joined yet. */
+export async function prepareHost(host: HostPlan, plan: Layout, client: PlenumClient<typeof HostServiceDefinition>): Promise<void> {
+  mkdirSync(host.stateDir, { recursive: true, mode: 0o700 });
+  mountBpffs(host.bpffs);
+  const store = new IdentityStore(host.stateDir);
+  const identity = await store.load();
+  if (identity === undefined) {
+    const { token } = await client.createJoinToken({ zoneId: host.zone });
+    await writeFile(tokenFile(host), `${token}\n`, { mode: 0o600 });
+  } else if (validity(identity.certificate).to < Date.now() + HOUR_MS) {
+    // Down for longer than a certificate lives, it can neither renew nor join a second time. We hold the authority: sign a new one.
+    const request = await createHostRequest();
+    const authority = await openCertificateAuthority(plan.secretsDir);
+    const { cert } = await authority.signHost(request.csr, identity.hostId);
+    await store.save({ ...identity, certificate: cert, key: request.key, caBundle: authority.ca });
+  }
+}
+
 /** The agent of a host, not yet started. */
-export function agentOf(host: HostPlan, plan: Layout, tell: (line: string) => void): Supervised {
+export function agentOf(host: HostPlan, tell: (line: string) => void): Supervised {
   return new Supervised({
     name: `agent ${host.name}`,
     namespace: host.namespace,
-    script: [MAIN, ...agentArguments(host, plan)],
+    script: [MAIN, ...agentArguments(host)],
     logFile: host.logFile,
     tell,
     stopMs: STOP_MS,
   });
 }
 
-function agentArguments(host: HostPlan, plan: Layout): string[] {
+function agentArguments(host: HostPlan): string[] {
   return [
-    ...["--endpoint", INTERNAL_ENDPOINT],
-    ...["--name", host.name],
-    ...["--substrate-address", host.address],
     ...["--state-dir", host.stateDir],
-    ...["--bpffs", host.bpffs],
-    ...["--prefix", host.namespace],
-    ...(joined(host) ? [] : ["--join-token-file", tokenFile(host)]),
-    ...["--ca-file", plan.caFile],
+    ...["--bpffs-dir", host.bpffs],
+    ...["--internal-endpoint", INTERNAL_ENDPOINT],
+    ...["--substrate-address", host.address],
+    ...["--join-token-file", tokenFile(host)],
+    ...["--name", host.name],
+    ...["--namespace-prefix", host.namespace],
+    ...["--metrics-address", METRICS_ADDRESS],
   ];
 }

@@ -11,6 +11,8 @@ export interface ClusterOptions {
   hosts?: number;
   /** The data directory is removed with the cluster. */
   temporary?: boolean;
+  /** Name of the run if the data directory is new (`newRunName()`); default: some. */
+  runName?: string;
   /** On 127.0.0.1; default 0: any free one. */
   port?: number;
   /** MTU between hosts, default 1500; guests have 50 less (D12). */
@@ -73,7 +75,7 @@ export interface Cluster {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const swept = await removeDeadRuns();
   if (swept.length > 0) options.tell?.(`removed what killed runs had left: ${swept.join(", ")}`);
-  const { path, run } = openDataDir(options.dataDir);
+  const { path, run } = openDataDir(options.dataDir, options.runName);
   const record = register({ run, dataDir: path, temporary: options.temporary ?? false });
   await removeRun(record, { keep: true });
   const cluster = new RunningCluster(layout(run, path, options.hosts ?? 2), record, options);

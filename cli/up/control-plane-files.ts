@@ -1,5 +1,4 @@
 import { rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openCertificateAuthority } from "#lib/auth/ca.ts";
 import { openTokenIssuer } from "#lib/auth/token.ts";
@@ -15,8 +14,7 @@ const OPERATOR_TOKEN_S = 90 * 86_400;
 
 /** Writes what the control plane and its clients need into the data directory: its configuration, the root certificate, an operator's token. */
 export async function prepareControlPlane(plan: Layout): Promise<{ ca: string; token: string }> {
-  const { dataDir, caFile, tokenFile, apiSocket, metricsSocket } = plan;
-  const secretsDir = join(dataDir, "secrets");
+  const { dataDir, caFile, tokenFile, apiSocket, metricsSocket, secretsDir } = plan;
   const { ca } = await openCertificateAuthority(secretsDir);
   const tokens = await openTokenIssuer(secretsDir);
   const { token } = await tokens.issue({ principalId: "plenum-up", accountId: "", roles: ["operator"], ttlSeconds: OPERATOR_TOKEN_S });

@@ -8,33 +8,21 @@ import type { LocalNats } from "#lib/bus/server.ts";
 import { safeName } from "#lib/db/database.ts";
 import { startPostgres } from "#lib/db/embedded.ts";
 import { createLog } from "#lib/log/log.ts";
+import { createShutdown, stopOnSignals } from "#lib/shutdown/shutdown.ts";
 import { compose } from "../serve/compose.ts";
 import { SERVICES } from "../serve/services.ts";
 import { controlPlaneConfig } from "./control-plane-config.ts";
 
 const NATS_BACKOFF_MS = 500;
+const DATABASE_STOP_MS = 20_000;
 
 const log = createLog({ name: "control-plane" });
 const config = controlPlaneConfig.parse(JSON.parse(await readFile(process.argv[2] ?? "", "utf8")));
-const undo: (() => Promise<unknown>)[] = [];
-let stopping = false;
+const shutdown = createShutdown(log);
+stopOnSignals(shutdown);
 
-async function stop(why: string, code: number): Promise<void> {
-  if (stopping) return;
-  stopping = true;
-  log.info({ why }, "stopping");
-  let exitCode = code;
-  for (const step of undo.splice(0).reverse()) {
-    await step().catch((error: unknown) => {
-      log.error({ err: error }, "a part did not stop cleanly");
-      exitCode = 1;
-    });
-  }
-  process.exit(exitCode);
-}
-
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal, 0));
-process.on("disconnect", () => void stop("the launcher is gone", 0));
+const end = (why: string, code: number): void => void shutdown.run(why).then((clean) => process.exit(clean ? code : 1));
+process.on("disconnect", () => end("the launcher is gone", 0));
 
 /** As the superuser, over the socket: roles that services connect as. In the embedded server whoever reaches the socket is trusted. */
 async function makeRoles(url: string): Promise<void> {
@@ -51,39 +39,33 @@ async function makeRoles(url: string): Promise<void> {
   }
 }
 
-/** The bus may be away for a while (C2), so its server is started again in place, under the same URL. */
-async function keepNats(nats: LocalNats): Promise<void> {
-  let current = nats;
-  const { username: token, port } = new URL(nats.url);
-  for (;;) {
-    await current.exited;
-    while (!stopping) {
-      log.warn("nats-server ended; starting it again");
-      try {
-        current = await startNatsServer({ dataDir: config.dataDir, log, token, port: Number(port) });
-        undo[0] = () => current.stop();
-        break;
-      } catch (error) {
-        log.error({ err: error }, "nats-server does not start");
-        await delay(NATS_BACKOFF_MS);
-      }
-    }
-    if (stopping) return;
+/** The bus may be away for a while (C2): a server that ends is started again in place, under the same URL. */
+async function keepNats(first: LocalNats): Promise<void> {
+  const { username: token, port } = new URL(first.url);
+  let nats: LocalNats | undefined = first;
+  shutdown.add("NATS", async () => nats?.stop());
+  while (!shutdown.signal.aborted) {
+    await nats?.exited;
+    if (shutdown.signal.aborted) return;
+    log.warn("nats-server ended; starting it again");
+    nats = await startNatsServer({ dataDir: config.dataDir, log, token, port: Number(port) }).catch((error: unknown) => {
+      log.error({ err: error }, "nats-server does not start");
+      return undefined;
+    });
+    if (nats === undefined) await delay(NATS_BACKOFF_MS);
   }
+  await nats?.stop(); // it came up while we were stopping
 }
 
-try {
+async function start(): Promise<void> {
   const [postgres, nats] = await Promise.all([
     startPostgres({ dataDir: config.dataDir, log }),
     startNatsServer({ dataDir: config.dataDir, log }),
   ]);
-  undo.push(
-    () => nats.stop(),
-    () => postgres.stop(),
-  );
+  shutdown.add("PostgreSQL", () => postgres.stop(), DATABASE_STOP_MS);
   void keepNats(nats);
-  // Without its database nothing works: end, and be started again, with everything that recovers from it.
-  void postgres.exited.then(() => stop("PostgreSQL ended", 1));
+  // Without its database nothing works: end, and be started again with everything that recovers from it.
+  void postgres.exited.then(() => end("PostgreSQL ended", 1));
   await makeRoles(postgres.url);
   const composition = await compose({
     services: Object.keys(SERVICES),
@@ -97,9 +79,11 @@ try {
     metrics: `unix:${config.metricsSocket}`,
     log,
   });
-  undo.push(() => composition.stop());
+  shutdown.add("services", () => composition.stop());
   process.send?.("ready");
-} catch (error) {
-  log.fatal({ err: error }, "the control plane cannot start");
-  await stop("start failed", 1);
 }
+
+await start().catch((error: unknown) => {
+  log.fatal({ err: error }, "the control plane cannot start");
+  end("start failed", 1);
+});

@@ -20,9 +20,10 @@ export interface DataDir {
 
 /**
  * Makes the directory if absent and takes it for this process (the lock ends with it, in whatever way).
+ * @param preferredRun the run's name if the directory is new
  * @throws CliError if the path is too long, or another process has it
  */
-export function openDataDir(path: string): DataDir {
+export function openDataDir(path: string, preferredRun = newRunName()): DataDir {
   if (Buffer.byteLength(path) > DATA_DIR_LIMIT) {
     throw new CliError(
       `the data directory's path is longer than ${DATA_DIR_LIMIT} bytes: ${path}`,
@@ -44,17 +45,16 @@ export function openDataDir(path: string): DataDir {
       ExitCode.CONFLICT,
     );
   }
-  return { path, run: runName(join(path, "run")) };
+  return { path, run: runName(join(path, "run"), preferredRun) };
 }
 
-function runName(file: string): string {
+function runName(file: string, preferred: string): string {
   try {
     const name = readFileSync(file, "utf8").trim();
     if (RUN_NAME.test(name)) return name;
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error;
   }
-  const name = newRunName();
-  writeFileSync(file, `${name}\n`);
-  return name;
+  writeFileSync(file, `${preferred}\n`);
+  return preferred;
 }

@@ -44,6 +44,8 @@ export interface Layout {
   metricsSocket: string;
   caFile: string;
   tokenFile: string;
+  /** Certificate authority and token key. */
+  secretsDir: string;
   controlPlaneLog: string;
   controlPlaneConfig: string;
   hosts: HostPlan[];
@@ -60,6 +62,7 @@ export function layout(run: string, dataDir: string, hosts: number): Layout {
     metricsSocket: join(dataDir, "metrics.sock"),
     caFile: join(dataDir, "ca.pem"),
     tokenFile: join(dataDir, "operator.token"),
+    secretsDir: join(dataDir, "secrets"),
     controlPlaneLog: join(dataDir, "logs", "control-plane.log"),
     controlPlaneConfig: join(dataDir, "control-plane.json"),
     hosts: Array.from({ length: hosts }, (_, index) => hostPlan(run, dataDir, index)),

@@ -99,9 +99,9 @@ export class RunningCluster implements Cluster {
     const topology = this.#api().client(TopologyServiceDefinition);
     for (const zoneId of ZONES) await topology.createZone({ zoneId, regionId: REGION });
     const client = this.#api().client(HostServiceDefinition);
-    await Promise.all(this.#plan.hosts.map((host) => prepareHost(host, client)));
+    await Promise.all(this.#plan.hosts.map((host) => prepareHost(host, this.#plan, client)));
     this.#options.signal?.throwIfAborted();
-    this.#agents = this.#plan.hosts.map((host) => agentOf(host, this.#plan, (line) => this.#tell(line)));
+    this.#agents = this.#plan.hosts.map((host) => agentOf(host, (line) => this.#tell(line)));
     this.hosts = this.#plan.hosts.map((host, index) => clusterHost(host, () => this.#agents[index]?.pid));
     for (const agent of this.#agents) agent.start();
     await unlessAborted(this.#options.signal, Promise.all(this.hosts.map((_, index) => this.waitConnected(index))));

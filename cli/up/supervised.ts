@@ -12,7 +12,6 @@ export interface SupervisedOptions {
   namespace: string;
   /** Node script and its arguments. */
   script: readonly string[];
-  env?: NodeJS.ProcessEnv;
   /** Standard output and error are appended to it. */
   logFile: string;
   /** One line for people, when something happened that nobody asked for. */
@@ -26,6 +25,11 @@ const LAST_BACKOFF_MS = 5_000;
 /** Alive this long: the next death is a new story. */
 const STEADY_MS = 10_000;
 const LOG_LINES = 15;
+
+/** Settings of this command (PLENUM_DATA_DIR, …) are not the child's: its own come as arguments. */
+function childEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PLENUM_")));
+}
 
 /**
  * A child in a network namespace that is started again when it dies. It is in a session of its own (a Ctrl-C at the terminal reaches
@@ -61,7 +65,7 @@ export class Supervised {
   }
 
   #spawn(): void {
-    const { namespace, script, env, logFile, name, tell } = this.#options;
+    const { namespace, script, logFile, name, tell } = this.#options;
     const log = openSync(logFile, "a", 0o640);
     const started = performance.now();
     const ended = Promise.withResolvers<void>();
@@ -70,7 +74,7 @@ export class Supervised {
     const launch = ["--pdeathsig=TERM", "--", "nsenter", `--net=${namespacePath(namespace)}`, "--", process.execPath, ...script];
     let child: ChildProcess;
     try {
-      child = spawn("setpriv", launch, { stdio: ["ignore", log, log, "ipc"], env: env ?? process.env, detached: true });
+      child = spawn("setpriv", launch, { stdio: ["ignore", log, log, "ipc"], env: childEnvironment(), detached: true });
     } finally {
       closeSync(log);
     }

@@ -1,0 +1,74 @@
+import { execFile } from "node:child_process";
+
+// What a user inside a guest would do: programs run in the guest's network namespace. The control plane is not asked.
+
+export interface PingResult {
+  sent: number;
+  received: number;
+  /** Average, milliseconds; undefined without a reply. */
+  rttMs: number | undefined;
+}
+
+interface Output {
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program inside; its exit code is not an error (a ping without reply is an answer). */
+function inside(netns: string, command: string, ...args: string[]): Promise<Output> {
+  return new Promise((resolve, reject) => {
+    execFile("nsenter", [`--net=${netns}`, "--", command, ...args], { encoding: "utf8", timeout: 30_000 }, (error, stdout, stderr) => {
+      if (error !== null && typeof error.code !== "number") reject(error);
+      else resolve({ stdout, stderr });
+    });
+  });
+}
+
+/** `count` pings, 0.2 s apart, each waiting a second at most. @throws Error if ping itself could not run */
+export async function ping(netns: string, address: string, count = 3): Promise<PingResult> {
+  const { stdout, stderr } = await inside(netns, "ping", "-n", "-q", "-c", String(count), "-i", "0.2", "-W", "1", address);
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
+  if (sent === undefined || received === undefined) throw new Error(`ping ${address} did not run: ${stderr.trim()} ${stdout.trim()}`);
+  const rtt = /= [\d.]+\/([\d.]+)\//.exec(stdout)?.[1];
+  return { sent: Number(sent), received: Number(received), rttMs: rtt === undefined ? undefined : Number(rtt) };
+}
+
+export const showPing = (result: PingResult): string =>
+  `${result.received} of ${result.sent} pings answered${result.rttMs === undefined ? "" : `, ${result.rttMs.toFixed(2)} ms`}`;
+
+export const allAnswered = (result: PingResult): boolean => result.received === result.sent && result.sent > 0;
+export const noneAnswered = (result: PingResult): boolean => result.received === 0 && result.sent > 0;
+
+/** The body, or undefined when nothing answered within 2 s. A server that does not listen yet is asked again. */
+const HTTP_GET = `
+const [url] = process.argv.slice(1);
+const limit = Date.now() + 2000;
+for (;;) {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(Math.max(1, limit - Date.now())) });
+    process.stdout.write(await answer.text());
+    break;
+  } catch (error) {
+    if (error.cause?.code !== "ECONNREFUSED" || Date.now() > limit) { process.exitCode = 1; break; }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}`;
+
+export async function httpGet(netns: string, url: string): Promise<string | undefined> {
+  const { stdout, stderr } = await inside(netns, process.execPath, "--input-type=module", "-e", HTTP_GET, url);
+  if (stderr !== "") throw new Error(`GET ${url} did not run: ${stderr}`);
+  return stdout === "" ? undefined : stdout;
+}
+
+export const showHttp = (body: string | undefined): string => (body === undefined ? "no answer" : JSON.stringify(body));
+
+const SERVER = `
+my $s = IO::Socket::INET->new(LocalAddr => "0.0.0.0", LocalPort => 80, Listen => 16, ReuseAddr => 1) or die $!;
+while (my $c = $s->accept) {
+  while (my $l = <$c>) { last if $l =~ /^\\r?\\n/ }
+  print $c "HTTP/1.1 200 OK\\r\\nContent-Length: " . length($ARGV[0]) . "\\r\\nConnection: close\\r\\n\\r\\n$ARGV[0]";
+  close $c;
+}`;
+
+/** A web server on port 80 that answers everything with `text`. In Perl, which every Debian has and any user may run. */
+export const webServer = (text: string): string[] => ["/usr/bin/perl", "-MIO::Socket::INET", "-e", SERVER, text];
