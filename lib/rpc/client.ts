@@ -5,6 +5,7 @@ import { deadlineMiddleware } from "nice-grpc-client-middleware-deadline";
 import type { DeadlineOptions } from "nice-grpc-client-middleware-deadline";
 import { errorDetailsClientMiddleware } from "nice-grpc-error-details";
 import { Metadata } from "nice-grpc-common";
+import { abortable } from "./abortable.ts";
 import { SERVER_NAME } from "../auth/ca.ts";
 import { MAX_MESSAGE_BYTES } from "./server.ts";
 
@@ -74,6 +75,12 @@ function defaultDeadline(milliseconds: number): ClientMiddleware<DeadlineOptions
   };
 }
 
+/** nice-grpc waits for the requests' generator before it gives an aborted call back: one that is stuck must not hold the caller. */
+const releasedRequests: ClientMiddleware = async function* withReleasedRequests(call, options) {
+  if (!call.requestStream || options.signal === undefined) return yield* call.next(call.request, options);
+  return yield* call.next(abortable(call.request[Symbol.asyncIterator](), options.signal), options);
+};
+
 /** TLS compares names, not addresses: a socket or an IP address has none of its own. */
 const hasName = (address: string): boolean =>
   !address.startsWith("unix:") && isIP(address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1")) === 0;
@@ -86,7 +93,7 @@ export function openChannel(settings: ChannelSettings): RpcChannel {
     ...(name === undefined || settings.ca === undefined ? {} : { "grpc.ssl_target_name_override": name, "grpc.default_authority": name }),
   });
   // The middleware used last runs first: the default deadline must be there before the one that arms it.
-  const base = createClientFactory().use(errorDetailsClientMiddleware);
+  const base = createClientFactory().use(errorDetailsClientMiddleware).use(releasedRequests);
   const withToken = settings.token === undefined ? base : base.use(bearer(settings.token));
   const factory = withToken.use(deadlineMiddleware).use(defaultDeadline(settings.deadlineMs ?? 15_000));
   return {

@@ -1,6 +1,7 @@
 import type { CallContext, MethodDescriptor, ServerMiddleware, ServerMiddlewareCall } from "nice-grpc-common";
 import { Status } from "nice-grpc-common";
 import type { Logger } from "../log/log.ts";
+import { abortable } from "./abortable.ts";
 import { actionOfOptions } from "./actions.ts";
 import { ANONYMOUS, authenticate } from "./caller.ts";
 import type { Caller, TokenVerifier } from "./caller.ts";
@@ -41,8 +42,8 @@ function refuseUndecodable<Request>(request: Request): Request {
   });
 }
 
-async function* refuseUndecodables<Request>(requests: AsyncIterable<Request>): AsyncGenerator<Request, void, undefined> {
-  for await (const request of requests) yield refuseUndecodable(request);
+async function* readable<Request>(requests: AsyncIterable<Request>, signal: AbortSignal): AsyncGenerator<Request, void, undefined> {
+  for await (const request of abortable(requests[Symbol.asyncIterator](), signal)) yield refuseUndecodable(request);
 }
 
 async function identify(method: MethodDescriptor, context: CallContext, options: ContextOptions): Promise<Caller> {
@@ -67,9 +68,11 @@ export function contextMiddleware(options: ContextOptions): ServerMiddleware<Rpc
     const signal = stream ? AbortSignal.any([context.signal, options.closing]) : context.signal;
     try {
       const caller = await identify(call.method, context, options);
-      const request = call.requestStream ? refuseUndecodables(call.request) : refuseUndecodable(call.request);
+      const request = call.requestStream ? readable(call.request, signal) : refuseUndecodable(call.request);
       const extended = Object.assign(context, { caller, action: actionOfOptions(call.method.options) ?? "", method: path, signal });
-      return yield* call.next(request, extended);
+      if (!call.responseStream) return yield* call.next(request, extended);
+      // A handler that waits for something else than the signal must not hold the server, nor a dead caller's stream.
+      yield* abortable(call.next(request, extended), signal);
     } catch (error) {
       const mapped = mapError(error, { method: path, closing: options.closing.aborted, log: options.log });
       code = codeOf(mapped);

@@ -7,7 +7,7 @@ export interface Telemetry {
 }
 
 /** Method names. Reflection and health are asked by machines all day, and a feed's stream never ends: spans of them tell nothing. */
-const NOT_TRACED = ["ServerReflectionInfo", "Check", "Watch", "Connect"];
+const NOT_TRACED = ["ServerReflectionInfo", "Check", /^Watch/, "Connect"];
 
 /**
  * Traces through OTLP, only where OTEL_EXPORTER_OTLP_ENDPOINT (or the one for traces) says where to; all else by the usual OTEL_
