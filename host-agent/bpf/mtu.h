@@ -12,6 +12,7 @@
 
 #define TCP_CHECKSUM_AT 16
 #define TCP_OPTIONS_AT 20
+#define TCP_OPTIONS_MAX 40 /* bytes, and so options */
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
 #define TCP_OPTION_MSS 2
@@ -30,51 +31,58 @@ static __always_inline bool mtu_answer_due(const struct packet *pkt)
 	return (pkt->flags & PACKET_DONT_FRAGMENT) && !(pkt->flags & (PACKET_LATER_FRAGMENT | PACKET_ICMP_ERROR));
 }
 
+/* The walk over a SYN's options. */
+struct mss_search {
+	struct __sk_buff *skb;
+	__u32 tcp_at; /* offset of the TCP header in the frame */
+	__u32 len;    /* of the TCP header */
+	__u32 at;     /* offset of the option in the TCP header */
+	__u32 mss;    /* 0: not found */
+};
+
+/* One option; 1 ends the walk. A callback, because the verifier follows a loop of 40 variable steps far too long. */
+static long mtu_next_option(__u32 index, struct mss_search *s)
+{
+	__u8 option[4];
+
+	(void)index;
+	if (s->at + sizeof(option) > s->len || bpf_skb_load_bytes(s->skb, s->tcp_at + s->at, option, sizeof(option)))
+		return 1;
+	if (option[0] == TCP_OPTION_NOP) {
+		s->at++;
+		return 0;
+	}
+	if (option[0] == TCP_OPTION_END || option[1] < 2)
+		return 1;
+	if (option[0] == TCP_OPTION_MSS && option[1] == 4) {
+		s->mss = (__u32)option[2] << 8 | option[3];
+		return 1;
+	}
+	s->at += option[1];
+	return 0;
+}
+
 /*
  * Lowers the MSS option of a TCP SYN to what fits (D12). `tcp_at` is the header's offset, `len` its length. Odd offsets occur
  * (a NOP before the option): there the two bytes belong to two checksum words, hence the swap. Global function: verified once.
  */
 __noinline int mtu_clamp_mss(struct __sk_buff *skb, __u32 tcp_at, __u32 len, __u32 max_mss)
 {
-	__u32 at = TCP_OPTIONS_AT;
+	struct mss_search search = { .skb = skb, .tcp_at = tcp_at, .len = len, .at = TCP_OPTIONS_AT };
 
-	if (tcp_at > ETH_HEADER + 60 || len > 60)
-		return -1;
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < 40; i++) {
-		__u8 option[4];
+	bpf_loop(TCP_OPTIONS_MAX, mtu_next_option, &search, 0);
+	if (search.mss <= max_mss)
+		return 0;
 
-		if (at + sizeof(option) > len || bpf_skb_load_bytes(skb, tcp_at + at, option, sizeof(option)))
-			return 0;
-		if (option[0] == TCP_OPTION_END)
-			return 0;
-		if (option[0] == TCP_OPTION_NOP) {
-			at++;
-			continue;
-		}
-		if (option[1] < 2)
-			return 0;
-		if (option[0] != TCP_OPTION_MSS || option[1] != 4) {
-			at += option[1];
-			continue;
-		}
+	__be16 from = bpf_htons(search.mss), to = bpf_htons(max_mss), written = to;
 
-		__u16 mss = (__u16)option[2] << 8 | option[3];
-
-		if (mss <= max_mss)
-			return 0;
-
-		__be16 from = bpf_htons(mss), to = bpf_htons(max_mss), written = to;
-
-		if (at & 1) {
-			from = __builtin_bswap16(from);
-			to = __builtin_bswap16(to);
-		}
-		if (bpf_l4_csum_replace(skb, tcp_at + TCP_CHECKSUM_AT, from, to, 2))
-			return -1;
-		return bpf_skb_store_bytes(skb, tcp_at + at + 2, &written, sizeof(written), 0) ? -1 : 0;
+	if (search.at & 1) {
+		from = __builtin_bswap16(from);
+		to = __builtin_bswap16(to);
 	}
-	return 0;
+	if (bpf_l4_csum_replace(skb, tcp_at + TCP_CHECKSUM_AT, from, to, 2))
+		return -1;
+	return bpf_skb_store_bytes(skb, tcp_at + search.at + 2, &written, sizeof(written), 0) ? -1 : 0;
 }
 
 static __always_inline __sum16 checksum_fold(__u32 sum)

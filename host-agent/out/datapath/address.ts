@@ -12,6 +12,20 @@ export function addressKey(text: IpText): Buffer {
   return in16(bytes);
 }
 
+const WHOLE_V4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:\/32)?$/;
+
+/** Writes what `addressKey` returns; several times faster for IPv4, since a network may have a million. @throws RangeError */
+export function writeAddressKey(text: IpText, into: Buffer, at: number): void {
+  const [, a, b, c, d] = WHOLE_V4.exec(text) ?? [];
+  const octets = a === undefined ? undefined : [Number(a), Number(b), Number(c), Number(d)];
+  if (octets === undefined || octets.some((octet) => octet > 255)) {
+    into.set(addressKey(text), at);
+    return;
+  }
+  into.set(V4_IN_16, at);
+  into.set(octets, at + V4_IN_16.length);
+}
+
 /** Network and mask of a prefix ("10.0.0.0/24"), for the comparison (address & mask) == network. @throws RangeError */
 export function networkKey(cidr: IpText): { family: 4 | 6; network: Buffer; mask: Buffer } {
   const prefix = prefixBytes(cidr);

@@ -19,6 +19,8 @@ export interface Attachments {
   ensure(name: string, ifindex: number, programFd: number): void;
   /** Swap the program everywhere but on the places named; forget places whose device is gone. */
   refresh(programFd: number, except: readonly string[]): void;
+  /** The device of this place is about to go: forget the place some time after it has. */
+  retire(name: string): void;
 }
 
 /** @param mode forces one; by default TCX if the kernel has it. `linksDir` lies in a bpffs. */
@@ -37,12 +39,35 @@ function hasTcx(programFd: number): boolean {
 class TcxLinks implements Attachments {
   readonly mode = "tcx";
   readonly #dir: string;
+  readonly #retired = new Set<string>();
 
   constructor(dir: string) {
     this.#dir = dir;
   }
 
+  retire(name: string): void {
+    this.#retired.add(name);
+  }
+
+  /** A pin outlives its device; without this one would stay behind for each that ever was. */
+  #sweep(): void {
+    for (const name of this.#retired) {
+      const path = join(this.#dir, name);
+      const link = libbpf.objGet(path);
+      if (link !== -ENOENT) {
+        libbpf.check(link, `open the link ${path}`);
+        const gone = linkIfindex(link) === 0;
+        closeSync(link);
+        if (!gone) continue;
+        rmSync(path);
+      }
+      this.#retired.delete(name);
+    }
+  }
+
   ensure(name: string, ifindex: number, programFd: number): void {
+    this.#retired.delete(name);
+    this.#sweep();
     const path = join(this.#dir, name);
     const pinned = libbpf.objGet(path);
     if (pinned !== -ENOENT) {
@@ -108,4 +133,7 @@ class ClsactFilters implements Attachments {
 
   /** Filters are not listed anywhere: devices are swapped as the reconciler guards them again. */
   refresh(): void {}
+
+  /** A filter goes with its device. */
+  retire(): void {}
 }

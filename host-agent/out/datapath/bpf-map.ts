@@ -10,7 +10,7 @@ const ANY = 0n;
 const NOEXIST = 1n;
 const PERCPU_HASH = 5;
 /** Elements of one batched call: large enough that the call itself costs nothing, small enough for 5 KB values. */
-const BATCH = 4096;
+const BATCH = 1024;
 
 const { ENOENT, EEXIST, ENOSPC } = constants.errno;
 
@@ -81,7 +81,7 @@ export class BpfMap {
     else check(result, `delete ${keys.length} elements of ${this.name}`);
   }
 
-  /** All elements, as `get` gives them. One that changes meanwhile may be missed or seen twice. */
+  /** All elements, as `get` gives them (views, valid for long). One that changes meanwhile may be missed or seen twice. */
   *entries(): Generator<[key: Buffer, value: Buffer]> {
     let token: Buffer | null = null;
     for (let size = 256; ;) {

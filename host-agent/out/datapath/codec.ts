@@ -1,6 +1,6 @@
 import { macBytes, macText } from "#lib/linux/netlink/address-bytes.ts";
 import type { Endpoint, Mapping, Rule, Ruleset } from "../../core/ports.ts";
-import { addressKey, keyPrefixText, keyText, networkKey } from "./address.ts";
+import { addressKey, keyPrefixText, keyText, networkKey, writeAddressKey } from "./address.ts";
 import { ENUMS, MAPS, STRUCTS } from "./layout.gen.ts";
 import { encode, readBigint, readBytes, readNumber } from "./record.ts";
 
@@ -104,16 +104,27 @@ export function encodeMappingKey(vni: number, prefix: string): Buffer {
   return encode("mapping_key", { vni: inRange("VNI", vni, 0, 0xffffff), address: addressKey(prefix) });
 }
 
-/** @throws RangeError */
-export function encodeMapping(m: Mapping): { key: Buffer; value: Buffer } {
-  const key = encodeMappingKey(m.vni, m.prefix);
-  const value = encode("mapping", {
-    key,
-    host: addressKey(m.hostAddress),
-    wire_id: inRange("wire id", m.wireId, 1, 0xffffffff),
-    group_set_id: inRange("group set id", m.groupSetId, 0, 0xffffffff),
+const { fields: MAPPING, size: MAPPING_SIZE } = STRUCTS.mapping;
+const { fields: MAPPING_KEY, size: MAPPING_KEY_SIZE } = STRUCTS.mapping_key;
+
+/** The values of many mappings, one after the other. Offsets are used directly: this is done a million times. @throws RangeError */
+export function encodeMappings(mappings: readonly Mapping[]): Buffer {
+  const all = Buffer.alloc(mappings.length * MAPPING_SIZE);
+  mappings.forEach((m, i) => {
+    const at = i * MAPPING_SIZE;
+    all.writeUInt32LE(inRange("VNI", m.vni, 0, 0xffffff), at + MAPPING.key.offset + MAPPING_KEY.vni.offset);
+    writeAddressKey(m.prefix, all, at + MAPPING.key.offset + MAPPING_KEY.address.offset);
+    writeAddressKey(m.hostAddress, all, at + MAPPING.host.offset);
+    all.writeUInt32LE(inRange("wire id", m.wireId, 1, 0xffffffff), at + MAPPING.wire_id.offset);
+    all.writeUInt32LE(inRange("group set id", m.groupSetId, 0, 0xffffffff), at + MAPPING.group_set_id.offset);
   });
-  return { key, value };
+  return all;
+}
+
+/** One value of what `encodeMappings` returns, and its key (views, not copies). */
+export function mappingAt(all: Buffer, index: number): { key: Buffer; value: Buffer } {
+  const value = all.subarray(index * MAPPING_SIZE, (index + 1) * MAPPING_SIZE);
+  return { key: value.subarray(MAPPING.key.offset, MAPPING.key.offset + MAPPING_KEY_SIZE), value };
 }
 
 export function decodeMapping(value: Buffer): Mapping {
@@ -125,10 +136,4 @@ export function decodeMapping(value: Buffer): Mapping {
     wireId: readNumber("mapping", value, "wire_id"),
     groupSetId: readNumber("mapping", value, "group_set_id"),
   };
-}
-
-/** VNI and host of a mapping, as the key of the map of authorised senders (D3). */
-export function senderKeyOf(mapping: Buffer): Buffer {
-  const vni = readNumber("mapping_key", readBytes("mapping", mapping, "key"), "vni");
-  return encode("sender_key", { vni, host: readBytes("mapping", mapping, "host") });
 }

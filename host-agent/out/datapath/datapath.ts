@@ -7,7 +7,7 @@ import { addressKey } from "./address.ts";
 import { openAttachments, type Attachments, type AttachMode } from "./attach.ts";
 import { decodeEndpoint, encodeEndpoint, encodeRuleset } from "./codec.ts";
 import { Counters } from "./counters.ts";
-import { forgetOtherPrograms, loadOrAdopt, type Loaded } from "./load.ts";
+import { forgetOthers, loadOrAdopt, type Loaded } from "./load.ts";
 import { Mappings } from "./mappings.ts";
 import { encode, u32 } from "./record.ts";
 
@@ -29,7 +29,8 @@ const TUNNEL = "tunnel";
 
 /**
  * Loads the programs, or adopts what an earlier process left running; swaps the programs if the object changed. No packet is lost by
- * either. Must run in the network namespace that holds the devices.
+ * either, with one exception: an object with another schema begins with empty maps, closed until the reconciler has filled them. Must run
+ * in the network namespace that holds the devices.
  *
  * @throws Error for an object of another version or one that the verifier refuses; RangeError for an address that is not IPv4;
  *   KernelError for what the kernel refuses (EPERM: not root; ENODEV: no such device)
@@ -38,7 +39,7 @@ export function openDatapath(options: DatapathOptions): BpfDatapath {
   if (!isIPv4(options.hostAddress)) throw new RangeError(`the substrate address must be IPv4, not ${options.hostAddress}`);
   const objectPath = options.objectPath ?? buildBpf().objectPath;
   const datapath = new BpfDatapath(options, loadOrAdopt(options.bpffsDir, objectPath));
-  forgetOtherPrograms(options.bpffsDir, objectPath);
+  forgetOthers(options.bpffsDir, objectPath);
   return datapath;
 }
 
@@ -93,8 +94,10 @@ export class BpfDatapath implements Datapath {
     const { endpoints } = this.#loaded.maps;
     const before = endpoints.get(u32(wireId));
     if (before === undefined) return;
+    const { ifindex } = decodeEndpoint(before);
     endpoints.delete(u32(wireId));
-    this.#forgetPort(decodeEndpoint(before).ifindex, wireId);
+    this.#forgetPort(ifindex, wireId);
+    this.#attachments.retire(String(ifindex));
   }
 
   /** Removes the index entry of a device, unless it is `keep` or belongs to another endpoint by now. */

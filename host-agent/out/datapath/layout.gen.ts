@@ -114,6 +114,16 @@ export const STRUCTS = {
     },
     size: 16,
   },
+  mss_search: {
+    fields: {
+      at: { offset: 16, size: 4 },
+      len: { offset: 12, size: 4 },
+      mss: { offset: 20, size: 4 },
+      skb: { offset: 0, size: 8 },
+      tcp_at: { offset: 8, size: 4 },
+    },
+    size: 24,
+  },
   packet: {
     fields: {
       dst: { offset: 32, size: 16, struct: "addr" },

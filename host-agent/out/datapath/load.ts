@@ -32,7 +32,7 @@ export function loadOrAdopt(bpffsDir: string, objectPath: string): Loaded {
   const { schema } = describeLayout(object);
   if (schema !== SCHEMA) throw new Error(`${objectPath} has schema ${schema}, this agent has ${SCHEMA}: they are of different versions`);
   const mapsDir = join(bpffsDir, SCHEMA, "maps");
-  const programsDir = join(bpffsDir, SCHEMA, "programs", createHash("sha256").update(object).digest("hex").slice(0, 12));
+  const programsDir = join(bpffsDir, SCHEMA, "programs", digest(object));
   mkdirSync(mapsDir, { recursive: true, mode: 0o700 });
   mkdirSync(programsDir, { recursive: true, mode: 0o700 });
 
@@ -43,11 +43,20 @@ export function loadOrAdopt(bpffsDir: string, objectPath: string): Loaded {
   return load(objectPath, { mapsDir, programsDir }, maps);
 }
 
-/** Unpins programs of other objects; whoever still runs one keeps it until it is swapped. */
-export function forgetOtherPrograms(bpffsDir: string, objectPath: string): void {
-  const own = createHash("sha256").update(readFileSync(objectPath)).digest("hex").slice(0, 12);
-  const dir = join(bpffsDir, SCHEMA, "programs");
-  for (const other of readdirSync(dir)) if (other !== own) rmSync(join(dir, other), { recursive: true });
+/** Unpins programs of other objects, and everything of other schemas; whoever still runs a program keeps it until it is swapped. */
+export function forgetOthers(bpffsDir: string, objectPath: string): void {
+  const programs = join(bpffsDir, SCHEMA, "programs");
+  const own = digest(readFileSync(objectPath));
+  for (const other of readdirSync(programs)) if (other !== own) rmSync(join(programs, other), { recursive: true });
+  for (const other of readdirSync(bpffsDir))
+    if (IS_DIGEST.test(other) && other !== SCHEMA) rmSync(join(bpffsDir, other), { recursive: true });
+}
+
+/** A pin directory's name: 12 hexadecimal digits, as `SCHEMA` has. */
+const IS_DIGEST = /^[0-9a-f]{12}$/;
+
+function digest(object: Buffer): string {
+  return createHash("sha256").update(object).digest("hex").slice(0, 12);
 }
 
 type Fds<N extends string> = Partial<Record<N, number>>;

@@ -1,6 +1,7 @@
 import type { Mapping } from "../../core/ports.ts";
 import type { BpfMap } from "./bpf-map.ts";
-import { decodeMapping, encodeMapping, encodeMappingKey } from "./codec.ts";
+import { decodeMapping, encodeMappingKey, encodeMappings, mappingAt } from "./codec.ts";
+import { STRUCTS } from "./layout.gen.ts";
 import { Senders } from "./senders.ts";
 
 /** The map of (network, address) → place, and with it the set of authorised senders. */
@@ -15,15 +16,22 @@ export class Mappings {
 
   /** Of several for one address the last counts. A sender is allowed before, and disallowed after, its mapping changes. */
   put(mappings: readonly Mapping[]): void {
-    const encoded = new Map(mappings.map(encodeMapping).map((m) => [m.key.toString("latin1"), m]));
+    const all = encodeMappings(mappings);
+    const lasts = new Map<string, number>();
+    for (let i = 0; i < mappings.length; i++) lasts.set(mappingAt(all, i).key.toString("latin1"), i);
     const replaced: Buffer[] = [];
-    for (const { key, value } of encoded.values()) {
+    const keys = Buffer.alloc(lasts.size * STRUCTS.mapping_key.size);
+    const kept = Buffer.alloc(lasts.size * STRUCTS.mapping.size);
+    let n = 0;
+    for (const i of lasts.values()) {
+      const { key, value } = mappingAt(all, i);
       const before = this.#map.get(key);
       if (before !== undefined) replaced.push(before);
       this.#senders.add(value);
+      keys.set(key, n * key.length);
+      kept.set(value, n++ * value.length);
     }
-    const list = [...encoded.values()];
-    this.#map.putMany(Buffer.concat(list.map((m) => m.key)), Buffer.concat(list.map((m) => m.value)), list.length);
+    this.#map.putMany(keys, kept, n);
     for (const before of replaced) this.#senders.remove(before);
   }
 

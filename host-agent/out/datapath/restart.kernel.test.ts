@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, copyFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -86,6 +86,22 @@ describe.each(["tcx", "clsact"] as const)("with %s", (attach: AttachMode) => {
     expect(programs()).not.toEqual(old);
     const meter = a.datapath.readMeters().find((m) => m.direction === "egress");
     expect(meter?.packets).toBe(BigInt(PINGS));
+  });
+
+  test("another schema's pins go when the new programs run", () => {
+    const old = join(a.options.bpffsDir, "0123456789ab");
+    mkdirSync(join(old, "maps"), { recursive: true });
+    lab.reopen(a);
+    expect(readdirSync(a.options.bpffsDir).sort()).toEqual([SCHEMA, "links"].sort());
+  });
+
+  test("a device that is gone leaves no pin behind", () => {
+    const links = (): string[] => readdirSync(join(a.options.bpffsDir, "links"));
+    const before = links().length;
+    a.datapath.closeEndpoint(one.endpoint.wireId);
+    linux.withNetlink(a.path, (nl) => linux.deleteLink(nl, one.hostDevice));
+    lab.openGuest(a, "10.0.0.3");
+    expect(links()).toHaveLength(before);
   });
 
   test("a device that is made anew under the same name gets the program again", async () => {

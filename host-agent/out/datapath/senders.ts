@@ -1,5 +1,8 @@
 import type { BpfMap } from "./bpf-map.ts";
-import { senderKeyOf } from "./codec.ts";
+import { STRUCTS } from "./layout.gen.ts";
+
+const { key: KEY, host: HOST } = STRUCTS.mapping.fields;
+const { vni: VNI } = STRUCTS.mapping_key.fields;
 
 /**
  * The hosts that may send into each network (D3): those that hold at least one of its addresses. The kernel map is a set; how many
@@ -12,7 +15,7 @@ export class Senders {
   /** Counts `mappings` (their map values), and makes the kernel's set agree: a crash may have come between the two maps. */
   constructor(map: BpfMap, mappings: Iterable<Buffer>) {
     this.#map = map;
-    for (const mapping of mappings) this.#change(senderKeyOf(mapping), 1);
+    for (const mapping of mappings) this.#change(nameOf(mapping), 1);
     const present = new Set([...map.entries()].map(([key]) => key.toString("latin1")));
     for (const name of this.#counts.keys()) if (!present.has(name)) this.#allow(name);
     for (const name of present) if (!this.#counts.has(name)) map.delete(Buffer.from(name, "latin1"));
@@ -20,18 +23,17 @@ export class Senders {
 
   /** Before the mapping is written: from the first packet on the host may send. */
   add(mapping: Buffer): void {
-    const key = senderKeyOf(mapping);
-    if (this.#change(key, 1) === 1) this.#allow(key.toString("latin1"));
+    const name = nameOf(mapping);
+    if (this.#change(name, 1) === 1) this.#allow(name);
   }
 
   /** After the mapping was replaced or deleted. */
   remove(mapping: Buffer): void {
-    const key = senderKeyOf(mapping);
-    if (this.#change(key, -1) === 0) this.#map.delete(key);
+    const name = nameOf(mapping);
+    if (this.#change(name, -1) === 0) this.#map.delete(Buffer.from(name, "latin1"));
   }
 
-  #change(key: Buffer, by: number): number {
-    const name = key.toString("latin1");
+  #change(name: string, by: number): number {
     const count = (this.#counts.get(name) ?? 0) + by;
     if (count === 0) this.#counts.delete(name);
     else this.#counts.set(name, count);
@@ -43,4 +45,10 @@ export class Senders {
     const key = Buffer.from(name, "latin1");
     this.#map.put(key, key);
   }
+}
+
+/** VNI and host of a mapping's value: the bytes of struct sender_key, as a string so that they can be counted by it. */
+function nameOf(mapping: Buffer): string {
+  const vni = KEY.offset + VNI.offset;
+  return mapping.toString("latin1", vni, vni + VNI.size) + mapping.toString("latin1", HOST.offset, HOST.offset + HOST.size);
 }

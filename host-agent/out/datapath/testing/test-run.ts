@@ -60,6 +60,7 @@ export function testRun(
   return { verdict: opts.retval, ns: opts.duration };
 }
 
+export const TC_ACT_OK = 0;
 export const TC_ACT_SHOT = 2;
 export const TC_ACT_REDIRECT = 7;
 
