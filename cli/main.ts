@@ -8,6 +8,7 @@ import { addLocalCommands } from "./commands/local.ts";
 import { addNetworkCommands } from "./commands/network.ts";
 import { addOperatorCommands } from "./commands/operator.ts";
 import { addSecurityGroupCommands } from "./commands/security-group.ts";
+import { addServeCommands } from "./commands/serve.ts";
 import { addTopologyCommands } from "./commands/topology.ts";
 
 const EPILOGUE = `
@@ -38,6 +39,7 @@ export function buildProgram(): Command {
   addOperatorCommands(program, host);
   addHostJoin(host);
   addLocalCommands(program);
+  addServeCommands(program);
   return program;
 }
 

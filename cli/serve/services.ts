@@ -1,11 +1,14 @@
+import type { Migrations } from "#lib/db/migrate.ts";
 import type { ServiceContext, ServiceHandle } from "#lib/service/service.ts";
 import { startCoordinator } from "../../coordinator/main.ts";
 import { startMappingService } from "../../mapping-service/main.ts";
 
-/** A service: how it is started, and as whom it reads the database (C17). */
+/** A service: its tables, how it is started, and as whom it reads the database (C17). */
 export interface ServiceEntry {
   start: (context: ServiceContext) => Promise<ServiceHandle>;
   databaseRole: string;
+  /** The schema that it owns; absent: it owns none. */
+  schema?: { name: string; migrations: Migrations };
 }
 
 /** Every service that this build has, in the order of their start (a later one reads an earlier one's views). */
