@@ -68,7 +68,7 @@ const reason = async (call: Promise<unknown>): Promise<string> => {
     (thrown: unknown) => thrown,
   );
   if (error instanceof PlenumError) return error.reason;
-  throw error ?? new Error("was not refused");
+  throw new Error("was not refused", { cause: error });
 };
 
 describe("a write", () => {
