@@ -6,7 +6,7 @@ import { holdGroupSets } from "../network/api.ts";
 import { applied, detach, place, reconfigure, unplace } from "./core/attachment-state.ts";
 import type { HostSaid, Standing } from "./core/attachment-state.ts";
 import type { PlacedHost } from "./core/ports.ts";
-import { lockAttachments, updateAttachments } from "./out/attachment-store.ts";
+import { lockAttachments, readAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets, tellHosts, tellNetworks } from "./out/changes.ts";
 import { deleteInterfaces } from "./out/interface-store.ts";
@@ -55,9 +55,11 @@ export async function detachAllOf(call: WriteCall, instanceId: string, terminati
 
 /** The instance starts on `host`: its attachments are carried there, by meters of their own. The instance is locked by the caller. */
 export async function placeAttachments(call: WriteCall, instanceId: string, host: PlacedHost): Promise<AttachmentRow[]> {
+  // Rules may have changed while no host carried it. Sets before attachments: who replaces rules locks in that order.
+  const setsOf = async (rows: readonly AttachmentRow[]) => holdGroupSets(call.tx, rows.map((row) => Number(row.group_set_id)));
+  let sets = await setsOf(await readAttachments(call.tx, { instanceIds: [instanceId] }));
   const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
-  // Rules may have changed while no host carried it.
-  const sets = await holdGroupSets(call.tx, rows.map((row) => Number(row.group_set_id)));
+  if (rows.some((row) => !sets.has(Number(row.group_set_id)))) sets = await setsOf(rows); // its groups changed in between
   const changed = await updateAttachments(
     call.tx,
     rows.map((row) => {

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Tx } from "../../call/api.ts";
 import type { Standing } from "../core/attachment-state.ts";
 import type { Reader } from "../core/ports.ts";
@@ -207,4 +208,41 @@ export async function listAttachments(
 /** Forget attachments that have been over for an hour. */
 export async function forgetOldAttachments(tx: Tx): Promise<void> {
   await sql`DELETE FROM attachment WHERE state = 4 AND detach_time < now() - interval '1 hour'`.execute(tx);
+}
+
+/** Instances that these attachments are on. Unknown ids are left out. */
+export async function instancesOfAttachments(tx: Tx, attachmentIds: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ instance_id: string }>`
+    SELECT DISTINCT instance_id FROM attachment WHERE attachment_id = ANY(${attachmentIds}::text[])`.execute(tx);
+  return rows.map((row) => row.instance_id);
+}
+
+/** An instance's attachments that are not over. */
+export interface InstanceAttachments {
+  /** In order of device. */
+  readonly attachmentIds: readonly string[];
+  readonly interfaceIds: readonly string[];
+  /** How many a host has not let go of, or is to carry. */
+  readonly placed: number;
+  /** How many are not ending. */
+  readonly lasting: number;
+}
+
+export async function standingOfInstances(db: Reader, instanceIds: readonly string[]): Promise<ReadonlyMap<string, InstanceAttachments>> {
+  const rows = instanceIds.length === 0 ? [] : await readAttachments(db, { instanceIds });
+  const byInstance = Map.groupBy(rows, (row) => row.instance_id);
+  return new Map(
+    instanceIds.map((id) => {
+      const own = byInstance.get(id) ?? [];
+      return [
+        id,
+        {
+          attachmentIds: own.map((row) => row.attachment_id),
+          interfaceIds: own.map((row) => row.interface_id),
+          placed: own.filter((row) => row.host_id !== null).length,
+          lasting: own.filter((row) => row.state !== AttachmentState.DETACHING).length,
+        },
+      ];
+    }),
+  );
 }

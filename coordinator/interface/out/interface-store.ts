@@ -96,10 +96,17 @@ export async function deleteInterfaces(tx: Tx, ids: readonly string[]): Promise<
 }
 
 /** Up to `limit` records that make a subnet, a VPC or a group undeletable. */
-export async function interfacesOf(tx: Tx, of: { kind: "subnet" | "vpc" | "security_group"; id: string }, limit: number): Promise<string[]> {
+export async function interfacesOf(tx: Tx, of: { kind: "subnet" | "vpc" | "security_group"; id: string }, limit: number): Promise<{ interface_id: string; owner_account: string }[]> {
   const where =
     of.kind === "subnet" ? sql`subnet_id = ${of.id}` : of.kind === "vpc" ? sql`vpc_id = ${of.id}` : sql`security_group_ids @> ARRAY[${of.id}]::text[]`;
-  const { rows } = await sql<{ interface_id: string }>`
-    SELECT interface_id FROM interface WHERE ${where} ORDER BY interface_id LIMIT ${limit}`.execute(tx);
-  return rows.map((row) => row.interface_id);
+  const { rows } = await sql<{ interface_id: string; owner_account: string }>`
+    SELECT interface_id, owner_account FROM interface WHERE ${where} ORDER BY interface_id LIMIT ${limit}`.execute(tx);
+  return rows;
+}
+
+/** Zones that these records demand of whatever carries them; unknown ids are left out. */
+export async function interfaceZones(tx: Tx, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ zone_id: string }>`
+    SELECT DISTINCT zone_id FROM interface WHERE interface_id = ANY(${ids}::text[]) AND zone_id <> ''`.execute(tx);
+  return rows.map((row) => row.zone_id);
 }

@@ -1,0 +1,61 @@
+import type { Kysely } from "kysely";
+import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Bus } from "#lib/bus/bus.ts";
+import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import type { Calls, Tx } from "../call/api.ts";
+import type { NetworkModule } from "../network/api.ts";
+import { attachmentItem } from "./core/items.ts";
+import type { InstanceDirectory, Reader } from "./core/ports.ts";
+import { interfaceService } from "./in/interface-service.ts";
+import { registerAtNetwork } from "./in/network-hooks.ts";
+import { attachmentsOnHost } from "./out/attachment-store.ts";
+import { rulesetsAsItems } from "./out/changes.ts";
+import { carried } from "./out/rows.ts";
+import { createSignals } from "./out/signals.ts";
+import type { Signals } from "./out/signals.ts";
+
+export { attachInterfaces, instanceRef, MAX_DEVICES } from "./attach.ts";
+export type { WantedAttachment } from "./attach.ts";
+export type { HostFacts } from "./core/conditions.ts";
+export type { InstanceDirectory, LockedInstance, PlacedHost, Reader } from "./core/ports.ts";
+export { createInterfaces } from "./create.ts";
+export type { WantedInterface } from "./create.ts";
+export { interfaceMigrations } from "./migrations.ts";
+export { applyStatuses, detachAllOf, placeAttachments, unplaceAttachments } from "./move.ts";
+export type { AttachmentSaid } from "./move.ts";
+export { forgetOldAttachments, instancesOfAttachments, standingOfInstances } from "./out/attachment-store.ts";
+export type { InstanceAttachments } from "./out/attachment-store.ts";
+export { hostScope, networkScope, tellHost } from "./out/changes.ts";
+export { interfaceZones } from "./out/interface-store.ts";
+export { addDrops, addReadings } from "./out/meter-store.ts";
+export type { Signals } from "./out/signals.ts";
+
+/** Everything of interfaces that a host must know now: attachments it carries or has not let go of, and the rules they name (C3). */
+export async function interfaceItemsOf(db: Reader, hostId: string): Promise<HostItem[]> {
+  const rows = await attachmentsOnHost(db, hostId);
+  const rules = await rulesetsAsItems(db as Tx, rows.map((row) => Number(row.ruleset_id)));
+  return [...rules, ...rows.map((row) => attachmentItem(carried(row)))];
+}
+
+export interface InterfaceModule {
+  /** InterfaceService: for the API listener. */
+  readonly bindings: readonly ServiceBinding[];
+  /** Wakes who waits for hosts. */
+  readonly signals: Signals;
+  stop(): void;
+}
+
+/** `directory` is placement's; `network` learns from this module what blocks deletes and whom changed rules concern. */
+export function createInterfaceModule(options: {
+  readonly calls: Calls;
+  readonly pages: PageTokens;
+  readonly db: Kysely<unknown>;
+  readonly bus: Bus;
+  readonly directory: InstanceDirectory;
+  readonly network: NetworkModule;
+}): InterfaceModule {
+  const signals = createSignals(options.bus);
+  registerAtNetwork(options.network, options.directory);
+  return { bindings: [interfaceService({ ...options, signals })], signals, stop: () => signals.close() };
+}

@@ -1,0 +1,63 @@
+import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
+import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import { newJoinToken } from "#lib/auth/join-token.ts";
+import { parseId } from "#lib/ids/ids.ts";
+import { bind } from "#lib/rpc/definition.ts";
+import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import { notFound } from "#lib/rpc/errors.ts";
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import { displayName } from "#lib/rpc/validate.ts";
+import { durationMs, openPage } from "../../call/api.ts";
+import type { Calls, ResourceRef } from "../../call/api.ts";
+import { requireZone } from "../../topology/api.ts";
+import { tokenHash } from "../join.ts";
+import { listHosts, readHosts } from "../out/host-store.ts";
+import { insertJoinToken } from "../out/join-store.ts";
+import { hostMessages } from "./messages.ts";
+
+const MINUTE_MS = 60_000;
+const TTL = { minMs: MINUTE_MS, maxMs: 7 * 24 * 60 * MINUTE_MS, absentMs: 60 * MINUTE_MS };
+
+/** Hosts are nobody's but the operator's: to others they are not there. */
+const hostRef = (hostId: string): ResourceRef => ({ kind: "host", id: hostId, ownerAccount: "" });
+const HOSTS: ResourceRef = { kind: "installation", id: "", ownerAccount: "" };
+
+/** HostService as in the proto. */
+export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTokens; ca: CertificateAuthority }): ServiceBinding {
+  return bind(HostServiceDefinition, {
+    async createJoinToken(request, context) {
+      const zoneId = displayName(request.zoneId, "zone_id", { min: 1, max: 63 });
+      const ttlMs = durationMs(request.ttl, "ttl", TTL);
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        call.require(context.action, HOSTS);
+        await requireZone(call.tx, zoneId);
+        const token = newJoinToken(ca.fingerprint);
+        const expireTime = await insertJoinToken(call.tx, { hash: tokenHash(token), zoneId, ttlMs, createdBy: call.subject.principalId });
+        return { token, expireTime };
+      });
+      return result;
+    },
+
+    async getHost(request, context) {
+      const hostId = parseId("host", request.hostId, "host_id");
+      const host = await calls.read(context, context.action, async (call) => {
+        call.requireSee(hostRef(hostId));
+        const row = (await readHosts(call.tx, [hostId])).get(hostId);
+        if (row === undefined) throw notFound("host", hostId);
+        return (await hostMessages(call.tx, [row]))[0];
+      });
+      return { host };
+    },
+
+    async listHosts(request, context) {
+      const { zoneId } = request;
+      const page = openPage(pages, context, request, { zoneId });
+      return calls.read(context, context.action, async (call) => {
+        // Operator only; to others the list is empty, as every list of what one may not see.
+        const rows = call.subject.kind === "operator" ? await listHosts(call.tx, { zoneId, after: page.after, limit: page.limit }) : [];
+        const { items, nextPageToken } = page.cut(rows, (row) => row.host_id);
+        return { hosts: await hostMessages(call.tx, items), nextPageToken };
+      });
+    },
+  });
+}

@@ -1,0 +1,75 @@
+import { InstanceServiceDefinition, RunInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
+import type { StartInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
+import { parseId } from "#lib/ids/ids.ts";
+import { bind } from "#lib/rpc/definition.ts";
+import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
+import { notFound } from "#lib/rpc/errors.ts";
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import { openPage, storedAs } from "../../call/api.ts";
+import type { Calls, WriteCall } from "../../call/api.ts";
+import { getOperation, operationMessage } from "../../identity/api.ts";
+import type { Operations } from "../../identity/api.ts";
+import { instanceRef } from "../../interface/api.ts";
+import { checkRun } from "../core/run-request.ts";
+import { startInstance, stopInstance, terminateInstance } from "../lifecycle.ts";
+import { listInstances, readInstance } from "../out/instance-store.ts";
+import type { InstanceRow } from "../out/instance-store.ts";
+import { runInstance } from "../run.ts";
+import { instanceMessages } from "./messages.ts";
+
+/** InstanceService as in the proto. */
+export function instanceService({ calls, pages, operations }: { calls: Calls; pages: PageTokens; operations: Operations }): ServiceBinding {
+  /** As it is at the commit, with its newest operation. */
+  async function answer(call: WriteCall, row: InstanceRow): Promise<StartInstanceResponse> {
+    const [instance] = await instanceMessages(call.tx, call.subject, [row]);
+    const operation = await getOperation(call.tx, row.operation_id);
+    return { instance, operation: operation === undefined ? undefined : operationMessage(operation) };
+  }
+
+  type Act = (call: WriteCall, operations: Operations, instanceId: string) => Promise<InstanceRow>;
+  async function act(request: { instanceId: string }, context: ServerContext, fn: Act): Promise<StartInstanceResponse> {
+    const instanceId = parseId("i", request.instanceId, "instance_id");
+    const { result } = await calls.write(context, { action: context.action }, async (call) => answer(call, await fn(call, operations, instanceId)));
+    return result;
+  }
+
+  return bind(InstanceServiceDefinition, {
+    async runInstance(request, context) {
+      const wanted = checkRun(request);
+      const { requestId } = request;
+      const { result } = await calls.write(context, { action: context.action, requestId, request, ...storedAs(RunInstanceResponse) }, async (call) =>
+        answer(call, await runInstance(call, operations, wanted)),
+      );
+      return result;
+    },
+
+    async getInstance(request, context) {
+      const instanceId = parseId("i", request.instanceId, "instance_id");
+      const instance = await calls.read(context, context.action, async (call) => {
+        const row = await readInstance(call.tx, instanceId);
+        if (row === undefined) throw notFound("instance", instanceId);
+        call.requireSee(instanceRef({ instanceId, ownerAccount: row.owner_account }));
+        return (await instanceMessages(call.tx, call.subject, [row]))[0];
+      });
+      return { instance };
+    },
+
+    async listInstances(request, context) {
+      const { ownerAccount, hostId } = request;
+      if (ownerAccount !== "") parseId("acct", ownerAccount, "owner_account");
+      if (hostId !== "") parseId("host", hostId, "host_id");
+      const page = openPage(pages, context, request, { ownerAccount, hostId });
+      return calls.read(context, context.action, async (call) => {
+        if (hostId !== "") call.requireSee({ kind: "host", id: hostId, ownerAccount: "" });
+        const visibleTo = call.subject.kind === "operator" ? undefined : (call.subject.accountId ?? "");
+        const rows = await listInstances(call.tx, { visibleTo, ownerAccount, hostId, after: page.after, limit: page.limit });
+        const { items, nextPageToken } = page.cut(rows, (row) => row.instance_id);
+        return { instances: await instanceMessages(call.tx, call.subject, items), nextPageToken };
+      });
+    },
+
+    startInstance: (request, context) => act(request, context, startInstance),
+    stopInstance: (request, context) => act(request, context, stopInstance),
+    terminateInstance: (request, context) => act(request, context, terminateInstance),
+  });
+}

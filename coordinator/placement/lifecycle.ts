@@ -1,0 +1,152 @@
+import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
+import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
+import type { WriteCall } from "../call/api.ts";
+import type { Operations } from "../identity/api.ts";
+import { detachAllOf, instanceRef, interfaceZones, placeAttachments, standingOfInstances, tellHost, unplaceAttachments } from "../interface/api.ts";
+import { chooseHost, zoneOf } from "./core/choose-host.ts";
+import { applied, settle, start, stateName, stop, terminate } from "./core/instance-state.ts";
+import type { InstanceStanding, Step } from "./core/instance-state.ts";
+import { instanceItem } from "./core/items.ts";
+import { connectedHosts } from "./out/host-store.ts";
+import type { FreeHost } from "./out/host-store.ts";
+import { lockInstances, moveInstance } from "./out/instance-store.ts";
+import type { Heard, InstanceRow } from "./out/instance-store.ts";
+
+/** Kinds of operations about an instance: the RPCs' names. */
+export const OPERATION = { run: "RunInstance", start: "StartInstance", stop: "StopInstance", terminate: "TerminateInstance" } as const;
+const STARTING = [OPERATION.run, OPERATION.start];
+const ALL = Object.values(OPERATION);
+
+export const standing = (row: InstanceRow): InstanceStanding => ({
+  state: row.state,
+  hostId: row.host_id,
+  generation: row.generation,
+  appliedGeneration: row.applied_generation,
+  appliedState: row.applied_state,
+});
+
+/** A connected host that fits, or FAILED_PRECONDITION (NO_HOST). `zones`: what the instance and its subnets demand. */
+export async function pickHost(call: WriteCall, zones: readonly string[], hostId: string | undefined): Promise<FreeHost> {
+  const zone = zoneOf(zones);
+  if (zone.kind === "conflict") {
+    throw failedPrecondition("NO_HOST", `the instance and its subnets demand different zones (${[...new Set(zones)].filter((id) => id !== "").join(", ")}): no host is in both`, { zone_id: zones.join(",") });
+  }
+  const host = chooseHost(await connectedHosts(call.tx), { zones, hostId });
+  if (host !== undefined) return host;
+  const zoneId = zone.kind === "zone" ? zone.zoneId : "";
+  const where = hostId ?? (zoneId === "" ? "any zone" : `zone ${zoneId}`);
+  throw failedPrecondition("NO_HOST", `no connected host in ${where} can take the instance: bring one back or let another one join`, { zone_id: zoneId });
+}
+
+async function lockFor(call: WriteCall, instanceId: string, action: string): Promise<InstanceRow> {
+  const row = (await lockInstances(call.tx, [instanceId])).get(instanceId);
+  if (row === undefined) throw notFound("instance", instanceId);
+  call.require(action, instanceRef({ instanceId, ownerAccount: row.owner_account }));
+  return row;
+}
+
+function refuse(row: InstanceRow, verb: string): never {
+  const state = stateName(row.state);
+  throw failedPrecondition("WRONG_STATE", `${row.instance_id} is ${state} and cannot be ${verb} now; wait until it is over`, { state });
+}
+
+const nextOf = (step: Step): InstanceStanding | undefined => (step.kind === "move" ? step.next : undefined);
+
+/** End what was under way for another aim, begin the new operation. */
+async function begin(call: WriteCall, operations: Operations, row: InstanceRow, kind: string, instead: readonly string[]): Promise<string> {
+  await operations.finishOperation(call, row.instance_id, instead, "FAILED", `overtaken by ${kind}`);
+  return operations.createOperation(call, { kind, subjectId: row.instance_id, ownerAccount: row.owner_account });
+}
+
+/** Start it, on its host or another. Answers it as it is at the commit. */
+export async function startInstance(call: WriteCall, operations: Operations, instanceId: string): Promise<InstanceRow> {
+  const row = await lockFor(call, instanceId, "compute:StartInstance");
+  const step = start(standing(row), "");
+  if (step.kind === "refused") refuse(row, "started");
+  if (step.kind === "stays") return row;
+  const attachments = (await standingOfInstances(call.tx, [instanceId])).get(instanceId);
+  if (attachments === undefined || attachments.lasting === 0) {
+    throw failedPrecondition("NO_INTERFACE", `${instanceId} has no interface: attach one first`, { instance_id: instanceId });
+  }
+  const zones = [row.zone_id, ...(await interfaceZones(call.tx, attachments.interfaceIds))];
+  const host = await pickHost(call, zones, row.fixed_host_id ?? undefined);
+  const next = nextOf(start(standing(row), host.hostId));
+  if (next === undefined) throw new Error("what could start cannot");
+  const operationId = await begin(call, operations, row, OPERATION.start, []);
+  const moved = await moveInstance(call.tx, row, next, { operationId });
+  tellHost(call, host.hostId, [instanceItem(moved)]);
+  await placeAttachments(call, instanceId, host);
+  return moved;
+}
+
+/** Stop it; its interfaces stay attached. */
+export async function stopInstance(call: WriteCall, operations: Operations, instanceId: string): Promise<InstanceRow> {
+  const row = await lockFor(call, instanceId, "compute:StopInstance");
+  const step = stop(standing(row));
+  if (step.kind === "refused") refuse(row, "stopped");
+  const next = nextOf(step);
+  if (next === undefined) return row;
+  const operationId = await begin(call, operations, row, OPERATION.stop, STARTING);
+  const moved = await moveInstance(call.tx, row, next, { operationId });
+  if (next.hostId !== null) tellHost(call, next.hostId, [instanceItem(moved)]);
+  await unplaceAttachments(call, instanceId);
+  return moved;
+}
+
+/** End it for good, with its interfaces where that was asked for (N11). */
+export async function terminateInstance(call: WriteCall, operations: Operations, instanceId: string): Promise<InstanceRow> {
+  const row = await lockFor(call, instanceId, "compute:TerminateInstance");
+  const next = nextOf(terminate(standing(row)));
+  if (next === undefined) return row;
+  const operationId = await begin(call, operations, row, OPERATION.terminate, ALL);
+  const moved = await moveInstance(call.tx, row, next, { operationId });
+  if (next.hostId !== null && next.generation !== row.generation) tellHost(call, next.hostId, [instanceItem(moved)]);
+  await detachAllOf(call, instanceId, true);
+  if (next.state === InstanceState.TERMINATED) await operations.finishOperation(call, instanceId, [OPERATION.terminate], "SUCCEEDED");
+  return moved;
+}
+
+/** What a host said of one instance. */
+export interface InstanceSaid extends Heard {
+  readonly instanceId: string;
+  readonly generation: bigint;
+  readonly state: number;
+}
+
+const news = (row: InstanceRow, one: InstanceSaid): boolean =>
+  row.applied_generation !== one.generation ||
+  row.applied_state !== one.state ||
+  row.applied_message !== one.message ||
+  row.netns_path !== one.netnsPath ||
+  row.process_running !== one.processRunning;
+
+/**
+ * Take a host's statuses of instances that are locked (C5), after those of their attachments: only when both are gone is an instance
+ * off its host. Stale ones change nothing.
+ */
+export async function applyInstanceStatuses(
+  call: WriteCall,
+  operations: Operations,
+  hostId: string,
+  locked: ReadonlyMap<string, InstanceRow>,
+  said: readonly InstanceSaid[],
+): Promise<void> {
+  const rows = new Map([...locked].filter(([, row]) => row.host_id === hostId));
+  for (const one of said) {
+    const row = rows.get(one.instanceId);
+    const next = row === undefined ? undefined : applied(standing(row), { generation: one.generation, state: one.state as 0 | 1 | 2 | 3 });
+    if (row === undefined || next === undefined || (next.state === row.state && !news(row, one))) continue;
+    rows.set(one.instanceId, await moveInstance(call.tx, row, next, { heard: one }));
+    if (next.state === InstanceState.RUNNING && row.state !== next.state) await operations.finishOperation(call, one.instanceId, STARTING, "SUCCEEDED");
+  }
+  const going = [...rows.values()].filter((row) => settle(standing(row), 0) !== undefined);
+  const attached = await standingOfInstances(call.tx, going.map((row) => row.instance_id));
+  for (const row of going) {
+    const next = settle(standing(row), attached.get(row.instance_id)?.placed ?? 0);
+    if (next === undefined) continue;
+    await moveInstance(call.tx, row, next);
+    const kinds = next.state === InstanceState.STOPPED ? [OPERATION.stop] : [OPERATION.terminate];
+    await operations.finishOperation(call, row.instance_id, kinds, "SUCCEEDED");
+  }
+}
+

@@ -1,0 +1,80 @@
+import { sqlMigration } from "#lib/db/migrate.ts";
+import type { Migrations } from "#lib/db/migrate.ts";
+
+/** Tables of hosts, how they join, and the instances placed on them. Numbers of enums are those of the protos. */
+export const placementMigrations: Migrations = {
+  "0007_placement": sqlMigration(`
+    CREATE TABLE host (
+      host_id           text PRIMARY KEY,
+      name              text NOT NULL CONSTRAINT host_name UNIQUE,
+      zone_id           text NOT NULL,
+      substrate_address inet NOT NULL CONSTRAINT host_substrate_address UNIQUE,
+      key_fingerprint   text NOT NULL CONSTRAINT host_key UNIQUE,  -- SHA-256 of the public key it joined with
+      session_epoch     bigint NOT NULL DEFAULT 0,
+      connected         boolean NOT NULL DEFAULT false,            -- a session of session_epoch is open; counts only while last_seen is young
+      last_seen         timestamptz,
+      applied_version   bigint NOT NULL DEFAULT 0,                 -- of its scope, in this session
+      agent_version     text NOT NULL DEFAULT '',
+      kernel_release    text NOT NULL DEFAULT '',
+      substrate_mtu     int NOT NULL DEFAULT 0,
+      create_time       timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE INDEX host_zone ON host (zone_id, host_id);
+
+    -- What a host has applied of each network in its present session.
+    CREATE TABLE host_network_version (
+      network_id bigint NOT NULL,
+      host_id    text NOT NULL REFERENCES host ON DELETE CASCADE,
+      version    bigint NOT NULL,
+      PRIMARY KEY (network_id, host_id)
+    ) WITH (fillfactor = 70);
+    CREATE INDEX host_network_version_host ON host_network_version (host_id);
+
+    CREATE TABLE host_drop (
+      host_id text NOT NULL REFERENCES host ON DELETE CASCADE,
+      reason  text NOT NULL,
+      packets bigint NOT NULL,
+      PRIMARY KEY (host_id, reason)
+    );
+
+    -- The token itself is nowhere: only who has it can show it.
+    CREATE TABLE join_token (
+      token_hash      bytea PRIMARY KEY,
+      zone_id         text NOT NULL,
+      expire_time     timestamptz NOT NULL,
+      created_by      text NOT NULL,
+      create_time     timestamptz NOT NULL DEFAULT now(),
+      host_id         text,              -- whom it made; NULL: not used yet
+      key_fingerprint text               -- with which key: the same key may use it again (C8)
+    );
+
+    CREATE TABLE instance (
+      instance_id        text PRIMARY KEY,
+      owner_account      text NOT NULL,
+      created_by         text NOT NULL,
+      name               text NOT NULL,
+      driver             smallint NOT NULL,
+      argv               text[] NOT NULL,
+      env                jsonb NOT NULL,
+      tags               jsonb NOT NULL,
+      zone_id            text NOT NULL,          -- '' any
+      fixed_host_id      text,                   -- the operator wanted exactly this one
+      host_id            text REFERENCES host,   -- where it is, or must still go away from
+      state              smallint NOT NULL,
+      generation         bigint NOT NULL DEFAULT 1,
+      row_version        bigint NOT NULL DEFAULT 1,
+      operation_id       text NOT NULL,          -- the newest
+      applied_generation bigint NOT NULL DEFAULT 0,
+      applied_state      smallint NOT NULL DEFAULT 0,
+      applied_message    text NOT NULL DEFAULT '',
+      applied_time       timestamptz,
+      netns_path         text NOT NULL DEFAULT '',
+      process_running    boolean NOT NULL DEFAULT false,
+      create_time        timestamptz NOT NULL DEFAULT now(),
+      state_time         timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE INDEX instance_owner ON instance (owner_account, instance_id);
+    CREATE INDEX instance_host ON instance (host_id) WHERE host_id IS NOT NULL;
+    CREATE INDEX instance_over ON instance (state_time) WHERE state = 6;
+  `),
+};

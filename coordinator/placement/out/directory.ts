@@ -1,0 +1,52 @@
+import { sql } from "kysely";
+import type { Tx } from "../../call/api.ts";
+import type { HostFacts, InstanceDirectory, LockedInstance, PlacedHost, Reader } from "../../interface/api.ts";
+import { attachable, runs, stateName } from "../core/instance-state.ts";
+import { networkVersions, readHosts } from "./host-store.ts";
+import { lockInstances } from "./instance-store.ts";
+import type { InstanceRow } from "./instance-store.ts";
+
+async function hosts(db: Reader, hostIds: readonly string[]): Promise<ReadonlyMap<string, HostFacts & PlacedHost>> {
+  const rows = await readHosts(db, [...new Set(hostIds)]);
+  return new Map(
+    [...rows].map(([id, row]) => [
+      id,
+      {
+        hostId: id,
+        zoneId: row.zone_id,
+        substrateAddress: row.substrate_address,
+        connected: row.connected,
+        silent: row.silent,
+        lastSeen: row.last_seen ?? undefined,
+      },
+    ]),
+  );
+}
+
+/** A locked row as the interface module sees it. */
+export function lockedInstance(row: InstanceRow, host: PlacedHost | undefined): LockedInstance {
+  return {
+    instanceId: row.instance_id,
+    ownerAccount: row.owner_account,
+    zoneId: row.zone_id,
+    state: stateName(row.state),
+    attachable: attachable(row.state),
+    host: runs(row.state) ? host : undefined,
+  };
+}
+
+/** What interfaces need to know of instances and hosts. */
+export const instanceDirectory: InstanceDirectory = {
+  async lock(tx: Tx, instanceIds) {
+    const rows = await lockInstances(tx, instanceIds);
+    const at = await hosts(tx, [...rows.values()].flatMap((row) => row.host_id ?? []));
+    return new Map([...rows].map(([id, row]) => [id, lockedInstance(row, row.host_id === null ? undefined : at.get(row.host_id))]));
+  },
+  async owners(db, instanceIds) {
+    const { rows } = await sql<{ instance_id: string; owner_account: string }>`
+      SELECT instance_id, owner_account FROM instance WHERE instance_id = ANY(${instanceIds}::text[])`.execute(db);
+    return new Map(rows.map((row) => [row.instance_id, row.owner_account]));
+  },
+  hosts,
+  networkVersions,
+};

@@ -1,0 +1,94 @@
+import { sql } from "kysely";
+import type { Kysely } from "kysely";
+import type { Tx } from "../../call/api.ts";
+
+/** A host that said nothing for this long counts as disconnected (three heartbeats). */
+const LEASE = sql`interval '15 seconds'`;
+
+/** Whether a row of `host` counts as connected, by the database's clock (C8). */
+const CONNECTED = sql<boolean>`(connected AND last_seen > now() - ${LEASE})`;
+
+/** A row of `host`, with what follows from others. */
+export interface HostRow {
+  readonly host_id: string;
+  readonly name: string;
+  readonly zone_id: string;
+  readonly substrate_address: string;
+  readonly connected: boolean;
+  /** Its lease is over. */
+  readonly silent: boolean;
+  readonly session_epoch: bigint;
+  readonly last_seen: Date | null;
+  readonly applied_version: bigint;
+  readonly create_time: Date;
+}
+
+const COLUMNS = sql`
+  host_id, name, zone_id, host(substrate_address) AS substrate_address, ${CONNECTED} AS connected,
+  coalesce(last_seen <= now() - ${LEASE}, true) AS silent, session_epoch, last_seen,
+  applied_version, create_time`;
+
+/** Hosts by id, as they are now. Unknown ones are left out. */
+export async function readHosts(db: Kysely<unknown>, ids: readonly string[]): Promise<ReadonlyMap<string, HostRow>> {
+  if (ids.length === 0) return new Map();
+  const { rows } = await sql<HostRow>`SELECT ${COLUMNS} FROM host WHERE host_id = ANY(${ids}::text[])`.execute(db);
+  return new Map(rows.map((row) => [row.host_id, row]));
+}
+
+/** One page, in order of id. */
+export async function listHosts(db: Kysely<unknown>, query: { zoneId: string; after: string; limit: number }): Promise<HostRow[]> {
+  const zone = query.zoneId === "" ? sql`true` : sql`zone_id = ${query.zoneId}`;
+  const { rows } = await sql<HostRow>`
+    SELECT ${COLUMNS} FROM host WHERE host_id > ${query.after} AND ${zone} ORDER BY host_id LIMIT ${query.limit}`.execute(db);
+  return rows;
+}
+
+/** What only whoever looks at hosts wants: instances, wanted version, drops. */
+export interface HostDetails {
+  readonly instances: number;
+  readonly wanted: bigint;
+  readonly drops: Readonly<Record<string, string>>;
+}
+
+export async function hostDetails(db: Kysely<unknown>, ids: readonly string[]): Promise<ReadonlyMap<string, HostDetails>> {
+  const { rows } = await sql<{ host_id: string; instances: number; wanted: bigint; drops: Record<string, string> }>`
+    SELECT host_id,
+      (SELECT count(*)::int FROM instance i WHERE i.host_id = h.host_id) AS instances,
+      coalesce((SELECT version FROM scope WHERE scope = 'host:' || h.host_id), 0) AS wanted,
+      coalesce((SELECT jsonb_object_agg(reason, packets::text) FROM host_drop d WHERE d.host_id = h.host_id), '{}') AS drops
+    FROM unnest(${ids}::text[]) AS h (host_id)`.execute(db);
+  return new Map(rows.map((row) => [row.host_id, row]));
+}
+
+/** A host that can take an instance now. */
+export interface FreeHost {
+  readonly hostId: string;
+  readonly zoneId: string;
+  readonly substrateAddress: string;
+  readonly instances: number;
+}
+
+export async function connectedHosts(tx: Tx): Promise<FreeHost[]> {
+  const { rows } = await sql<FreeHost>`
+    SELECT h.host_id AS "hostId", h.zone_id AS "zoneId", host(h.substrate_address) AS "substrateAddress", count(i.instance_id)::int AS instances
+    FROM host h LEFT JOIN instance i ON i.host_id = h.host_id
+    WHERE ${CONNECTED} GROUP BY h.host_id`.execute(tx);
+  return rows;
+}
+
+/** Newest applied version by `${host_id} ${network_id}`. */
+export async function networkVersions(db: Kysely<unknown>, networkIds: readonly bigint[]): Promise<ReadonlyMap<string, bigint>> {
+  const { rows } = await sql<{ network_id: bigint; host_id: string; version: bigint }>`
+    SELECT network_id, host_id, version FROM host_network_version WHERE network_id = ANY(${networkIds}::bigint[])`.execute(db);
+  return new Map(rows.map((row) => [`${row.host_id} ${row.network_id}`, row.version]));
+}
+
+/** Cumulative drops of the host itself; what is smaller than before is ignored. Only while `epoch` is the host's session. */
+export async function addHostDrops(tx: Tx, hostId: string, drops: readonly { reason: string; packets: bigint }[]): Promise<void> {
+  if (drops.length === 0) return;
+  await sql`
+    INSERT INTO host_drop (host_id, reason, packets)
+    SELECT ${hostId}, reason, max(packets) FROM unnest(${drops.map((d) => d.reason)}::text[], ${drops.map((d) => d.packets)}::bigint[]) AS t (reason, packets)
+    GROUP BY reason ORDER BY reason
+    ON CONFLICT (host_id, reason) DO UPDATE SET packets = excluded.packets WHERE host_drop.packets < excluded.packets`.execute(tx);
+}

@@ -1,0 +1,114 @@
+import { sql } from "kysely";
+import type { Kysely } from "kysely";
+import type { InstanceDriver, InstanceState } from "#gen/plenum/compute/v1/instance.ts";
+import type { Tx } from "../../call/api.ts";
+import type { InstanceStanding } from "../core/instance-state.ts";
+
+/** A row of `instance`. */
+export interface InstanceRow {
+  readonly instance_id: string;
+  readonly owner_account: string;
+  readonly created_by: string;
+  readonly name: string;
+  readonly driver: InstanceDriver;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly zone_id: string;
+  readonly fixed_host_id: string | null;
+  readonly host_id: string | null;
+  readonly state: InstanceState;
+  readonly generation: bigint;
+  readonly row_version: bigint;
+  readonly operation_id: string;
+  readonly applied_generation: bigint;
+  readonly applied_state: number;
+  readonly applied_message: string;
+  readonly applied_time: Date | null;
+  readonly netns_path: string;
+  readonly process_running: boolean;
+  readonly create_time: Date;
+  readonly state_time: Date;
+}
+
+export type NewInstance = Pick<
+  InstanceRow,
+  "instance_id" | "owner_account" | "created_by" | "name" | "driver" | "argv" | "env" | "tags" | "zone_id" | "fixed_host_id" | "host_id" | "state" | "operation_id"
+>;
+
+export async function insertInstance(tx: Tx, row: NewInstance): Promise<InstanceRow> {
+  const { rows } = await sql<InstanceRow>`
+    INSERT INTO instance (instance_id, owner_account, created_by, name, driver, argv, env, tags, zone_id, fixed_host_id, host_id, state, operation_id)
+    VALUES (${row.instance_id}, ${row.owner_account}, ${row.created_by}, ${row.name}, ${row.driver}, ${row.argv}::text[],
+            ${JSON.stringify(row.env)}::jsonb, ${JSON.stringify(row.tags)}::jsonb, ${row.zone_id}, ${row.fixed_host_id}, ${row.host_id},
+            ${row.state}, ${row.operation_id})
+    RETURNING *`.execute(tx);
+  const made = rows[0];
+  if (made === undefined) throw new Error("an insert returned nothing");
+  return made;
+}
+
+/** By id, locked in the order of the ids. Unknown ones are left out. */
+export async function lockInstances(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, InstanceRow>> {
+  if (ids.length === 0) return new Map();
+  const { rows } = await sql<InstanceRow>`
+    SELECT * FROM instance WHERE instance_id = ANY(${ids}::text[]) ORDER BY instance_id FOR UPDATE`.execute(tx);
+  return new Map(rows.map((row) => [row.instance_id, row]));
+}
+
+export async function readInstance(db: Kysely<unknown>, id: string): Promise<InstanceRow | undefined> {
+  const { rows } = await sql<InstanceRow>`SELECT * FROM instance WHERE instance_id = ${id}`.execute(db);
+  return rows[0];
+}
+
+/** One page, in order of id, without those that ended more than an hour ago. `visibleTo` undefined: all (operator). */
+export async function listInstances(
+  db: Kysely<unknown>,
+  query: { visibleTo: string | undefined; ownerAccount: string; hostId: string; after: string; limit: number },
+): Promise<InstanceRow[]> {
+  const conditions = [sql`instance_id > ${query.after}`, sql`(state <> 6 OR state_time > now() - interval '1 hour')`];
+  if (query.visibleTo !== undefined) conditions.push(sql`owner_account = ${query.visibleTo}`);
+  if (query.ownerAccount !== "") conditions.push(sql`owner_account = ${query.ownerAccount}`);
+  if (query.hostId !== "") conditions.push(sql`host_id = ${query.hostId}`);
+  const { rows } = await sql<InstanceRow>`
+    SELECT * FROM instance WHERE ${sql.join(conditions, sql` AND `)} ORDER BY instance_id LIMIT ${query.limit}`.execute(db);
+  return rows;
+}
+
+/** Instances that a host carries or has not let go of yet: its snapshot (C3). */
+export async function instancesOnHost(db: Kysely<unknown>, hostId: string): Promise<InstanceRow[]> {
+  const { rows } = await sql<InstanceRow>`SELECT * FROM instance WHERE host_id = ${hostId} ORDER BY instance_id`.execute(db);
+  return rows;
+}
+
+/** What a host said beside the state. */
+export interface Heard {
+  readonly message: string;
+  readonly netnsPath: string;
+  readonly processRunning: boolean;
+}
+
+/** Write where a locked instance stands now. `operationId`: the newest operation about it. */
+export async function moveInstance(tx: Tx, row: InstanceRow, next: InstanceStanding, more: { operationId?: string; heard?: Heard } = {}): Promise<InstanceRow> {
+  const { heard } = more;
+  const gone = next.hostId === null;
+  const { rows } = await sql<InstanceRow>`
+    UPDATE instance SET
+      state = ${next.state}, host_id = ${next.hostId}, generation = ${next.generation}, row_version = row_version + 1,
+      applied_generation = ${next.appliedGeneration}, applied_state = ${next.appliedState},
+      applied_message = ${heard?.message ?? row.applied_message},
+      applied_time = CASE WHEN ${heard !== undefined} THEN now() ELSE applied_time END,
+      netns_path = ${gone ? "" : (heard?.netnsPath ?? row.netns_path)},
+      process_running = ${gone ? false : (heard?.processRunning ?? row.process_running)},
+      operation_id = ${more.operationId ?? row.operation_id},
+      state_time = CASE WHEN ${next.state !== row.state} THEN now() ELSE state_time END
+    WHERE instance_id = ${row.instance_id} RETURNING *`.execute(tx);
+  const moved = rows[0];
+  if (moved === undefined) throw new Error("a locked instance is gone");
+  return moved;
+}
+
+/** Forget instances that ended more than a day ago. */
+export async function forgetOldInstances(tx: Tx): Promise<void> {
+  await sql`DELETE FROM instance WHERE state = 6 AND state_time < now() - interval '1 day'`.execute(tx);
+}

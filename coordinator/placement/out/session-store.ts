@@ -1,0 +1,67 @@
+import { sql } from "kysely";
+import type { Kysely } from "kysely";
+import type { Tx } from "../../call/api.ts";
+
+/** Who connects. */
+export interface SessionHello {
+  readonly agentVersion: string;
+  readonly kernelRelease: string;
+  readonly substrateMtu: number;
+}
+
+/**
+ * Open a session: its number is one above the last, and from here on whatever an older one says is refused (C5). What a host had
+ * applied of its networks must be said anew: it may have been started from nothing. Undefined: no such host.
+ */
+export async function openSession(tx: Tx, hostId: string, hello: SessionHello): Promise<bigint | undefined> {
+  const { rows } = await sql<{ session_epoch: bigint }>`
+    WITH fresh AS (DELETE FROM host_network_version WHERE host_id = ${hostId})
+    UPDATE host SET session_epoch = session_epoch + 1, connected = true, applied_version = 0, last_seen = now(), agent_version = ${hello.agentVersion},
+                    kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu}
+    WHERE host_id = ${hostId} RETURNING session_epoch`.execute(tx);
+  return rows[0]?.session_epoch;
+}
+
+/** The session ended. A newer one is not touched. */
+export async function closeSession(db: Kysely<unknown>, hostId: string, epoch: bigint): Promise<void> {
+  await sql`UPDATE host SET connected = false WHERE host_id = ${hostId} AND session_epoch = ${epoch}`.execute(db);
+}
+
+/** Prolong the lease within a transaction; false: the session is not the host's newest, and nothing of it may be written. */
+export async function touchSession(tx: Tx, hostId: string, epoch: bigint): Promise<boolean> {
+  const { rows } = await sql`
+    UPDATE host SET last_seen = now(), connected = true WHERE host_id = ${hostId} AND session_epoch = ${epoch} RETURNING 1`.execute(tx);
+  return rows.length > 0;
+}
+
+/** What one session has applied; a heartbeat has nothing. */
+export interface SessionVersions {
+  readonly hostId: string;
+  readonly epoch: bigint;
+  readonly hostVersion: bigint;
+  readonly networks: ReadonlyMap<bigint, bigint>;
+}
+
+/**
+ * Take what many sessions have applied, and prolong their leases: one statement for all. Versions only rise within a session. Answers
+ * the hosts whose session is still the newest; of others nothing is written.
+ */
+export async function takeVersions(db: Kysely<unknown>, sessions: readonly SessionVersions[]): Promise<ReadonlySet<string>> {
+  const networks = sessions.flatMap(({ hostId, networks: own }) => [...own].map(([networkId, version]) => ({ hostId, networkId, version })));
+  const { rows } = await sql<{ host_id: string }>`
+    WITH live AS (
+      UPDATE host h SET last_seen = now(), connected = true, applied_version = greatest(h.applied_version, s.version)
+      FROM unnest(${sessions.map((s) => s.hostId)}::text[], ${sessions.map((s) => s.epoch)}::bigint[], ${sessions.map((s) => s.hostVersion)}::bigint[])
+        AS s (host_id, epoch, version)
+      WHERE h.host_id = s.host_id AND h.session_epoch = s.epoch RETURNING h.host_id
+    ), taken AS (
+      INSERT INTO host_network_version AS own (network_id, host_id, version)
+      SELECT n.network_id, n.host_id, n.version
+      FROM unnest(${networks.map((n) => n.networkId)}::bigint[], ${networks.map((n) => n.hostId)}::text[], ${networks.map((n) => n.version)}::bigint[])
+        AS n (network_id, host_id, version)
+      JOIN live USING (host_id) ORDER BY 1, 2
+      ON CONFLICT (network_id, host_id) DO UPDATE SET version = excluded.version WHERE own.version < excluded.version
+    )
+    SELECT host_id FROM live`.execute(db);
+  return new Set(rows.map((row) => row.host_id));
+}

@@ -1,0 +1,76 @@
+import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
+import { newId } from "#lib/ids/ids.ts";
+import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import type { WriteCall } from "../call/api.ts";
+import { requireAccount } from "../identity/api.ts";
+import type { Operations } from "../identity/api.ts";
+import { attachInterfaces, createInterfaces, instanceRef, interfaceZones, tellHost } from "../interface/api.ts";
+import type { WantedAttachment } from "../interface/api.ts";
+import { requireZone } from "../topology/api.ts";
+import type { CheckedRun, RunInterface } from "./core/run-request.ts";
+import { instanceItem } from "./core/items.ts";
+import { OPERATION, pickHost } from "./lifecycle.ts";
+import { lockedInstance, instanceDirectory } from "./out/directory.ts";
+import type { FreeHost } from "./out/host-store.ts";
+import { insertInstance } from "./out/instance-store.ts";
+import type { InstanceRow } from "./out/instance-store.ts";
+
+/** Whose it is to be. An operator names the account; others own what they run. */
+async function ownerOf(call: WriteCall, wanted: string): Promise<string> {
+  const owner = wanted === "" ? call.subject.accountId : wanted;
+  if (owner === undefined) throw invalidArgument("owner_account", "is missing", "an operator names the account that will own the instance");
+  return owner;
+}
+
+/** Make the records that are to be made; the ids of all, in order of device. */
+async function interfaceIds(call: WriteCall, interfaces: readonly RunInterface[]): Promise<string[]> {
+  const fresh = interfaces.flatMap((one) => (one.kind === "new" ? [{ spec: one.spec, path: `${one.path}.create` }] : []));
+  const made = fresh.length === 0 ? [] : await createInterfaces(call, fresh);
+  return interfaces.map((one) => (one.kind === "existing" ? one.interfaceId : (made.shift() ?? "")));
+}
+
+/**
+ * Make an instance with its interfaces, and place it unless it is to stay stopped: one transaction. NOT_FOUND (account, zone, host,
+ * interface, subnet), FAILED_PRECONDITION (NO_INTERFACE, NO_HOST, ALREADY_ATTACHED, ADDRESS_IN_USE).
+ */
+export async function runInstance(call: WriteCall, operations: Operations, wanted: CheckedRun): Promise<InstanceRow> {
+  const ownerAccount = await ownerOf(call, wanted.ownerAccount);
+  const instanceId = newId("i");
+  call.require("compute:RunInstance", { kind: "account", id: ownerAccount, ownerAccount });
+  await requireAccount(call.tx, ownerAccount);
+  if (wanted.zoneId !== "") await requireZone(call.tx, wanted.zoneId);
+  if (wanted.hostId !== "") {
+    call.require("compute:ChooseHost", { kind: "host", id: wanted.hostId, ownerAccount: "" });
+    if (!(await instanceDirectory.hosts(call.tx, [wanted.hostId])).has(wanted.hostId)) throw notFound("host", wanted.hostId);
+  }
+  if (!wanted.stopped && wanted.interfaces.length === 0) {
+    throw failedPrecondition("NO_INTERFACE", "an instance cannot start without an interface: give interfaces, or stopped = true", { instance_id: "" });
+  }
+  call.concerns(instanceRef({ instanceId, ownerAccount }));
+  const ids = await interfaceIds(call, wanted.interfaces);
+  const zones = [wanted.zoneId, ...(await interfaceZones(call.tx, ids))];
+  const host: FreeHost | undefined = wanted.stopped ? undefined : await pickHost(call, zones, wanted.hostId === "" ? undefined : wanted.hostId);
+  const operationId = await operations.createOperation(call, { kind: OPERATION.run, subjectId: instanceId, ownerAccount });
+  const row = await insertInstance(call.tx, {
+    instance_id: instanceId,
+    owner_account: ownerAccount,
+    created_by: call.subject.principalId,
+    name: wanted.name,
+    driver: wanted.driver,
+    argv: wanted.argv,
+    env: wanted.env,
+    tags: wanted.tags,
+    zone_id: wanted.zoneId,
+    fixed_host_id: wanted.hostId === "" ? null : wanted.hostId,
+    host_id: host?.hostId ?? null,
+    state: host === undefined ? InstanceState.STOPPED : InstanceState.PENDING,
+    operation_id: operationId,
+  });
+  if (host === undefined) await operations.finishOperation(call, instanceId, [OPERATION.run], "SUCCEEDED");
+  else tellHost(call, host.hostId, [instanceItem(row)]);
+  const attachments = wanted.interfaces.map(
+    (one, index): WantedAttachment => ({ interfaceId: ids[index] ?? "", instanceId, deviceIndex: index, deleteOnTerminate: one.deleteOnTerminate, path: one.path }),
+  );
+  if (attachments.length > 0) await attachInterfaces(call, instanceDirectory, attachments, new Map([[instanceId, lockedInstance(row, host)]]));
+  return row;
+}
