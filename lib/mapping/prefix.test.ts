@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { parseAddress } from "#lib/net/address.ts";
 import { decodePrefix, encodePrefix, isAddress, PREFIX_OCTETS } from "./prefix.ts";
 
 const through = (text: string): string => {
@@ -65,4 +66,25 @@ test("every address of both families comes back as it went in", () => {
 
 test("an address has no length", () => {
   expect([isAddress("10.0.0.1"), isAddress("fd00::1"), isAddress("10.0.0.1/32"), isAddress("host")]).toEqual([true, true, false, false]);
+});
+
+test("what is an address here is one everywhere", () => {
+  const piece = fc.oneof(
+    fc.constantFrom("", "0", "::", ":", ".", "1", "00", "255", "256", "ffff", "fffff", "%", "/32", " "),
+    fc.ipV4(),
+    fc.ipV6(),
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.ipV4(),
+        fc.ipV6(),
+        fc.array(piece, { maxLength: 9 }).map((all) => all.join("")),
+      ),
+      (text) => {
+        expect([text, isAddress(text)]).toEqual([text, parseAddress(text) !== undefined]);
+      },
+    ),
+    { numRuns: 2_000 },
+  );
 });

@@ -1,4 +1,4 @@
-import { isIPv6 } from "node:net";
+import { addressBytes, addressOfBytes, formatAddress, parseAddress } from "#lib/net/address.ts";
 
 /**
  * Binary form of a prefix, as in packed records and in the index: family (4 or 6), length, then the address in 16 octets (IPv4 in the
@@ -39,25 +39,10 @@ function writeIPv4(text: string, end: number, into: Uint8Array, offset: number):
   return true;
 }
 
-/** Eight groups of an IPv6 address that `isIPv6` has accepted and that has no zone. */
-function groupsOf(address: string): number[] {
-  const quad = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(address);
-  const pair = (high = "0", low = "0"): string => ((Number(high) << 8) | Number(low)).toString(16);
-  const text = quad === null ? address : `${quad[1] ?? ""}${pair(quad[2], quad[3])}:${pair(quad[4], quad[5])}`;
-  const [head = "", tail] = text.split("::");
-  const parse = (part: string): number[] => (part === "" ? [] : part.split(":").map((group) => parseInt(group, 16)));
-  if (tail === undefined) return parse(head);
-  const before = parse(head);
-  const after = parse(tail);
-  return [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
-}
-
 function writeIPv6(text: string, into: Uint8Array, offset: number): boolean {
-  if (!isIPv6(text) || text.includes("%")) return false;
-  groupsOf(text).forEach((group, index) => {
-    into[offset + index * 2] = group >>> 8;
-    into[offset + index * 2 + 1] = group & 0xff;
-  });
+  const address = parseAddress(text);
+  if (address?.family !== 6) return false;
+  into.set(addressBytes(address), offset);
   return true;
 }
 
@@ -88,32 +73,13 @@ export function encodePrefix(text: string, into: Uint8Array, offset = 0): void {
   into[offset + 1] = length;
 }
 
-/** The longest run of zero groups (two at least), as [start, length]; RFC 5952: the first of equals. */
-function longestZeroRun(groups: readonly number[]): [number, number] {
-  let best: [number, number] = [-1, 1];
-  for (let start = 0; start < groups.length; start += 1) {
-    let stop = start;
-    while (groups[stop] === 0) stop += 1;
-    if (stop - start > best[1]) best = [start, stop - start];
-    start = Math.max(start, stop - 1);
-  }
-  return best;
-}
-
-function formatIPv6(bytes: Uint8Array, offset: number): string {
-  const groups = Array.from({ length: 8 }, (_, index) => ((bytes[offset + index * 2] ?? 0) << 8) | (bytes[offset + index * 2 + 1] ?? 0));
-  const hex = (part: readonly number[]): string => part.map((group) => group.toString(16)).join(":");
-  const [start, length] = longestZeroRun(groups);
-  return start < 0 ? hex(groups) : `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
-}
-
 /** Text of the binary form at `offset`. Throws RangeError when it is not one. */
 export function decodePrefix(bytes: Uint8Array, offset = 0): string {
   const family = bytes[offset];
   const length = bytes[offset + 1] ?? 255;
   const at = offset + ADDRESS;
   if (family === 4 && length <= 32) return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}/${length}`;
-  if (family === 6 && length <= 128) return `${formatIPv6(bytes, at)}/${length}`;
+  if (family === 6 && length <= 128) return `${formatAddress(addressOfBytes(bytes.subarray(at, at + 16)))}/${length}`;
   throw new RangeError(`family ${family} with length ${length} is not a prefix`);
 }
 

@@ -111,9 +111,8 @@ export class WatchAuthority {
         watch.revoke();
       }
     } catch (error) {
-      // Hosts keep what they have while the database is away; nothing new is granted meanwhile.
-      this.#options.log.warn({ err: error }, "cannot see who may watch; looking again");
-      for (const networkId of networkIds) this.#due.add(networkId);
+      // Hosts keep what they have while the database is away, nothing new is granted, and the sweep looks again.
+      this.#options.log.warn({ err: error }, "cannot see who may watch; looking again later");
     }
     this.#timer = undefined;
     if (this.#due.size > 0) this.#timer = this.#lookSoon();

@@ -26,6 +26,8 @@ export interface TestCluster {
   /** A caller with a host's certificate. */
   host(number: number): Promise<WatchingHost>;
   hostClient(number: number): Promise<Client>;
+  /** Ends the database, for good. */
+  stopDatabase(): Promise<void>;
   /** Ends the listener, as the composer does first. */
   stopServer(): Promise<void>;
   stop(): Promise<void>;
@@ -63,6 +65,7 @@ export async function startTestCluster(settings: Partial<MappingConfig> = {}): P
       return open({ token: (await tokens.issue({ principalId: "test", accountId, roles: [role] })).token });
     },
     host: async (number) => new WatchingHost(await hostClient(number)),
+    stopDatabase: () => postgres.stop(),
     stopServer: () => server.stop(1_000),
     async stop() {
       for (const channel of channels) channel.close();
