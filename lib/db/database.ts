@@ -62,8 +62,12 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
     connectionTimeoutMillis: 10_000,
     application_name: `plenum ${options.role ?? ""}`.trim(),
   });
-  // An idle connection that breaks is replaced by the pool; without a listener the event would end the process.
+  // A connection that breaks is replaced by the pool. Without listeners either event would end the process: the pool's is for a
+  // connection that is idle, the client's for one that is in use, whose statement fails by itself.
   pool.on("error", (error) => options.log.warn({ err: error }, "an idle database connection broke"));
+  pool.on("connect", (client) => {
+    client.on("error", (error) => options.log.warn({ err: error }, "a database connection broke"));
+  });
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   return { kysely, pool, url: options.url, close: () => kysely.destroy() };
 }

@@ -3,6 +3,8 @@ import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "../log/log.ts";
 
+/** Its process was killed a moment ago, perhaps, and it is on its way out. */
+const GRACE_MS = 5_000;
 const LIMIT_MS = 30_000;
 
 interface Holder {
@@ -29,7 +31,7 @@ async function liveHolder(data: string, pid: number): Promise<Holder | undefined
  * soon used again; and an orphan server (no setpriv when it was started) must end before a new one may open its files.
  * A server whose parent lives is another installation's at work: an error.
  */
-export async function releaseStaleLock(data: string, log: Logger): Promise<void> {
+export async function releaseStaleLock(data: string, log: Logger, graceMs = GRACE_MS): Promise<void> {
   const file = join(data, "postmaster.pid");
   const text = await readFile(file, "utf8").catch(() => undefined);
   if (text === undefined) return;
@@ -40,8 +42,7 @@ export async function releaseStaleLock(data: string, log: Logger): Promise<void>
     await rm(file, { force: true });
     return;
   }
-  const dying = await endsWithin(data, pid, 5_000); // its parent was killed a moment ago, perhaps
-  if (dying) return;
+  if (await endsWithin(data, pid, graceMs)) return;
   if (holder.parent > 1) throw new Error(`${data} is in use: PostgreSQL ${pid} of process ${holder.parent} serves it`);
   log.warn({ pid }, "stopping a PostgreSQL that outlived its process");
   process.kill(pid, "SIGQUIT");
