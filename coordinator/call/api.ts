@@ -5,6 +5,7 @@ import type { Subject } from "./core/subject.ts";
 
 export { decide, INSTALLATION, isRead, SEE } from "./core/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
+export { visibleAccount } from "./core/visible.ts";
 export { COORDINATOR, subjectOf } from "./core/subject.ts";
 export type { Subject } from "./core/subject.ts";
 export { createCalls } from "./out/calls.ts";

@@ -13,6 +13,8 @@ import type { Operations } from "./out/operations.ts";
 export { identityMigrations } from "./migrations.ts";
 export { accountRef, existingAccounts, requireAccount } from "./out/accounts.ts";
 export type { Account } from "./out/accounts.ts";
+export { operationMessage } from "./in/operation-message.ts";
+export { getOperation } from "./out/operations.ts";
 export type { Operation, Operations, OperationStateName } from "./out/operations.ts";
 export { Wake } from "./out/wake.ts";
 

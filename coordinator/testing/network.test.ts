@@ -9,6 +9,7 @@ import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { cidr, overlaps } from "#lib/net/cidr.ts";
 import type { Role } from "#lib/rpc/caller.ts";
+import { decide, SEE, subjectOf } from "../call/api.ts";
 import { startTestCoordinator } from "./coordinator.ts";
 import type { TestCoordinator } from "./coordinator.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
@@ -198,6 +199,30 @@ describe("another account", () => {
     expect((await vpcs.listVpcs({})).vpcs).toEqual([]);
     expect((await subnets.listSubnets({ vpcId: vpc.vpcId })).subnets).toEqual([]);
     expect((await groups.listSecurityGroups({ vpcId: vpc.vpcId })).securityGroups).toEqual([]);
+  });
+});
+
+describe("lists", () => {
+  it("hold exactly what the decision lets each caller see", async () => {
+    for (const owner of [a, b, a]) await newVpc(owner);
+    const all = (
+      await sql<{ id: string; ownerAccount: string }>`SELECT vpc_id AS id, owner_account AS "ownerAccount" FROM vpc`.execute(
+        system.db.kysely,
+      )
+    ).rows;
+    const callers: { role: Role; accountId: string }[] = [
+      { role: "operator", accountId: "" },
+      { role: "owner", accountId: a },
+      { role: "viewer", accountId: a },
+      { role: "owner", accountId: b },
+      { role: "owner", accountId: newId("acct") },
+    ];
+    for (const { role, accountId } of callers) {
+      const subject = subjectOf({ kind: role === "operator" ? "operator" : "account", principalId: "alice", accountId, roles: [role] });
+      const wanted = all.filter((vpc) => decide(subject, SEE, { kind: "VPC", ...vpc }).effect === "allow").map((vpc) => vpc.id);
+      const listed = (await (await as(accountId, role)).vpcs.listVpcs({ pageSize: 1_000 })).vpcs.map((vpc) => vpc.vpcId);
+      expect(listed).toEqual(wanted.toSorted());
+    }
   });
 });
 

@@ -30,6 +30,7 @@ describe("decide", () => {
     ["a host is no account", host, READ, ofA(), "deny-hidden"],
     ["nobody is no account", nobody, READ, ofA(), "deny-hidden"],
     ["an account does not act on the installation", account("a", "owner"), "identity:CreateAccount", INSTALLATION, "deny-visible"],
+    ["nor reads what is about it", account("a", "owner"), "host:ListHosts", INSTALLATION, "deny-visible"],
     ["an operator acts on the installation", operator, "identity:CreateAccount", INSTALLATION, "allow"],
     [
       "an account of no name owns nothing",

@@ -15,7 +15,7 @@ export interface ResourceGrant {
   readonly action: string;
 }
 
-/** The installation as a whole: everybody with a token sees that it is there, only operators act on it. */
+/** The installation as a whole: only operators read it and act on it, and nobody needs to be told that it is not there. */
 export const INSTALLATION: ResourceRef = { kind: "installation", id: "", ownerAccount: "" };
 
 /**
@@ -53,7 +53,7 @@ export function decide(subject: Subject, action: string, resource: ResourceRef):
     return decided("deny-hidden", "not-an-account");
   const read = isRead(action);
   const viewer = subject.role !== "owner";
-  if (resource.kind === INSTALLATION.kind) return read ? decided("allow", "everybody-reads") : decided("deny-visible", "operators-only");
+  if (resource.kind === INSTALLATION.kind) return decided("deny-visible", "operators-only");
   if (resource.ownerAccount === subject.accountId) {
     if (read) return decided("allow", viewer ? "viewer" : "owner");
     return viewer && !OPEN_TO_VIEWERS.has(action)

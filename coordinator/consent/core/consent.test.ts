@@ -17,7 +17,7 @@ const accounts = fc.uniqueArray(fc.constantFrom("a", "b", "c", "d", "e"));
 describe("planConsents", () => {
   it("leaves exactly the wanted accounts, each once, and touches nobody who stays", () => {
     fc.assert(
-      fc.property(accounts, fc.array(fc.constantFrom("a", "b", "c", "d", "e")), (have, want) => {
+      fc.property(accounts, fc.array(fc.constantFrom("a", "b", "c", "d", "e")), (have: string[], want: string[]) => {
         const active = have.map((account) => consent(account));
         const { add, revoke } = planConsents(active, want);
         const revoked = new Set(revoke.map((one) => one.granteeAccount));

@@ -29,6 +29,14 @@ export async function grantsFor(tx: Tx, resourceIds: readonly string[]): Promise
   return new Map([...consents].map(([id, list]) => [id, grantsOf(list)]));
 }
 
+/** Ids of the resources of a kind on which others allow this account something now: what its lists hold besides its own. */
+export async function resourcesGrantedTo(tx: Tx, granteeAccount: string, resourceKind: string): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    SELECT DISTINCT resource_id AS id FROM consent
+    WHERE grantee_account = ${granteeAccount} AND resource_kind = ${resourceKind} AND state = 'ACTIVE'`.execute(tx);
+  return rows.map((row) => row.id);
+}
+
 export interface NewConsent {
   readonly granteeAccount: string;
   readonly actions: readonly string[];

@@ -6,7 +6,7 @@ import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName } from "#lib/rpc/validate.ts";
-import { INSTALLATION, openPage, slug, storedAs } from "../../call/api.ts";
+import { INSTALLATION, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { accountRef, getAccount, insertAccount, listAccounts } from "../out/accounts.ts";
 import type { Account } from "../out/accounts.ts";
@@ -47,7 +47,7 @@ export function accountService({ calls, pages }: { calls: Calls; pages: PageToke
     async listAccounts(request, context) {
       const page = openPage(pages, context, request);
       return calls.read(context, context.action, async (call) => {
-        const only = call.subject.kind === "operator" ? undefined : (call.subject.accountId ?? "");
+        const only = visibleAccount(call.subject);
         const { items, nextPageToken } = page.cut(await listAccounts(call.tx, { only, ...page }), (account) => account.accountId);
         return { accounts: items.map(encode), nextPageToken };
       });

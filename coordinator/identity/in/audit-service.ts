@@ -3,8 +3,8 @@ import type { AuditEntry } from "#gen/plenum/audit/v1/audit.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { enumValue, text } from "#lib/rpc/validate.ts";
-import { openPage } from "../../call/api.ts";
+import { displayName, enumValue } from "#lib/rpc/validate.ts";
+import { openPage, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { listAuditEntries } from "../out/audit-entries.ts";
 import type { AuditRow } from "../out/audit-entries.ts";
@@ -22,11 +22,11 @@ function allowedFilter(decision: number): boolean | undefined {
 export function auditService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
   return bind(AuditServiceDefinition, {
     async listAuditEntries(request, context) {
-      const resourceId = text(request.resourceId, "resource_id", { min: 0, max: 128 });
+      const resourceId = displayName(request.resourceId, "resource_id");
       const allowed = allowedFilter(request.decision);
       const page = openPage(pages, context, request, { resourceId, allowed });
       return calls.read(context, context.action, async (call) => {
-        const visibleTo = call.subject.kind === "operator" ? undefined : (call.subject.accountId ?? "");
+        const visibleTo = visibleAccount(call.subject);
         const rows = await listAuditEntries(call.tx, { visibleTo, resourceId, allowed, before: page.after, limit: page.limit });
         const { items, nextPageToken } = page.cut(rows, (row) => row.entryId);
         return { entries: items.map(encode), nextPageToken };

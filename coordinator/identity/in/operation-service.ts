@@ -1,27 +1,21 @@
-import { OperationServiceDefinition, OperationState } from "#gen/plenum/operation/v1/operation.ts";
-import type { Operation as OperationMessage } from "#gen/plenum/operation/v1/operation.ts";
+import { OperationServiceDefinition } from "#gen/plenum/operation/v1/operation.ts";
 import type { Bus } from "#lib/bus/bus.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { text } from "#lib/rpc/validate.ts";
-import { durationMs, openPage } from "../../call/api.ts";
+import { displayName } from "#lib/rpc/validate.ts";
+import { durationMs, openPage, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { getOperation, listOperations, OPERATION_SUBJECT } from "../out/operations.ts";
 import type { Operation } from "../out/operations.ts";
 import { Wake } from "../out/wake.ts";
+import { operationMessage as encode } from "./operation-message.ts";
 
 const WAIT = { minMs: 0, maxMs: 60_000, absentMs: 30_000 };
 /** Backstop for a lost wake-up. */
 const POLL_MS = 500;
-
-const encode = (operation: Operation): OperationMessage => ({
-  ...operation,
-  state: OperationState[operation.state],
-  endTime: operation.endTime ?? undefined,
-});
 
 export function operationService({ calls, pages, bus }: { calls: Calls; pages: PageTokens; bus: Bus }): ServiceBinding {
   const read = (operationId: string, context: ServerContext): Promise<Operation> =>
@@ -38,10 +32,10 @@ export function operationService({ calls, pages, bus }: { calls: Calls; pages: P
     },
 
     async listOperations(request, context) {
-      const subjectId = text(request.subjectId, "subject_id", { min: 0, max: 128 });
+      const subjectId = displayName(request.subjectId, "subject_id");
       const page = openPage(pages, context, request, { subjectId });
       return calls.read(context, context.action, async (call) => {
-        const ownerAccount = call.subject.kind === "operator" ? undefined : (call.subject.accountId ?? "");
+        const ownerAccount = visibleAccount(call.subject);
         const rows = await listOperations(call.tx, { ownerAccount, subjectId, before: page.after, limit: page.limit });
         const { items, nextPageToken } = page.cut(rows, (row) => row.operationId);
         return { operations: items.map(encode), nextPageToken };

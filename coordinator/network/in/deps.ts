@@ -1,6 +1,6 @@
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { notFound } from "#lib/rpc/errors.ts";
-import type { Calls, Sight, WriteCall } from "../../call/api.ts";
+import type { Calls, WriteCall } from "../../call/api.ts";
 import { vpcRef } from "../core/refs.ts";
 import type { Vpc } from "../core/model.ts";
 import type { Hooks } from "../out/hooks.ts";
@@ -24,9 +24,4 @@ export async function lockedVpcFor(call: WriteCall, action: string, vpcId: strin
   const locked = await lockVpc(call.tx, vpcId);
   if (locked === undefined) throw notFound("VPC", vpcId);
   return locked;
-}
-
-/** Whose resources a list may show: undefined is everybody's. A caller of an account sees its own only. */
-export function ownerVisible(sight: Sight): string | undefined {
-  return sight.subject.kind === "operator" ? undefined : (sight.subject.accountId ?? "");
 }

@@ -4,7 +4,7 @@ import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import { displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, storedAs } from "../../call/api.ts";
+import { checkEtag, openPage, storedAs, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import type { SecurityGroup } from "../core/model.ts";
@@ -20,7 +20,7 @@ import {
   updateRules,
 } from "../out/groups.ts";
 import { getVpc } from "../out/vpcs.ts";
-import { lockedVpcFor, ownerVisible } from "./deps.ts";
+import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeGroup } from "./messages.ts";
 import { decodeRules } from "./rules.ts";
@@ -77,7 +77,12 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       const vpcId = request.vpcId === "" ? "" : parseId("vpc", request.vpcId, "vpc_id");
       const page = openPage(pages, context, request, { vpcId });
       return calls.read(context, context.action, async (call) => {
-        const rows = await listSecurityGroups(call.tx, { ownerAccount: ownerVisible(call), vpcId, after: page.after, limit: page.limit });
+        const rows = await listSecurityGroups(call.tx, {
+          ownerAccount: visibleAccount(call.subject),
+          vpcId,
+          after: page.after,
+          limit: page.limit,
+        });
         const { items, nextPageToken } = page.cut(rows, (group) => group.securityGroupId);
         return { securityGroups: items.map(encodeGroup), nextPageToken };
       });

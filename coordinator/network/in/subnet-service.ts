@@ -7,14 +7,14 @@ import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import { cidrField, displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, slug, storedAs } from "../../call/api.ts";
+import { checkEtag, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import { subnetRef } from "../core/refs.ts";
 import { blockFault, SUBNET_PREFIX } from "../core/subnet-block.ts";
 import { deleteSubnet, getSubnet, insertSubnet, listSubnets, lockSubnet, overlappingSubnets } from "../out/subnets.ts";
-import { lockedVpcFor, ownerVisible } from "./deps.ts";
+import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeSubnet } from "./messages.ts";
 
@@ -87,7 +87,12 @@ export function subnetService({ calls, pages, hooks }: Deps): ServiceBinding {
       const vpcId = request.vpcId === "" ? "" : parseId("vpc", request.vpcId, "vpc_id");
       const page = openPage(pages, context, request, { vpcId });
       return calls.read(context, context.action, async (call) => {
-        const rows = await listSubnets(call.tx, { ownerAccount: ownerVisible(call), vpcId, after: page.after, limit: page.limit });
+        const rows = await listSubnets(call.tx, {
+          ownerAccount: visibleAccount(call.subject),
+          vpcId,
+          after: page.after,
+          limit: page.limit,
+        });
         const { items, nextPageToken } = page.cut(rows, (subnet) => subnet.subnetId);
         const named = await hooks.namedAddresses(
           call.tx,

@@ -6,7 +6,7 @@ import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import { cidrField, displayName, required } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, slug, storedAs, tagsField } from "../../call/api.ts";
+import { checkEtag, openPage, slug, storedAs, tagsField, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { accountRef, requireAccount } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
@@ -17,7 +17,7 @@ import { blockFault, SUBNET_PREFIX, VPC_PREFIX } from "../core/subnet-block.ts";
 import { groupsOfVpc, insertSecurityGroup } from "../out/groups.ts";
 import { insertSubnet, subnetsOfVpc } from "../out/subnets.ts";
 import { deleteVpc, getVpc, insertVpc, listVpcs } from "../out/vpcs.ts";
-import { lockedVpcFor, ownerVisible } from "./deps.ts";
+import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeSubnet, encodeVpc } from "./messages.ts";
 
@@ -101,7 +101,7 @@ export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
       const only = request.ownerAccount === "" ? undefined : parseId("acct", request.ownerAccount, "owner_account");
       const page = openPage(pages, context, request, { only });
       return calls.read(context, context.action, async (call) => {
-        const visible = ownerVisible(call);
+        const visible = visibleAccount(call.subject);
         // Another account's list is empty, not refused: a filter is no question whether that account is there.
         if (visible !== undefined && only !== undefined && only !== visible) return { vpcs: [], nextPageToken: "" };
         const rows = await listVpcs(call.tx, { ownerAccount: visible ?? only, after: page.after, limit: page.limit });
