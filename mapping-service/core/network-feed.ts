@@ -96,7 +96,9 @@ export class NetworkFeed implements NetworkName {
   apply(change: NetworkChange): Applied {
     if (change.version <= this.#version) return "stale";
     if (change.version !== this.#version + 1n) return "gap";
-    const items = change.items.filter((item) => this.keep(this.#table, item, "set"));
+    // A prefix that one transaction wrote twice: the last counts, here and at the hosts.
+    const last = new Map(change.items.map((item) => [item.prefix, item]));
+    const items = [...last.values()].filter((item) => this.keep(this.#table, item, "set"));
     this.#version = change.version;
     const budget = Math.max(this.#options.leastLogOctets ?? 65_536, this.#table.targets * PACKED_OCTETS);
     this.#log.push(change.version, deltaFrame(this, change.version, items), budget);
