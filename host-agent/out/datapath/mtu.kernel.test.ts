@@ -54,6 +54,14 @@ describe("a packet longer than the MTU", () => {
     }
   });
 
+  test("teaches it about datagrams too, whose checksum the kernel left to the device", async () => {
+    const talker = lab.openGuest(a, "10.0.0.4", { guestMtu: SMALL });
+    const script = `const s = require("dgram").createSocket("udp4"); s.send(Buffer.alloc(1300), 9, "${far.address}", () => s.close());`;
+    expect(await inNamespace(talker.path, process.execPath, "-e", script)).toMatchObject({ ok: true });
+    expect(dropsOf(a, talker.endpoint.wireId)).toEqual({ TOO_BIG_ANSWERED: 1n });
+    expect((await inNamespace(talker.path, "ip", "route", "get", far.address)).output).toContain(`mtu ${SMALL}`);
+  });
+
   test("goes nowhere, counted, when it may be fragmented", () => {
     const before = dropsOf(a, one.endpoint.wireId)["TOO_BIG"] ?? 0n;
     send(ipv4({ src: one.address, dst: far.address, protocol: UDP }, udp(5000, 6000, Buffer.alloc(1300))));

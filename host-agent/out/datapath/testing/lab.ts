@@ -9,7 +9,7 @@ import { openDatapath, type BpfDatapath, type DatapathOptions } from "../index.t
 
 /**
  * Hosts and guests of a test: namespaces joined by veth, the real programs between them. Names and directories are this run's own;
- * `dispose` leaves nothing behind.
+ * `dispose` leaves nothing behind, and an interrupted run neither.
  */
 
 export const GATEWAY_MAC = "06:00:00:00:ff:ff";
