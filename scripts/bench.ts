@@ -1,13 +1,13 @@
-// `npm run bench [name]`: each program in bench/ measures us and a peer in one run and prints ratios.
+// `npm run bench [name]`: each program bench/<name>.ts measures us and a peer in one run and prints ratios.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { runStep } from "./lib/step.ts";
 
 const only = process.argv[2];
-const files = existsSync("bench") ? readdirSync("bench").filter((file) => file.endsWith(".bench.ts")) : [];
-const chosen = files.filter((file) => only === undefined || file === `${only}.bench.ts`).sort();
+const files = existsSync("bench") ? readdirSync("bench").filter((file) => /^[a-z0-9-]+\.ts$/.test(file)) : [];
+const chosen = files.filter((file) => only === undefined || file === `${only}.ts`).sort();
 if (chosen.length === 0) {
-  const have = files.map((file) => file.replace(".bench.ts", "")).join(", ");
+  const have = files.map((file) => file.replace(".ts", "")).join(", ");
   process.stderr.write(
     `plenum: there is no benchmark${only === undefined ? "" : ` "${only}"`} in bench/${have === "" ? "" : ` (there are: ${have})`}\n`,
   );

@@ -50,8 +50,9 @@ async function main(): Promise<number> {
   return report.failed === 0 && left.length === 0 ? 0 : 1;
 }
 
-process.exitCode = await main().catch((error: unknown) => {
+const code = await main().catch((error: unknown) => {
   const { text, exitCode } = explain(error);
   process.stderr.write(`${text}\n`);
   return exitCode;
 });
+process.exit(code); // what was interrupted may still hold connections
