@@ -124,7 +124,10 @@ export class WatchAuthority {
     }, this.#options.recheckMs);
   }
 
-  /** Those that have no right now. */
+  /**
+   * Those that have no right now. Counted pair by pair and not by NOT EXISTS: the view is DISTINCT, and as a join the planner would
+   * make all of it, every attachment of the installation, each time (seen).
+   */
   async #refused(watches: readonly Watch[]): Promise<Watch[]> {
     const refused: Watch[] = [];
     for (let start = 0; start < watches.length; start += PAIRS) {
@@ -132,9 +135,9 @@ export class WatchAuthority {
       const { rows } = await sql<{ position: bigint }>`
         SELECT asked.position FROM unnest(${part.map(({ hostId }) => hostId)}::text[], ${part.map(({ networkId }) => String(networkId))}::bigint[])
           WITH ORDINALITY AS asked (host_id, network_id, position)
-        WHERE NOT EXISTS (
-          SELECT FROM coordinator_feed.host_network AS own WHERE own.host_id = asked.host_id AND own.network_id = asked.network_id
-        )`.execute(this.#options.db);
+        WHERE (
+          SELECT count(*) FROM coordinator_feed.host_network AS own WHERE own.host_id = asked.host_id AND own.network_id = asked.network_id
+        ) = 0`.execute(this.#options.db);
       for (const { position } of rows) {
         const watch = part[Number(position) - 1];
         if (watch !== undefined) refused.push(watch);
