@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -7,10 +5,10 @@ import { MemoryHub } from "#lib/bus/memory.ts";
 import { openDatabase } from "#lib/db/database.ts";
 import type { Database } from "#lib/db/database.ts";
 import { migrate } from "#lib/db/migrate.ts";
-import type { Migrations } from "#lib/db/migrate.ts";
 import { startTestPostgres } from "#lib/db/testing.ts";
 import type { TestPostgres } from "#lib/db/testing.ts";
 import { silentLog } from "#lib/log/log.ts";
+import { coordinatorMigrations } from "../../coordinator/migrations.ts";
 import { COORDINATOR_FEED_COLUMNS, FEED_SCHEMA } from "../../mapping-service/out/tables.ts";
 import type { CoordinatorFeed } from "../../mapping-service/out/tables.ts";
 import { TestCoordinator } from "../../mapping-service/testing/coordinator.ts";
@@ -64,13 +62,10 @@ test("the stand-in of the mapping service's tests has the columns", async () => 
   }
 });
 
-const MIGRATIONS = new URL("../../coordinator/migrations.ts", import.meta.url);
-
-describe.runIf(existsSync(fileURLToPath(MIGRATIONS)))("the coordinator's migrations", () => {
+describe("the coordinator's migrations", () => {
   let admin: Database<CoordinatorFeed>;
   beforeAll(async () => {
     admin = openDatabase({ url: postgres.url, log });
-    const { coordinatorMigrations } = (await import(MIGRATIONS.href)) as { coordinatorMigrations: Migrations };
     await migrate(admin.kysely, "coordinator", coordinatorMigrations);
   });
   afterAll(() => admin.close());
