@@ -7,7 +7,7 @@ import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName } from "#lib/rpc/validate.ts";
-import { durationMs, openPage } from "../../call/api.ts";
+import { durationMs, INSTALLATION, openPage } from "../../call/api.ts";
 import type { Calls, ResourceRef } from "../../call/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { tokenHash } from "../join.ts";
@@ -20,7 +20,6 @@ const TTL = { minMs: MINUTE_MS, maxMs: 7 * 24 * 60 * MINUTE_MS, absentMs: 60 * M
 
 /** Hosts are nobody's but the operator's: to others they are not there. */
 const hostRef = (hostId: string): ResourceRef => ({ kind: "host", id: hostId, ownerAccount: "" });
-const HOSTS: ResourceRef = { kind: "installation", id: "", ownerAccount: "" };
 
 /** HostService as in the proto. */
 export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTokens; ca: CertificateAuthority }): ServiceBinding {
@@ -29,7 +28,7 @@ export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTok
       const zoneId = displayName(request.zoneId, "zone_id", { min: 1, max: 63 });
       const ttlMs = durationMs(request.ttl, "ttl", TTL);
       const { result } = await calls.write(context, { action: context.action }, async (call) => {
-        call.require(context.action, HOSTS);
+        call.require(context.action, INSTALLATION);
         await requireZone(call.tx, zoneId);
         const token = newJoinToken(ca.fingerprint);
         const expireTime = await insertJoinToken(call.tx, { hash: tokenHash(token), zoneId, ttlMs, createdBy: call.subject.principalId });

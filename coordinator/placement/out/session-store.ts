@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
+import { notFound } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
 
 /** Who connects. */
@@ -64,4 +65,10 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
     )
     SELECT host_id FROM live`.execute(db);
   return new Set(rows.map((row) => row.host_id));
+}
+
+/** A host's certificate is renewed, perhaps for another key: from now on that one is the host's. NOT_FOUND: no such host. */
+export async function renewKey(tx: Tx, hostId: string, keyFingerprint: string): Promise<void> {
+  const { rows } = await sql`UPDATE host SET key_fingerprint = ${keyFingerprint} WHERE host_id = ${hostId} RETURNING 1`.execute(tx);
+  if (rows.length === 0) throw notFound("host", hostId);
 }

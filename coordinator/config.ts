@@ -1,0 +1,40 @@
+import { key, readConfig, setting } from "#lib/config/config.ts";
+import type { ConfigOf } from "#lib/config/config.ts";
+
+const DAY_MS = 86_400_000;
+
+/** Every setting of the coordinator. */
+export const COORDINATOR_CONFIG = {
+  connections: key({
+    env: "PLENUM_COORDINATOR_CONNECTIONS",
+    flag: "coordinator-connections",
+    schema: setting.integer(2, 1_000).default(20),
+    description: "Connections to PostgreSQL at most",
+  }),
+  checkEveryMs: key({
+    env: "PLENUM_COORDINATOR_CHECK_MS",
+    flag: "coordinator-check-ms",
+    schema: setting.integer(10, DAY_MS).default(1_000),
+    description: "Milliseconds between comparisons of open sessions' versions with the database's (C2)",
+  }),
+  sweepEveryMs: key({
+    env: "PLENUM_COORDINATOR_SWEEP_MS",
+    flag: "coordinator-sweep-ms",
+    schema: setting.integer(100, DAY_MS).default(60_000),
+    description: "Milliseconds between removals of what is only kept for a while",
+  }),
+  keepChangesSeconds: key({
+    env: "PLENUM_COORDINATOR_KEEP_CHANGES_S",
+    flag: "coordinator-keep-changes-s",
+    schema: setting.integer(1, 30 * 86_400).default(3_600),
+    description: "Seconds for which changes stay in the log; who was away for longer starts from a snapshot",
+  }),
+} as const;
+
+export type CoordinatorConfig = ConfigOf<typeof COORDINATOR_CONFIG>;
+
+/** From the environment: the command line belongs to whoever composes services. Throws ConfigError. */
+export function coordinatorConfig(): CoordinatorConfig {
+  const names = Object.values(COORDINATOR_CONFIG).map(({ env }) => env);
+  return readConfig(COORDINATOR_CONFIG, { args: [], env: Object.fromEntries(names.map((name) => [name, process.env[name]])) });
+}

@@ -1,0 +1,67 @@
+import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
+import type { ConnectRequest, Hello } from "#gen/plenum/host/v1/host_feed.ts";
+import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import { requireHost } from "#lib/rpc/caller.ts";
+import { bind } from "#lib/rpc/definition.ts";
+import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { checkJoin, joinHost, openSession, readHostRequest, renewKey } from "../../placement/api.ts";
+import { HostSession } from "../session.ts";
+import type { SessionDependencies } from "../session.ts";
+
+const MAX_TEXT = 128;
+const clip = (text: string): string => text.replaceAll("\0", "").slice(0, MAX_TEXT);
+
+/** The first message of a stream. */
+async function readHello(requests: AsyncIterator<ConnectRequest>): Promise<Hello> {
+  const first = await requests.next();
+  const message = first.done === true ? undefined : first.value.message;
+  if (message?.$case !== "hello") throw invalidArgument("message", "is not hello", "the first message of a session is hello");
+  return message.value;
+}
+
+/** HostFeedService as in the proto. For the internal listener only. */
+export function hostFeedService(deps: SessionDependencies & { readonly ca: CertificateAuthority }): ServiceBinding {
+  const { calls, ca } = deps;
+  return bind(HostFeedServiceDefinition, {
+    async join(request) {
+      const wanted = checkJoin(request);
+      const proof = await readHostRequest(request.csr);
+      const { result } = await calls.internal((call) => joinHost(call, wanted, proof));
+      // Signed after the commit: who loses the answer asks again and is signed again.
+      const { cert } = await ca.signHost(proof.pem, result.hostId);
+      deps.log.info({ host: result.hostId, name: wanted.name, zone: result.zoneId }, "a host joined");
+      return { hostId: result.hostId, certificate: cert, caBundle: ca.ca, zoneId: result.zoneId };
+    },
+
+    async renewCertificate(request, context) {
+      const hostId = requireHost(context.caller, context.action);
+      const proof = await readHostRequest(request.csr);
+      await calls.internal((call) => renewKey(call.tx, hostId, proof.keyFingerprint));
+      const { cert } = await ca.signHost(proof.pem, hostId);
+      return { certificate: cert, caBundle: ca.ca };
+    },
+
+    async *connect(requests, context) {
+      const hostId = requireHost(context.caller, context.action);
+      const iterator = requests[Symbol.asyncIterator]();
+      const hello = await readHello(iterator);
+      const { result: epoch } = await calls.internal((call) =>
+        openSession(call.tx, hostId, { agentVersion: clip(hello.agentVersion), kernelRelease: clip(hello.kernelRelease), substrateMtu: Math.min(hello.substrateMtu, 65_535) }),
+      );
+      if (epoch === undefined) throw notFound("host", hostId);
+      const session = new HostSession(deps, hostId, epoch);
+      const abort = (): void => session.end(context.signal.reason instanceof Error ? context.signal.reason : new Error("the stream ended"));
+      context.signal.addEventListener("abort", abort, { once: true });
+      if (context.signal.aborted) abort();
+      const hearing = session.hear({ [Symbol.asyncIterator]: () => iterator });
+      try {
+        yield* session.messages();
+      } finally {
+        context.signal.removeEventListener("abort", abort);
+        await session.close();
+        hearing.catch(() => undefined); // `hear` puts its failures into the session
+      }
+    },
+  });
+}

@@ -1,0 +1,45 @@
+import { sqlMigration } from "#lib/db/migrate.ts";
+import type { Migrations } from "#lib/db/migrate.ts";
+import { SCHEMA } from "../call/api.ts";
+
+/** Role of the mapping service. */
+const READER = "plenum_mapping";
+const VIEWS = "coordinator_feed";
+
+/**
+ * What the mapping service may read, and nothing else (C17): a schema of views, and its role. Both are made by whoever migrates, not
+ * by the coordinator's role, which may make neither.
+ */
+export const feedMigrations: Migrations = {
+  "0008_feed_views": sqlMigration(`
+    RESET ROLE;
+    SELECT pg_advisory_xact_lock(hashtext('plenum role ${READER}'));
+    DO $$ BEGIN
+      IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${READER}') THEN CREATE ROLE ${READER} NOLOGIN; END IF;
+    END $$;
+    CREATE SCHEMA IF NOT EXISTS ${VIEWS} AUTHORIZATION ${SCHEMA};
+    SET ROLE ${SCHEMA};
+
+    CREATE VIEW ${VIEWS}.network AS SELECT network_id, vni, vpc_id FROM ${SCHEMA}.vpc;
+
+    -- One row per target: addresses of attachments that are placed and not on their way out. wanted 1: PRESENT.
+    CREATE VIEW ${VIEWS}.mapping AS
+      SELECT d.network_id, text(d.address) AS prefix, a.interface_id, a.attachment_id, a.wire_id, a.host_id,
+             host(h.substrate_address) AS host_address, a.group_set_id,
+             '02:70:' || regexp_replace(lpad(to_hex(a.wire_id), 8, '0'), '(..)(..)(..)(..)', '\\1:\\2:\\3:\\4') AS mac_address
+      FROM ${SCHEMA}.attachment_address d
+      JOIN ${SCHEMA}.attachment a USING (attachment_id)
+      JOIN ${SCHEMA}.host h USING (host_id)
+      WHERE a.wanted = 1 AND a.state IN (1, 2);
+
+    -- Hosts that have anything in the network, on its way out included.
+    CREATE VIEW ${VIEWS}.host_network AS
+      SELECT DISTINCT host_id, network_id FROM ${SCHEMA}.attachment WHERE host_id IS NOT NULL AND state <> 4;
+
+    CREATE VIEW ${VIEWS}.scope AS SELECT scope, version FROM ${SCHEMA}.scope WHERE scope LIKE 'network:%';
+    CREATE VIEW ${VIEWS}.change AS SELECT scope, version, payload FROM ${SCHEMA}.change WHERE scope LIKE 'network:%';
+
+    GRANT USAGE ON SCHEMA ${VIEWS} TO ${READER};
+    GRANT SELECT ON ALL TABLES IN SCHEMA ${VIEWS} TO ${READER};
+  `),
+};

@@ -1,0 +1,54 @@
+import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Counters } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Calls } from "../call/api.ts";
+import type { Operations } from "../identity/api.ts";
+import { addDrops, addReadings, applyStatuses, instancesOfAttachments, networkScope } from "../interface/api.ts";
+import type { Signals } from "../interface/api.ts";
+import { addHostDrops, applyInstanceStatuses, lockInstances, takeVersions, touchSession } from "../placement/api.ts";
+import type { PendingApplied } from "./core/merge-applied.ts";
+import { staleSession } from "./out/sessions.ts";
+
+/** What taking a host's word needs. */
+export interface ReportDependencies {
+  readonly calls: Calls;
+  readonly operations: Operations;
+  readonly signals: Signals;
+}
+
+const MAX_MESSAGE = 1_000;
+/** What a host says ends up in a text column: no NUL, not longer than a person reads. */
+const clean = (text: string): string => text.replaceAll("\0", "").slice(0, MAX_MESSAGE);
+
+const known = (state: number): state is AppliedState => state > AppliedState.UNSPECIFIED && state <= AppliedState.FAILED;
+
+/**
+ * Write what a host has applied: versions, attachments and instances in one transaction, and whatever follows from them. Safe to
+ * repeat. ABORTED (STALE_SESSION): nothing was written. Locks: host, instances, attachments.
+ */
+export async function takeApplied({ calls, operations, signals }: ReportDependencies, hostId: string, epoch: bigint, pending: PendingApplied): Promise<void> {
+  const attachments = pending.attachments.filter((status) => known(status.state)).map((status) => ({ ...status, message: clean(status.message) }));
+  const instances = pending.instances
+    .filter((status) => known(status.state))
+    .map((status) => ({ ...status, message: clean(status.message), netnsPath: clean(status.netnsPath) }));
+  const { result: changed } = await calls.internal(async (call) => {
+    const versions = { hostId, epoch, hostVersion: pending.hostVersion, networks: pending.networks };
+    if (!(await takeVersions(call.tx, [versions])).has(hostId)) throw staleSession(epoch);
+    const of = await instancesOfAttachments(call.tx, attachments.map((status) => status.attachmentId));
+    const locked = await lockInstances(call.tx, [...new Set([...of, ...instances.map((status) => status.instanceId)])]);
+    const { attachmentIds } = await applyStatuses(call, hostId, attachments);
+    await applyInstanceStatuses(call, operations, hostId, locked, instances);
+    return attachmentIds;
+  });
+  signals.announce([...changed, ...[...pending.networks.keys()].map(networkScope)]);
+}
+
+/** Write a host's cumulative readings. Safe to repeat. ABORTED (STALE_SESSION). */
+export async function takeCounters({ calls }: ReportDependencies, hostId: string, epoch: bigint, counters: Counters): Promise<void> {
+  const drops = counters.drops.map((drop) => ({ ...drop, reason: clean(drop.reason).slice(0, 128) }));
+  await calls.internal(async (call) => {
+    if (!(await touchSession(call.tx, hostId, epoch))) throw staleSession(epoch);
+    await addReadings(call.tx, hostId, counters.readTime ?? call.now, counters.meters);
+    await addDrops(call.tx, hostId, drops.filter((drop) => drop.wireId !== 0));
+    await addHostDrops(call.tx, hostId, drops.filter((drop) => drop.wireId === 0));
+  });
+}

@@ -1,0 +1,164 @@
+import { HostChange } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Applied, ConnectRequest, ConnectResponse, HostItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Follower, ScopeReader } from "#lib/feed/feed.ts";
+import type { Logger } from "#lib/log/log.ts";
+import { historyGone, invalidArgument, unavailable } from "#lib/rpc/errors.ts";
+import { hostScope, interfaceItemsOf } from "../interface/api.ts";
+import { closeSession, instanceItemsOf } from "../placement/api.ts";
+import type { Kysely } from "kysely";
+import { snapshotChanges } from "./core/chunks.ts";
+import { PendingApplied } from "./core/merge-applied.ts";
+import { Outbox } from "./out/outbox.ts";
+import { staleSession } from "./out/sessions.ts";
+import type { Endable, Sessions } from "./out/sessions.ts";
+import type { VersionWriter } from "./out/version-writer.ts";
+import { takeApplied, takeCounters } from "./reports.ts";
+import type { ReportDependencies } from "./reports.ts";
+
+export interface SessionDependencies extends ReportDependencies {
+  readonly db: Kysely<unknown>;
+  readonly reader: ScopeReader<unknown>;
+  readonly sessions: Sessions;
+  readonly versions: VersionWriter;
+  readonly log: Logger;
+}
+
+/** Networks that one host may watch at most. */
+const MAX_NETWORKS = 16_384;
+
+/**
+ * One open stream of one host. Everything remembered over it is here; it ends with the stream, and a new stream starts from a snapshot.
+ * Two things run side by side: the scope's follower fills the outbox, and `hear` takes what the host says.
+ */
+export class HostSession implements Endable {
+  readonly hostId: string;
+  readonly epoch: bigint;
+  readonly #deps: SessionDependencies;
+  readonly #outbox = new Outbox<ConnectResponse>();
+  readonly #follower: Follower;
+  #inSync = false;
+  #pending: PendingApplied | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(deps: SessionDependencies, hostId: string, epoch: bigint) {
+    this.hostId = hostId;
+    this.epoch = epoch;
+    this.#deps = deps;
+    deps.sessions.add(this);
+    void this.#outbox.push({ message: { $case: "opened", value: { sessionEpoch: epoch, hostId } } });
+    this.#follower = deps.reader.follow(hostScope(hostId), {
+      // Rules, instances, attachments: each after what it names.
+      snapshot: async (tx) => {
+        const own = await interfaceItemsOf(tx, hostId);
+        const rules = own.filter((item) => item.item?.$case === "ruleset");
+        return [...rules, ...(await instanceItemsOf(tx, hostId)), ...own.filter((item) => item.item?.$case !== "ruleset")];
+      },
+      onSnapshot: (items, version) => this.#sendSnapshot(items, version),
+      onInSync: (version) => this.#sendInSync(version),
+      onDelta: ({ version, payload }) => {
+        const change = HostChange.decode(payload);
+        return this.#outbox.push({ message: { $case: "change", value: { ...change, version } } });
+      },
+      // The host starts again from a snapshot by connecting again: a stream has one.
+      onHistoryGone: () => this.end(historyGone(hostScope(hostId))),
+    });
+    this.#follower.done.catch((error: unknown) => this.end(error instanceof Error ? error : new Error(String(error))));
+  }
+
+  /** What the host is to be sent, until the session ends. */
+  messages(): AsyncGenerator<ConnectResponse, void, undefined> {
+    return this.#outbox.read();
+  }
+
+  /** End the stream with this error. */
+  end(failure: Error): void {
+    this.#outbox.end(failure);
+  }
+
+  /** Take what the host says until it says no more; then the stream ends. */
+  async hear(requests: AsyncIterable<ConnectRequest>): Promise<void> {
+    try {
+      for await (const { message } of requests) {
+        if (this.#outbox.ended) return;
+        switch (message?.$case) {
+          case "hello":
+            throw invalidArgument("hello", "was sent twice", "it comes once, first");
+          case "applied":
+            this.#check(message.value.sessionEpoch);
+            this.#applied(message.value);
+            break;
+          case "counters":
+            this.#check(message.value.sessionEpoch);
+            await takeCounters(this.#deps, this.hostId, this.epoch, message.value);
+            break;
+          case "heartbeat":
+            this.#check(message.value.sessionEpoch);
+            this.#beat();
+            break;
+          case undefined:
+            throw invalidArgument("message", "is missing", "send applied, counters or heartbeat");
+        }
+      }
+      this.#outbox.end();
+    } catch (error) {
+      this.end(error as Error);
+    }
+  }
+
+  /** Whatever was under way ends; the host counts as disconnected unless a newer session is open. */
+  async close(): Promise<void> {
+    this.#outbox.end(unavailable("the session ended"));
+    this.#follower.close();
+    this.#deps.sessions.remove(this);
+    await this.#writing;
+    try {
+      await closeSession(this.#deps.db, this.hostId, this.epoch);
+    } catch (error) {
+      // Its lease ends by itself.
+      this.#deps.log.warn({ err: error, host: this.hostId }, "a session's end could not be written");
+    }
+  }
+
+  #check(epoch: bigint): void {
+    if (epoch !== this.epoch) throw staleSession(epoch);
+  }
+
+  async #sendSnapshot(items: readonly HostItem[], version: bigint): Promise<void> {
+    for (const value of snapshotChanges(items, version)) await this.#outbox.push({ message: { $case: "change", value } });
+  }
+
+  async #sendInSync(version: bigint): Promise<void> {
+    if (this.#inSync) return; // the database was away for a moment; the host saw no gap
+    this.#inSync = true;
+    await this.#outbox.push({ message: { $case: "inSync", value: { version } } });
+  }
+
+  /** Collected while a write runs, so that a host that says much costs one transaction at a time. */
+  #applied(applied: Applied): void {
+    if (applied.networkVersions.size > MAX_NETWORKS) throw invalidArgument("applied.network_versions", `has ${applied.networkVersions.size} networks`, `send at most ${MAX_NETWORKS}`);
+    const first = this.#pending === undefined;
+    this.#pending ??= new PendingApplied();
+    this.#pending.add(applied);
+    if (!first) return;
+    this.#writing = this.#writing.then(() => this.#write()).catch((error: unknown) => this.end(error as Error));
+  }
+
+  async #write(): Promise<void> {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    if (pending === undefined || this.#outbox.ended) return;
+    if (!pending.versionsOnly) return takeApplied(this.#deps, this.hostId, this.epoch, pending);
+    const live = await this.#deps.versions.write({ hostId: this.hostId, epoch: this.epoch, hostVersion: pending.hostVersion, networks: pending.networks });
+    if (!live) throw staleSession(this.epoch);
+  }
+
+  /** Prolong the lease. The database being away is no reason to lose the stream. */
+  #beat(): void {
+    this.#deps.versions.write({ hostId: this.hostId, epoch: this.epoch, hostVersion: 0n, networks: new Map() }).then(
+      (live) => {
+        if (!live) this.end(staleSession(this.epoch));
+      },
+      (error: unknown) => this.#deps.log.warn({ err: error, host: this.hostId }, "a heartbeat could not be written"),
+    );
+  }
+}

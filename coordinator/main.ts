@@ -1,0 +1,64 @@
+import { openDatabase } from "#lib/db/database.ts";
+import { checkSchema, migrate } from "#lib/db/migrate.ts";
+import { createScopeReader } from "#lib/feed/feed.ts";
+import { feedMetrics } from "#lib/metrics/metrics.ts";
+import type { ServiceContext, ServiceHandle } from "#lib/service/service.ts";
+import { createCalls, openSharedPageTokens } from "./call/api.ts";
+import { coordinatorConfig } from "./config.ts";
+import type { CoordinatorConfig } from "./config.ts";
+import { grantsFor } from "./consent/api.ts";
+import { createFeed } from "./feed/api.ts";
+import { createIdentity } from "./identity/api.ts";
+import { createInterfaceModule } from "./interface/api.ts";
+import { coordinatorMetrics } from "./metrics.ts";
+import { coordinatorMigrations, SCHEMA } from "./migrations.ts";
+import { createNetwork } from "./network/api.ts";
+import { createPlacement, instanceDirectory } from "./placement/api.ts";
+import { startSweeper } from "./sweep.ts";
+import { createTopology } from "./topology/api.ts";
+
+/** Bring the schema up to date where we may, else insist on the one that we know (C17). */
+async function prepareSchema(ctx: ServiceContext): Promise<void> {
+  const db = openDatabase<unknown>({ url: ctx.adminDatabaseUrl ?? ctx.databaseUrl, connections: 1, log: ctx.log });
+  try {
+    if (ctx.adminDatabaseUrl === undefined) await checkSchema(db.kysely, SCHEMA, coordinatorMigrations);
+    else await migrate(db.kysely, SCHEMA, coordinatorMigrations);
+  } finally {
+    await db.close();
+  }
+}
+
+/** Start the coordinator: its modules in their order (C21), each given the earlier ones. */
+export async function startCoordinator(ctx: ServiceContext, config: CoordinatorConfig = coordinatorConfig()): Promise<ServiceHandle> {
+  const log = ctx.log.child({ service: "coordinator" });
+  const { bus, ca, tokens } = ctx;
+  await prepareSchema(ctx);
+  const database = openDatabase<unknown>({ url: ctx.databaseUrl, schema: SCHEMA, connections: config.connections, log });
+  const db = database.kysely;
+  const pages = await openSharedPageTokens(db);
+  const calls = createCalls({ db, bus, grants: grantsFor, log });
+  const reader = createScopeReader<unknown>({ db, schema: SCHEMA, bus, log, checkEveryMs: config.checkEveryMs });
+
+  const identity = createIdentity({ calls, pages, tokens, bus });
+  const topology = createTopology({ calls, pages });
+  const network = createNetwork({ calls, pages });
+  const interfaces = createInterfaceModule({ calls, pages, db, bus, directory: instanceDirectory, network });
+  const placement = createPlacement({ calls, pages, ca, operations: identity.operations });
+  const feed = createFeed({ calls, db, bus, ca, operations: identity.operations, signals: interfaces.signals, reader, log });
+
+  const sweeper = startSweeper({ calls, db, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });
+  coordinatorMetrics(ctx.registry, { sessions: feed.sessions, poolWaiting: () => database.pool.waitingCount });
+  feedMetrics(ctx.registry, reader, "coordinator");
+  return {
+    name: "coordinator",
+    api: [...identity.bindings, ...topology.bindings, ...network.bindings, ...interfaces.bindings, ...placement.bindings],
+    internal: [...feed.bindings],
+    async stop() {
+      await sweeper.stop();
+      await reader.close();
+      await feed.stop();
+      interfaces.stop();
+      await database.close();
+    },
+  };
+}

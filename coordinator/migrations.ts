@@ -1,0 +1,23 @@
+import type { Migrations } from "#lib/db/migrate.ts";
+import { callMigrations } from "./call/api.ts";
+import { consentMigrations } from "./consent/api.ts";
+import { feedMigrations } from "./feed/api.ts";
+import { identityMigrations } from "./identity/api.ts";
+import { interfaceMigrations } from "./interface/api.ts";
+import { networkMigrations } from "./network/api.ts";
+import { placementMigrations } from "./placement/api.ts";
+import { topologyMigrations } from "./topology/api.ts";
+
+export { SCHEMA } from "./call/api.ts";
+
+/** All of the schema `coordinator` and the views of `coordinator_feed` (C17), in the order of their names. */
+export const coordinatorMigrations: Migrations = {
+  ...callMigrations,
+  ...identityMigrations,
+  ...consentMigrations,
+  ...topologyMigrations,
+  ...networkMigrations,
+  ...interfaceMigrations,
+  ...placementMigrations,
+  ...feedMigrations,
+};
