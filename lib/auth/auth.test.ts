@@ -7,6 +7,7 @@ import { testDirectory } from "../db/testing.ts";
 import { newId } from "../ids/ids.ts";
 import { hostUri } from "../rpc/caller.ts";
 import { certificateFingerprint, createHostRequest, openCertificateAuthority } from "./ca.ts";
+import { newJoinToken, parseJoinToken } from "./join-token.ts";
 import { openTokenIssuer } from "./token.ts";
 
 let directory: string;
@@ -36,6 +37,18 @@ describe("the certificate authority", () => {
     for (const ip of ["127.0.0.1", "::1"]) expect(parsed.checkIP(ip)).toBe(ip);
     expect(parsed.checkHost("example.com")).toBeUndefined();
     expect(parsed.ca).toBe(false);
+  });
+
+  it("is proved by what a server shows, to a host that knows only its hash", async () => {
+    const ca = await openCertificateAuthority(directory);
+    const { cert } = await ca.issueServer(["localhost"]);
+    const chain = cert.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)!;
+    const token = parseJoinToken(newJoinToken(ca.fingerprint))!;
+    expect(chain.map(certificateFingerprint)).toContain(token.caFingerprint);
+    expect(token.secret).toHaveLength(43);
+    expect(newJoinToken(ca.fingerprint)).not.toBe(newJoinToken(ca.fingerprint));
+    for (const text of ["", "plenum-join..", newJoinToken(ca.fingerprint).slice(0, -1), newJoinToken("abc")])
+      expect(parseJoinToken(text)).toBeUndefined();
   });
 
   it("signs a host's request with our name for it, for a day", async () => {
@@ -107,6 +120,7 @@ describe("the token issuer", () => {
       .setExpirationTime("1h")
       .sign(publicBytes);
     await expect(issuer.verify(confused)).rejects.toThrow();
+    await expect(issuer.verify(token)).resolves.toMatchObject({ principalId: "ann" }); // known from now on, and expires all the same
     vi.useFakeTimers({ now: Date.now() + 66_000, toFake: ["Date"] });
     await expect(issuer.verify(token)).rejects.toThrow(/exp/);
   });
