@@ -2,7 +2,10 @@ import { Gauge } from "#lib/metrics/metrics.ts";
 import type { Registry } from "#lib/metrics/metrics.ts";
 
 /** The coordinator's own metrics; names are for ever. RPCs, bus and feed have theirs in lib/metrics. */
-export function coordinatorMetrics(registry: Registry, levels: { readonly sessions: () => number; readonly poolWaiting: () => number }): void {
+export function coordinatorMetrics(
+  registry: Registry,
+  levels: { readonly sessions: () => number; readonly poolWaiting: () => number },
+): void {
   const level = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,

@@ -25,15 +25,25 @@ const known = (state: number): state is AppliedState => state > AppliedState.UNS
  * Write what a host has applied: versions, attachments and instances in one transaction, and whatever follows from them. Safe to
  * repeat. ABORTED (STALE_SESSION): nothing was written. Locks: host, instances, attachments.
  */
-export async function takeApplied({ calls, operations, signals }: ReportDependencies, hostId: string, epoch: bigint, pending: PendingApplied): Promise<void> {
-  const attachments = pending.attachments.filter((status) => known(status.state)).map((status) => ({ ...status, message: clean(status.message) }));
+export async function takeApplied(
+  { calls, operations, signals }: ReportDependencies,
+  hostId: string,
+  epoch: bigint,
+  pending: PendingApplied,
+): Promise<void> {
+  const attachments = pending.attachments
+    .filter((status) => known(status.state))
+    .map((status) => ({ ...status, message: clean(status.message) }));
   const instances = pending.instances
     .filter((status) => known(status.state))
     .map((status) => ({ ...status, message: clean(status.message), netnsPath: clean(status.netnsPath) }));
   const { result: changed } = await calls.internal(async (call) => {
     const versions = { hostId, epoch, hostVersion: pending.hostVersion, networks: pending.networks };
     if (!(await takeVersions(call.tx, [versions])).has(hostId)) throw staleSession(epoch);
-    const of = await instancesOfAttachments(call.tx, attachments.map((status) => status.attachmentId));
+    const of = await instancesOfAttachments(
+      call.tx,
+      attachments.map((status) => status.attachmentId),
+    );
     const locked = await lockInstances(call.tx, [...new Set([...of, ...instances.map((status) => status.instanceId)])]);
     const { attachmentIds } = await applyStatuses(call, hostId, attachments);
     await applyInstanceStatuses(call, operations, hostId, locked, instances);
@@ -48,7 +58,15 @@ export async function takeCounters({ calls }: ReportDependencies, hostId: string
   await calls.internal(async (call) => {
     if (!(await touchSession(call.tx, hostId, epoch))) throw staleSession(epoch);
     await addReadings(call.tx, hostId, counters.readTime ?? call.now, counters.meters);
-    await addDrops(call.tx, hostId, drops.filter((drop) => drop.wireId !== 0));
-    await addHostDrops(call.tx, hostId, drops.filter((drop) => drop.wireId === 0));
+    await addDrops(
+      call.tx,
+      hostId,
+      drops.filter((drop) => drop.wireId !== 0),
+    );
+    await addHostDrops(
+      call.tx,
+      hostId,
+      drops.filter((drop) => drop.wireId === 0),
+    );
   });
 }

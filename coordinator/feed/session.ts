@@ -135,7 +135,8 @@ export class HostSession implements Endable {
 
   /** Collected while a write runs, so that a host that says much costs one transaction at a time. */
   #applied(applied: Applied): void {
-    if (applied.networkVersions.size > MAX_NETWORKS) throw invalidArgument("applied.network_versions", `has ${applied.networkVersions.size} networks`, `send at most ${MAX_NETWORKS}`);
+    if (applied.networkVersions.size > MAX_NETWORKS)
+      throw invalidArgument("applied.network_versions", `has ${applied.networkVersions.size} networks`, `send at most ${MAX_NETWORKS}`);
     const first = this.#pending === undefined;
     this.#pending ??= new PendingApplied();
     this.#pending.add(applied);
@@ -148,7 +149,12 @@ export class HostSession implements Endable {
     this.#pending = undefined;
     if (pending === undefined || this.#outbox.ended) return;
     if (!pending.versionsOnly) return takeApplied(this.#deps, this.hostId, this.epoch, pending);
-    const live = await this.#deps.versions.write({ hostId: this.hostId, epoch: this.epoch, hostVersion: pending.hostVersion, networks: pending.networks });
+    const live = await this.#deps.versions.write({
+      hostId: this.hostId,
+      epoch: this.epoch,
+      hostVersion: pending.hostVersion,
+      networks: pending.networks,
+    });
     if (!live) throw staleSession(this.epoch);
   }
 

@@ -34,7 +34,10 @@ export type { Signals } from "./out/signals.ts";
 /** Everything of interfaces that a host must know now: attachments it carries or has not let go of, and the rules they name (C3). */
 export async function interfaceItemsOf(db: Reader, hostId: string): Promise<HostItem[]> {
   const rows = await attachmentsOnHost(db, hostId);
-  const rules = await rulesetsAsItems(db as Tx, rows.map((row) => Number(row.ruleset_id)));
+  const rules = await rulesetsAsItems(
+    db as Tx,
+    rows.map((row) => Number(row.ruleset_id)),
+  );
   return [...rules, ...rows.map((row) => attachmentItem(carried(row)))];
 }
 

@@ -33,7 +33,13 @@ export const instanceRef = (instance: { instanceId: string; ownerAccount: string
 });
 
 /** Who may: owner or attacher of the record, and owner of the instance. Deleting it later with the instance is its owner's to allow. */
-function authorise(call: WriteCall, wanted: readonly WantedAttachment[], rows: ReadonlyMap<string, InterfaceRow>, refs: ReadonlyMap<string, ResourceRef>, instances: ReadonlyMap<string, LockedInstance>): void {
+function authorise(
+  call: WriteCall,
+  wanted: readonly WantedAttachment[],
+  rows: ReadonlyMap<string, InterfaceRow>,
+  refs: ReadonlyMap<string, ResourceRef>,
+  instances: ReadonlyMap<string, LockedInstance>,
+): void {
   for (const { interfaceId, instanceId, deleteOnTerminate } of wanted) {
     const ref = refs.get(interfaceId);
     const instance = instances.get(instanceId);
@@ -57,7 +63,10 @@ function assignDevices(wanted: readonly WantedAttachment[], existing: readonly A
   for (const { instanceId, deviceIndex, path } of wanted) {
     if (deviceIndex === undefined) continue;
     const set = of(instanceId);
-    if (set.has(deviceIndex)) problems.add(invalid(`${path}.device_index`, `is ${deviceIndex}, which is taken on ${instanceId}: leave it out for the lowest free one`));
+    if (set.has(deviceIndex))
+      problems.add(
+        invalid(`${path}.device_index`, `is ${deviceIndex}, which is taken on ${instanceId}: leave it out for the lowest free one`),
+      );
     set.add(deviceIndex);
   }
   return wanted.map(({ instanceId, deviceIndex, path }) => {
@@ -66,34 +75,68 @@ function assignDevices(wanted: readonly WantedAttachment[], existing: readonly A
     let index = 0;
     while (set.has(index)) index += 1;
     set.add(index);
-    if (index >= MAX_DEVICES) problems.add(conflict("LIMIT_EXCEEDED", `${path}.instance_id`, `is ${instanceId}, which has ${MAX_DEVICES} interfaces, the most there can be`, { limit: String(MAX_DEVICES) }));
+    if (index >= MAX_DEVICES)
+      problems.add(
+        conflict("LIMIT_EXCEEDED", `${path}.instance_id`, `is ${instanceId}, which has ${MAX_DEVICES} interfaces, the most there can be`, {
+          limit: String(MAX_DEVICES),
+        }),
+      );
     return index;
   });
 }
 
 /** What stands in the way whatever the others do: attached already, an instance that ends, a zone that does not fit. */
-function checkStates(wanted: readonly WantedAttachment[], rows: ReadonlyMap<string, InterfaceRow>, instances: ReadonlyMap<string, LockedInstance>, existing: readonly AttachmentRow[], problems: Problems): void {
+function checkStates(
+  wanted: readonly WantedAttachment[],
+  rows: ReadonlyMap<string, InterfaceRow>,
+  instances: ReadonlyMap<string, LockedInstance>,
+  existing: readonly AttachmentRow[],
+  problems: Problems,
+): void {
   const holders = new Map(existing.map((row) => [row.interface_id, row]));
   const seen = new Set<string>();
   for (const { interfaceId, instanceId, path } of wanted) {
     const holder = holders.get(interfaceId);
     if (holder !== undefined) {
-      problems.add(conflict("ALREADY_ATTACHED", `${path}.interface_id`, `is ${interfaceId}, which is attached already (${holder.attachment_id}): detach it first`, { attachment_id: holder.attachment_id }));
-    } else if (seen.has(interfaceId)) problems.add(invalid(`${path}.interface_id`, `names ${interfaceId} a second time: an interface has one attachment`));
+      problems.add(
+        conflict(
+          "ALREADY_ATTACHED",
+          `${path}.interface_id`,
+          `is ${interfaceId}, which is attached already (${holder.attachment_id}): detach it first`,
+          { attachment_id: holder.attachment_id },
+        ),
+      );
+    } else if (seen.has(interfaceId))
+      problems.add(invalid(`${path}.interface_id`, `names ${interfaceId} a second time: an interface has one attachment`));
     seen.add(interfaceId);
     const instance = instances.get(instanceId);
     if (instance === undefined) continue;
-    if (!instance.attachable) problems.add(conflict("WRONG_STATE", `${path}.instance_id`, `is ${instanceId}, which is ${instance.state}`, { state: instance.state }));
+    if (!instance.attachable)
+      problems.add(
+        conflict("WRONG_STATE", `${path}.instance_id`, `is ${instanceId}, which is ${instance.state}`, { state: instance.state }),
+      );
     const zone = rows.get(interfaceId)?.zone_id ?? "";
     const own = instance.host?.zoneId ?? instance.zoneId;
     if (zone !== "" && own !== "" && zone !== own) {
-      problems.add(conflict("WRONG_STATE", `${path}.instance_id`, `is in zone ${own}, the interface's subnet is for zone ${zone}: use an interface of another subnet`, { state: own }));
+      problems.add(
+        conflict(
+          "WRONG_STATE",
+          `${path}.instance_id`,
+          `is in zone ${own}, the interface's subnet is for zone ${zone}: use an interface of another subnet`,
+          { state: own },
+        ),
+      );
     }
   }
 }
 
 /** Somebody else was first at the index: say at what, by index. */
-async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachment[], rows: readonly NewAttachment[], made: readonly AttachmentRow[]): Promise<void> {
+async function explainConflicts(
+  call: WriteCall,
+  wanted: readonly WantedAttachment[],
+  rows: readonly NewAttachment[],
+  made: readonly AttachmentRow[],
+): Promise<void> {
   const problems = new Problems();
   const ours = new Set(made.map((row) => row.attachment_id));
   const holders = await readAttachments(call.tx, { interfaceIds: rows.map((row) => row.interface_id) });
@@ -101,13 +144,27 @@ async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachme
     const path = wanted[index]?.path ?? "";
     const holder = holders.find((other) => other.interface_id === row.interface_id && !ours.has(other.attachment_id));
     if (holder !== undefined) {
-      problems.add(conflict("ALREADY_ATTACHED", `${path}.interface_id`, `is ${row.interface_id}, which is attached already (${holder.attachment_id}): detach it first`, { attachment_id: holder.attachment_id }));
+      problems.add(
+        conflict(
+          "ALREADY_ATTACHED",
+          `${path}.interface_id`,
+          `is ${row.interface_id}, which is attached already (${holder.attachment_id}): detach it first`,
+          { attachment_id: holder.attachment_id },
+        ),
+      );
       continue;
     }
     const own = row.addresses.map((address) => prefixOf(address).split("/")[0] ?? "");
     for (const held of await holdersOf(call.tx, row.network_id, own)) {
       if (held.attachment_id === row.attachment_id) continue;
-      problems.add(conflict("ADDRESS_IN_USE", `${path}.interface_id`, `has ${held.address}, which another attached interface of the network holds: detach that one first`, { address: held.address }));
+      problems.add(
+        conflict(
+          "ADDRESS_IN_USE",
+          `${path}.interface_id`,
+          `has ${held.address}, which another attached interface of the network holds: detach that one first`,
+          { address: held.address },
+        ),
+      );
     }
     if (!ours.has(row.attachment_id) && !problems.any) {
       problems.add(conflict("CONFLICT", `${path}.device_index`, "was taken by another call at the same time: repeat the call"));
@@ -121,13 +178,19 @@ async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachme
  * Attach in the caller's transaction: all or none. Instances that the caller has locked already come in `known`. Answers the rows in
  * the order asked for.
  */
-export async function attachInterfaces(call: WriteCall, directory: InstanceDirectory, wanted: readonly WantedAttachment[], known: ReadonlyMap<string, LockedInstance> = new Map()): Promise<AttachmentRow[]> {
+export async function attachInterfaces(
+  call: WriteCall,
+  directory: InstanceDirectory,
+  wanted: readonly WantedAttachment[],
+  known: ReadonlyMap<string, LockedInstance> = new Map(),
+): Promise<AttachmentRow[]> {
   const unknown = [...new Set(wanted.map((one) => one.instanceId))].filter((id) => !known.has(id));
   const instances = new Map([...known, ...(unknown.length === 0 ? [] : await directory.lock(call.tx, unknown))]);
   const ids = [...new Set(wanted.map((one) => one.interfaceId))];
   const rows = await lockInterfaces(call.tx, ids);
   const foreign = [...rows.values()].filter((row) => row.owner_account !== call.subject.accountId).map((row) => row.interface_id);
-  const grants = foreign.length === 0 || call.subject.kind === "operator" ? new Map<string, ResourceRef["grants"]>() : await grantsFor(call.tx, foreign);
+  const grants =
+    foreign.length === 0 || call.subject.kind === "operator" ? new Map<string, ResourceRef["grants"]>() : await grantsFor(call.tx, foreign);
   const refs = new Map([...rows].map(([id, row]) => [id, interfaceRef(row, grants.get(id))]));
   authorise(call, wanted, rows, refs, instances);
 
@@ -137,7 +200,10 @@ export async function attachInterfaces(call: WriteCall, directory: InstanceDirec
   checkStates(wanted, rows, instances, held, problems);
   const devices = assignDevices(wanted, existing, problems);
   problems.throwIfAny();
-  const sets = await holdGroupSets(call.tx, [...rows.values()].map((row) => Number(row.group_set_id)));
+  const sets = await holdGroupSets(
+    call.tx,
+    [...rows.values()].map((row) => Number(row.group_set_id)),
+  );
 
   const given = wanted.map((one, index): NewAttachment => {
     const row = rows.get(one.interfaceId);
@@ -169,7 +235,9 @@ export async function attachInterfaces(call: WriteCall, directory: InstanceDirec
   const byId = new Map(made.map((row) => [row.attachment_id, row]));
   const inOrder = given.flatMap((row) => byId.get(row.attachment_id) ?? []);
   const placed = inOrder.filter((row) => row.host_id !== null);
-  const hosts = new Map([...instances.values()].flatMap(({ host }): [string, PlacedHost][] => (host === undefined ? [] : [[host.hostId, host]])));
+  const hosts = new Map(
+    [...instances.values()].flatMap(({ host }): [string, PlacedHost][] => (host === undefined ? [] : [[host.hostId, host]])),
+  );
   await tellHosts(call, placed);
   tellNetworks(call, placed, hosts);
   return inOrder;

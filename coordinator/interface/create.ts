@@ -51,7 +51,10 @@ async function lockSubnets(call: WriteCall, specs: readonly CheckedSpec[]): Prom
 async function checkAccounts(call: WriteCall, specs: readonly Located[]): Promise<void> {
   const foreign = specs.filter((spec) => spec.payerAccount !== "" && spec.payerAccount !== spec.subnet.ownerAccount);
   for (const spec of foreign) call.require("nivc:SetPayer", { kind: "account", id: spec.payerAccount, ownerAccount: spec.payerAccount });
-  const named = specs.flatMap((spec) => [...ACCESS_LISTS.flatMap((list) => spec.access[list]), ...(spec.payerAccount === "" ? [] : [spec.payerAccount])]);
+  const named = specs.flatMap((spec) => [
+    ...ACCESS_LISTS.flatMap((list) => spec.access[list]),
+    ...(spec.payerAccount === "" ? [] : [spec.payerAccount]),
+  ]);
   if (named.length === 0) return;
   const there = await existingAccounts(call.tx, named);
   const missing = named.find((account) => !there.has(account));
@@ -63,7 +66,11 @@ async function chooseAddresses(call: WriteCall, specs: readonly Located[]): Prom
   const chosen = new Map<Located, readonly bigint[]>();
   for (const [subnet, of] of Map.groupBy(specs, (spec) => spec.subnet)) {
     const explicit = of.filter((spec) => spec.addresses.length > 0);
-    for (const spec of explicit) chosen.set(spec, spec.addresses.map((address) => address.value));
+    for (const spec of explicit)
+      chosen.set(
+        spec,
+        spec.addresses.map((address) => address.value),
+      );
     const open = of.filter((spec) => spec.addresses.length === 0);
     if (open.length === 0) continue;
     const range = assignableRange(cidr(subnet.cidrBlock));
@@ -87,7 +94,10 @@ function exhausted(subnet: Subnet, path: string, wanted: number, free: number): 
 }
 
 /** Groups of each specification, the VPC's default where it names none, and their interned set. */
-async function internGroups(call: WriteCall, specs: readonly Located[]): Promise<Map<Located, { groups: readonly string[]; groupSetId: number }>> {
+async function internGroups(
+  call: WriteCall,
+  specs: readonly Located[],
+): Promise<Map<Located, { groups: readonly string[]; groupSetId: number }>> {
   const sets = new Map<string, number>();
   const interned = new Map<Located, { groups: readonly string[]; groupSetId: number }>();
   for (const spec of specs) {
@@ -118,7 +128,9 @@ export async function createInterfaces(call: WriteCall, wanted: readonly WantedI
   for (const { addresses, path, subnet } of specs) {
     const block = cidr(subnet.cidrBlock);
     addresses.forEach((address, index) =>
-      problems.check(() => checkFits(address, block, { field: `${path}.private_addresses[${index}]`, subnetId: subnet.subnetId, cidrBlock: subnet.cidrBlock })),
+      problems.check(() =>
+        checkFits(address, block, { field: `${path}.private_addresses[${index}]`, subnetId: subnet.subnetId, cidrBlock: subnet.cidrBlock }),
+      ),
     );
   }
   problems.throwIfAny();
@@ -127,12 +139,20 @@ export async function createInterfaces(call: WriteCall, wanted: readonly WantedI
   const addresses = await chooseAddresses(call, specs);
   const rows = specs.map((spec) => newRow(call, spec, groups.get(spec), addresses.get(spec) ?? []));
   await insertInterfaces(call.tx, rows);
-  await createConsents(call, rows.flatMap((row, index) => consentsFor(row, specs[index])));
+  await createConsents(
+    call,
+    rows.flatMap((row, index) => consentsFor(row, specs[index])),
+  );
   for (const row of rows) call.concerns(interfaceRef(row));
   return rows.map((row) => row.interface_id);
 }
 
-function newRow(call: WriteCall, spec: Located, groups: { groups: readonly string[]; groupSetId: number } | undefined, addresses: readonly bigint[]): NewInterface {
+function newRow(
+  call: WriteCall,
+  spec: Located,
+  groups: { groups: readonly string[]; groupSetId: number } | undefined,
+  addresses: readonly bigint[],
+): NewInterface {
   if (groups === undefined || addresses.length === 0) throw new Error("an interface without groups or addresses");
   const { subnet } = spec;
   const block = cidr(subnet.cidrBlock);

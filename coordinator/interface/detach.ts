@@ -72,7 +72,10 @@ async function rowsOf(call: WriteCall, directory: InstanceDirectory, target: Tar
  */
 export async function detachInterfaces(call: WriteCall, directory: InstanceDirectory, target: Target): Promise<AttachmentRow[]> {
   const found = await rowsOf(call, directory, target);
-  const grants = await grantsFor(call.tx, found.map((row) => row.interface_id));
+  const grants = await grantsFor(
+    call.tx,
+    found.map((row) => row.interface_id),
+  );
   if (target.kind !== "instance") {
     for (const row of found) {
       const named: ResourceRef = attachmentRef(row, grants.get(row.interface_id));

@@ -12,7 +12,12 @@ import { forgetRulesets, tellHosts, tellNetworks } from "./out/changes.ts";
 import { deleteInterfaces } from "./out/interface-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 
-const standing = (row: AttachmentRow): Standing => ({ state: row.state, hostId: row.host_id, wanted: row.wanted, generation: row.generation });
+const standing = (row: AttachmentRow): Standing => ({
+  state: row.state,
+  hostId: row.host_id,
+  wanted: row.wanted,
+  generation: row.generation,
+});
 
 const NO_HOSTS: ReadonlyMap<string, PlacedHost> = new Map();
 
@@ -56,7 +61,11 @@ export async function detachAllOf(call: WriteCall, instanceId: string, terminati
 /** The instance starts on `host`: its attachments are carried there, by meters of their own. The instance is locked by the caller. */
 export async function placeAttachments(call: WriteCall, instanceId: string, host: PlacedHost): Promise<AttachmentRow[]> {
   // Rules may have changed while no host carried it. Sets before attachments: who replaces rules locks in that order.
-  const setsOf = async (rows: readonly AttachmentRow[]) => holdGroupSets(call.tx, rows.map((row) => Number(row.group_set_id)));
+  const setsOf = async (rows: readonly AttachmentRow[]) =>
+    holdGroupSets(
+      call.tx,
+      rows.map((row) => Number(row.group_set_id)),
+    );
   let sets = await setsOf(await readAttachments(call.tx, { instanceIds: [instanceId] }));
   const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
   if (rows.some((row) => !sets.has(Number(row.group_set_id)))) sets = await setsOf(rows); // its groups changed in between
@@ -64,7 +73,12 @@ export async function placeAttachments(call: WriteCall, instanceId: string, host
     call.tx,
     rows.map((row) => {
       const ruleset = sets.get(Number(row.group_set_id))?.rulesetId;
-      return { attachment_id: row.attachment_id, next: place(standing(row), host.hostId), ruleset_id: ruleset === undefined ? undefined : BigInt(ruleset), placed: true };
+      return {
+        attachment_id: row.attachment_id,
+        next: place(standing(row), host.hostId),
+        ruleset_id: ruleset === undefined ? undefined : BigInt(ruleset),
+        placed: true,
+      };
     }),
   );
   await tellHosts(call, changed);
@@ -145,7 +159,13 @@ export async function applyStatuses(call: WriteCall, hostId: string, said: reado
     if (one === undefined || taken === undefined) return [];
     const known = row.applied_generation === one.generation && row.applied_state === one.state && row.applied_message === one.message;
     if (known && taken.next.state === row.state && taken.next.hostId === row.host_id) return [];
-    return [{ attachment_id: row.attachment_id, next: taken.next, applied: { generation: one.generation, state: one.state, message: one.message } }];
+    return [
+      {
+        attachment_id: row.attachment_id,
+        next: taken.next,
+        applied: { generation: one.generation, state: one.state, message: one.message },
+      },
+    ];
   });
   const changed = await updateAttachments(call.tx, changes);
   await deleteOwed(call, changed);

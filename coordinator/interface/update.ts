@@ -39,7 +39,8 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
   const fields = new Set<Field>();
   for (const path of paths) {
     const field = FIELDS.find((known) => known === path);
-    if (field === undefined) throw invalidArgument("update_mask", `names ${JSON.stringify(path.slice(0, 80))}`, `these can be changed: ${FIELDS.join(", ")}`);
+    if (field === undefined)
+      throw invalidArgument("update_mask", `names ${JSON.stringify(path.slice(0, 80))}`, `these can be changed: ${FIELDS.join(", ")}`);
     fields.add(field);
   }
   const has = (field: Field): boolean => fields.has(field);
@@ -94,7 +95,10 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
   const groups = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set : undefined;
   if (check === undefined && groups === undefined) return;
   const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
-  const hosts = await directory.hosts(call.tx, attached.flatMap((one) => one.host_id ?? []));
+  const hosts = await directory.hosts(
+    call.tx,
+    attached.flatMap((one) => one.host_id ?? []),
+  );
   const to = () => ({
     source_dest_check: check,
     ...(groups === undefined ? {} : { group_set_id: BigInt(groups.groupSetId), ruleset_id: BigInt(groups.rulesetId) }),
@@ -116,10 +120,14 @@ export async function deleteInterfaceRecord(call: WriteCall, interfaceId: string
   checkEtag(etag, row.row_version);
   const [holder] = await readAttachments(call.tx, { interfaceIds: [interfaceId] });
   if (holder !== undefined) {
-    throw failedPrecondition("HAS_DEPENDANTS", `${interfaceId} is attached to ${holder.instance_id} (${holder.attachment_id}): detach it first`, {
-      blockers: holder.attachment_id,
-      instance_id: holder.instance_id,
-    });
+    throw failedPrecondition(
+      "HAS_DEPENDANTS",
+      `${interfaceId} is attached to ${holder.instance_id} (${holder.attachment_id}): detach it first`,
+      {
+        blockers: holder.attachment_id,
+        instance_id: holder.instance_id,
+      },
+    );
   }
   await deleteInterfaces(call.tx, [interfaceId]);
   await revokeConsentsOf(call.tx, [interfaceId]);

@@ -45,7 +45,13 @@ const hostSilent = (row: AttachmentRow, seen: Observation): boolean => row.host_
  * Wait until the hosts have done what a call asked for, the time is over, or a host is silent for longer than its lease. Never
  * changes anything, never fails for a host's sake: what is not done is named (C6, C7).
  */
-export async function waitForHosts(db: Reader, directory: InstanceDirectory, signals: Signals, request: WaitRequest, signal: AbortSignal): Promise<WaitOutcome> {
+export async function waitForHosts(
+  db: Reader,
+  directory: InstanceDirectory,
+  signals: Signals,
+  request: WaitRequest,
+  signal: AbortSignal,
+): Promise<WaitOutcome> {
   const { attachmentIds, networkIds, goal } = request;
   const reachable = request.wait === WaitFor.REACHABLE;
   const end = performance.now() + request.timeoutMs;
@@ -57,7 +63,8 @@ export async function waitForHosts(db: Reader, directory: InstanceDirectory, sig
       const rows = await readAttachments(db, { attachmentIds, over: true });
       const open = rows.filter((row) => !hostDone(row, goal));
       const seen = reachable || open.length > 0 ? await observe(db, directory, reachable ? rows : open) : undefined;
-      if (seen !== undefined) for (const [id, { level }] of seen.networks) if (!targets.has(networkScope(id))) targets.set(networkScope(id), level);
+      if (seen !== undefined)
+        for (const [id, { level }] of seen.networks) if (!targets.has(networkScope(id))) targets.set(networkScope(id), level);
       const reached = (row: AttachmentRow): boolean => {
         const progress = reachable ? seen?.networks.get(row.network_id) : undefined;
         return progress === undefined || reachOf(progress, targets.get(networkScope(row.network_id)) ?? 0n).behind.length === 0;

@@ -32,6 +32,11 @@ export interface PlacementModule {
   readonly bindings: readonly ServiceBinding[];
 }
 
-export function createPlacement(options: { calls: Calls; pages: PageTokens; ca: CertificateAuthority; operations: Operations }): PlacementModule {
+export function createPlacement(options: {
+  calls: Calls;
+  pages: PageTokens;
+  ca: CertificateAuthority;
+  operations: Operations;
+}): PlacementModule {
   return { bindings: [instanceService(options), hostService(options)] };
 }

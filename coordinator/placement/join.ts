@@ -27,7 +27,8 @@ export function checkJoin(request: JoinRequest): CheckedJoin {
   if (parseJoinToken(request.token) === undefined) throw bad("is not one");
   const name = slug(request.name, "name");
   const address = addressField(request.substrateAddress, "substrate_address", 4);
-  if (address.value === 0n || address.value >= 0xe0000000n) throw invalidArgument("substrate_address", `is ${formatAddress(address)}`, "give the unicast address of its tunnel");
+  if (address.value === 0n || address.value >= 0xe0000000n)
+    throw invalidArgument("substrate_address", `is ${formatAddress(address)}`, "give the unicast address of its tunnel");
   return { token: request.token, name, substrateAddress: formatAddress(address) };
 }
 
@@ -48,9 +49,14 @@ export async function joinHost(call: WriteCall, wanted: CheckedJoin, request: Ho
   const token = await liveToken(call.tx, wanted.token, keyFingerprint);
   const known = await hostOfKey(call.tx, keyFingerprint);
   if (known !== undefined) {
-    if (known.name !== wanted.name) throw invalidArgument("name", `is ${wanted.name}`, `this key joined as ${known.name}; a host's name does not change`);
+    if (known.name !== wanted.name)
+      throw invalidArgument("name", `is ${wanted.name}`, `this key joined as ${known.name}; a host's name does not change`);
     if (known.substrate_address !== wanted.substrateAddress) {
-      throw invalidArgument("substrate_address", `is ${wanted.substrateAddress}`, `this key joined with ${known.substrate_address}; join with a new key to change it`);
+      throw invalidArgument(
+        "substrate_address",
+        `is ${wanted.substrateAddress}`,
+        `this key joined with ${known.substrate_address}; join with a new key to change it`,
+      );
     }
     if (known.zone_id !== token.zone_id) throw bad(`is for zone ${token.zone_id}, this host is in ${known.zone_id}`);
   }

@@ -2,7 +2,15 @@ import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import type { WriteCall } from "../call/api.ts";
 import type { Operations } from "../identity/api.ts";
-import { detachAllOf, instanceRef, interfaceZones, placeAttachments, standingOfInstances, tellHost, unplaceAttachments } from "../interface/api.ts";
+import {
+  detachAllOf,
+  instanceRef,
+  interfaceZones,
+  placeAttachments,
+  standingOfInstances,
+  tellHost,
+  unplaceAttachments,
+} from "../interface/api.ts";
 import { chooseHost, zoneOf } from "./core/choose-host.ts";
 import { applied, settle, start, stateName, stop, terminate } from "./core/instance-state.ts";
 import type { InstanceStanding, Step } from "./core/instance-state.ts";
@@ -29,13 +37,19 @@ export const standing = (row: InstanceRow): InstanceStanding => ({
 export async function pickHost(call: WriteCall, zones: readonly string[], hostId: string | undefined): Promise<FreeHost> {
   const zone = zoneOf(zones);
   if (zone.kind === "conflict") {
-    throw failedPrecondition("NO_HOST", `the instance and its subnets demand different zones (${[...new Set(zones)].filter((id) => id !== "").join(", ")}): no host is in both`, { zone_id: zones.join(",") });
+    throw failedPrecondition(
+      "NO_HOST",
+      `the instance and its subnets demand different zones (${[...new Set(zones)].filter((id) => id !== "").join(", ")}): no host is in both`,
+      { zone_id: zones.join(",") },
+    );
   }
   const host = chooseHost(await connectedHosts(call.tx), { zones, hostId });
   if (host !== undefined) return host;
   const zoneId = zone.kind === "zone" ? zone.zoneId : "";
   const where = hostId ?? (zoneId === "" ? "any zone" : `zone ${zoneId}`);
-  throw failedPrecondition("NO_HOST", `no connected host in ${where} can take the instance: bring one back or let another one join`, { zone_id: zoneId });
+  throw failedPrecondition("NO_HOST", `no connected host in ${where} can take the instance: bring one back or let another one join`, {
+    zone_id: zoneId,
+  });
 }
 
 async function lockFor(call: WriteCall, instanceId: string, action: string): Promise<InstanceRow> {
@@ -137,10 +151,14 @@ export async function applyInstanceStatuses(
     const next = row === undefined ? undefined : applied(standing(row), { generation: one.generation, state: one.state as 0 | 1 | 2 | 3 });
     if (row === undefined || next === undefined || (next.state === row.state && !news(row, one))) continue;
     rows.set(one.instanceId, await moveInstance(call.tx, row, next, { heard: one }));
-    if (next.state === InstanceState.RUNNING && row.state !== next.state) await operations.finishOperation(call, one.instanceId, STARTING, "SUCCEEDED");
+    if (next.state === InstanceState.RUNNING && row.state !== next.state)
+      await operations.finishOperation(call, one.instanceId, STARTING, "SUCCEEDED");
   }
   const going = [...rows.values()].filter((row) => settle(standing(row), 0) !== undefined);
-  const attached = await standingOfInstances(call.tx, going.map((row) => row.instance_id));
+  const attached = await standingOfInstances(
+    call.tx,
+    going.map((row) => row.instance_id),
+  );
   for (const row of going) {
     const next = settle(standing(row), attached.get(row.instance_id)?.placed ?? 0);
     if (next === undefined) continue;
@@ -149,4 +167,3 @@ export async function applyInstanceStatuses(
     await operations.finishOperation(call, row.instance_id, kinds, "SUCCEEDED");
   }
 }
-

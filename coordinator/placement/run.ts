@@ -44,12 +44,16 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
     if (!(await instanceDirectory.hosts(call.tx, [wanted.hostId])).has(wanted.hostId)) throw notFound("host", wanted.hostId);
   }
   if (!wanted.stopped && wanted.interfaces.length === 0) {
-    throw failedPrecondition("NO_INTERFACE", "an instance cannot start without an interface: give interfaces, or stopped = true", { instance_id: "" });
+    throw failedPrecondition("NO_INTERFACE", "an instance cannot start without an interface: give interfaces, or stopped = true", {
+      instance_id: "",
+    });
   }
   call.concerns(instanceRef({ instanceId, ownerAccount }));
   const ids = await interfaceIds(call, wanted.interfaces);
   const zones = [wanted.zoneId, ...(await interfaceZones(call.tx, ids))];
-  const host: FreeHost | undefined = wanted.stopped ? undefined : await pickHost(call, zones, wanted.hostId === "" ? undefined : wanted.hostId);
+  const host: FreeHost | undefined = wanted.stopped
+    ? undefined
+    : await pickHost(call, zones, wanted.hostId === "" ? undefined : wanted.hostId);
   const operationId = await operations.createOperation(call, { kind: OPERATION.run, subjectId: instanceId, ownerAccount });
   const row = await insertInstance(call.tx, {
     instance_id: instanceId,
@@ -68,9 +72,14 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
   });
   if (host === undefined) await operations.finishOperation(call, instanceId, [OPERATION.run], "SUCCEEDED");
   else tellHost(call, host.hostId, [instanceItem(row)]);
-  const attachments = wanted.interfaces.map(
-    (one, index): WantedAttachment => ({ interfaceId: ids[index] ?? "", instanceId, deviceIndex: index, deleteOnTerminate: one.deleteOnTerminate, path: one.path }),
-  );
-  if (attachments.length > 0) await attachInterfaces(call, instanceDirectory, attachments, new Map([[instanceId, lockedInstance(row, host)]]));
+  const attachments = wanted.interfaces.map((one, index): WantedAttachment => ({
+    interfaceId: ids[index] ?? "",
+    instanceId,
+    deviceIndex: index,
+    deleteOnTerminate: one.deleteOnTerminate,
+    path: one.path,
+  }));
+  if (attachments.length > 0)
+    await attachInterfaces(call, instanceDirectory, attachments, new Map([[instanceId, lockedInstance(row, host)]]));
   return row;
 }

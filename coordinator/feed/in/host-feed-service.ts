@@ -47,7 +47,11 @@ export function hostFeedService(deps: SessionDependencies & { readonly ca: Certi
       const iterator = requests[Symbol.asyncIterator]();
       const hello = await readHello(iterator);
       const { result: epoch } = await calls.internal((call) =>
-        openSession(call.tx, hostId, { agentVersion: clip(hello.agentVersion), kernelRelease: clip(hello.kernelRelease), substrateMtu: Math.min(hello.substrateMtu, 65_535) }),
+        openSession(call.tx, hostId, {
+          agentVersion: clip(hello.agentVersion),
+          kernelRelease: clip(hello.kernelRelease),
+          substrateMtu: Math.min(hello.substrateMtu, 65_535),
+        }),
       );
       if (epoch === undefined) throw notFound("host", hostId);
       const session = new HostSession(deps, hostId, epoch);

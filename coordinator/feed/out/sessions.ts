@@ -5,7 +5,9 @@ import { aborted } from "#lib/rpc/errors.ts";
 export const SESSION_SUBJECT = "plenum.int.session";
 
 export const staleSession = (epoch: bigint): Error =>
-  aborted("STALE_SESSION", `session ${epoch} is not this host's newest: another agent or another stream of it took over`, { session_epoch: epoch.toString() });
+  aborted("STALE_SESSION", `session ${epoch} is not this host's newest: another agent or another stream of it took over`, {
+    session_epoch: epoch.toString(),
+  });
 
 /** A session that can be told to end. */
 export interface Endable {

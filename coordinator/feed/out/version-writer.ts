@@ -46,7 +46,12 @@ export class VersionWriter {
     while (this.#waiting.length > 0) {
       const batch = this.#take();
       try {
-        const live = await transaction(this.#db, (tx) => takeVersions(tx, batch.map((entry) => entry.versions)));
+        const live = await transaction(this.#db, (tx) =>
+          takeVersions(
+            tx,
+            batch.map((entry) => entry.versions),
+          ),
+        );
         const networks = new Set(batch.flatMap(({ versions }) => (live.has(versions.hostId) ? [...versions.networks.keys()] : [])));
         if (networks.size > 0) this.#signals.announce([...networks].map(networkScope));
         for (const { versions, done } of batch) done.resolve(live.has(versions.hostId));

@@ -36,7 +36,8 @@ const leaving = (at: Standing): boolean => at.hostId !== null && at.wanted === W
 
 /** The instance starts on `hostId`. Only what is attached and on no host can be placed. */
 export function place(at: Standing, hostId: string): Standing {
-  if (at.hostId !== null || at.state !== AttachmentState.ATTACHING) throw new Error(`an attachment in state ${at.state} on ${at.hostId ?? "no host"} cannot be placed`);
+  if (at.hostId !== null || at.state !== AttachmentState.ATTACHING)
+    throw new Error(`an attachment in state ${at.state} on ${at.hostId ?? "no host"} cannot be placed`);
   return { state: AttachmentState.ATTACHING, hostId, wanted: Wanted.PRESENT, generation: at.generation + 1n };
 }
 
@@ -65,7 +66,8 @@ export function reconfigure(at: Standing): Standing {
 export function applied(at: Standing, said: HostSaid): Applied | undefined {
   if (at.hostId === null || over(at.state) || said.generation !== at.generation) return undefined;
   const taken = { appliedState: said.state, appliedMessage: said.message };
-  if (at.wanted === Wanted.PRESENT && said.state === AppliedState.PRESENT) return { ...taken, next: { ...at, state: AttachmentState.ATTACHED } };
+  if (at.wanted === Wanted.PRESENT && said.state === AppliedState.PRESENT)
+    return { ...taken, next: { ...at, state: AttachmentState.ATTACHED } };
   if (at.wanted === Wanted.ABSENT && said.state === AppliedState.ABSENT) {
     const ended = at.state === AttachmentState.DETACHING;
     // The host of an attachment that is over stays named, for whoever reads it later; a stopped instance's has none.

@@ -44,7 +44,9 @@ const { TRUE, FALSE, UNKNOWN } = ConditionStatus;
 const MAX_NAMED = 3;
 
 const silentSince = (host: HostFacts): string =>
-  host.lastSeen === undefined ? `host ${host.hostId} never connected` : `host ${host.hostId} has been silent since ${host.lastSeen.toISOString()}`;
+  host.lastSeen === undefined
+    ? `host ${host.hostId} never connected`
+    : `host ${host.hostId} has been silent since ${host.lastSeen.toISOString()}`;
 
 interface Fact {
   readonly status: ConditionStatus;
@@ -58,7 +60,8 @@ function pending(at: Observed, facts: ConditionFacts, what: string, remedy: stri
   if (at.appliedGeneration === at.generation && at.appliedState === AppliedState.FAILED) {
     return { status: FALSE, reason: "HostFailed", message: `host ${at.hostId ?? ""} could not and goes on trying: ${at.appliedMessage}` };
   }
-  if (host !== undefined && !host.connected) return { status: UNKNOWN, reason: "HostDisconnected", message: `${silentSince(host)}; ${remedy}` };
+  if (host !== undefined && !host.connected)
+    return { status: UNKNOWN, reason: "HostDisconnected", message: `${silentSince(host)}; ${remedy}` };
   if (waitedSeconds !== undefined) {
     const message = `after ${waitedSeconds} s host ${at.hostId ?? ""} has not yet said that ${what}; it goes on: read the attachment again`;
     return { status: FALSE, reason: "WaitTimedOut", message };
@@ -68,14 +71,22 @@ function pending(at: Observed, facts: ConditionFacts, what: string, remedy: stri
 
 function programmed(at: Observed, facts: ConditionFacts): Fact {
   if (at.hostId === null) {
-    return { status: FALSE, reason: "NotPlaced", message: `instance ${at.instanceId} is not running; it takes effect when the instance is started` };
+    return {
+      status: FALSE,
+      reason: "NotPlaced",
+      message: `instance ${at.instanceId} is not running; it takes effect when the instance is started`,
+    };
   }
   if (at.wanted === Wanted.ABSENT) return { status: FALSE, reason: "InstanceStopping", message: `instance ${at.instanceId} is stopping` };
   if (at.appliedGeneration !== at.generation || at.appliedState !== AppliedState.PRESENT) {
     return pending(at, facts, "it carries this", "it applies this when it is back, or stop and start the instance once it is");
   }
   if (facts.host !== undefined && !facts.host.connected) {
-    return { status: UNKNOWN, reason: "HostDisconnected", message: `the host applied this, but ${silentSince(facts.host)}; it goes on forwarding what it knows` };
+    return {
+      status: UNKNOWN,
+      reason: "HostDisconnected",
+      message: `the host applied this, but ${silentSince(facts.host)}; it goes on forwarding what it knows`,
+    };
   }
   return { status: TRUE, reason: "Applied", message: "" };
 }
@@ -95,7 +106,12 @@ function reachable(hostHasIt: boolean, facts: ConditionFacts): Fact {
 function detached(at: Observed, facts: ConditionFacts): Fact {
   if (at.state === AttachmentState.DETACHED) return { status: TRUE, reason: "Applied", message: "" };
   // C7: it forwards without us, so only its own word ends the attachment.
-  return pending(at, facts, "traffic stopped", "it may still forward: the detach ends when it is back and says that traffic stopped; until then its addresses stay taken");
+  return pending(
+    at,
+    facts,
+    "traffic stopped",
+    "it may still forward: the detach ends when it is back and says that traffic stopped; until then its addresses stay taken",
+  );
 }
 
 /** The facts beside an attachment's state: "Programmed" and "Reachable" while it lasts, "Detached" once its end was asked for. */

@@ -59,6 +59,11 @@ export function conflict(reason: ReasonName, field: string, description: string,
 }
 
 /** A fault of the request itself. */
-export function invalid(field: string, description: string, reason: ReasonName = "INVALID_FIELD", facts: Readonly<Record<string, string>> = {}): Problem {
+export function invalid(
+  field: string,
+  description: string,
+  reason: ReasonName = "INVALID_FIELD",
+  facts: Readonly<Record<string, string>> = {},
+): Problem {
   return { code: Status.INVALID_ARGUMENT, reason, field, description, facts };
 }

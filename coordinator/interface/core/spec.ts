@@ -101,6 +101,8 @@ export function checkFits(address: Address, subnet: Cidr, names: { field: string
     range === undefined
       ? "the subnet has no address for interfaces"
       : `choose one of ${formatAddress({ family: subnet.family, value: range.first })} to ${formatAddress({ family: subnet.family, value: range.last })}`;
-  if (!containsAddress(subnet, address)) throw invalidArgument(names.field, `is ${text}, which is not in ${names.cidrBlock}`, remedy, "ADDRESS_NOT_IN_SUBNET", facts);
-  if (isReserved(subnet, address)) throw invalidArgument(names.field, `is ${text}, which the network keeps for itself`, remedy, "ADDRESS_NOT_IN_SUBNET", facts);
+  if (!containsAddress(subnet, address))
+    throw invalidArgument(names.field, `is ${text}, which is not in ${names.cidrBlock}`, remedy, "ADDRESS_NOT_IN_SUBNET", facts);
+  if (isReserved(subnet, address))
+    throw invalidArgument(names.field, `is ${text}, which the network keeps for itself`, remedy, "ADDRESS_NOT_IN_SUBNET", facts);
 }

@@ -63,7 +63,8 @@ function checkAttachment(spec: AttachmentSpec, path: string): WantedAttachment {
   return {
     interfaceId: parseId("eni", spec.interfaceId, `${path}.interface_id`),
     instanceId: parseId("i", spec.instanceId, `${path}.instance_id`),
-    deviceIndex: spec.deviceIndex === undefined ? undefined : integer(spec.deviceIndex, `${path}.device_index`, { min: 0, max: MAX_DEVICES - 1 }),
+    deviceIndex:
+      spec.deviceIndex === undefined ? undefined : integer(spec.deviceIndex, `${path}.device_index`, { min: 0, max: MAX_DEVICES - 1 }),
     deleteOnTerminate: spec.deleteOnTerminate,
     path,
   };
@@ -79,7 +80,11 @@ const IDS = {
 export function interfaceService(options: InterfaceServiceOptions): ServiceBinding {
   const { calls, pages, db, directory, signals } = options;
 
-  async function settled(context: ServerContext, request: Waiting & Pick<WaitRequest, "goal" | "versions">, rows: readonly { id: string; networkId: bigint | undefined }[]): Promise<Attachment[]> {
+  async function settled(
+    context: ServerContext,
+    request: Waiting & Pick<WaitRequest, "goal" | "versions">,
+    rows: readonly { id: string; networkId: bigint | undefined }[],
+  ): Promise<Attachment[]> {
     const attachmentIds = rows.map((row) => row.id);
     const viewer = subjectOf(context.caller);
     const inOrder = (messages: readonly Attachment[]): Attachment[] => {
@@ -94,20 +99,36 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     const waited = new Map(
       outcome.rows
         .filter((row) => outcome.unfinished.has(row.attachment_id))
-        .map((row) => [row.attachment_id, { seconds: request.timeoutMs / 1_000, networkVersion: request.versions.get(networkScope(row.network_id)) }]),
+        .map((row) => [
+          row.attachment_id,
+          { seconds: request.timeoutMs / 1_000, networkVersion: request.versions.get(networkScope(row.network_id)) },
+        ]),
     );
     return inOrder(await attachmentMessages(db, directory, viewer, outcome.rows, waited));
   }
 
-  async function attach(context: ServerContext, request: { requestId: string } & object, waiting: Waiting, wanted: readonly WantedAttachment[]): Promise<Attachment[]> {
+  async function attach(
+    context: ServerContext,
+    request: { requestId: string } & object,
+    waiting: Waiting,
+    wanted: readonly WantedAttachment[],
+  ): Promise<Attachment[]> {
     let rows: readonly AttachmentRow[] = [];
-    const { result: ids, versions, repeated } = await calls.write(context, { action: context.action, requestId: request.requestId, request, ...IDS }, async (call) => {
+    const {
+      result: ids,
+      versions,
+      repeated,
+    } = await calls.write(context, { action: context.action, requestId: request.requestId, request, ...IDS }, async (call) => {
       rows = await attachInterfaces(call, directory, wanted);
       return rows.map((row) => row.attachment_id);
     });
     if (repeated) rows = await readAttachments(db, { attachmentIds: ids, over: true });
     const networks = new Map(rows.map((row) => [row.attachment_id, row.network_id]));
-    const answer = await settled(context, { ...waiting, goal: "programmed", versions }, ids.map((id) => ({ id, networkId: networks.get(id) })));
+    const answer = await settled(
+      context,
+      { ...waiting, goal: "programmed", versions },
+      ids.map((id) => ({ id, networkId: networks.get(id) })),
+    );
     const [first = ""] = ids;
     if (answer.length < ids.length) throw notFound("attachment", first); // a repeat, after all of it was long over
     return answer;
@@ -124,23 +145,36 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     async createInterface(request, context) {
       const spec = required(request.spec, "spec");
       const { requestId } = request;
-      const { result } = await calls.write(context, { action: context.action, requestId, request, ...storedAs(CreateInterfaceResponse) }, async (call) => {
-        const ids = await createInterfaces(call, [{ spec, path: "spec" }]);
-        const rows = await readInterfaces(call.tx, ids);
-        return CreateInterfaceResponse.create({ interface: (await interfaceMessages(call.tx, directory, call.subject, [...rows.values()]))[0] });
-      });
+      const { result } = await calls.write(
+        context,
+        { action: context.action, requestId, request, ...storedAs(CreateInterfaceResponse) },
+        async (call) => {
+          const ids = await createInterfaces(call, [{ spec, path: "spec" }]);
+          const rows = await readInterfaces(call.tx, ids);
+          return CreateInterfaceResponse.create({
+            interface: (await interfaceMessages(call.tx, directory, call.subject, [...rows.values()]))[0],
+          });
+        },
+      );
       return result;
     },
 
     async batchCreateInterfaces(request, context) {
       listOf(request.specs, "specs", { min: 1, max: MAX_BATCH });
       const { requestId } = request;
-      const { result } = await calls.write(context, { action: context.action, requestId, request, ...storedAs(BatchCreateInterfacesResponse) }, async (call) => {
-        const ids = await createInterfaces(call, request.specs.map((spec, index) => ({ spec, path: `specs[${index}]` })));
-        const rows = await readInterfaces(call.tx, ids);
-        const inOrder = ids.flatMap((id) => rows.get(id) ?? []);
-        return BatchCreateInterfacesResponse.create({ interfaces: await interfaceMessages(call.tx, directory, call.subject, inOrder) });
-      });
+      const { result } = await calls.write(
+        context,
+        { action: context.action, requestId, request, ...storedAs(BatchCreateInterfacesResponse) },
+        async (call) => {
+          const ids = await createInterfaces(
+            call,
+            request.specs.map((spec, index) => ({ spec, path: `specs[${index}]` })),
+          );
+          const rows = await readInterfaces(call.tx, ids);
+          const inOrder = ids.flatMap((id) => rows.get(id) ?? []);
+          return BatchCreateInterfacesResponse.create({ interfaces: await interfaceMessages(call.tx, directory, call.subject, inOrder) });
+        },
+      );
       return result;
     },
 
@@ -155,7 +189,8 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       if (vpcId !== "") parseId("vpc", vpcId, "filter.vpc_id");
       if (subnetId !== "") parseId("subnet", subnetId, "filter.subnet_id");
       if (instanceId !== "") parseId("i", instanceId, "filter.instance_id");
-      if (!(Object.values(InterfaceState) as number[]).includes(state)) throw invalidArgument("filter.state", `is ${state}`, "give AVAILABLE or IN_USE");
+      if (!(Object.values(InterfaceState) as number[]).includes(state))
+        throw invalidArgument("filter.state", `is ${state}`, "give AVAILABLE or IN_USE");
       const page = openPage(pages, context, request, { ownerAccount, vpcId, subnetId, instanceId, state });
       return calls.read(context, context.action, async (call) => {
         const rows = await listInterfaces(call.tx, {
@@ -196,13 +231,22 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       const problems = new Problems();
       const wanted = request.specs.map((spec, index) => problems.check(() => checkAttachment(spec, `specs[${index}]`)));
       problems.throwIfAny();
-      return { attachments: await attach(context, request, checkWait(request), wanted.filter((one) => one !== undefined)) };
+      return {
+        attachments: await attach(
+          context,
+          request,
+          checkWait(request),
+          wanted.filter((one) => one !== undefined),
+        ),
+      };
     },
 
     async detachInterface(request, context) {
       const target = checkTarget(request.target);
       const waiting = checkWait(request);
-      const { result: rows, versions } = await calls.write(context, { action: context.action }, (call) => detachInterfaces(call, directory, target));
+      const { result: rows, versions } = await calls.write(context, { action: context.action }, (call) =>
+        detachInterfaces(call, directory, target),
+      );
       const ids = rows.map((row) => ({ id: row.attachment_id, networkId: row.network_id }));
       return { attachments: await settled(context, { ...waiting, goal: "detached", versions }, ids) };
     },
@@ -224,7 +268,13 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       if (instanceId !== "") parseId("i", instanceId, "instance_id");
       const page = openPage(pages, context, request, { interfaceId, instanceId });
       return calls.read(context, context.action, async (call) => {
-        const rows = await listAttachments(call.tx, { visibleTo: await visibleTo(call), interfaceId, instanceId, after: page.after, limit: page.limit });
+        const rows = await listAttachments(call.tx, {
+          visibleTo: await visibleTo(call),
+          interfaceId,
+          instanceId,
+          after: page.after,
+          limit: page.limit,
+        });
         const { items, nextPageToken } = page.cut(rows, (row) => row.attachment_id);
         return { attachments: await attachmentMessages(call.tx, directory, call.subject, items), nextPageToken };
       });

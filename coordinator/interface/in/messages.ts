@@ -20,7 +20,8 @@ import type { AttachmentRow, InterfaceRow } from "../out/rows.ts";
 /** Whoever asks: hosts are shown to operators and to the owner of the instance only. */
 export type Viewer = Sight["subject"];
 
-const traffic = (sum: TrafficSum | undefined): Traffic | undefined => (sum === undefined ? undefined : { ...sum, dropsByReason: { ...sum.dropsByReason } });
+const traffic = (sum: TrafficSum | undefined): Traffic | undefined =>
+  sum === undefined ? undefined : { ...sum, dropsByReason: { ...sum.dropsByReason } };
 
 const seesHost = (viewer: Viewer, row: AttachmentRow): boolean => viewer.kind === "operator" || viewer.accountId === row.instance_owner;
 
@@ -50,7 +51,11 @@ export async function attachmentMessages(
   waited: ReadonlyMap<string, Waited> = new Map(),
 ): Promise<Attachment[]> {
   const seen = await observe(db, directory, rows);
-  const sums = await trafficOf(db, "attachment_id", rows.map((row) => row.attachment_id));
+  const sums = await trafficOf(
+    db,
+    "attachment_id",
+    rows.map((row) => row.attachment_id),
+  );
   const messages: Attachment[] = [];
   for (const row of rows) {
     const wait = waited.get(row.attachment_id);
@@ -98,7 +103,12 @@ function accessMessage(consents: readonly Consent[]): InterfaceAccess {
     consents
       .filter((consent) => consent.actions.includes(ACCESS_ACTIONS[list]))
       .map((consent) => ({ accountId: consent.granteeAccount, consentId: consent.consentId }));
-  return { attachers: grants("attachers"), detachers: grants("detachers"), addressSetters: grants("addressSetters"), modifiers: grants("modifiers") };
+  return {
+    attachers: grants("attachers"),
+    detachers: grants("detachers"),
+    addressSetters: grants("addressSetters"),
+    modifiers: grants("modifiers"),
+  };
 }
 
 /** Who else is allowed what is between the owner and each of them: a grantee sees its own entries only. */
@@ -108,7 +118,12 @@ function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly C
 }
 
 /** Records as callers see them, in the order of the rows. */
-export async function interfaceMessages(tx: Tx, directory: InstanceDirectory, viewer: Viewer, rows: readonly InterfaceRow[]): Promise<Interface[]> {
+export async function interfaceMessages(
+  tx: Tx,
+  directory: InstanceDirectory,
+  viewer: Viewer,
+  rows: readonly InterfaceRow[],
+): Promise<Interface[]> {
   const ids = rows.map((row) => row.interface_id);
   if (ids.length === 0) return [];
   const attached = await readAttachments(tx, { interfaceIds: ids });

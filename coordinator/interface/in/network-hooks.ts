@@ -11,16 +11,21 @@ const MAX_BLOCKERS = 20;
 
 /** What the network module must learn from this one, which it cannot import. */
 export function registerAtNetwork(network: NetworkModule, directory: InstanceDirectory): void {
-  const blockersOf = (kind: BlockedKind) => async (tx: Tx, id: string): Promise<Blocker[]> => {
-    const rows = await interfacesOf(tx, { kind, id }, MAX_BLOCKERS);
-    return rows.map((row) => ({ kind: "interface", id: row.interface_id, ownerAccount: row.owner_account }));
-  };
+  const blockersOf =
+    (kind: BlockedKind) =>
+    async (tx: Tx, id: string): Promise<Blocker[]> => {
+      const rows = await interfacesOf(tx, { kind, id }, MAX_BLOCKERS);
+      return rows.map((row) => ({ kind: "interface", id: row.interface_id, ownerAccount: row.owner_account }));
+    };
   for (const kind of ["vpc", "subnet", "security_group"] as const) network.registerBlockers(kind, blockersOf(kind));
   network.countNamedAddresses(namedAddressCounts);
   network.onRulesetsChanged(async (call, changes) => {
     const rulesets = new Map(changes.map((change) => [BigInt(change.groupSetId), BigInt(change.rulesetId)]));
     const rows = await lockAttachments(call.tx, { groupSetIds: changes.map((change) => change.groupSetId) });
-    const hosts = await directory.hosts(call.tx, rows.flatMap((row) => row.host_id ?? []));
+    const hosts = await directory.hosts(
+      call.tx,
+      rows.flatMap((row) => row.host_id ?? []),
+    );
     await reconfigureLocked(call, rows, (row) => ({ ruleset_id: rulesets.get(row.group_set_id) ?? row.ruleset_id }), hosts);
   });
 }

@@ -158,7 +158,11 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
 }
 
 /** Who holds these addresses of a network now: address → attachment and interface. */
-export async function holdersOf(tx: Tx, networkId: bigint, addresses: readonly string[]): Promise<{ address: string; attachment_id: string; interface_id: string }[]> {
+export async function holdersOf(
+  tx: Tx,
+  networkId: bigint,
+  addresses: readonly string[],
+): Promise<{ address: string; attachment_id: string; interface_id: string }[]> {
   const { rows } = await sql<{ address: string; attachment_id: string; interface_id: string }>`
     SELECT host(h.address) AS address, attachment_id, interface_id
     FROM attachment_address h JOIN attachment USING (attachment_id)

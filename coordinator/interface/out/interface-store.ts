@@ -76,7 +76,9 @@ export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<Int
 }
 
 /** Fields that an update may write. */
-export type InterfaceChange = Partial<Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check">>;
+export type InterfaceChange = Partial<
+  Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check">
+>;
 
 /** Write the fields given; generation and row version rise by one. The row is locked by the caller. */
 export async function updateInterface(tx: Tx, interfaceId: string, change: InterfaceChange): Promise<void> {
@@ -96,9 +98,17 @@ export async function deleteInterfaces(tx: Tx, ids: readonly string[]): Promise<
 }
 
 /** Up to `limit` records that make a subnet, a VPC or a group undeletable. */
-export async function interfacesOf(tx: Tx, of: { kind: "subnet" | "vpc" | "security_group"; id: string }, limit: number): Promise<{ interface_id: string; owner_account: string }[]> {
+export async function interfacesOf(
+  tx: Tx,
+  of: { kind: "subnet" | "vpc" | "security_group"; id: string },
+  limit: number,
+): Promise<{ interface_id: string; owner_account: string }[]> {
   const where =
-    of.kind === "subnet" ? sql`subnet_id = ${of.id}` : of.kind === "vpc" ? sql`vpc_id = ${of.id}` : sql`security_group_ids @> ARRAY[${of.id}]::text[]`;
+    of.kind === "subnet"
+      ? sql`subnet_id = ${of.id}`
+      : of.kind === "vpc"
+        ? sql`vpc_id = ${of.id}`
+        : sql`security_group_ids @> ARRAY[${of.id}]::text[]`;
   const { rows } = await sql<{ interface_id: string; owner_account: string }>`
     SELECT interface_id, owner_account FROM interface WHERE ${where} ORDER BY interface_id LIMIT ${limit}`.execute(tx);
   return rows;

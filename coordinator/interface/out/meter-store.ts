@@ -69,7 +69,11 @@ interface SumRow {
 }
 
 /** Sums by interface or by attachment. Those without a meter are left out. */
-export async function trafficOf(db: Reader, by: "interface_id" | "attachment_id", ids: readonly string[]): Promise<ReadonlyMap<string, TrafficSum>> {
+export async function trafficOf(
+  db: Reader,
+  by: "interface_id" | "attachment_id",
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, TrafficSum>> {
   if (ids.length === 0) return new Map();
   const key = sql.ref(by);
   const { rows } = await sql<SumRow>`

@@ -54,12 +54,19 @@ const MAX_LOOK = 256;
  * The newest version of the network that concerns one of these addresses and that some connected host lacks; 0 when there is none.
  * With more than 256 changes to look through: the network's newest (too strict, never too lax).
  */
-export async function versionThatMatters(db: Reader, networkId: bigint, progress: NetworkProgress, addresses: readonly string[]): Promise<bigint> {
+export async function versionThatMatters(
+  db: Reader,
+  networkId: bigint,
+  progress: NetworkProgress,
+  addresses: readonly string[],
+): Promise<bigint> {
   const slowest = [...progress.applied.values()].reduce((least, version) => (version < least ? version : least), progress.level);
   if (slowest >= progress.level) return 0n;
   if (progress.level - slowest > BigInt(MAX_LOOK)) return progress.level;
   const { rows } = await sql<{ version: bigint; payload: Buffer }>`
-    SELECT version, payload FROM change WHERE scope = ${networkScope(networkId)} AND version > ${slowest} ORDER BY version DESC`.execute(db);
+    SELECT version, payload FROM change WHERE scope = ${networkScope(networkId)} AND version > ${slowest} ORDER BY version DESC`.execute(
+    db,
+  );
   if (BigInt(rows.length) < progress.level - slowest) return progress.level; // trimmed
   const prefixes = new Set(addresses.map(prefixOf));
   const concerns = (payload: Buffer): boolean => NetworkChange.decode(payload).items.some((item) => prefixes.has(item.prefix));

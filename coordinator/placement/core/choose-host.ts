@@ -15,7 +15,9 @@ export interface Demand {
 }
 
 /** The one zone that all agree on; undefined: any; "conflict": two differ. */
-export function zoneOf(zones: readonly string[]): { readonly kind: "any" } | { readonly kind: "zone"; readonly zoneId: string } | { readonly kind: "conflict" } {
+export function zoneOf(
+  zones: readonly string[],
+): { readonly kind: "any" } | { readonly kind: "zone"; readonly zoneId: string } | { readonly kind: "conflict" } {
   const named = [...new Set(zones.filter((zone) => zone !== ""))];
   const [zoneId] = named;
   if (zoneId === undefined) return { kind: "any" };

@@ -18,7 +18,8 @@ const GOES: ReadonlySet<InstanceState> = new Set([InstanceState.STOPPING, Instan
 export const runs = (state: InstanceState): boolean => RUNS.has(state);
 
 /** Whether an interface may be attached: not while it ends, and not after. */
-export const attachable = (state: InstanceState): boolean => RUNS.has(state) || state === InstanceState.STOPPED || state === InstanceState.STOPPING;
+export const attachable = (state: InstanceState): boolean =>
+  RUNS.has(state) || state === InstanceState.STOPPED || state === InstanceState.STOPPING;
 
 /** What its host is told. */
 export const wantedOnHost = (state: InstanceState): Wanted => (RUNS.has(state) ? Wanted.PRESENT : Wanted.ABSENT);
@@ -61,7 +62,10 @@ export function terminate(at: InstanceStanding): Step {
 }
 
 /** A host's status. One for another generation is stale: undefined. */
-export function applied(at: InstanceStanding, said: { readonly generation: bigint; readonly state: AppliedState }): InstanceStanding | undefined {
+export function applied(
+  at: InstanceStanding,
+  said: { readonly generation: bigint; readonly state: AppliedState },
+): InstanceStanding | undefined {
   if (at.hostId === null || said.generation !== at.generation) return undefined;
   const heard = { ...at, appliedGeneration: said.generation, appliedState: said.state };
   return RUNS.has(at.state) && said.state === AppliedState.PRESENT ? { ...heard, state: InstanceState.RUNNING } : heard;

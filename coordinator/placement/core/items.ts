@@ -10,6 +10,12 @@ export function instanceItem(of: {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 }): HostItem {
-  const value = { instanceId: of.instance_id, generation: of.generation, wanted: wantedOnHost(of.state), argv: [...of.argv], env: { ...of.env } };
+  const value = {
+    instanceId: of.instance_id,
+    generation: of.generation,
+    wanted: wantedOnHost(of.state),
+    argv: [...of.argv],
+    env: { ...of.env },
+  };
   return { item: { $case: "instance", value } };
 }

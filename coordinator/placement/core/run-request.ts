@@ -13,8 +13,7 @@ const MAX_ENV = 64;
 
 /** An interface of a new instance: one that exists, or one to make. */
 export type RunInterface = { readonly path: string; readonly deleteOnTerminate: boolean } & (
-  | { readonly kind: "existing"; readonly interfaceId: string }
-  | { readonly kind: "new"; readonly spec: InterfaceSpec }
+  { readonly kind: "existing"; readonly interfaceId: string } | { readonly kind: "new"; readonly spec: InterfaceSpec }
 );
 
 /** A request whose form is right. */
@@ -41,12 +40,15 @@ function withoutNul(value: string, field: string): string {
 function checkProcess(process: InstanceProcess | undefined): { argv: readonly string[]; env: Readonly<Record<string, string>> } {
   if (process === undefined) return { argv: [], env: {} };
   listOf(process.argv, "process.argv", { min: 1, max: MAX_ARGS });
-  process.argv.forEach((arg, index) => withoutNul(text(arg, `process.argv[${index}]`, { min: index === 0 ? 1 : 0, max: MAX_ARG }), `process.argv[${index}]`));
+  process.argv.forEach((arg, index) =>
+    withoutNul(text(arg, `process.argv[${index}]`, { min: index === 0 ? 1 : 0, max: MAX_ARG }), `process.argv[${index}]`),
+  );
   const entries = Object.entries(process.env);
   listOf(entries, "process.env", { max: MAX_ENV });
   for (const [key, value] of entries) {
     const field = `process.env[${JSON.stringify(key.slice(0, 40))}]`;
-    if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(key)) throw invalidArgument(field, "is not a name", "use letters, digits and underscores, not a digit first");
+    if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(key))
+      throw invalidArgument(field, "is not a name", "use letters, digits and underscores, not a digit first");
     withoutNul(text(value, field, { min: 0, max: MAX_ARG }), field);
   }
   return { argv: process.argv, env: process.env };
@@ -57,7 +59,12 @@ function checkInterface(one: InstanceInterface, path: string): RunInterface {
     case undefined:
       throw invalidArgument(path, "has no source", "give interface_id or create");
     case "interfaceId":
-      return { kind: "existing", interfaceId: parseId("eni", one.source.value, `${path}.interface_id`), deleteOnTerminate: one.deleteOnTerminate ?? false, path };
+      return {
+        kind: "existing",
+        interfaceId: parseId("eni", one.source.value, `${path}.interface_id`),
+        deleteOnTerminate: one.deleteOnTerminate ?? false,
+        path,
+      };
     case "create":
       return { kind: "new", spec: one.source.value, deleteOnTerminate: one.deleteOnTerminate ?? true, path };
   }

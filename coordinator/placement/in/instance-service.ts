@@ -29,7 +29,9 @@ export function instanceService({ calls, pages, operations }: { calls: Calls; pa
   type Act = (call: WriteCall, operations: Operations, instanceId: string) => Promise<InstanceRow>;
   async function act(request: { instanceId: string }, context: ServerContext, fn: Act): Promise<StartInstanceResponse> {
     const instanceId = parseId("i", request.instanceId, "instance_id");
-    const { result } = await calls.write(context, { action: context.action }, async (call) => answer(call, await fn(call, operations, instanceId)));
+    const { result } = await calls.write(context, { action: context.action }, async (call) =>
+      answer(call, await fn(call, operations, instanceId)),
+    );
     return result;
   }
 
@@ -37,8 +39,10 @@ export function instanceService({ calls, pages, operations }: { calls: Calls; pa
     async runInstance(request, context) {
       const wanted = checkRun(request);
       const { requestId } = request;
-      const { result } = await calls.write(context, { action: context.action, requestId, request, ...storedAs(RunInstanceResponse) }, async (call) =>
-        answer(call, await runInstance(call, operations, wanted)),
+      const { result } = await calls.write(
+        context,
+        { action: context.action, requestId, request, ...storedAs(RunInstanceResponse) },
+        async (call) => answer(call, await runInstance(call, operations, wanted)),
       );
       return result;
     },

@@ -19,16 +19,28 @@ const { TRUE, FALSE, UNKNOWN } = ConditionStatus;
 function running(row: InstanceRow, host: HostRow | undefined): Pick<Condition, "status" | "reason" | "message"> {
   if (!runs(row.state)) {
     if (row.host_id !== null && host?.connected !== true) {
-      return { status: UNKNOWN, reason: "HostDisconnected", message: "its host is silent; the instance ends when the host is back and says so" };
+      return {
+        status: UNKNOWN,
+        reason: "HostDisconnected",
+        message: "its host is silent; the instance ends when the host is back and says so",
+      };
     }
     return { status: FALSE, reason: "NotWanted", message: `the instance is ${stateName(row.state)}` };
   }
-  if (host?.connected !== true) return { status: UNKNOWN, reason: "HostDisconnected", message: "its host is silent; what runs there goes on running" };
-  if (row.applied_generation !== row.generation) return { status: FALSE, reason: "WaitingForHost", message: "its host has not yet said that it runs" };
-  if (row.applied_state === AppliedState.FAILED) return { status: FALSE, reason: "HostFailed", message: `its host could not and goes on trying: ${row.applied_message}` };
-  if (row.applied_state !== AppliedState.PRESENT) return { status: FALSE, reason: "WaitingForHost", message: "its host has not yet said that it runs" };
+  if (host?.connected !== true)
+    return { status: UNKNOWN, reason: "HostDisconnected", message: "its host is silent; what runs there goes on running" };
+  if (row.applied_generation !== row.generation)
+    return { status: FALSE, reason: "WaitingForHost", message: "its host has not yet said that it runs" };
+  if (row.applied_state === AppliedState.FAILED)
+    return { status: FALSE, reason: "HostFailed", message: `its host could not and goes on trying: ${row.applied_message}` };
+  if (row.applied_state !== AppliedState.PRESENT)
+    return { status: FALSE, reason: "WaitingForHost", message: "its host has not yet said that it runs" };
   if (row.argv.length > 0 && !row.process_running) {
-    return { status: FALSE, reason: "ProcessEnded", message: row.applied_message === "" ? "its process is not running" : row.applied_message };
+    return {
+      status: FALSE,
+      reason: "ProcessEnded",
+      message: row.applied_message === "" ? "its process is not running" : row.applied_message,
+    };
   }
   return { status: TRUE, reason: "Applied", message: row.applied_message };
 }
@@ -36,7 +48,10 @@ function running(row: InstanceRow, host: HostRow | undefined): Pick<Condition, "
 /** Instances as callers see them, in the order of the rows. */
 export async function instanceMessages(db: Reader, viewer: Sight["subject"], rows: readonly InstanceRow[]): Promise<Instance[]> {
   const hosts = await readHosts(db, [...new Set(rows.flatMap((row) => row.host_id ?? []))]);
-  const attached = await standingOfInstances(db, rows.map((row) => row.instance_id));
+  const attached = await standingOfInstances(
+    db,
+    rows.map((row) => row.instance_id),
+  );
   return rows.map((row) => ({
     instanceId: row.instance_id,
     ownerAccount: row.owner_account,
@@ -65,7 +80,10 @@ export async function instanceMessages(db: Reader, viewer: Sight["subject"], row
 
 /** Hosts as operators see them, in the order of the rows. */
 export async function hostMessages(db: Reader, rows: readonly HostRow[]): Promise<Host[]> {
-  const details = await hostDetails(db, rows.map((row) => row.host_id));
+  const details = await hostDetails(
+    db,
+    rows.map((row) => row.host_id),
+  );
   return rows.map((row) => {
     const more = details.get(row.host_id);
     const since = row.last_seen === null ? "it never connected" : `silent since ${row.last_seen.toISOString()}`;

@@ -26,5 +26,8 @@ export async function readHostRequest(der: Uint8Array): Promise<HostRequest> {
   const algorithm = request.publicKey.algorithm as { name?: string; namedCurve?: string };
   if (algorithm.name !== "ECDSA" || algorithm.namedCurve !== "P-256") throw refuse("has a key of another kind");
   if (!(await request.verify().catch(() => false))) throw refuse("is not signed by its own key");
-  return { pem: request.toString("pem"), keyFingerprint: createHash("sha256").update(new Uint8Array(request.publicKey.rawData)).digest("hex") };
+  return {
+    pem: request.toString("pem"),
+    keyFingerprint: createHash("sha256").update(new Uint8Array(request.publicKey.rawData)).digest("hex"),
+  };
 }

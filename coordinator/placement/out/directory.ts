@@ -39,7 +39,10 @@ export function lockedInstance(row: InstanceRow, host: PlacedHost | undefined): 
 export const instanceDirectory: InstanceDirectory = {
   async lock(tx: Tx, instanceIds) {
     const rows = await lockInstances(tx, instanceIds);
-    const at = await hosts(tx, [...rows.values()].flatMap((row) => row.host_id ?? []));
+    const at = await hosts(
+      tx,
+      [...rows.values()].flatMap((row) => row.host_id ?? []),
+    );
     return new Map([...rows].map(([id, row]) => [id, lockedInstance(row, row.host_id === null ? undefined : at.get(row.host_id))]));
   },
   async owners(db, instanceIds) {

@@ -33,7 +33,19 @@ export interface InstanceRow {
 
 export type NewInstance = Pick<
   InstanceRow,
-  "instance_id" | "owner_account" | "created_by" | "name" | "driver" | "argv" | "env" | "tags" | "zone_id" | "fixed_host_id" | "host_id" | "state" | "operation_id"
+  | "instance_id"
+  | "owner_account"
+  | "created_by"
+  | "name"
+  | "driver"
+  | "argv"
+  | "env"
+  | "tags"
+  | "zone_id"
+  | "fixed_host_id"
+  | "host_id"
+  | "state"
+  | "operation_id"
 >;
 
 export async function insertInstance(tx: Tx, row: NewInstance): Promise<InstanceRow> {
@@ -89,7 +101,12 @@ export interface Heard {
 }
 
 /** Write where a locked instance stands now. `operationId`: the newest operation about it. */
-export async function moveInstance(tx: Tx, row: InstanceRow, next: InstanceStanding, more: { operationId?: string; heard?: Heard } = {}): Promise<InstanceRow> {
+export async function moveInstance(
+  tx: Tx,
+  row: InstanceRow,
+  next: InstanceStanding,
+  more: { operationId?: string; heard?: Heard } = {},
+): Promise<InstanceRow> {
   const { heard } = more;
   const gone = next.hostId === null;
   const { rows } = await sql<InstanceRow>`

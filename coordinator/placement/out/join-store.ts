@@ -12,7 +12,10 @@ export interface JoinTokenRow {
   readonly key_fingerprint: string | null;
 }
 
-export async function insertJoinToken(tx: Tx, token: { hash: Uint8Array; zoneId: string; ttlMs: number; createdBy: string }): Promise<Date> {
+export async function insertJoinToken(
+  tx: Tx,
+  token: { hash: Uint8Array; zoneId: string; ttlMs: number; createdBy: string },
+): Promise<Date> {
   const { rows } = await sql<{ expire_time: Date }>`
     INSERT INTO join_token (token_hash, zone_id, expire_time, created_by)
     VALUES (${Buffer.from(token.hash)}, ${token.zoneId}, now() + ${token.ttlMs} * interval '1 millisecond', ${token.createdBy})
@@ -45,12 +48,17 @@ export interface JoinedHost {
 /** The host that joined with this key. */
 export async function hostOfKey(tx: Tx, keyFingerprint: string): Promise<JoinedHost | undefined> {
   const { rows } = await sql<JoinedHost>`
-    SELECT host_id, name, zone_id, host(substrate_address) AS substrate_address FROM host WHERE key_fingerprint = ${keyFingerprint}`.execute(tx);
+    SELECT host_id, name, zone_id, host(substrate_address) AS substrate_address FROM host WHERE key_fingerprint = ${keyFingerprint}`.execute(
+    tx,
+  );
   return rows[0];
 }
 
 /** ALREADY_EXISTS (NAME_TAKEN) when another host has the name or the address. */
-export async function insertHost(tx: Tx, host: { name: string; zoneId: string; substrateAddress: string; keyFingerprint: string }): Promise<string> {
+export async function insertHost(
+  tx: Tx,
+  host: { name: string; zoneId: string; substrateAddress: string; keyFingerprint: string },
+): Promise<string> {
   const hostId = newId("host");
   try {
     await sql`
@@ -66,7 +74,10 @@ export async function insertHost(tx: Tx, host: { name: string; zoneId: string; s
 }
 
 const taken = (field: string, value: string): Error =>
-  alreadyExists("NAME_TAKEN", `another host has the ${field} ${value}: a machine that joins anew needs its old key, or another ${field}`, { name: value, field });
+  alreadyExists("NAME_TAKEN", `another host has the ${field} ${value}: a machine that joins anew needs its old key, or another ${field}`, {
+    name: value,
+    field,
+  });
 
 /** Forget tokens that ended a day ago. */
 export async function forgetOldTokens(tx: Tx): Promise<void> {

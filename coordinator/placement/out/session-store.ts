@@ -48,7 +48,9 @@ export interface SessionVersions {
  * the hosts whose session is still the newest; of others nothing is written.
  */
 export async function takeVersions(db: Kysely<unknown>, sessions: readonly SessionVersions[]): Promise<ReadonlySet<string>> {
-  const networks = sessions.flatMap(({ hostId, networks: own }) => [...own].map(([networkId, version]) => ({ hostId, networkId, version })));
+  const networks = sessions.flatMap(({ hostId, networks: own }) =>
+    [...own].map(([networkId, version]) => ({ hostId, networkId, version })),
+  );
   const { rows } = await sql<{ host_id: string }>`
     WITH live AS (
       UPDATE host h SET last_seen = now(), connected = true, applied_version = greatest(h.applied_version, s.version)

@@ -1,0 +1,214 @@
+import { AppliedState, HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import type {
+  AttachmentItem,
+  ConnectRequest,
+  ConnectResponse,
+  Counters,
+  HostChange,
+  HostItem,
+  InstanceItem,
+  RulesetItem,
+} from "#gen/plenum/host/v1/host_feed.ts";
+import { createHostRequest } from "#lib/auth/ca.ts";
+import { openChannel } from "#lib/rpc/client.ts";
+import type { RpcChannel } from "#lib/rpc/client.ts";
+
+/** What a host does with what it is told, unless a test says otherwise. */
+export interface Behaviour {
+  /** False: it hears and says nothing. */
+  acknowledge: boolean;
+  /** State to answer with instead of PRESENT for what is wanted PRESENT. */
+  present: AppliedState;
+  message: string;
+  /** Networks whose versions it says it has applied, with each acknowledgement. */
+  networkVersions: Map<bigint, bigint>;
+}
+
+/** A host that speaks the feed over a real connection and has no kernel: it remembers what it was told, and acknowledges it. */
+export class FakeHost {
+  readonly hostId: string;
+  readonly behaviour: Behaviour = { acknowledge: true, present: AppliedState.PRESENT, message: "", networkVersions: new Map() };
+  readonly instances = new Map<string, InstanceItem>();
+  readonly attachments = new Map<string, AttachmentItem>();
+  readonly rulesets = new Map<number, RulesetItem>();
+  /** Everything received in the present session. */
+  received: ConnectResponse[] = [];
+  epoch = 0n;
+  version = 0n;
+  inSync = false;
+  /** How the last stream ended. */
+  failure: unknown;
+  readonly #channel: RpcChannel;
+  #send: ((message: NonNullable<ConnectRequest["message"]>) => void) | undefined;
+  #abort = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+
+  private constructor(hostId: string, channel: RpcChannel) {
+    this.hostId = hostId;
+    this.#channel = channel;
+  }
+
+  /** Join with a token and make the mTLS channel. */
+  static async join(internal: { address: string; ca: string }, token: string, name: string, substrateAddress: string): Promise<FakeHost> {
+    const { csr, key } = await createHostRequest();
+    const der = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
+    const anonymous = openChannel({ address: internal.address, ca: internal.ca, serverName: "localhost" });
+    const joined = await anonymous.client(HostFeedServiceDefinition).join({ token, csr: der, name, substrateAddress });
+    anonymous.close();
+    const channel = openChannel({ address: internal.address, ca: internal.ca, serverName: "localhost", cert: joined.certificate, key });
+    return new FakeHost(joined.hostId, channel);
+  }
+
+  get client() {
+    return this.#channel.client(HostFeedServiceDefinition);
+  }
+
+  /** Open a session and wait until it is in sync. */
+  async connect(): Promise<void> {
+    const queue: ConnectRequest[] = [
+      { message: { $case: "hello", value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500 } } },
+    ];
+    let wake = Promise.withResolvers<void>();
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    this.#send = (message) => {
+      queue.push({ message });
+      wake.resolve();
+    };
+    this.received = [];
+    this.inSync = false;
+    this.failure = undefined;
+    const synced = Promise.withResolvers<void>();
+    async function* requests(): AsyncGenerator<ConnectRequest, void, undefined> {
+      for (;;) {
+        for (let next = queue.shift(); next !== undefined; next = queue.shift()) yield next;
+        if (signal.aborted) return;
+        wake = Promise.withResolvers();
+        await wake.promise;
+      }
+    }
+    signal.addEventListener("abort", () => wake.resolve());
+    const fresh = { instances: new Set<string>(), attachments: new Set<string>() };
+    this.#running = (async () => {
+      try {
+        for await (const response of this.client.connect(requests(), { signal })) {
+          this.received.push(response);
+          this.#take(response, fresh);
+          if (response.message?.$case === "inSync") synced.resolve();
+        }
+      } catch (error) {
+        this.failure = error;
+        synced.reject(error);
+      }
+    })();
+    await synced.promise;
+  }
+
+  /** Cut the stream, as a host that dies does. */
+  async disconnect(): Promise<void> {
+    this.#abort.abort();
+    await this.#running;
+    this.#send = undefined;
+  }
+
+  /** Wait until the stream has ended by itself. */
+  ended(): Promise<void> {
+    return this.#running;
+  }
+
+  async close(): Promise<void> {
+    await this.disconnect();
+    this.#channel.close();
+  }
+
+  send(message: NonNullable<ConnectRequest["message"]>): void {
+    this.#send?.(message);
+  }
+
+  count(counters: Partial<Counters>): void {
+    this.send({ $case: "counters", value: { sessionEpoch: this.epoch, readTime: new Date(), meters: [], drops: [], ...counters } });
+  }
+
+  /** Say that these items, or all, are as wanted. */
+  acknowledge(items: readonly HostItem[] = this.items()): void {
+    const { present, message } = this.behaviour;
+    const stateOf = (wanted: Wanted): AppliedState => (wanted === Wanted.PRESENT ? present : AppliedState.ABSENT);
+    const attachments = items.flatMap(({ item }) =>
+      item?.$case === "attachment"
+        ? [{ attachmentId: item.value.attachmentId, generation: item.value.generation, state: stateOf(item.value.wanted), message }]
+        : [],
+    );
+    const instances = items.flatMap(({ item }) =>
+      item?.$case === "instance"
+        ? [
+            {
+              instanceId: item.value.instanceId,
+              generation: item.value.generation,
+              state: stateOf(item.value.wanted),
+              message,
+              netnsPath: `/run/netns/${item.value.instanceId}`,
+              processRunning: item.value.argv.length > 0,
+            },
+          ]
+        : [],
+    );
+    this.send({
+      $case: "applied",
+      value: {
+        sessionEpoch: this.epoch,
+        hostVersion: this.version,
+        networkVersions: this.behaviour.networkVersions,
+        attachments,
+        instances,
+      },
+    });
+  }
+
+  /** All that it was told and still has, as items. */
+  items(): HostItem[] {
+    return [
+      ...[...this.instances.values()].map((value): HostItem => ({ item: { $case: "instance", value } })),
+      ...[...this.attachments.values()].map((value): HostItem => ({ item: { $case: "attachment", value } })),
+    ];
+  }
+
+  #take({ message }: ConnectResponse, fresh: { instances: Set<string>; attachments: Set<string> }): void {
+    switch (message?.$case) {
+      case "opened":
+        this.epoch = message.value.sessionEpoch;
+        return;
+      case "change":
+        this.#apply(message.value, fresh);
+        return;
+      case "inSync":
+        // What the snapshot did not have goes now, never before.
+        for (const id of this.instances.keys()) if (!fresh.instances.has(id)) this.instances.delete(id);
+        for (const id of this.attachments.keys()) if (!fresh.attachments.has(id)) this.attachments.delete(id);
+        this.version = message.value.version;
+        this.inSync = true;
+        if (this.behaviour.acknowledge) this.acknowledge();
+        return;
+      case undefined:
+        throw new Error("an empty message");
+    }
+  }
+
+  #apply(change: HostChange, fresh: { instances: Set<string>; attachments: Set<string> }): void {
+    if (!change.inSnapshot && change.version !== this.version + 1n) throw new Error(`a gap: ${this.version} to ${change.version}`);
+    for (const { item } of change.items) {
+      if (item?.$case === "instance") {
+        fresh.instances.add(item.value.instanceId);
+        this.instances.set(item.value.instanceId, item.value);
+      } else if (item?.$case === "attachment") {
+        fresh.attachments.add(item.value.attachmentId);
+        this.attachments.set(item.value.attachmentId, item.value);
+      } else if (item?.$case === "ruleset") {
+        if (item.value.wanted === Wanted.PRESENT) this.rulesets.set(item.value.rulesetId, item.value);
+        else this.rulesets.delete(item.value.rulesetId);
+      }
+    }
+    if (change.inSnapshot) return;
+    this.version = change.version;
+    if (this.behaviour.acknowledge) this.acknowledge(change.items);
+  }
+}

@@ -1,0 +1,185 @@
+import { rm } from "node:fs/promises";
+import type { CompatServiceDefinition } from "nice-grpc";
+import { InstanceServiceDefinition } from "#gen/plenum/compute/v1/instance.ts";
+import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
+import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
+import { SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
+import { VpcServiceDefinition } from "#gen/plenum/network/v1/vpc.ts";
+import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { OperationServiceDefinition, OperationState } from "#gen/plenum/operation/v1/operation.ts";
+import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
+import { openCertificateAuthority } from "#lib/auth/ca.ts";
+import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import { openTokenIssuer } from "#lib/auth/token.ts";
+import type { TokenIssuer } from "#lib/auth/token.ts";
+import type { Bus } from "#lib/bus/bus.ts";
+import { MemoryHub } from "#lib/bus/memory.ts";
+import { openDatabase } from "#lib/db/database.ts";
+import type { Database } from "#lib/db/database.ts";
+import { startTestPostgres, testDirectory } from "#lib/db/testing.ts";
+import { silentLog } from "#lib/log/log.ts";
+import { Registry } from "#lib/metrics/metrics.ts";
+import { openChannel } from "#lib/rpc/client.ts";
+import type { PlenumClient, RpcChannel } from "#lib/rpc/client.ts";
+import { startServer } from "#lib/rpc/server.ts";
+import { startCoordinator } from "../main.ts";
+import { SCHEMA } from "../migrations.ts";
+import type { TestCaller } from "./coordinator.ts";
+import { FakeHost } from "./fake-host.ts";
+
+/** Clients of one caller. */
+export interface Clients {
+  readonly interfaces: PlenumClient<typeof InterfaceServiceDefinition>;
+  readonly instances: PlenumClient<typeof InstanceServiceDefinition>;
+  readonly vpcs: PlenumClient<typeof VpcServiceDefinition>;
+  readonly groups: PlenumClient<typeof SecurityGroupServiceDefinition>;
+  readonly hosts: PlenumClient<typeof HostServiceDefinition>;
+  readonly operations: PlenumClient<typeof OperationServiceDefinition>;
+  readonly topology: PlenumClient<typeof TopologyServiceDefinition>;
+  readonly accounts: PlenumClient<typeof AccountServiceDefinition>;
+}
+
+/** A VPC with one subnet. */
+export interface TestNetwork {
+  readonly vpcId: string;
+  readonly networkId: bigint;
+  readonly subnetId: string;
+  readonly defaultGroup: string;
+}
+
+/** The whole coordinator over a real PostgreSQL: its API with tokens, and the internal listener with mTLS, as in `plenum up`. */
+export interface World {
+  readonly db: Database<unknown>;
+  readonly operator: Clients;
+  as(caller: TestCaller): Promise<Clients>;
+  account(): Promise<{ accountId: string; clients: Clients }>;
+  network(clients: Clients, cidr?: string, subnet?: string): Promise<TestNetwork>;
+  host(zoneId?: string): Promise<FakeHost>;
+  /** Wait for an operation's end; its state's name. */
+  finished(clients: Clients, operationId: string | undefined): Promise<string>;
+  readonly internal: { address: string; ca: string };
+  /** End the coordinator and start another on the same database and address. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export const ZONE = "zone-a";
+
+function clientsOf(channel: RpcChannel): Clients {
+  const client = <Definition extends CompatServiceDefinition>(definition: Definition): PlenumClient<Definition> =>
+    channel.client(definition);
+  return {
+    interfaces: client(InterfaceServiceDefinition),
+    instances: client(InstanceServiceDefinition),
+    vpcs: client(VpcServiceDefinition),
+    groups: client(SecurityGroupServiceDefinition),
+    hosts: client(HostServiceDefinition),
+    operations: client(OperationServiceDefinition),
+    topology: client(TopologyServiceDefinition),
+    accounts: client(AccountServiceDefinition),
+  };
+}
+
+interface Served {
+  readonly api: string;
+  readonly internal: string;
+  stop(): Promise<void>;
+}
+
+async function serve(
+  given: { url: string; bus: Bus; ca: CertificateAuthority; tokens: TokenIssuer },
+  at: { api: string; internal: string },
+): Promise<Served> {
+  const log = silentLog();
+  const handle = await startCoordinator({ ...given, databaseUrl: given.url, adminDatabaseUrl: given.url, log, registry: new Registry() });
+  const tls = { ...(await given.ca.issueServer(["localhost"])), ca: given.ca.ca, requestClientCert: true };
+  const api = await startServer({ listeners: [{ address: at.api }], services: handle.api, log, verifier: given.tokens });
+  const anonymousMethods = ["/plenum.host.v1.HostFeedService/Join"];
+  const internal = await startServer({ listeners: [{ address: at.internal, tls }], services: handle.internal, log, anonymousMethods });
+  return {
+    api: api.addresses[0] ?? "",
+    internal: internal.addresses[0] ?? "",
+    async stop() {
+      await Promise.all([api.stop(500), internal.stop(500)]);
+      await handle.stop();
+    },
+  };
+}
+
+export async function startWorld(): Promise<World> {
+  const undo: (() => Promise<unknown> | void)[] = [];
+  const postgres = await startTestPostgres();
+  undo.push(() => postgres.stop());
+  const directory = await testDirectory("world");
+  undo.push(() => rm(directory, { recursive: true, force: true }));
+  const ca = await openCertificateAuthority(directory);
+  const tokens = await openTokenIssuer(directory);
+  const bus = new MemoryHub().connect(silentLog());
+  const given = { url: postgres.url, bus, ca, tokens };
+  let served = await serve(given, { api: "127.0.0.1:0", internal: "127.0.0.1:0" });
+  const internal = { address: served.internal, ca: ca.ca };
+  const db = openDatabase<unknown>({ url: postgres.url, schema: SCHEMA, log: silentLog() });
+  undo.push(() => db.close());
+  undo.push(() => served.stop());
+  const channels: RpcChannel[] = [];
+  const hosts: FakeHost[] = [];
+  undo.push(() => channels.forEach((channel) => channel.close()));
+  undo.push(() => Promise.all(hosts.map((host) => host.close())));
+
+  const as = async ({ role, accountId = "", principalId = "alice" }: TestCaller): Promise<Clients> => {
+    const { token } = await tokens.issue({ principalId, accountId, roles: [role] });
+    const channel = openChannel({ address: served.api, token, deadlineMs: 60_000 });
+    channels.push(channel);
+    return clientsOf(channel);
+  };
+  const operator = await as({ role: "operator" });
+  const zones = new Set<string>();
+  const zone = async (zoneId: string): Promise<void> => {
+    if (!zones.has(zoneId)) await operator.topology.createZone({ zoneId, regionId: "region-1" });
+    zones.add(zoneId);
+  };
+  await zone(ZONE);
+  let serial = 0;
+  return {
+    db,
+    operator,
+    internal,
+    as,
+    async account() {
+      serial += 1;
+      const { account } = await operator.accounts.createAccount({ name: `account-${serial}` });
+      const accountId = account?.accountId ?? "";
+      return { accountId, clients: await as({ role: "owner", accountId }) };
+    },
+    async network(clients, cidr = "10.0.0.0/16", subnet = "10.0.1.0/24") {
+      const made = await clients.vpcs.createVpc({ name: "v", cidrBlock: cidr, firstSubnet: { cidrBlock: subnet } });
+      return {
+        vpcId: made.vpc?.vpcId ?? "",
+        networkId: made.vpc?.networkId ?? 0n,
+        subnetId: made.firstSubnet?.subnetId ?? "",
+        defaultGroup: made.vpc?.defaultSecurityGroupId ?? "",
+      };
+    },
+    async host(zoneId = ZONE) {
+      await zone(zoneId);
+      serial += 1;
+      const { token } = await operator.hosts.createJoinToken({ zoneId });
+      const host = await FakeHost.join(internal, token, `host-${serial}`, `198.18.${serial >> 8}.${serial & 255}`);
+      hosts.push(host);
+      await host.connect();
+      return host;
+    },
+    async finished(clients, operationId = "") {
+      const { operation } = await clients.operations.waitOperation({ operationId, timeout: { seconds: 10n, nanos: 0 } });
+      return Object.entries(OperationState).find(([, value]) => value === operation?.state)?.[0] ?? "";
+    },
+    async restart() {
+      const at = { api: served.api, internal: served.internal };
+      await served.stop();
+      served = await serve(given, at);
+    },
+    async stop() {
+      for (const step of undo.toReversed()) await step();
+    },
+  };
+}
