@@ -1,6 +1,9 @@
 import { mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expect, test } from "vitest";
 import * as linux from "#lib/linux/index.ts";
+import { buildTestBpf } from "../../bpf/build.ts";
 import { datapathContract } from "../../testing/datapath.contract.ts";
 import { VxlanUnderlay } from "../net/underlay.ts";
 import { openIn, Lab } from "./testing/lab.ts";
@@ -34,3 +37,17 @@ for (const attach of ["tcx", "clsact"] as const) {
     };
   });
 }
+
+test("opening says what is wrong with where or with what", () => {
+  const lab = new Lab();
+  try {
+    const host = lab.host("a", "198.18.0.1");
+    const open = (changes: object) => () => openIn(host.path, { ...host.options, ...changes });
+    expect(open({ bpffsDir: tmpdir() })).toThrow("mount -t bpf");
+    expect(open({ hostAddress: "fd00::1" })).toThrow("must be IPv4");
+    expect(open({ objectPath: buildTestBpf().objectPath })).toThrow("different versions");
+    expect(open({ tunnelIfindex: 4711 })).toThrow("attach to device 4711");
+  } finally {
+    lab.dispose();
+  }
+});

@@ -1,13 +1,13 @@
-import { closeSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
+import { isBpffs } from "#lib/linux/index.ts";
 import type { Datapath, DropReading, Endpoint, IpText, Mapping, MeterReading, Ruleset } from "../../core/ports.ts";
 import { buildBpf } from "../../bpf/build.ts";
 import { addressKey } from "./address.ts";
 import { openAttachments, type Attachments, type AttachMode } from "./attach.ts";
 import { decodeEndpoint, encodeEndpoint, encodeRuleset } from "./codec.ts";
 import { Counters } from "./counters.ts";
-import { forgetOthers, loadOrAdopt, type Loaded } from "./load.ts";
+import { closeLoaded, forgetOthers, loadOrAdopt, type Loaded } from "./load.ts";
 import { Mappings } from "./mappings.ts";
 import { encode, u32 } from "./record.ts";
 
@@ -32,15 +32,22 @@ const TUNNEL = "tunnel";
  * either, with one exception: an object with another schema begins with empty maps, closed until the reconciler has filled them. Must run
  * in the network namespace that holds the devices.
  *
- * @throws Error for an object of another version or one that the verifier refuses; RangeError for an address that is not IPv4;
+ * @throws Error for a directory that is not in a bpffs, an object of another version or one that the verifier refuses; RangeError for an address that is not IPv4;
  *   KernelError for what the kernel refuses (EPERM: not root; ENODEV: no such device)
  */
 export function openDatapath(options: DatapathOptions): BpfDatapath {
   if (!isIPv4(options.hostAddress)) throw new RangeError(`the substrate address must be IPv4, not ${options.hostAddress}`);
+  if (!isBpffs(options.bpffsDir)) throw new Error(`${options.bpffsDir} is not in a BPF file system: mount -t bpf bpf <directory>`);
   const objectPath = options.objectPath ?? buildBpf().objectPath;
-  const datapath = new BpfDatapath(options, loadOrAdopt(options.bpffsDir, objectPath));
-  forgetOthers(options.bpffsDir, objectPath);
-  return datapath;
+  const loaded = loadOrAdopt(options.bpffsDir, objectPath);
+  try {
+    const datapath = new BpfDatapath(options, loaded);
+    forgetOthers(options.bpffsDir, objectPath);
+    return datapath;
+  } catch (error) {
+    closeLoaded(loaded);
+    throw error;
+  }
 }
 
 /** Made by `openDatapath`. */
@@ -152,7 +159,6 @@ export class BpfDatapath implements Datapath {
   close(): void {
     if (this.#closed) return; // its descriptors' numbers may be someone else's by now
     this.#closed = true;
-    for (const map of Object.values(this.#loaded.maps)) map.close();
-    for (const fd of Object.values(this.#loaded.programs)) closeSync(fd);
+    closeLoaded(this.#loaded);
   }
 }

@@ -82,6 +82,7 @@ test("what a guest sends wrongly", () => {
   provokes("SOURCE_ADDRESS", a, wireId, () => guestSends(packet({ src: near.address })));
   provokes("MULTICAST", a, wireId, () => guestSends(packet({ dst: "255.255.255.255" }), { dst: "ff:ff:ff:ff:ff:ff" }));
   provokes("MULTICAST", a, wireId, () => guestSends(packet({ dst: "224.0.0.251" })));
+  provokes("MULTICAST", a, wireId, () => guestSends(packet(), { dst: "01:00:5e:00:00:fb" }));
   provokes("ETHERTYPE", a, wireId, () => guestSends(Buffer.alloc(40), { type: 0x88b5 }));
   provokes("IPV6_UNSUPPORTED", a, wireId, () => guestSends(Buffer.alloc(40), { type: ETHERTYPE.ipv6 }));
   const asking = { senderMac: one.endpoint.guestMac, target: "10.0.0.9" };
@@ -128,6 +129,7 @@ test("packets longer than the interface's MTU", () => {
   try {
     provokes("TOO_BIG_ANSWERED", a, wireId, () => guestSends(packet({ dontFragment: true }, long)));
     provokes("TOO_BIG", a, wireId, () => guestSends(packet({}, long)));
+    provokes("TOO_BIG", a, wireId, () => guestSends(packet({ dontFragment: true, fragmentOffset: 64 }, long)));
     const error = Buffer.concat([Buffer.from([3, 1, 0, 0, 0, 0, 0, 0]), Buffer.alloc(1000)]);
     provokes("TOO_BIG", a, wireId, () => guestSends(packet({ dontFragment: true, protocol: ICMP }, error)));
     // Asks for a checksum at the packet's end, as a guest may: the kernel then refuses to cut the packet down to a message.

@@ -95,6 +95,7 @@ describe("rules", () => {
     expect(await withRules(both.slice(0, 1), "10.5.0.3")).toBe(false);
     expect(await withRules(both.slice(1), "10.5.0.4")).toBe(false);
     expect(await withRules([allow("egress", TCP, "10.5.0.0/24"), allow("ingress", TCP, "10.5.0.0/24")], "10.5.0.5")).toBe(false);
+    expect(await withRules([allow("egress", 0, "::/0"), allow("ingress", 0, "::/0")], "10.5.0.10")).toBe(false);
     expect(await withRules([allow("egress", 0, "10.5.0.249/32"), allow("ingress", 0, "0.0.0.0/0")], "10.5.0.6")).toBe(false);
     expect(await withRules([allow("egress", ICMP, "0.0.0.0/0", [8, 8]), allow("ingress", ICMP, "0.0.0.0/0", [0, 0])], "10.5.0.7")).toBe(
       true,

@@ -43,6 +43,12 @@ export function loadOrAdopt(bpffsDir: string, objectPath: string): Loaded {
   return load(objectPath, { mapsDir, programsDir }, maps);
 }
 
+/** Descriptors only: what is pinned or attached stays. */
+export function closeLoaded({ maps, programs }: Loaded): void {
+  for (const map of Object.values(maps)) map.close();
+  closeAll(programs);
+}
+
 /** Unpins programs of other objects, and everything of other schemas; whoever still runs a program keeps it until it is swapped. */
 export function forgetOthers(bpffsDir: string, objectPath: string): void {
   const programs = join(bpffsDir, SCHEMA, "programs");

@@ -96,6 +96,7 @@ describe("a TCP SYN", () => {
     { name: "without options", options: [] },
     { name: "whose options end early", options: [0, 0, 0, 0, ...mss(1460)] },
     { name: "with an option of length 0", options: [7, 0, 0, 0, ...mss(1460)] },
+    { name: "with an option of length 1", options: [7, 1, ...mss(1460), 1, 0] },
     { name: "with an option past its header", options: [8, 44, 0, 0] },
   ])("$name stays as it is", ({ options }) => {
     expect(arriving(options)).toEqual(tcpSyn(ends, 40000, 80, Buffer.from(options)));

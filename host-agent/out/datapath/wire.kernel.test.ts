@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { VXLAN_PORT } from "#lib/linux/index.ts";
+import * as linux from "#lib/linux/index.ts";
 import { Capture, sendFrame } from "./testing/raw-socket.ts";
 import { ethernet, ipv4, udp } from "./testing/frames.ts";
 import { GATEWAY_MAC, GUEST_DEVICE, Lab, type LabHost } from "./testing/lab.ts";
@@ -28,7 +28,7 @@ test("between hosts a packet carries its network, the ids of both ends, and do-n
   expect(ip.readUInt16BE(6) & 0x4000, "do not fragment").toBe(0x4000);
   expect([...ip.subarray(12, 20)]).toEqual([198, 18, 0, 1, 198, 18, 0, 2]);
   const outerUdp = ip.subarray(20);
-  expect(outerUdp.readUInt16BE(2)).toBe(VXLAN_PORT);
+  expect(outerUdp.readUInt16BE(2)).toBe(linux.VXLAN_PORT);
   expect(outerUdp.readUInt16BE(6), "no outer UDP checksum").toBe(0);
   const vxlan = outerUdp.subarray(8);
   expect(vxlan.readUIntBE(4, 3)).toBe(0xabcdef);
@@ -36,6 +36,22 @@ test("between hosts a packet carries its network, the ids of both ends, and do-n
   expect(innerEthernet.subarray(0, 6).toString("hex")).toBe(`02${two.endpoint.wireId.toString(16).padStart(8, "0")}00`);
   expect(innerEthernet.subarray(6, 12).toString("hex")).toBe("020102030400");
   expect(innerEthernet.subarray(14)).toEqual(inner);
+});
+
+test("the outer source is the host's address also where the kernel would prefer another", () => {
+  const host = lab.host("c", "198.18.0.3");
+  linux.withNetlink(host.path, (nl) => {
+    const device = linux.getLink(nl, "u0")?.ifindex ?? 0;
+    linux.deleteAddress(nl, device, "198.18.0.3/24");
+    for (const address of ["198.18.0.33/24", "198.18.0.3/24"]) linux.addAddress(nl, device, address);
+  });
+  const one = lab.openGuest(host, "10.3.0.1", { vni: 6 });
+  const two = lab.openGuest(b, "10.3.0.2", { vni: 6 });
+  const capture = new Capture(two.path, GUEST_DEVICE);
+  const inner = ipv4({ src: one.address, dst: two.address, protocol: 17 }, udp(1, 2, Buffer.from("from the right place")));
+  sendFrame(one.path, GUEST_DEVICE, ethernet({ dst: GATEWAY_MAC, src: one.endpoint.guestMac }, inner));
+  expect(capture.find((f) => f.includes("from the right place"))?.subarray(14)).toEqual(inner);
+  capture.close();
 });
 
 test("a guest sees its own MAC and its router's, and nothing of the ids", () => {
