@@ -25,7 +25,7 @@ export interface BusStats {
  * Nothing here is the truth of anything, so nothing here fails: without a connection messages are dropped and counted.
  */
 export interface Bus {
-  /** Never throws for a bus that is away. `data` up to 1 MB. */
+  /** Never throws: without a connection, after `close` and above 1 MB of `data` the message is dropped and counted. */
   publish(subject: string, data: Uint8Array, headers?: BusHeaders): void;
   /** `subject` may hold `*` (one token) and end in `>` (the rest). Survives reconnects. A handler that throws is logged and goes on. */
   subscribe(subject: string, handler: (message: BusMessage) => void): BusSubscription;

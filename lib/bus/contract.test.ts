@@ -99,6 +99,19 @@ describe.each(Object.keys(rigs))("a bus over %s", (name) => {
     await expect.poll(() => got).toEqual(["stays"]);
   });
 
+  it("drops what is too large, and everything after it is closed, and never throws", async () => {
+    const [sender, receiver] = await pair();
+    const got: number[] = [];
+    receiver.subscribe("x", (message) => got.push(message.data.length));
+    await receiver.flush();
+    sender.publish("x", new Uint8Array(2_000_000));
+    sender.publish("x", new Uint8Array(3));
+    await expect.poll(() => got).toEqual([3]);
+    await sender.close();
+    sender.publish("x", new Uint8Array(4));
+    expect(sender.stats()).toEqual({ connected: false, published: 1, dropped: 2 });
+  });
+
   it("counts what it published", async () => {
     const [sender] = await pair();
     sender.publish("x", bytes(""));
@@ -107,6 +120,14 @@ describe.each(Object.keys(rigs))("a bus over %s", (name) => {
 });
 
 describe("a NATS bus and its server's absence", () => {
+  it("is closed at once while it looks for a server that is not there", async () => {
+    const bus = openNatsBus({ url: "nats://127.0.0.1:1", name: "test", log: silentLog() });
+    await bus.close();
+    expect(bus.stats().connected).toBe(false);
+    bus.publish("x", bytes(""));
+    expect(bus.stats()).toEqual({ connected: false, published: 0, dropped: 1 });
+  });
+
   it("is made without a server, drops and counts, and finds the server when it comes and comes again", async () => {
     const dataDir = await testDirectory("nats");
     let server = await startNatsServer({ dataDir, log: silentLog() });

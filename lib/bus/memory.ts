@@ -9,6 +9,9 @@ interface Entry {
   readonly log: Logger;
 }
 
+/** As the real server's. */
+const MAX_BYTES = 1_048_576;
+
 /** What a test may make go wrong with each delivery. */
 export type Fate = "deliver" | "lose" | "twice";
 
@@ -26,8 +29,7 @@ export class MemoryHub {
     let closed = false;
     return {
       publish: (subject, data, headers = {}) => {
-        if (closed) throw new Error("the bus is closed");
-        if (this.#offline.has(owner)) {
+        if (closed || this.#offline.has(owner) || data.length > MAX_BYTES) {
           dropped += 1;
           return;
         }
@@ -43,7 +45,7 @@ export class MemoryHub {
         if (this.#offline.has(owner)) throw new Error("the bus is not connected");
         await new Promise((resolve) => setImmediate(resolve));
       },
-      stats: () => ({ connected: !this.#offline.has(owner), published, dropped }),
+      stats: () => ({ connected: !closed && !this.#offline.has(owner), published, dropped }),
       close: () => {
         closed = true;
         for (const entry of this.#entries) if (entry.owner === owner) this.#entries.delete(entry);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { connect, headers as newHeaders } from "@nats-io/transport-node";
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from "@nats-io/transport-node";
 import type { Logger } from "../log/log.ts";
@@ -21,6 +22,9 @@ export function connectionOptions(url: string): NodeConnectionOptions {
   return { servers: `${hostname}:${port === "" ? "4222" : port}`, ...credentials };
 }
 
+/** Between attempts to connect. */
+const RETRY_MS = 250;
+
 function readHeaders(message: Msg): BusHeaders {
   const headers: Record<string, string> = {};
   for (const [key, values] of message.headers ?? []) headers[key] = values.join(",");
@@ -37,6 +41,18 @@ interface Wanted {
 export function openNatsBus(options: NatsOptions): Bus {
   const { log } = options;
   const wanted = new Set<Wanted>();
+  const closing = new AbortController();
+  const settings: NodeConnectionOptions = {
+    ...connectionOptions(options.url),
+    name: options.name,
+    timeout: 5_000,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RETRY_MS,
+    reconnectJitter: RETRY_MS,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    ignoreAuthErrorAbort: true,
+  };
   let connection: NatsConnection | undefined;
   let connected = false;
   let closed = false;
@@ -61,26 +77,29 @@ export function openNatsBus(options: NatsOptions): Bus {
     }
   };
 
-  const first = connect({
-    ...connectionOptions(options.url),
-    name: options.name,
-    waitOnFirstConnect: true,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
-    reconnectJitter: 250,
-    pingInterval: 5_000,
-    maxPingOut: 2,
-    ignoreAuthErrorAbort: true,
-  }).then(
-    async (nc) => {
-      connection = nc;
-      if (closed) return nc.close();
-      connected = true;
-      for (const one of wanted) attach(nc, one);
-      await watch(nc);
-    },
-    (error: unknown) => log.error({ err: error }, "the bus cannot be used"),
-  );
+  /** In a loop of our own: the client's would go on after `close`, and keep the process alive. */
+  const find = async (): Promise<NatsConnection | undefined> => {
+    for (let attempt = 1; !closed; attempt += 1) {
+      try {
+        return await connect(settings);
+      } catch (error) {
+        if (attempt === 1) log.warn({ err: error }, "the bus is not there yet; looking for it");
+        await delay(RETRY_MS, undefined, { signal: closing.signal }).catch(() => undefined); // ends early at close
+      }
+    }
+    return undefined;
+  };
+
+  const run = async (): Promise<void> => {
+    const nc = await find();
+    if (nc === undefined) return;
+    if (closed) return nc.close();
+    connection = nc;
+    connected = true;
+    for (const one of wanted) attach(nc, one);
+    await watch(nc);
+  };
+  const running = run().catch((error: unknown) => log.error({ err: error }, "the bus failed"));
 
   const handle = (handler: (message: BusMessage) => void) => (error: Error | null, message: Msg) => {
     if (error !== null) {
@@ -97,7 +116,6 @@ export function openNatsBus(options: NatsOptions): Bus {
 
   return {
     publish(subject, data, headers = {}) {
-      if (closed) throw new Error("the bus is closed");
       // The client would keep what it cannot send, without bound, and send it late: a hint is worth nothing then.
       if (connection === undefined || !connected) {
         dropped += 1;
@@ -106,7 +124,14 @@ export function openNatsBus(options: NatsOptions): Bus {
       const traced = Object.entries(withTrace(headers));
       const carried = newHeaders();
       for (const [key, value] of traced) carried.set(key, value);
-      connection.publish(subject, data, traced.length === 0 ? {} : { headers: carried });
+      try {
+        connection.publish(subject, data, traced.length === 0 ? {} : { headers: carried });
+      } catch (error) {
+        // Too large, or the connection closed a moment ago: what it was about is committed, and the caller's call must not fail.
+        dropped += 1;
+        log.error({ err: error, subject, bytes: data.length }, "cannot publish");
+        return;
+      }
       published += 1;
     },
     subscribe(subject, handler) {
@@ -129,9 +154,9 @@ export function openNatsBus(options: NatsOptions): Bus {
       if (closed) return;
       closed = true;
       connected = false;
-      if (connection === undefined) return; // still looking for a server: closed as soon as it has one
-      await connection.close();
-      await first;
+      closing.abort();
+      await connection?.close();
+      await running;
     },
   };
 }
