@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { Direction, Protocol, SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
@@ -27,10 +28,30 @@ const changes: RulesetChange[] = [];
 /** What the later modules would say. */
 let blockers: Blocker[] = [];
 let named = 0n;
+/** What they would do when they are told. */
+let onChange = (): Promise<void> => Promise.resolve();
+
+/** Passed once it was opened. */
+function gate(): { passed: Promise<void>; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { passed: promise, open: resolve };
+}
+
+/** Until a statement of some call waits for another's lock. */
+const someoneWaitsForALock = () =>
+  expect
+    .poll(async () => {
+      const { rows } = await sql<{ count: bigint }>`SELECT count(*) AS count FROM pg_locks WHERE NOT granted`.execute(system.db.kysely);
+      return rows[0]?.count;
+    })
+    .toBeGreaterThan(0n);
 
 beforeAll(async () => {
   system = await startTestCoordinator();
-  system.network.onRulesetsChanged((_call, list) => Promise.resolve(void changes.push(...list)));
+  system.network.onRulesetsChanged(async (_call, list) => {
+    await onChange();
+    changes.push(...list);
+  });
   system.network.registerBlockers("security_group", () => Promise.resolve(blockers));
   system.network.registerBlockers("subnet", () => Promise.resolve(blockers));
   system.network.countNamedAddresses((_tx, ids) => Promise.resolve(new Map(ids.map((id) => [id, named]))));
@@ -39,6 +60,7 @@ afterAll(() => system?.stop());
 beforeEach(async () => {
   changes.length = 0;
   blockers = [];
+  onChange = () => Promise.resolve();
   accountId = await system.account();
   groups = await system.client(SecurityGroupServiceDefinition, { role: "owner", accountId });
   const vpcs = await system.client(VpcServiceDefinition, { role: "owner", accountId });
@@ -230,13 +252,48 @@ describe("a group set", () => {
     }
   });
 
+  it("made while rules are being replaced has the old rules only until then: who replaces waits and meets it", async () => {
+    const x = await newGroup("x", [tcp(1)]);
+    const [held, release] = [gate(), gate()];
+    const making = system.calls.internal(async (call) => {
+      const set = await groupSetFor(call.tx, vpc.vpcId, [x]);
+      held.open();
+      await release.passed;
+      return set;
+    });
+    await held.passed;
+    const replacing = groups.replaceSecurityGroupRules({ securityGroupId: x, rules: [tcp(2)] });
+    await Promise.race([replacing, someoneWaitsForALock()]);
+    release.open();
+    const [{ result: made }] = await Promise.all([making, replacing]);
+    expect(changes.map((change) => change.groupSetId)).toEqual([made.groupSetId]);
+    expect(await portsOf((await setOf(x)).rulesetId)).toEqual([2]);
+  });
+
+  it("of two groups that change at once ends with the new rules of both", async () => {
+    const [x, y] = [await newGroup("x", [tcp(1)]), await newGroup("y", [tcp(2)])];
+    await setOf(x, y);
+    const [entered, release] = [gate(), gate()];
+    onChange = async () => {
+      onChange = () => Promise.resolve();
+      entered.open();
+      await release.passed;
+    };
+    const first = groups.replaceSecurityGroupRules({ securityGroupId: x, rules: [tcp(11)] });
+    await entered.passed;
+    const second = groups.replaceSecurityGroupRules({ securityGroupId: y, rules: [tcp(12)] });
+    await someoneWaitsForALock();
+    release.open();
+    await Promise.all([first, second]);
+    expect(await portsOf((await setOf(x, y)).rulesetId)).toEqual([11, 12]);
+  });
+
   it("undoes the change of rules when a hook cannot follow", async () => {
     const x = await newGroup("x", [tcp(1)]);
     const before = await setOf(x);
-    let fail = true;
-    system.network.onRulesetsChanged(() => (fail ? Promise.reject(new Error("no")) : Promise.resolve()));
+    onChange = () => Promise.reject(new Error("no"));
     expect((await refusalOfCall(groups.replaceSecurityGroupRules({ securityGroupId: x, rules: [] }))).status).toBe("INTERNAL");
-    fail = false;
+    onChange = () => Promise.resolve();
     expect(await setOf(x)).toEqual(before);
     expect((await groups.getSecurityGroup({ securityGroupId: x })).securityGroup?.rules).toHaveLength(1);
   });
