@@ -47,7 +47,14 @@ async function findContext(dataDir: string | undefined): Promise<ContextFile | u
   const directory = dataDir ?? (await readFile(CURRENT_POINTER, "utf8").catch(() => "")).trim();
   if (directory === "") return undefined;
   const path = join(directory, CONTEXT_FILE);
-  const text = dataDir === undefined ? await readFile(path, "utf8").catch(() => undefined) : await readText(path, "the context file");
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  if (text === undefined && dataDir !== undefined) {
+    throw new CliError(
+      `nothing runs in ${dataDir}: there is no ${path}`,
+      `start it: plenum up --data-dir ${dataDir}`,
+      ExitCode.UNREACHABLE,
+    );
+  }
   if (text === undefined) return undefined;
   return contextSchema.parse(JSON.parse(text));
 }

@@ -2,7 +2,6 @@ import type { Migrations } from "#lib/db/migrate.ts";
 import type { ServiceContext, ServiceHandle } from "#lib/service/service.ts";
 import { startCoordinator } from "../../coordinator/main.ts";
 import { coordinatorMigrations, SCHEMA } from "../../coordinator/migrations.ts";
-import { coordinatorMigrations, SCHEMA } from "../../coordinator/migrations.ts";
 import { startMappingService } from "../../mapping-service/main.ts";
 
 /** A service: its tables, how it is started, and as whom it reads the database (C17). */

@@ -46,6 +46,7 @@ export function agentOf(host: HostPlan, tell: (line: string) => void): Supervise
     script: [MAIN, ...agentArguments(host)],
     logFile: host.logFile,
     tell,
+    saysReady: false,
     stopMs: STOP_MS,
   });
 }

@@ -3,7 +3,7 @@ import type { Cluster } from "./cluster.ts";
 /** What to type next, with the facts of this run filled in. */
 export function describeCluster(cluster: Cluster): string {
   const [first] = cluster.hosts;
-  const curl = `buf curl --cacert ${cluster.caPath} -H "authorization: Bearer $(cat ${cluster.tokenPath})"`;
+  const curl = `buf curl --protocol grpc --cacert ${cluster.caPath} -H "authorization: Bearer $(cat ${cluster.tokenPath})"`;
   return `
 Plenum runs. Run ${cluster.runName}, data in ${cluster.dataDir}. Ctrl-C (or \`plenum down\`) ends it; what it knows is kept for the next start.
 

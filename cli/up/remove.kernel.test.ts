@@ -98,6 +98,7 @@ describe("a run", () => {
       script: ["-e", "process.send('ready'); setInterval(() => {}, 1000)"],
       logFile: join(record.dataDir, "log"),
       tell: (line) => void told.push(line),
+      saysReady: true,
       stopMs: 2_000,
     });
     child.start();

@@ -1,4 +1,5 @@
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { deleteNamedNamespace, listNamedNamespaces, unmount } from "#lib/linux/index.ts";
 import { endProcesses, processesInNamespaces } from "./processes.ts";
 import { isRunning, registeredRuns, unregister } from "./registry.ts";
@@ -21,6 +22,13 @@ function bpffsUnder(directory: string): string[] {
     .filter((path) => path.startsWith(`${directory}/`));
 }
 
+/** What agents remember of their guests: they are gone, so the next start must make them anew, processes too. */
+function forgetGuests(dataDir: string): void {
+  const hosts = join(dataDir, "hosts");
+  if (!existsSync(hosts)) return;
+  for (const host of readdirSync(hosts)) rmSync(join(hosts, host, "instances"), { recursive: true, force: true });
+}
+
 /**
  * Removes everything that a run has on the machine: processes in its namespaces, namespaces (with their devices), mounts, and, of a
  * temporary run, its data. Whatever of it is gone already is no error: this is how a run ends, and how one that was killed is cleaned up.
@@ -29,6 +37,7 @@ function bpffsUnder(directory: string): string[] {
 export async function removeRun(record: RunRecord, options: { keep?: boolean } = {}): Promise<void> {
   await endProcesses(() => processesInNamespaces(namespacesOf(record.run)), GRACE_MS);
   for (const name of namespacesOf(record.run)) deleteNamedNamespace(name);
+  forgetGuests(record.dataDir);
   for (const path of bpffsUnder(record.dataDir)) unmount(path);
   if (options.keep === true) return;
   if (record.temporary) rmSync(record.dataDir, { recursive: true, force: true });

@@ -48,6 +48,7 @@ export class RunningCluster implements Cluster {
       script: [...CONTROL_PLANE_SCRIPT, plan.controlPlaneConfig],
       logFile: plan.controlPlaneLog,
       tell: (line) => this.#tell(line),
+      saysReady: true,
       stopMs: CONTROL_PLANE_STOP_MS,
     });
   }

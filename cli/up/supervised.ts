@@ -16,6 +16,8 @@ export interface SupervisedOptions {
   logFile: string;
   /** One line for people, when something happened that nobody asked for. */
   tell: (line: string) => void;
+  /** It sends "ready" over its channel when it works. */
+  saysReady: boolean;
   /** How long it may take to end by TERM before it is killed. */
   stopMs: number;
 }
@@ -39,6 +41,7 @@ export class Supervised {
   readonly #options: SupervisedOptions;
   #child: ChildProcess | undefined;
   #wanted = false;
+  #wasReady = false;
   #backoff = FIRST_BACKOFF_MS;
   #ended: Promise<void> = Promise.resolve();
   #ready = Promise.withResolvers<void>();
@@ -57,7 +60,7 @@ export class Supervised {
     return this.#ready.promise;
   }
 
-  /** Starts it. A process that ends before its first "ready", if it says that at all, is not started again: `firstEnd` tells. */
+  /** Starts it. One that ends before its first "ready" is not started again (`started` tells). */
   start(): void {
     if (this.#wanted) return;
     this.#wanted = true;
@@ -80,13 +83,16 @@ export class Supervised {
     }
     this.#child = child;
     child.on("message", (message) => {
-      if (message === "ready") this.#ready.resolve();
+      if (message !== "ready") return;
+      this.#wasReady = true;
+      this.#ready.resolve();
     });
     const end = (how: string): void => {
       if (this.#child !== child) return;
       this.#child = undefined;
       this.#ready = Promise.withResolvers();
       ended.resolve();
+      if (this.#options.saysReady && !this.#wasReady) this.#wanted = false;
       if (!this.#wanted) return;
       if (performance.now() - started > STEADY_MS) this.#backoff = FIRST_BACKOFF_MS;
       tell(`${name} ended (${how}); it is started again; its log: ${logFile}`);
