@@ -127,7 +127,7 @@ describe("a service's database", () => {
         await sql`UPDATE account SET money = money + 1 WHERE id = ${two}`.execute(tx);
       });
     await Promise.all([inOrder(1, 2), inOrder(2, 1)]);
-    expect(runs).toBe(3);
+    expect(runs).toBeGreaterThan(2); // one of them lost; on a busy machine both may
     expect(await kysely.selectFrom("account").select("money").execute()).toEqual([{ money: 2 }, { money: 2 }]);
 
     runs = 0;
