@@ -28,7 +28,9 @@ export function startSweeper(options: {
       log.warn({ err: error }, "old rows could not be removed; trying again");
     }
   };
-  const timer = setInterval(() => (running ??= sweep().finally(() => (running = undefined))), options.everyMs);
+  const timer = setInterval(() => {
+    running ??= sweep().finally(() => (running = undefined));
+  }, options.everyMs);
   return {
     async stop() {
       clearInterval(timer);

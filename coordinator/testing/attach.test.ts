@@ -18,7 +18,13 @@ afterAll(() => world.stop());
 
 const seconds = (value: number) => ({ seconds: BigInt(Math.floor(value)), nanos: (value % 1) * 1e9 });
 const condition = (attachment: Attachment | undefined, type: string) => attachment?.conditions.find((one) => one.type === type);
-const failure = async (call: Promise<unknown>) => callFailure(await call.then(() => undefined, (error: unknown) => error));
+const failure = async (call: Promise<unknown>) =>
+  callFailure(
+    await call.then(
+      () => undefined,
+      (error: unknown) => error,
+    ),
+  );
 
 interface Scene extends TestNetwork {
   readonly clients: Clients;
@@ -41,7 +47,10 @@ async function scene(): Promise<Scene> {
 }
 
 async function run(clients: Clients, subnetId: string, zoneId: string): Promise<string> {
-  const { instance, operation } = await clients.instances.runInstance({ zoneId, interfaces: [{ source: { $case: "create", value: { subnetId } } }] });
+  const { instance, operation } = await clients.instances.runInstance({
+    zoneId,
+    interfaces: [{ source: { $case: "create", value: { subnetId } } }],
+  });
   expect(await world.finished(clients, operation?.operationId)).toBe("SUCCEEDED");
   return instance?.instanceId ?? "";
 }
@@ -125,7 +134,11 @@ describe("attach", () => {
       waitTimeout: seconds(0.4),
     });
     expect(attachment?.state).toBe(AttachmentState.ATTACHED);
-    expect(condition(attachment, "Reachable")).toMatchObject({ status: ConditionStatus.FALSE, reason: "WaitTimedOut", message: expect.stringContaining(other.hostId) });
+    expect(condition(attachment, "Reachable")).toMatchObject({
+      status: ConditionStatus.FALSE,
+      reason: "WaitTimedOut",
+      message: expect.stringContaining(other.hostId),
+    });
     const again = clients.interfaces.attachInterface({
       spec: { interfaceId: await record(clients, subnetId), instanceId },
       wait: WaitFor.REACHABLE,
@@ -172,7 +185,9 @@ describe("attach", () => {
   test("of many at once for one address, one wins", async () => {
     const { clients, instanceId, subnetId } = await scene();
     const ids = await Promise.all(Array.from({ length: 6 }, () => record(clients, subnetId, ["10.0.1.88"])));
-    const results = await Promise.allSettled(ids.map((interfaceId) => clients.interfaces.attachInterface({ spec: { interfaceId, instanceId } })));
+    const results = await Promise.allSettled(
+      ids.map((interfaceId) => clients.interfaces.attachInterface({ spec: { interfaceId, instanceId } })),
+    );
     expect(results.filter((result) => result.status === "fulfilled")).toHaveLength(1);
     for (const result of results) {
       if (result.status === "rejected") expect(callFailure(result.reason)?.reason).toBe("ADDRESS_IN_USE");
@@ -181,7 +196,11 @@ describe("attach", () => {
 
   test("a batch is all or nothing, with faults by index", async () => {
     const { clients, instanceId, subnetId } = await scene();
-    const ids = await Promise.all([record(clients, subnetId), record(clients, subnetId, ["10.0.1.99"]), record(clients, subnetId, ["10.0.1.99"])]);
+    const ids = await Promise.all([
+      record(clients, subnetId),
+      record(clients, subnetId, ["10.0.1.99"]),
+      record(clients, subnetId, ["10.0.1.99"]),
+    ]);
     const specs = ids.map((interfaceId) => ({ interfaceId, instanceId }));
     expect(await failure(clients.interfaces.batchAttachInterfaces({ specs }))).toMatchObject({
       reason: "ADDRESS_IN_USE",
@@ -211,7 +230,9 @@ describe("detach", () => {
     expect(repeat.attachments).toMatchObject([{ state: AttachmentState.DETACHED }]);
     const all = await clients.interfaces.detachInterface({ target: { $case: "instanceId", value: instanceId } });
     expect(all.attachments).toMatchObject([{ deviceIndex: 0, state: AttachmentState.DETACHED }]);
-    expect(await failure(clients.interfaces.detachInterface({ target: { $case: "interfaceId", value: ids[0] ?? "" } }))).toMatchObject({ reason: "NOT_ATTACHED" });
+    expect(await failure(clients.interfaces.detachInterface({ target: { $case: "interfaceId", value: ids[0] ?? "" } }))).toMatchObject({
+      reason: "NOT_ATTACHED",
+    });
   });
 
   test("without the host's word it stays DETACHING and says why; a stale word changes nothing", async () => {
@@ -220,29 +241,49 @@ describe("detach", () => {
     const { attachment } = await clients.interfaces.attachInterface({ spec: { interfaceId, instanceId } });
     const attachmentId = attachment?.attachmentId ?? "";
     host.behaviour.acknowledge = false;
-    const answer = await clients.interfaces.detachInterface({ target: { $case: "interfaceId", value: interfaceId }, waitTimeout: seconds(0.3) });
+    const answer = await clients.interfaces.detachInterface({
+      target: { $case: "interfaceId", value: interfaceId },
+      waitTimeout: seconds(0.3),
+    });
     expect(answer.attachments[0]?.state).toBe(AttachmentState.DETACHING);
     expect(condition(answer.attachments[0], "Detached")).toMatchObject({ reason: "WaitTimedOut" });
 
     const say = (generation: bigint, state: AppliedState): void =>
       host.send({
         $case: "applied",
-        value: { sessionEpoch: host.epoch, hostVersion: 0n, networkVersions: new Map(), instances: [], attachments: [{ attachmentId, generation, state, message: "" }] },
+        value: {
+          sessionEpoch: host.epoch,
+          hostVersion: 0n,
+          networkVersions: new Map(),
+          instances: [],
+          attachments: [{ attachmentId, generation, state, message: "" }],
+        },
       });
     say(1n, AppliedState.PRESENT);
     say(1n, AppliedState.ABSENT);
     await host.disconnect();
-    await expect.poll(async () => condition((await clients.interfaces.getAttachment({ attachmentId })).attachment, "Detached")?.reason).toBe("HostDisconnected");
-    const away = await clients.interfaces.detachInterface({ target: { $case: "interfaceId", value: interfaceId }, waitTimeout: seconds(0.2) });
+    await expect
+      .poll(async () => condition((await clients.interfaces.getAttachment({ attachmentId })).attachment, "Detached")?.reason)
+      .toBe("HostDisconnected");
+    const away = await clients.interfaces.detachInterface({
+      target: { $case: "interfaceId", value: interfaceId },
+      waitTimeout: seconds(0.2),
+    });
     expect(away.attachments[0]?.state).toBe(AttachmentState.DETACHING);
-    expect(condition(away.attachments[0], "Detached")).toMatchObject({ status: ConditionStatus.UNKNOWN, reason: "HostDisconnected", message: expect.stringContaining("until then its addresses stay taken") });
+    expect(condition(away.attachments[0], "Detached")).toMatchObject({
+      status: ConditionStatus.UNKNOWN,
+      reason: "HostDisconnected",
+      message: expect.stringContaining("until then its addresses stay taken"),
+    });
 
     // The snapshot tells it again what is to go.
     host.attachments.clear();
     await host.connect();
     expect(host.attachments.get(attachmentId)).toMatchObject({ wanted: Wanted.ABSENT, generation: 2n });
     say(2n, AppliedState.ABSENT);
-    await expect.poll(async () => (await clients.interfaces.getAttachment({ attachmentId })).attachment?.state).toBe(AttachmentState.DETACHED);
+    await expect
+      .poll(async () => (await clients.interfaces.getAttachment({ attachmentId })).attachment?.state)
+      .toBe(AttachmentState.DETACHED);
   });
 
   test("what no host carries is over at once", async () => {
@@ -266,18 +307,18 @@ describe("who may", () => {
     const { clients: stranger } = await world.account();
     const hidden = { code: Status.NOT_FOUND, reason: "RESOURCE_NOT_FOUND" };
     const attempts = [
-      stranger.interfaces.getInterface({ interfaceId }),
-      stranger.interfaces.deleteInterface({ interfaceId }),
-      stranger.interfaces.updateInterface({ interface: { interfaceId, description: "x" }, updateMask: ["description"] }),
-      stranger.interfaces.attachInterface({ spec: { interfaceId, instanceId } }),
-      stranger.interfaces.detachInterface({ target: { $case: "instanceId", value: instanceId } }),
-      stranger.interfaces.detachInterface({ target: { $case: "attachmentId", value: attachments[0]?.attachmentId ?? "" } }),
-      stranger.interfaces.getAttachment({ attachmentId: attachments[0]?.attachmentId }),
-      stranger.interfaces.createInterface({ spec: { subnetId } }),
-      stranger.instances.getInstance({ instanceId }),
-      stranger.instances.terminateInstance({ instanceId }),
+      () => stranger.interfaces.getInterface({ interfaceId }),
+      () => stranger.interfaces.deleteInterface({ interfaceId }),
+      () => stranger.interfaces.updateInterface({ interface: { interfaceId, description: "x" }, updateMask: ["description"] }),
+      () => stranger.interfaces.attachInterface({ spec: { interfaceId, instanceId } }),
+      () => stranger.interfaces.detachInterface({ target: { $case: "instanceId", value: instanceId } }),
+      () => stranger.interfaces.detachInterface({ target: { $case: "attachmentId", value: attachments[0]?.attachmentId ?? "" } }),
+      () => stranger.interfaces.getAttachment({ attachmentId: attachments[0]?.attachmentId }),
+      () => stranger.interfaces.createInterface({ spec: { subnetId } }),
+      () => stranger.instances.getInstance({ instanceId }),
+      () => stranger.instances.terminateInstance({ instanceId }),
     ];
-    for (const attempt of attempts) expect(await failure(attempt)).toMatchObject(hidden);
+    for (const attempt of attempts) expect(await failure(attempt())).toMatchObject(hidden);
     expect((await stranger.interfaces.listInterfaces({})).interfaces).toEqual([]);
     expect((await stranger.interfaces.listAttachments({ instanceId })).attachments).toEqual([]);
     expect((await stranger.instances.listInstances({})).instances).toEqual([]);
@@ -295,10 +336,16 @@ describe("who may", () => {
     expect((await guest.clients.interfaces.getInterface({ interfaceId })).interface?.ownerAccount).toBe(owner.accountId);
     expect((await guest.clients.interfaces.listInterfaces({ filter: { ownerAccount: owner.accountId } })).interfaces).toHaveLength(1);
     expect(await failure(guest.clients.interfaces.deleteInterface({ interfaceId }))).toMatchObject(denied);
-    expect(await failure(guest.clients.interfaces.updateInterface({ interface: { interfaceId, description: "x" }, updateMask: ["description"] }))).toMatchObject(denied);
+    expect(
+      await failure(
+        guest.clients.interfaces.updateInterface({ interface: { interfaceId, description: "x" }, updateMask: ["description"] }),
+      ),
+    ).toMatchObject(denied);
     const spec = { interfaceId, instanceId: guest.instanceId };
     expect(await failure(guest.clients.interfaces.attachInterface({ spec: { ...spec, deleteOnTerminate: true } }))).toMatchObject(denied);
-    expect(await failure(guest.clients.interfaces.attachInterface({ spec: { ...spec, instanceId: owner.instanceId } }))).toMatchObject({ code: Status.NOT_FOUND });
+    expect(await failure(guest.clients.interfaces.attachInterface({ spec: { ...spec, instanceId: owner.instanceId } }))).toMatchObject({
+      code: Status.NOT_FOUND,
+    });
     const { attachment } = await guest.clients.interfaces.attachInterface({ spec });
     expect(attachment).toMatchObject({ state: AttachmentState.ATTACHED, attachmentOwner: guest.accountId, hostId: guest.host.hostId });
     const seen = (await owner.clients.interfaces.getInterface({ interfaceId })).interface;

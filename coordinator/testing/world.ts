@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { sql } from "kysely";
 import type { CompatServiceDefinition } from "nice-grpc";
 import { InstanceServiceDefinition } from "#gen/plenum/compute/v1/instance.ts";
 import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
@@ -58,6 +59,16 @@ export interface World {
   /** Wait for an operation's end; its state's name. */
   finished(clients: Clients, operationId: string | undefined): Promise<string>;
   readonly internal: { address: string; ca: string };
+  /** What the mapping service would read of a network. */
+  operatorMappings(networkId: bigint): Promise<{ prefix: string; host_id: string }[]>;
+  /** A scope's version. */
+  level(scope: string): Promise<bigint>;
+  /** Any client, as the operator. */
+  client<Definition extends CompatServiceDefinition>(definition: Definition): Promise<PlenumClient<Definition>>;
+  /** Let a host's last word be this many seconds ago. */
+  age(hostId: string, seconds: number): Promise<void>;
+  /** Let all join tokens have ended. */
+  expireTokens(): Promise<void>;
   /** End the coordinator and start another on the same database and address. */
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -172,6 +183,27 @@ export async function startWorld(): Promise<World> {
     async finished(clients, operationId = "") {
       const { operation } = await clients.operations.waitOperation({ operationId, timeout: { seconds: 10n, nanos: 0 } });
       return Object.entries(OperationState).find(([, value]) => value === operation?.state)?.[0] ?? "";
+    },
+    async operatorMappings(networkId) {
+      const { rows } = await sql<{ prefix: string; host_id: string }>`
+        SELECT prefix, host_id FROM coordinator_feed.mapping WHERE network_id = ${networkId} ORDER BY prefix`.execute(db.kysely);
+      return rows;
+    },
+    async level(scope) {
+      const { rows } = await sql<{ version: bigint }>`SELECT version FROM scope WHERE scope = ${scope}`.execute(db.kysely);
+      return rows[0]?.version ?? 0n;
+    },
+    async client(definition) {
+      const { token } = await tokens.issue({ principalId: "alice", accountId: "", roles: ["operator"] });
+      const channel = openChannel({ address: served.api, token });
+      channels.push(channel);
+      return channel.client(definition);
+    },
+    async age(hostId, seconds) {
+      await sql`UPDATE host SET last_seen = now() - ${seconds} * interval '1 second' WHERE host_id = ${hostId}`.execute(db.kysely);
+    },
+    async expireTokens() {
+      await sql`UPDATE join_token SET expire_time = now()`.execute(db.kysely);
     },
     async restart() {
       const at = { api: served.api, internal: served.internal };

@@ -3,7 +3,7 @@ export class Outbox<Message> {
   readonly #waiting: Message[] = [];
   readonly #limit: number;
   #ended = false;
-  #failure: unknown;
+  #failure: Error | undefined;
   #filled = Promise.withResolvers<void>();
   #drained = Promise.withResolvers<void>();
 
@@ -20,7 +20,7 @@ export class Outbox<Message> {
   }
 
   /** The reader gets no more; with a failure it gets that, at once. Only the first end counts. */
-  end(failure?: unknown): void {
+  end(failure?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#failure = failure;
