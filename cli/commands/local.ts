@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Command } from "commander";
@@ -67,24 +67,17 @@ async function up(options: UpOptions): Promise<void> {
     await stop.received;
     say("ending: agents, guests, control plane, namespaces …");
   } finally {
-    removeContext(cluster);
     await cluster.stop();
   }
   say("ended; nothing but the data directory is left");
 }
 
-/** So that `plenum` on this machine finds it by itself. */
+/** So that `plenum` on this machine finds it by itself. Goes with the run (removeRun). */
 function writeContext(cluster: Cluster): void {
   const context: ContextFile = { endpoint: cluster.endpoint, caFile: cluster.caPath, tokenFile: cluster.tokenPath, run: cluster.runName };
   writeFileSync(join(cluster.dataDir, CONTEXT_FILE), JSON.stringify(context, null, 2));
   mkdirSync(dirname(CURRENT_POINTER), { recursive: true });
   writeFileSync(CURRENT_POINTER, `${cluster.dataDir}\n`);
-}
-
-function removeContext(cluster: Cluster): void {
-  rmSync(join(cluster.dataDir, CONTEXT_FILE), { force: true });
-  if (existsSync(CURRENT_POINTER) && readFileSync(CURRENT_POINTER, "utf8").trim() === cluster.dataDir)
-    rmSync(CURRENT_POINTER, { force: true });
 }
 
 const STOP_LIMIT_MS = 60_000;

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { deleteNamedNamespace, listNamedNamespaces, unmount } from "#lib/linux/index.ts";
+import { CONTEXT_FILE, CURRENT_POINTER } from "../connection.ts";
 import { endProcesses, processesInNamespaces } from "./processes.ts";
 import { isRunning, registeredRuns, unregister } from "./registry.ts";
 import type { RunRecord } from "./registry.ts";
@@ -29,6 +30,12 @@ function forgetGuests(dataDir: string): void {
   for (const host of readdirSync(hosts)) rmSync(join(hosts, host, "instances"), { recursive: true, force: true });
 }
 
+/** How `plenum` would find this run. */
+function forgetContext(dataDir: string): void {
+  rmSync(join(dataDir, CONTEXT_FILE), { force: true });
+  if (existsSync(CURRENT_POINTER) && readFileSync(CURRENT_POINTER, "utf8").trim() === dataDir) rmSync(CURRENT_POINTER, { force: true });
+}
+
 /**
  * Removes everything that a run has on the machine: processes in its namespaces, namespaces (with their devices), mounts, and, of a
  * temporary run, its data. Whatever of it is gone already is no error: this is how a run ends, and how one that was killed is cleaned up.
@@ -38,6 +45,7 @@ export async function removeRun(record: RunRecord, options: { keep?: boolean } =
   await endProcesses(() => processesInNamespaces(namespacesOf(record.run)), GRACE_MS);
   for (const name of namespacesOf(record.run)) deleteNamedNamespace(name);
   forgetGuests(record.dataDir);
+  forgetContext(record.dataDir);
   for (const path of bpffsUnder(record.dataDir)) unmount(path);
   if (options.keep === true) return;
   if (record.temporary) rmSync(record.dataDir, { recursive: true, force: true });
