@@ -31,24 +31,19 @@ afterAll(async () => {
 });
 
 /** `buf curl` by reflection of the given version; no schema is given to it. */
-async function curl(reflection: string, method: string, body: unknown, token = owner.token) {
-  const outcome = await run(
-    join(bin, "buf"),
-    [
-      "curl",
-      "--protocol",
-      "grpc",
-      "--cacert",
-      at.cluster.caPath,
-      "--reflect",
-      "--reflect-protocol",
-      reflection,
-      "--reflect-header",
-      `authorization: Bearer ${token}`,
-    ].concat(["-H", `authorization: Bearer ${token}`, "-d", JSON.stringify(body), `https://${at.cluster.endpoint}/${method}`]),
-    { env, cwd: dir },
+function curl(reflection: string, method: string, body: unknown, token = owner.token) {
+  const bearer = (value: string) => `authorization: Bearer ${value}`;
+  const args = ["curl", "--protocol", "grpc", "--cacert", at.cluster.caPath, "--reflect", "--reflect-protocol", reflection];
+  args.push(
+    "--reflect-header",
+    bearer(owner.token),
+    "-H",
+    bearer(token),
+    "-d",
+    JSON.stringify(body),
+    `https://${at.cluster.endpoint}/${method}`,
   );
-  return outcome;
+  return run(join(bin, "buf"), args, { env, cwd: dir });
 }
 
 describe.each(["grpc-v1", "grpc-v1alpha"])("buf curl through reflection %s", (reflection) => {

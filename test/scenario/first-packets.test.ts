@@ -33,8 +33,9 @@ afterAll(async () => await at?.stop());
 describe("traffic", () => {
   it("flows across hosts inside a VPC, and each VPC has its own 10.0.1.20", async () => {
     expect(await ping(redClient.netns, "10.0.1.20")).toEqual({ sent: 5, received: 5 });
-    expect(await http(redClient.netns, "10.0.1.20")).toBe("red");
-    expect(await http(blueClient.netns, "10.0.1.20")).toBe("blue");
+    // RUNNING means that the process was started; what it takes to listen is its own.
+    await expect.poll(() => http(redClient.netns, "10.0.1.20"), { timeout: 10_000 }).toBe("red");
+    await expect.poll(() => http(blueClient.netns, "10.0.1.20"), { timeout: 10_000 }).toBe("blue");
   });
 
   it("flows between two guests of one host", async () => {
@@ -77,7 +78,7 @@ describe("security groups", () => {
 
     await owner.clients.groups.replaceSecurityGroupRules({ securityGroupId: groupId, rules: everything });
     await expect.poll(async () => (await ping(redClient.netns, closed.address, 1)).received, { timeout: 5_000 }).toBe(1);
-    expect(await http(redClient.netns, closed.address)).toBe("closed");
+    await expect.poll(() => http(redClient.netns, closed.address), { timeout: 10_000 }).toBe("closed");
 
     await owner.clients.groups.replaceSecurityGroupRules({ securityGroupId: groupId, rules: [] });
     await expect.poll(async () => (await ping(redClient.netns, closed.address, 1)).received, { timeout: 5_000 }).toBe(0);
@@ -140,7 +141,7 @@ describe("detach and attach", () => {
 
   it("keeps an attachment through stop and start, on whatever host", async () => {
     const guest = await runGuest(at, owner, blue, { host: 1, argv: httpServer("back") });
-    expect(await http(blueClient.netns, guest.address)).toBe("back");
+    await expect.poll(() => http(blueClient.netns, guest.address), { timeout: 10_000 }).toBe("back");
     const stop = await owner.clients.instances.stopInstance({ instanceId: guest.instanceId });
     await finished(owner.clients, stop.operation!.operationId);
     expect(await http(blueClient.netns, guest.address)).toBeUndefined();

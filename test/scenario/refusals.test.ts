@@ -23,11 +23,17 @@ interface Method {
   path: string;
   streams: boolean;
 }
-const methods: Method[] = FileDescriptorSet.decode(readFileSync(join(root, "gen/plenum.binpb"))).file.flatMap((f) =>
-  f.service.flatMap((s) =>
-    s.method.map((m) => ({ path: `/${f.package}.${s.name}/${m.name}`, streams: m.clientStreaming === true || m.serverStreaming === true })),
-  ),
-);
+const described = FileDescriptorSet.decode(readFileSync(join(root, "gen/plenum.binpb"))).file;
+const methods: Method[] = described
+  .filter((f) => f.package?.startsWith("plenum.") === true)
+  .flatMap((f) =>
+    f.service.flatMap((s) =>
+      s.method.map((m) => ({
+        path: `/${f.package}.${s.name}/${m.name}`,
+        streams: m.clientStreaming === true || m.serverStreaming === true,
+      })),
+    ),
+  );
 /** Served on the internal listener only (design, layout of the contract). */
 const internal = /HostFeedService|WatchMappings/;
 const unary = methods.filter((m) => !m.streams && !internal.test(m.path));
