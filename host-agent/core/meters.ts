@@ -87,7 +87,9 @@ export class Meters {
       if (since + this.#times.lingerMs > now) break;
       const meter = this.tracker.possible(meterId);
       const dropped = this.#attempts.run(key(meterId), () => {
-        if (meter !== undefined) this.#datapath.dropMeter(meter.wireId, meterId);
+        if (meter === undefined) return;
+        this.tracker.doubt(meterId, meter);
+        this.#datapath.dropMeter(meter.wireId, meterId);
       });
       if (!dropped) continue;
       this.tracker.absent(meterId);

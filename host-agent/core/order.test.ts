@@ -186,8 +186,11 @@ describe("trouble", () => {
     };
     host = new FakeHost({ fault });
     attached();
-    expect(states()).toEqual([["eni-attach-1", AppliedState.FAILED, "no more devices"]]);
-    expect(host.reconciler.statuses.takeNew().instances).toEqual([]);
+    const report = host.reconciler.statuses.takeNew();
+    expect(report.attachments).toMatchObject([{ attachmentId: "eni-attach-1", state: AppliedState.FAILED, message: "no more devices" }]);
+    const waits = "its process waits for eni-attach-1: no more devices";
+    expect(report.instances).toMatchObject([{ instanceId: "i-2", state: AppliedState.FAILED, message: waits, processRunning: false }]);
+    expect(host.takeCalls()).not.toContain("instances.start");
     const times: number[] = [];
     for (let round = 0; round < 9; round++) {
       host.now = host.reconciler.pass(host.now).wakeAt ?? NaN;
@@ -199,6 +202,7 @@ describe("trouble", () => {
     host.pass();
     expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
     expect(host.instanceKernel.instances.has("i-3")).toBe(true);
+    expect(host.instanceKernel.instances.get("i-2")?.process.state).toBe("running");
   });
 
   it.each([
@@ -216,6 +220,37 @@ describe("trouble", () => {
     host.pass();
     expect(states()).toEqual([["eni-attach-1", AppliedState.FAILED, message]]);
     expect(host.pins.endpoints.size).toBe(0);
+  });
+
+  it("keeps a ruleset that an open interface still names", () => {
+    attached();
+    host.takeCalls();
+    tell(ruleset(rulesetItem(1, { wanted: Wanted.ABSENT })));
+    host.pass();
+    expect(host.takeCalls()).toEqual([]);
+    tell(detached());
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "datapath.deleteRuleset"]);
+  });
+
+  it("keeps what is left of a network's mappings when its last interface goes and another comes meanwhile", () => {
+    let broken = true;
+    const fault = (call: string): void => {
+      if (broken && call === "datapath.deleteMappings") throw new Error("not now");
+    };
+    host = new FakeHost({ fault });
+    attached();
+    const mapping: Mapping = { vni: 101, prefix: "10.0.101.9/32", hostAddress: "198.18.0.9", wireId: 9, groupSetId: 1 };
+    host.reconciler.mappings.replace(101, new Map([[mapping.prefix, mapping]]), 4n);
+    host.pass();
+    tell(detached());
+    host.pass();
+    broken = false;
+    host.now += 1_000;
+    tell(attachment(attachmentItem(4, 2, { deviceIndex: 1 })));
+    host.pass();
+    expect([...host.pins.mappings.values()]).toEqual([mapping]);
+    expect(host.reconciler.mappings.appliedVersion(101)).toBeUndefined();
   });
 
   it("makes a device anew that the guest has deleted", () => {

@@ -118,7 +118,6 @@ export class Reconciler {
     instances.create();
     interfaces.meters.put();
     interfaces.makeDevices((id) => instances.tracker.actual(id) !== undefined);
-    interfaces.close(); // a device that had to be made anew
     interfaces.open();
     instances.start((id) => this.#ready(id));
     const networks = this.mappings.apply();

@@ -15,8 +15,10 @@ export const FAKE_SETTINGS: ReconcilerSettings = {
 };
 
 export interface FakeHostOptions {
-  /** Throws to make a call of a port fail. */
+  /** Throws to make a call of a port fail before it did anything. */
   fault?: (call: string) => void;
+  /** Throws to make a call fail after it did all. */
+  faultAfter?: (call: string) => void;
   settings?: Partial<ReconcilerSettings>;
 }
 
@@ -82,8 +84,10 @@ export class FakeHost {
     }
   }
 
-  pass(): void {
+  /** With a world: and watches what is to be watched then, as the agent does after each pass. */
+  pass(world?: FeedWorld): void {
     this.reconciler.pass(this.now);
+    if (world !== undefined) this.watchNetworks(world);
   }
 
   /** Calls since the last time that changed something. */
@@ -93,7 +97,7 @@ export class FakeHost {
 
   /** Passes, and time, until nothing is left to do. */
   async settle(world: FeedWorld): Promise<void> {
-    for (let round = 0; round < 10_000; round++) {
+    for (let round = 0; round < 2_000; round++) {
       const { complete, wakeAt } = this.reconciler.pass(this.now);
       await Promise.resolve(); // removals of instances end in a microtask
       await Promise.resolve();
@@ -135,6 +139,20 @@ export class FakeHost {
     };
   }
 
+  #failing<P extends object>(name: string, port: P): P {
+    return new Proxy(port, {
+      get: (target, property) => {
+        const member: unknown = Reflect.get(target, property, target);
+        if (typeof member !== "function") return member;
+        return (...args: unknown[]): unknown => {
+          const result: unknown = member.apply(target, args);
+          if (!(result instanceof Promise)) this.#options.faultAfter?.(`${name}.${String(property)}`);
+          return result;
+        };
+      },
+    });
+  }
+
   #start(): Reconciler {
     const fault =
       (port: string) =>
@@ -144,13 +162,16 @@ export class FakeHost {
       };
     const reconciler = new Reconciler(
       {
-        datapath: new FakeDatapath({ pins: this.pins, fault: fault("datapath") }),
-        devices: new FakeDevices({
-          kernel: this.deviceKernel,
-          fault: fault("devices"),
-          instanceExists: (id) => this.instanceKernel.instances.has(id),
-        }),
-        instances: new FakeInstanceDriver({ kernel: this.instanceKernel, fault: fault("instances") }),
+        datapath: this.#failing("datapath", new FakeDatapath({ pins: this.pins, fault: fault("datapath") })),
+        devices: this.#failing(
+          "devices",
+          new FakeDevices({
+            kernel: this.deviceKernel,
+            fault: fault("devices"),
+            instanceExists: (id) => this.instanceKernel.instances.has(id),
+          }),
+        ),
+        instances: this.#failing("instances", new FakeInstanceDriver({ kernel: this.instanceKernel, fault: fault("instances") })),
         reportFinal: (ids) => {
           if (this.connected) this.finals.push(...ids);
           return this.connected;

@@ -124,6 +124,15 @@ export class FeedWorld {
     }
   }
 
+  /** While no session was open: what was to go was acknowledged long ago, and `n` decides which others were forced away. */
+  forget(n: number): void {
+    for (const items of [this.attachments, this.instances]) {
+      for (const [id, { wanted }] of [...items]) if (wanted === Wanted.ABSENT) items.delete(id);
+    }
+    const forced = this.#pick(this.#present(this.attachments), n);
+    if (forced !== undefined && n % 2 === 0) this.attachments.delete(forced.attachmentId);
+  }
+
   /** Every item of the host, those to go included. */
   snapshot(): HostItem[] {
     return [
