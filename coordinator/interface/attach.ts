@@ -4,7 +4,7 @@ import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
 import { holdGroupSets } from "../network/api.ts";
 import { prefixOf } from "./core/items.ts";
-import type { InstanceDirectory, LockedInstance, PlacedHost } from "./core/ports.ts";
+import type { InstanceDirectory, LockedInstance, PlacedHost } from "./ports.ts";
 import { conflict, invalid, Problems } from "./core/problems.ts";
 import { interfaceRef } from "./create.ts";
 import { holdersOf, insertAttachments, readAttachments } from "./out/attachment-store.ts";

@@ -1,7 +1,7 @@
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
-import type { InstanceDirectory, Reader } from "./core/ports.ts";
+import type { InstanceDirectory, Reader } from "./ports.ts";
 import { readAttachments } from "./out/attachment-store.ts";
 import { networkScope } from "./out/changes.ts";
 import { observe, reachOf } from "./out/reach.ts";

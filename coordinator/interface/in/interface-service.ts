@@ -20,7 +20,7 @@ import type { Calls, ReadCall, ResourceRef } from "../../call/api.ts";
 import { grantsFor } from "../../consent/api.ts";
 import { attachInterfaces, instanceRef, MAX_DEVICES } from "../attach.ts";
 import type { WantedAttachment } from "../attach.ts";
-import type { InstanceDirectory } from "../core/ports.ts";
+import type { InstanceDirectory } from "../ports.ts";
 import { Problems } from "../core/problems.ts";
 import { createInterfaces, interfaceRef } from "../create.ts";
 import { attachmentRef, checkTarget, detachInterfaces } from "../detach.ts";

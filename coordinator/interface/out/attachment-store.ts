@@ -3,7 +3,7 @@ import type { RawBuilder } from "kysely";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Tx } from "../../call/api.ts";
 import type { Standing } from "../core/attachment-state.ts";
-import type { Reader } from "../core/ports.ts";
+import type { Reader } from "../ports.ts";
 import { jsonRows } from "./rows.ts";
 import type { AttachmentRow } from "./rows.ts";
 

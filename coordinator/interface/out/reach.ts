@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { HostFacts, ReachFacts } from "../core/conditions.ts";
-import type { InstanceDirectory, PlacedHost, Reader } from "../core/ports.ts";
+import type { InstanceDirectory, PlacedHost, Reader } from "../ports.ts";
 import { prefixOf } from "../core/items.ts";
 import { networkScope } from "./changes.ts";
 import type { AttachmentRow } from "./rows.ts";
