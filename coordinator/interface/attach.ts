@@ -9,7 +9,7 @@ import { prefixOf } from "./core/items.ts";
 import type { InstanceDirectory, LockedInstance, PlacedHost } from "./ports.ts";
 import { conflict, Problems } from "./core/problems.ts";
 import { interfaceRef } from "./create.ts";
-import { holdersOf, insertAttachments, readAttachments, readHolders } from "./out/attachment-store.ts";
+import { holdersOf, insertAttachments, readHolders } from "./out/attachment-store.ts";
 import type { NewAttachment } from "./out/attachment-store.ts";
 import { tellHosts, tellNetworks } from "./out/changes.ts";
 import { lockInterfaces } from "./out/interface-store.ts";
@@ -40,45 +40,26 @@ function authorise(
   }
 }
 
-/** Somebody else was first at the index: say at what, by index. */
-async function explainConflicts(
-  call: WriteCall,
-  wanted: readonly WantedAttachment[],
-  rows: readonly NewAttachment[],
-  made: readonly AttachmentRow[],
-): Promise<void> {
+/**
+ * Addresses that others hold, by index. Nothing else can have been in the way: instances and records are locked, and were looked at
+ * under their locks.
+ */
+async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachment[], rows: readonly NewAttachment[]): Promise<void> {
   const problems = new Problems();
-  const ours = new Set(made.map((row) => row.attachment_id));
-  const holders = await readAttachments(call.tx, { interfaceIds: rows.map((row) => row.interface_id) });
+  const plain = (address: string): string => prefixOf(address).split("/")[0] ?? "";
+  const held = new Map<string, string>();
+  for (const [networkId, own] of Map.groupBy(rows, (row) => row.network_id)) {
+    const addresses = own.flatMap((row) => row.addresses.map(plain));
+    for (const { address, attachment_id } of await holdersOf(call.tx, networkId, addresses))
+      held.set(`${networkId} ${address}`, attachment_id);
+  }
   for (const [index, row] of rows.entries()) {
-    const path = wanted[index]?.path ?? "";
-    const holder = holders.find((other) => other.interface_id === row.interface_id && !ours.has(other.attachment_id));
-    if (holder !== undefined) {
-      problems.add(
-        conflict(
-          "ALREADY_ATTACHED",
-          `${path}.interface_id`,
-          `is ${row.interface_id}, which is attached already (${holder.attachment_id}): detach it first`,
-          { attachment_id: holder.attachment_id },
-        ),
-      );
-      continue;
-    }
-    const own = row.addresses.map((address) => prefixOf(address).split("/")[0] ?? "");
-    for (const held of await holdersOf(call.tx, row.network_id, own)) {
-      if (held.attachment_id === row.attachment_id) continue;
-      problems.add(
-        conflict(
-          "ADDRESS_IN_USE",
-          `${path}.interface_id`,
-          `has ${held.address}, which another attached interface of the network holds: detach that one first`,
-          { address: held.address },
-        ),
-      );
-    }
-    if (!ours.has(row.attachment_id) && !problems.any) {
-      problems.add(conflict("CONFLICT", `${path}.device_index`, "was taken by another call at the same time: repeat the call"));
-    }
+    const address = row.addresses
+      .map(plain)
+      .find((one) => (held.get(`${row.network_id} ${one}`) ?? row.attachment_id) !== row.attachment_id);
+    if (address === undefined) continue;
+    const description = `has ${address}, which another attached interface of the network holds: detach that one first`;
+    problems.add(conflict("ADDRESS_IN_USE", `${wanted[index]?.path ?? ""}.interface_id`, description, { address }));
   }
   problems.throwIfAny();
   throw new Error("attachments conflict with nothing");
@@ -140,7 +121,7 @@ export async function attachInterfaces(
   });
   const { made, addresses } = await insertAttachments(call.tx, given);
   const asked = given.reduce((sum, row) => sum + row.addresses.length, 0);
-  if (made.length < given.length || addresses < asked) await explainConflicts(call, wanted, given, made);
+  if (made.length < given.length || addresses < asked) await explainConflicts(call, wanted, given);
   const byId = new Map(made.map((row) => [row.attachment_id, row]));
   const inOrder = given.flatMap((row) => byId.get(row.attachment_id) ?? []);
   const placed = inOrder.filter((row) => row.host_id !== null);
