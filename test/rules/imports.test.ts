@@ -12,6 +12,7 @@ const sources = repositoryFiles("*.ts").filter((f) => !isGenerated(f));
 
 /** Repository path that an import means, or undefined for a package or a Node module. */
 function resolveImport(file: string, specifier: string): string | undefined {
+  if (specifier.endsWith(".json")) return undefined; // data, not code: the version in package.json
   if (specifier.startsWith("#")) return specifier.slice(1);
   if (specifier.startsWith(".")) return posix.normalize(posix.join(posix.dirname(file), specifier));
   return undefined;
