@@ -25,13 +25,13 @@ export interface Launcher {
   signalGroup(name: NodeJS.Signals): void;
 }
 
-/** @param script below the root of the repository */
-export function launch(script: string, args: readonly string[] = []): Launcher {
+/** @param script below the root of the repository; @param env beside the plain environment */
+export function launch(script: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Launcher {
   const child = spawn(process.execPath, [join(root, script), ...args], {
     cwd: root,
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
-    env: plainEnvironment(),
+    env: { ...plainEnvironment(), ...env },
   });
   let output = "";
   const listeners = new Set<() => void>();
