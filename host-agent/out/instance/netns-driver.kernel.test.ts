@@ -9,7 +9,7 @@ import { willLeave } from "#lib/linux/testing/leftovers.ts";
 import type { InstanceStatus } from "../../core/ports.ts";
 import { instanceDriverContract, instanceExample } from "../../testing/instance-driver.contract.ts";
 import { instanceUid } from "./guest-process.ts";
-import { LOG_LIMIT_BYTES } from "./instance-log.ts";
+import { FILE_LIMIT_BYTES, LOG_LIMIT_BYTES } from "./instance-log.ts";
 import { NetnsInstanceDriver } from "./netns-driver.ts";
 import { identify, stateOf } from "./process-identity.ts";
 
@@ -219,6 +219,17 @@ describe("a process in a namespace", () => {
     expect(pidOf(driver.start(instanceExample()))).not.toBe(orphan);
   });
 
+  it("can neither fill the disk nor stretch its log between two looks", async () => {
+    const { output, process: filler } = await outputOf("sh", "-c", `exec head -c ${2 * FILE_LIMIT_BYTES} /dev/zero`);
+    expect(filler).toEqual({ state: "exited", detail: "signal SIGXFSZ" });
+    expect(output.length).toBe(FILE_LIMIT_BYTES);
+    host.open().list(); // empties the log
+    const stretch = "$SIG{XFSZ} = 'IGNORE'; truncate(STDOUT, 1 << 40) and exit 7; print STDERR $!; exit 8";
+    const { output: refusal, process: stretcher } = await outputOf("perl", "-e", stretch);
+    expect(stretcher).toEqual({ state: "exited", detail: "exit code 8" });
+    expect(refusal).toMatch(/File too large$/);
+  });
+
   it("has its log bounded by whoever looks", async () => {
     const driver = host.open();
     const spec = instanceExample({ argv: ["sh", "-c", `head -c ${LOG_LIMIT_BYTES + 1} /dev/zero; echo; echo more; exec sleep 1000`] });
@@ -228,6 +239,6 @@ describe("a process in a namespace", () => {
     await vi.waitUntil(() => readFileSync(log).length > LOG_LIMIT_BYTES + 5);
     driver.list();
     expect(readFileSync(log).length).toBe(0);
-    expect(readFileSync(`${log}.1`).length).toBeGreaterThan(LOG_LIMIT_BYTES);
+    expect(readFileSync(`${log}.1`).length).toBe(LOG_LIMIT_BYTES);
   });
 });
