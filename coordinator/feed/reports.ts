@@ -45,11 +45,13 @@ export async function takeApplied(
       attachments.map((status) => status.attachmentId),
     );
     const locked = await lockInstances(call.tx, [...new Set([...of, ...instances.map((status) => status.instanceId)])]);
-    const { attachmentIds } = await applyStatuses(call, hostId, attachments);
+    const outcome = await applyStatuses(call, hostId, attachments);
     await applyInstanceStatuses(call, operations, hostId, locked, instances);
-    return attachmentIds;
+    return outcome;
   });
-  signals.announce([...changed, ...[...pending.networks.keys()].map(networkScope)]);
+  // Who waits for a network's hosts looks again also when one of them is no longer among them.
+  const networks = new Set([...pending.networks.keys(), ...changed.networkIds]);
+  signals.announce([...changed.attachmentIds, ...[...networks].map(networkScope)]);
 }
 
 /** Write a host's cumulative readings. Safe to repeat. ABORTED (STALE_SESSION). Holds no lock of the host: acknowledgements go on. */
