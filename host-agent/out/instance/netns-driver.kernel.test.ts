@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -11,7 +11,7 @@ import { instanceDriverContract, instanceExample } from "../../testing/instance-
 import { instanceUid } from "./guest-process.ts";
 import { FILE_LIMIT_BYTES, LOG_LIMIT_BYTES } from "./instance-log.ts";
 import { NetnsInstanceDriver } from "./netns-driver.ts";
-import { identify, stateOf } from "./process-identity.ts";
+import { identify, processesOf, stateOf } from "./process-identity.ts";
 
 interface Bench {
   prefix: string;
@@ -67,6 +67,14 @@ instanceDriverContract("NetnsInstanceDriver", () => {
     dispose,
   };
 });
+
+function attempt<T>(step: () => T): T | undefined {
+  try {
+    return step();
+  } catch {
+    return undefined;
+  }
+}
 
 /** Whether a process handles SIGUSR1 (number 10) itself. */
 function catchesUsr1(pid: number): boolean {
@@ -189,6 +197,38 @@ describe("a process in a namespace", () => {
     await successor.remove("i-one");
     expect(alive(again)).toBe(false);
     expect(existsSync(started.netnsPath)).toBe(false);
+  });
+
+  it("does not run twice when the agent was killed before it had written down the first", async () => {
+    // Killed by itself when it is about to put the state file in place that names the process.
+    const script = `
+      import fs from "node:fs";
+      import { syncBuiltinESMExports } from "node:module";
+      const { renameSync, readFileSync } = fs;
+      fs.renameSync = (from, to) => {
+        if (readFileSync(from, "utf8").includes('"pid"')) process.kill(process.pid, "SIGKILL");
+        renameSync(from, to);
+      };
+      syncBuiltinESMExports();
+      const { NetnsInstanceDriver } = await import(${JSON.stringify(new URL("./netns-driver.ts", import.meta.url).href)});
+      const driver = new NetnsInstanceDriver(${JSON.stringify({ prefix: host.prefix, stateDir: host.stateDir })});
+      driver.create(${JSON.stringify(instanceExample())});
+      driver.start(${JSON.stringify(instanceExample())});`;
+    const agent = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "ignore", "inherit"] });
+    expect(await once(agent, "exit")).toEqual([null, "SIGKILL"]);
+    const successor = host.open();
+    const { netnsPath, process: known } = successor.create(instanceExample());
+    expect(known).toEqual({ state: "none" });
+    const inode = linux.withNamespace(netnsPath, () => readlinkSync(linux.OWN_NAMESPACE));
+    // Shells only: each has a sleep beside it now and then.
+    const shells = () =>
+      processesOf(inode, instanceUid("i-one")).filter((pid) => alive(pid) && readFileSync(`/proc/${pid}/comm`, "utf8") === "sh\n");
+    const [first] = await vi.waitUntil(() => shells().length > 0 && shells());
+    // As the agent does: a step that fails is tried again.
+    const second = pidOf(await vi.waitUntil(() => attempt(() => successor.start(instanceExample()))));
+    await vi.waitUntil(() => catchesUsr1(second));
+    expect(alive(first!)).toBe(false);
+    expect(shells()).toEqual([second]);
   });
 
   it("is not mistaken for another that got its number", async () => {
