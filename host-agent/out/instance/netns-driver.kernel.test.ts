@@ -64,6 +64,7 @@ instanceDriverContract("NetnsInstanceDriver", () => {
       process.kill(pid, "SIGUSR1");
       await vi.waitUntil(() => !alive(pid));
     },
+    deleteNamespace: (instanceId) => linux.deleteNamedNamespace(driver.netnsPath(instanceId).slice(linux.NETNS_DIR.length + 1)),
     dispose,
   };
 });

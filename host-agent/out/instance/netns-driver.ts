@@ -124,11 +124,15 @@ export class NetnsInstanceDriver implements InstanceDriver {
     return removal;
   }
 
-  /** Also bounds the logs (LOG_LIMIT_BYTES): call it now and then. */
+  /**
+   * Also bounds the logs (LOG_LIMIT_BYTES): call it now and then. An instance without its namespace (somebody deleted it, or the machine
+   * started anew) has the path "": `create` makes it whole, `remove` takes away what is left.
+   */
   list(): InstanceStatus[] {
-    return [...this.#instances.keys()].map((instanceId) => {
+    return [...this.#instances.values()].map(({ instanceId, namespace }) => {
       boundLog(this.#state.logPath(instanceId));
-      return this.#status(instanceId);
+      const status = this.#status(instanceId);
+      return linux.namespaceExists(namespace) ? status : { ...status, netnsPath: "" };
     });
   }
 
