@@ -82,6 +82,16 @@ describe("order", () => {
     expect(host.takeCalls()).toEqual(["devices.remove"]);
   });
 
+  it("keeps the meter of an attachment that comes back", () => {
+    attached();
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    tell(attachment(attachmentItem(1, 2, { generation: 3n })));
+    for (host.now of [60, 40_000]) host.pass();
+    expect(host.takeCalls()).not.toContain("datapath.dropMeter");
+    expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+  });
+
   it("changes rules with the new ruleset and one write of the endpoint", () => {
     attached();
     host.takeCalls();
@@ -251,6 +261,25 @@ describe("trouble", () => {
     host.pass();
     expect([...host.pins.mappings.values()]).toEqual([mapping]);
     expect(host.reconciler.mappings.appliedVersion(101)).toBeUndefined();
+  });
+
+  it("ignores late news of a network that it has left, and changes before the snapshot is whole", () => {
+    attached();
+    const mapping: Mapping = { vni: 101, prefix: "10.0.101.9/32", hostAddress: "198.18.0.9", wireId: 9, groupSetId: 1 };
+    host.reconciler.mappings.change(101, [[mapping.prefix, mapping]], 4n);
+    host.reconciler.mappings.replace(102, new Map([[mapping.prefix, { ...mapping, vni: 102 }]]), 4n);
+    host.pass();
+    expect(host.pins.mappings.size).toBe(0);
+    expect(host.reconciler.mappings.appliedVersion(101)).toBeUndefined();
+    host.reconciler.mappings.replace(101, new Map([[mapping.prefix, mapping]]), 4n);
+    host.pass();
+    tell(detached());
+    host.pass();
+    tell(attachment(attachmentItem(4, 2, { deviceIndex: 1 })));
+    host.pass();
+    host.reconciler.mappings.change(101, [[mapping.prefix, mapping]], 5n);
+    host.pass();
+    expect(host.pins.mappings.size).toBe(0);
   });
 
   it("makes a device anew that the guest has deleted", () => {

@@ -48,6 +48,7 @@ export type WorldEvent =
   | { kind: "terminate"; instance: number }
   | { kind: "attach"; instance: number }
   | { kind: "detach"; attachment: number }
+  | { kind: "return"; attachment: number }
   | { kind: "rules"; attachment: number; ruleset: number }
   | { kind: "address"; attachment: number; octet: number }
   | { kind: "map"; network: number; octet: number; host: number }
@@ -93,6 +94,16 @@ export class FeedWorld {
       case "detach": {
         const item = this.#pick(this.#present(this.attachments), event.attachment);
         return item && this.#host([this.#detach(item)]);
+      }
+      case "return": {
+        // Not what the coordinator does today; an agent has to bear it all the same.
+        const going = [...this.attachments.values()].filter((a) => a.wanted === Wanted.ABSENT);
+        const item = this.#pick(going, event.attachment);
+        if (item === undefined || this.instances.get(item.instanceId)?.wanted !== Wanted.PRESENT) return undefined;
+        const siblings = this.#present(this.attachments).filter((a) => a.instanceId === item.instanceId);
+        if (siblings.some((a) => a.deviceIndex === item.deviceIndex)) return undefined;
+        const back = { ...item, wanted: Wanted.PRESENT, rulesetId: 1, generation: item.generation + 1n };
+        return this.#host([ruleset(rulesetItem(1)), attachment(this.#setAttachment(back))]);
       }
       case "rules": {
         const item = this.#pick(this.#present(this.attachments), event.attachment);
