@@ -34,7 +34,7 @@ export class Interfaces {
     this.#datapath = ports.datapath;
     this.#driver = ports.devices;
     this.#attempts = attempts;
-    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal);
+    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal, (wireId) => this.#specs.get(wireId)?.meterId);
   }
 
   /** Takes over what a predecessor left, before anything is wanted. */
@@ -115,7 +115,7 @@ export class Interfaces {
         this.#datapath.closeEndpoint(wireId);
         this.endpoints.absent(wireId);
       };
-      this.#attempts.run(closeKey(wireId), step, { urgent: true });
+      this.#attempts.run(closeKey(wireId), step, true);
     }
   }
 

@@ -56,11 +56,11 @@ describe("order", () => {
     host.takeCalls();
     states();
     tell(detached());
-    const { wakeAt } = host.reconciler.pass(host.now);
+    const { wakeAt } = host.reconciler.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
     expect([wakeAt, host.finals, states()]).toEqual([50, [], []]);
     host.now = 50;
-    const linger = host.reconciler.pass(host.now).wakeAt;
+    const linger = host.reconciler.pass().wakeAt;
     expect(host.finals).toEqual([1001n]);
     expect(host.takeCalls()).toEqual(["devices.remove"]);
     expect([linger, states()]).toEqual([30_050, [["eni-attach-1", AppliedState.ABSENT, ""]]]);
@@ -90,6 +90,35 @@ describe("order", () => {
     for (host.now of [60, 40_000]) host.pass();
     expect(host.takeCalls()).not.toContain("datapath.dropMeter");
     expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+  });
+
+  it("gives an attachment that comes back its new meter, and fresh drop counters", () => {
+    attached();
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    host.takeCalls();
+    tell(attachment(attachmentItem(1, 2, { generation: 3n, meterId: 2001n })));
+    host.pass();
+    expect(host.takeCalls()).toEqual([
+      ...["datapath.dropMeter", "datapath.putMeter", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
+    ]);
+    host.now = 40_000;
+    host.pass();
+    expect(host.takeCalls()).toEqual([]);
+    expect([...host.pins.meters.keys()]).toEqual(["2001 ingress", "2001 egress"]);
+  });
+
+  it("reads a replaced meter for the last time, and restores the drop counters that go with it", () => {
+    attached();
+    host.takeCalls();
+    tell(attachment(attachmentItem(1, 2, { generation: 2n, meterId: 2001n })));
+    for (host.now of [0, 50]) host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.putMeter", "datapath.putEndpoint"]);
+    expect(host.finals).toEqual([1001n]);
+    host.now = 40_000;
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.dropMeter", "datapath.putMeter"]);
+    expect(host.pins.endpoints.get(1)?.meterId).toBe(2001n);
   });
 
   it("changes rules with the new ruleset and one write of the endpoint", () => {
@@ -182,7 +211,7 @@ describe("restart", () => {
     expect(reconciler.mappings.appliedVersion(101)).toBeUndefined();
     reconciler.mappings.replace(101, new Map([["10.0.101.9/32", mapping]]), 4n);
     host.takeCalls();
-    expect(reconciler.pass(host.now).networks).toEqual([101]);
+    expect(reconciler.pass().networks).toEqual([101]);
     expect(host.takeCalls()).toEqual([]); // it is there already
     expect(reconciler.mappings.appliedVersion(101)).toBe(4n);
   });
@@ -203,7 +232,7 @@ describe("trouble", () => {
     expect(host.takeCalls()).not.toContain("instances.start");
     const times: number[] = [];
     for (let round = 0; round < 9; round++) {
-      host.now = host.reconciler.pass(host.now).wakeAt ?? NaN;
+      host.now = host.reconciler.pass().wakeAt ?? NaN;
       times.push(host.now);
     }
     expect(times).toEqual([100, 300, 700, 1500, 3100, 6300, 12_700, 22_700, 32_700].map((t) => t));
