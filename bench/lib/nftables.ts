@@ -55,6 +55,7 @@ export function judgedPackets(netns: string): number {
 }
 
 function ruleText(rule: Rule): string {
+  if (!("peerCidr" in rule)) throw new Error("the peer's rules are by block: it knows no groups");
   const side = rule.direction === "ingress" ? "saddr" : "daddr";
   const name = PROTOCOLS[rule.protocol] ?? String(rule.protocol);
   const ports = rule.protocol === 1 ? "meta l4proto icmp" : `${name} dport ${rule.portFrom}-${rule.portTo}`;

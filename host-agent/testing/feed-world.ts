@@ -34,7 +34,7 @@ export function attachmentItem(n: number, instance: number, changes: Partial<Att
 }
 
 export function rulesetItem(id: number, changes: Partial<RulesetItem> = {}): RulesetItem {
-  const rule = { egress: false, protocol: 6, portFrom: id, portTo: id, peerCidr: "10.0.0.0/8" };
+  const rule = { egress: false, protocol: 6, portFrom: id, portTo: id, peerCidr: "10.0.0.0/8", peerIsGroup: false, peerGroupSetIds: [] };
   return { rulesetId: id, wanted: Wanted.PRESENT, rules: [rule], ...changes };
 }
 

@@ -10,6 +10,8 @@ const hostRule = (rule: Rule): HostRule => ({
   protocol: PROTOCOL_NUMBER[rule.protocol],
   ...(rule.portFrom === 0 && rule.portTo === 0 ? ALL_PORTS : { portFrom: rule.portFrom, portTo: rule.portTo }),
   peerCidr: rule.cidr,
+  peerIsGroup: false,
+  peerGroupSetIds: [],
 });
 
 const key = (rule: HostRule): string => `${rule.egress ? "e" : "i"} ${rule.protocol} ${rule.portFrom} ${rule.portTo} ${rule.peerCidr}`;

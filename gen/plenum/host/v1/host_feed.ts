@@ -389,7 +389,7 @@ export interface RulesetItem {
   rules: HostRule[];
 }
 
-/** One stateless allow rule. */
+/** One allow rule. */
 export interface HostRule {
   /** True: from the instance; false: toward it. */
   egress: boolean;
@@ -399,8 +399,12 @@ export interface HostRule {
   portFrom: number;
   /** Inclusive. */
   portTo: number;
-  /** Prefix of the other side. */
+  /** Prefix of the other side; empty where `peer_is_group`. */
   peerCidr: string;
+  /** The rule's peer is a security group, not a prefix. */
+  peerIsGroup: boolean;
+  /** Interned sets that contain that group, as of this ruleset; a new such set makes a new ruleset. May be empty: matches nobody yet. */
+  peerGroupSetIds: number[];
 }
 
 function createBaseJoinRequest(): JoinRequest {
@@ -3382,7 +3386,7 @@ export const RulesetItem: MessageFns<RulesetItem> = {
 };
 
 function createBaseHostRule(): HostRule {
-  return { egress: false, protocol: 0, portFrom: 0, portTo: 0, peerCidr: "" };
+  return { egress: false, protocol: 0, portFrom: 0, portTo: 0, peerCidr: "", peerIsGroup: false, peerGroupSetIds: [] };
 }
 
 export const HostRule: MessageFns<HostRule> = {
@@ -3401,6 +3405,16 @@ export const HostRule: MessageFns<HostRule> = {
     }
     if (message.peerCidr !== "") {
       writer.uint32(42).string(message.peerCidr);
+    }
+    if (message.peerIsGroup !== false) {
+      writer.uint32(48).bool(message.peerIsGroup);
+    }
+    if (message.peerGroupSetIds.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.peerGroupSetIds) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -3458,6 +3472,32 @@ export const HostRule: MessageFns<HostRule> = {
             message.peerCidr = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.peerIsGroup = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.peerGroupSetIds.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.peerGroupSetIds.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3489,6 +3529,16 @@ export const HostRule: MessageFns<HostRule> = {
         : isSet(object.peer_cidr)
         ? globalThis.String(object.peer_cidr)
         : "",
+      peerIsGroup: isSet(object.peerIsGroup)
+        ? globalThis.Boolean(object.peerIsGroup)
+        : isSet(object.peer_is_group)
+        ? globalThis.Boolean(object.peer_is_group)
+        : false,
+      peerGroupSetIds: globalThis.Array.isArray(object?.peerGroupSetIds)
+        ? object.peerGroupSetIds.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.peer_group_set_ids)
+        ? object.peer_group_set_ids.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -3509,6 +3559,12 @@ export const HostRule: MessageFns<HostRule> = {
     if (message.peerCidr !== "") {
       obj.peerCidr = message.peerCidr;
     }
+    if (message.peerIsGroup !== false) {
+      obj.peerIsGroup = message.peerIsGroup;
+    }
+    if (message.peerGroupSetIds?.length) {
+      obj.peerGroupSetIds = message.peerGroupSetIds.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -3522,6 +3578,8 @@ export const HostRule: MessageFns<HostRule> = {
     message.portFrom = object.portFrom ?? 0;
     message.portTo = object.portTo ?? 0;
     message.peerCidr = object.peerCidr ?? "";
+    message.peerIsGroup = object.peerIsGroup ?? false;
+    message.peerGroupSetIds = object.peerGroupSetIds?.map((e) => e) || [];
     return message;
   },
 };

@@ -150,6 +150,9 @@ export interface SecurityGroupRule {
     | //
     /** IPv4 block, host bits zero; "0.0.0.0/0" for everybody. */
     { $case: "cidr"; value: string }
+    | //
+    /** Interfaces that carry this group of the same VPC, whatever their addresses. */
+    { $case: "securityGroupId"; value: string }
     | undefined;
   /** At most 256 characters. */
   description: string;
@@ -451,6 +454,9 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
       case "cidr":
         writer.uint32(42).string(message.peer.value);
         break;
+      case "securityGroupId":
+        writer.uint32(58).string(message.peer.value);
+        break;
     }
     if (message.description !== "") {
       writer.uint32(50).string(message.description);
@@ -511,6 +517,14 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
             message.peer = { $case: "cidr", value: reader.string() };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.peer = { $case: "securityGroupId", value: reader.string() };
+            continue;
+          }
           case 6: {
             if (tag !== 50) {
               break;
@@ -545,7 +559,13 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
         : isSet(object.port_to)
         ? globalThis.Number(object.port_to)
         : 0,
-      peer: isSet(object.cidr) ? { $case: "cidr", value: globalThis.String(object.cidr) } : undefined,
+      peer: isSet(object.cidr)
+        ? { $case: "cidr", value: globalThis.String(object.cidr) }
+        : isSet(object.securityGroupId)
+        ? { $case: "securityGroupId", value: globalThis.String(object.securityGroupId) }
+        : isSet(object.security_group_id)
+        ? { $case: "securityGroupId", value: globalThis.String(object.security_group_id) }
+        : undefined,
       description: isSet(object.description) ? globalThis.String(object.description) : "",
     };
   },
@@ -566,6 +586,8 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
     }
     if (message.peer?.$case === "cidr") {
       obj.cidr = message.peer.value;
+    } else if (message.peer?.$case === "securityGroupId") {
+      obj.securityGroupId = message.peer.value;
     }
     if (message.description !== "") {
       obj.description = message.description;
@@ -586,6 +608,12 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
       case "cidr": {
         if (object.peer?.value !== undefined && object.peer?.value !== null) {
           message.peer = { $case: "cidr", value: object.peer.value };
+        }
+        break;
+      }
+      case "securityGroupId": {
+        if (object.peer?.value !== undefined && object.peer?.value !== null) {
+          message.peer = { $case: "securityGroupId", value: object.peer.value };
         }
         break;
       }
