@@ -46,6 +46,12 @@ export const AGENT_CONFIG = {
     schema: setting.text().optional(),
     description: "Directory in a mounted bpffs for pins, this host's own; if absent, one is mounted at <state-dir>/bpf",
   }),
+  attachMode: key({
+    env: "PLENUM_HOST_ATTACH_MODE",
+    flag: "attach-mode",
+    schema: setting.oneOf("clsact", "tcx").default("clsact"),
+    description: "How programs are attached to devices (docs/adr/0006); change it only while the host carries no instance",
+  }),
   namespacePrefix: key({
     env: "PLENUM_HOST_NAMESPACE_PREFIX",
     flag: "namespace-prefix",

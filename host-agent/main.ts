@@ -57,6 +57,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
     bpffsDir: config.bpffsDir ?? ownBpffs(stateDir),
     hostAddress: substrateAddress,
     tunnelIfindex: underlay.ensureTunnel(),
+    attach: config.attachMode,
   });
   shutdown.add("data path", () => Promise.resolve(datapath.close()));
 

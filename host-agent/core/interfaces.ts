@@ -34,7 +34,7 @@ export class Interfaces {
     this.#datapath = ports.datapath;
     this.#driver = ports.devices;
     this.#attempts = attempts;
-    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal);
+    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal, (wireId) => this.#specs.get(wireId)?.meterId);
   }
 
   /** Takes over what a predecessor left, before anything is wanted. */

@@ -92,6 +92,35 @@ describe("order", () => {
     expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
   });
 
+  it("gives an attachment that comes back its new meter, and fresh drop counters", () => {
+    attached();
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    host.takeCalls();
+    tell(attachment(attachmentItem(1, 2, { generation: 3n, meterId: 2001n })));
+    host.pass();
+    expect(host.takeCalls()).toEqual([
+      ...["datapath.dropMeter", "datapath.putMeter", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
+    ]);
+    host.now = 40_000;
+    host.pass();
+    expect(host.takeCalls()).toEqual([]);
+    expect([...host.pins.meters.keys()]).toEqual(["2001 ingress", "2001 egress"]);
+  });
+
+  it("reads a replaced meter for the last time, and restores the drop counters that go with it", () => {
+    attached();
+    host.takeCalls();
+    tell(attachment(attachmentItem(1, 2, { generation: 2n, meterId: 2001n })));
+    for (host.now of [0, 50]) host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.putMeter", "datapath.putEndpoint"]);
+    expect(host.finals).toEqual([1001n]);
+    host.now = 40_000;
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.dropMeter", "datapath.putMeter"]);
+    expect(host.pins.endpoints.get(1)?.meterId).toBe(2001n);
+  });
+
   it("changes rules with the new ruleset and one write of the endpoint", () => {
     attached();
     host.takeCalls();

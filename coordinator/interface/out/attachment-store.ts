@@ -82,6 +82,14 @@ function where(query: AttachmentQuery): RawBuilder<unknown> {
   return sql.join(conditions, sql` AND `);
 }
 
+/** What already holds one of these interfaces or a device of these instances. */
+export async function readHolders(tx: Reader, interfaceIds: readonly string[], instanceIds: readonly string[]): Promise<AttachmentRow[]> {
+  const { rows } = await sql<AttachmentRow>`
+    SELECT * FROM attachment
+    WHERE state <> 4 AND (interface_id = ANY(${interfaceIds}::text[]) OR instance_id = ANY(${instanceIds}::text[]))`.execute(tx);
+  return rows;
+}
+
 /** In order of instance and device. */
 export async function readAttachments(tx: Reader, query: AttachmentQuery): Promise<AttachmentRow[]> {
   const { rows } = await sql<AttachmentRow>`SELECT * FROM attachment WHERE ${where(query)} ORDER BY instance_id, device_index`.execute(tx);
