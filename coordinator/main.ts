@@ -43,7 +43,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const topology = createTopology({ calls, pages });
   const network = createNetwork({ calls, pages });
   const interfaces = createInterfaceModule({ calls, pages, db, bus, directory: instanceDirectory, network });
-  const placement = createPlacement({ calls, pages, ca, operations: identity.operations });
+  const placement = createPlacement({ calls, pages, ca, operations: identity.operations, network });
   const feed = createFeed({ calls, db, bus, ca, operations: identity.operations, signals: interfaces.signals, reader, log });
 
   const sweeper = startSweeper({ calls, db, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });

@@ -5,6 +5,7 @@ import type { PageTokens } from "#lib/rpc/page-token.ts";
 import type { Calls } from "../call/api.ts";
 import type { Operations } from "../identity/api.ts";
 import type { Reader } from "../interface/api.ts";
+import type { NetworkModule } from "../network/api.ts";
 import { instanceItem } from "./core/items.ts";
 import { hostService } from "./in/host-service.ts";
 import { instanceService } from "./in/instance-service.ts";
@@ -37,6 +38,7 @@ export function createPlacement(options: {
   pages: PageTokens;
   ca: CertificateAuthority;
   operations: Operations;
+  network: Pick<NetworkModule, "withGroupSets">;
 }): PlacementModule {
   return { bindings: [instanceService(options), hostService(options)] };
 }

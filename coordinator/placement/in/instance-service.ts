@@ -10,6 +10,7 @@ import type { Calls, WriteCall } from "../../call/api.ts";
 import { getOperation, operationMessage } from "../../identity/api.ts";
 import type { Operations } from "../../identity/api.ts";
 import { instanceRef } from "../../interface/api.ts";
+import type { NetworkModule } from "../../network/api.ts";
 import { checkRun } from "./run-request.ts";
 import { startInstance, stopInstance, terminateInstance } from "../lifecycle.ts";
 import { listInstances, readInstance } from "../out/instance-store.ts";
@@ -18,7 +19,14 @@ import { runInstance } from "../run.ts";
 import { instanceMessages } from "./messages.ts";
 
 /** InstanceService as in the proto. */
-export function instanceService({ calls, pages, operations }: { calls: Calls; pages: PageTokens; operations: Operations }): ServiceBinding {
+export function instanceService(options: {
+  calls: Calls;
+  pages: PageTokens;
+  operations: Operations;
+  network: Pick<NetworkModule, "withGroupSets">;
+}): ServiceBinding {
+  const { calls, pages, operations, network } = options;
+
   /** As it is at the commit, with its newest operation. */
   async function answer(call: WriteCall, row: InstanceRow): Promise<StartInstanceResponse> {
     const [instance] = await instanceMessages(call.tx, call.subject, [row]);
@@ -39,10 +47,9 @@ export function instanceService({ calls, pages, operations }: { calls: Calls; pa
     async runInstance(request, context) {
       const wanted = checkRun(request);
       const { requestId } = request;
-      const { result } = await calls.write(
-        context,
-        { action: context.action, requestId, request, ...storedAs(RunInstanceResponse) },
-        async (call) => answer(call, await runInstance(call, operations, wanted)),
+      const keyed = { action: context.action, requestId, request, ...storedAs(RunInstanceResponse) };
+      const { result } = await network.withGroupSets(() =>
+        calls.write(context, keyed, async (call) => answer(call, await runInstance(call, operations, wanted))),
       );
       return result;
     },
