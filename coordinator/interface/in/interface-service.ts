@@ -26,6 +26,7 @@ import type { InstanceDirectory } from "../ports.ts";
 import { Problems } from "../core/problems.ts";
 import { createInterfaces, interfaceRef } from "../create.ts";
 import { attachmentRef, checkTarget, detachInterfaces } from "../detach.ts";
+import { FORCED_KEY } from "../force.ts";
 import { listAttachments, readAttachments } from "../out/attachment-store.ts";
 import { listInterfaces, readInterfaces } from "../out/interface-store.ts";
 import type { AttachmentRow } from "../out/rows.ts";
@@ -240,9 +241,11 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     async detachInterface(request, context) {
       const target = checkTarget(request.target);
       const waiting = checkWait(request);
-      const { result: rows, versions } = await calls.write(context, { action: context.action }, (call) =>
-        detachInterfaces(call, directory, target),
-      );
+      const { result: rows, versions } = await calls.write(context, { action: context.action }, async (call) => {
+        const ending = await detachInterfaces(call, directory, target, request.force);
+        if (request.force) call.afterCommit(() => signals.announce([FORCED_KEY]));
+        return ending;
+      });
       const ids = rows.map((row) => ({ id: row.attachment_id, networkId: row.network_id }));
       return { attachments: await settled(context, { ...waiting, goal: "detached", versions }, ids) };
     },
