@@ -1,4 +1,4 @@
-import { background, runIn } from "./run.ts";
+import { background } from "./run.ts";
 import type { Background } from "./run.ts";
 
 /** Datagrams from one namespace at a steady rate, and what arrives of them in another, by the kernel's clock. */
@@ -6,6 +6,8 @@ import type { Background } from "./run.ts";
 /** What a {@link watchArrivals} saw. */
 export interface Arrivals {
   count: number;
+  /** Datagrams that came faster than they could be looked at: what is said of the others is only the whole truth while this is 0. */
+  missed: number;
   /** CLOCK_REALTIME of the kernel when the first and the last came in at a device of the namespace, milliseconds; 0: none came. */
   firstMs: number;
   lastMs: number;
@@ -44,25 +46,35 @@ export async function floodResult(sender: Background): Promise<{ sent: number; p
 
 // A packet socket on every device: it sees what no socket above would take, and outlives the devices.
 const WATCH = `
-import socket, struct, sys, signal, threading
+import socket, struct, sys, signal
 port, SO_TIMESTAMPNS = int(sys.argv[1]), 35
 s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
 s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
 s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-count, first, last = 0, 0, 0
-def report(*a):
-    print('arrived', count, first, last, flush=True)
-    if a and a[0] == signal.SIGINT: sys.exit(0)
-signal.signal(signal.SIGINT, report)
-signal.signal(signal.SIGUSR1, report)
-print('ready', flush=True)
-while True:
-    data, anc, flags, who = s.recvmsg(2048, 64)
-    if who[2] == socket.PACKET_OUTGOING or len(data) < 28 or data[9] != 17: continue
-    if struct.unpack('!H', data[22:24])[0] != port: continue
+count, first, last, missed = 0, 0, 0, 0
+def take(wait):
+    global count, first, last
+    data, anc, flags, who = s.recvmsg(2048, 64, 0 if wait else socket.MSG_DONTWAIT)
+    if who[2] == socket.PACKET_OUTGOING or len(data) < 28 or data[9] != 17: return
+    if struct.unpack('!H', data[22:24])[0] != port: return
     sec, nsec = struct.unpack('qq', anc[0][2][:16])
     now = sec * 1000000000 + nsec
     count += 1; first = first or now; last = max(last, now)
+def report(*a):
+    global missed
+    missed += struct.unpack('II', s.getsockopt(263, 6, 8))[1]
+    print('arrived', count, first, last, missed, flush=True)
+class End(Exception): pass
+def end(*a): raise End()
+signal.signal(signal.SIGINT, end)
+signal.signal(signal.SIGUSR1, report)
+print('ready', flush=True)
+try:
+    while True: take(True)
+except End: pass
+try:
+    while True: take(False) # what came and was not looked at yet
+except BlockingIOError: report()
 `;
 
 /** Watches for datagrams to `port` until stopped. Started when it resolves. */
@@ -74,9 +86,9 @@ export async function watchArrivals(netns: string, port: number): Promise<Backgr
 
 const MS_IN_NS = 1_000_000n;
 const parsed = (line: string): Arrivals => {
-  const [, count = "0", first = "0", last = "0"] = line.split(" ");
+  const [, count = "0", first = "0", last = "0", missed = "0"] = line.split(" ");
   const ms = (ns: string): number => Number(BigInt(ns) / 1_000n) / (Number(MS_IN_NS) / 1_000);
-  return { count: Number(count), firstMs: ms(first), lastMs: ms(last) };
+  return { count: Number(count), missed: Number(missed), firstMs: ms(first), lastMs: ms(last) };
 };
 
 /** So far. */
@@ -97,13 +109,4 @@ export async function arrivalsSoFar(watcher: Background): Promise<Arrivals> {
 export async function arrivals(watcher: Background): Promise<Arrivals> {
   const lines = (await watcher.stop("SIGINT")).split("\n");
   return parsed(lines.findLast((line) => line.startsWith("arrived")) ?? "");
-}
-
-/** Names of the devices of a namespace, the loopback left out. */
-export async function devicesOf(netns: string): Promise<string[]> {
-  const { stdout } = await runIn(netns, "ip", ["-br", "link"]);
-  return stdout.split("\n").flatMap((line) => {
-    const name = line.split(/[\s@]/)[0] ?? "";
-    return name === "" || name === "lo" ? [] : [name];
-  });
 }
