@@ -38,6 +38,7 @@ export const AGENT_CONFIG = {
     env: "PLENUM_HOST_NAME",
     flag: "name",
     schema: setting.text().default(() => hostname().split(".")[0]?.toLowerCase() ?? "host"),
+    defaultText: "the machine's name",
     description: "Name to join under: 1 to 63 lower case letters, digits, hyphens",
   }),
   bpffsDir: key({

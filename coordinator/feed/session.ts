@@ -1,5 +1,5 @@
 import { HostChange } from "#gen/plenum/host/v1/host_feed.ts";
-import type { Applied, ConnectRequest, ConnectResponse, HostItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Applied, ConnectRequest, ConnectResponse, Counters, HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Follower, ScopeReader } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { historyGone, invalidArgument, unavailable } from "#lib/rpc/errors.ts";
@@ -25,6 +25,35 @@ export interface SessionDependencies extends ReportDependencies {
 
 /** Networks that one host may watch at most. */
 const MAX_NETWORKS = 16_384;
+
+/** What the database can hold of a version, a generation or a count: a host's word goes no further. */
+const MAX_NUMBER = 2n ** 63n - 1n;
+
+/** INVALID_ARGUMENT: it says what cannot be. One host's nonsense must not meet the statement that writes the words of many. */
+function checkNumbers(field: string, values: Iterable<bigint>): void {
+  for (const value of values) if (value > MAX_NUMBER) throw invalidArgument(field, `has ${value}`, `send at most ${MAX_NUMBER}`);
+}
+
+function checkApplied(applied: Applied): void {
+  if (applied.networkVersions.size > MAX_NETWORKS)
+    throw invalidArgument("applied.network_versions", `has ${applied.networkVersions.size} networks`, `send at most ${MAX_NETWORKS}`);
+  checkNumbers("applied.host_version", [applied.hostVersion]);
+  checkNumbers("applied.network_versions", [...applied.networkVersions].flat());
+  for (const field of ["attachments", "instances"] as const)
+    checkNumbers(
+      `applied.${field}`,
+      applied[field].map((one) => one.generation),
+    );
+}
+
+function checkCounters({ meters, drops }: Counters): void {
+  for (const one of meters)
+    checkNumbers("counters.meters", [one.meterId, one.egressPackets, one.egressBytes, one.ingressPackets, one.ingressBytes]);
+  checkNumbers(
+    "counters.drops",
+    drops.map((one) => one.packets),
+  );
+}
 
 /**
  * One open stream of one host. Everything remembered over it is here; it ends with the stream, and a new stream starts from a snapshot.
@@ -89,6 +118,7 @@ export class HostSession implements Endable {
             break;
           case "counters":
             this.#check(message.value.sessionEpoch);
+            checkCounters(message.value);
             await takeCounters(this.#deps, this.hostId, this.epoch, message.value);
             break;
           case "heartbeat":
@@ -135,8 +165,7 @@ export class HostSession implements Endable {
 
   /** Collected while a write runs, so that a host that says much costs one transaction at a time. */
   #applied(applied: Applied): void {
-    if (applied.networkVersions.size > MAX_NETWORKS)
-      throw invalidArgument("applied.network_versions", `has ${applied.networkVersions.size} networks`, `send at most ${MAX_NETWORKS}`);
+    checkApplied(applied);
     const first = this.#pending === undefined;
     this.#pending ??= new PendingApplied();
     this.#pending.add(applied);

@@ -1,7 +1,7 @@
 import { Status } from "nice-grpc-common";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HostState } from "#gen/plenum/host/v1/host.ts";
-import { HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { AppliedState, HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { openChannel } from "#lib/rpc/client.ts";
@@ -150,6 +150,23 @@ describe("a session", () => {
       code: Status.UNAUTHENTICATED,
     });
     anonymous.close();
+  });
+
+  test("a number that no database holds ends the stream of who says it", async () => {
+    const { host } = await scene();
+    const [item] = host.attachments.values();
+    const huge = 2n ** 63n;
+    const applied = { sessionEpoch: 0n, hostVersion: 0n, networkVersions: new Map<bigint, bigint>(), attachments: [], instances: [] };
+    const status = { attachmentId: item?.attachmentId ?? "", generation: huge, state: AppliedState.PRESENT, message: "" };
+    for (const wrong of [{ hostVersion: huge }, { networkVersions: new Map([[1n, huge]]) }, { attachments: [status] }]) {
+      host.send({ $case: "applied", value: { ...applied, sessionEpoch: host.epoch, ...wrong } });
+      await host.ended();
+      expect(callFailure(host.failure)).toMatchObject({ code: Status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
+      await host.connect();
+    }
+    host.count({ drops: [{ wireId: item?.wireId ?? 0, reason: "NO_RULE", packets: huge }] });
+    await host.ended();
+    expect(callFailure(host.failure)).toMatchObject({ code: Status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
   });
 
   test("rules and items of a change come together, and old rules go", async () => {

@@ -115,7 +115,7 @@ export class Interfaces {
         this.#datapath.closeEndpoint(wireId);
         this.endpoints.absent(wireId);
       };
-      this.#attempts.run(closeKey(wireId), step, { urgent: true });
+      this.#attempts.run(closeKey(wireId), step, true);
     }
   }
 

@@ -56,11 +56,11 @@ describe("order", () => {
     host.takeCalls();
     states();
     tell(detached());
-    const { wakeAt } = host.reconciler.pass(host.now);
+    const { wakeAt } = host.reconciler.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
     expect([wakeAt, host.finals, states()]).toEqual([50, [], []]);
     host.now = 50;
-    const linger = host.reconciler.pass(host.now).wakeAt;
+    const linger = host.reconciler.pass().wakeAt;
     expect(host.finals).toEqual([1001n]);
     expect(host.takeCalls()).toEqual(["devices.remove"]);
     expect([linger, states()]).toEqual([30_050, [["eni-attach-1", AppliedState.ABSENT, ""]]]);
@@ -211,7 +211,7 @@ describe("restart", () => {
     expect(reconciler.mappings.appliedVersion(101)).toBeUndefined();
     reconciler.mappings.replace(101, new Map([["10.0.101.9/32", mapping]]), 4n);
     host.takeCalls();
-    expect(reconciler.pass(host.now).networks).toEqual([101]);
+    expect(reconciler.pass().networks).toEqual([101]);
     expect(host.takeCalls()).toEqual([]); // it is there already
     expect(reconciler.mappings.appliedVersion(101)).toBe(4n);
   });
@@ -232,7 +232,7 @@ describe("trouble", () => {
     expect(host.takeCalls()).not.toContain("instances.start");
     const times: number[] = [];
     for (let round = 0; round < 9; round++) {
-      host.now = host.reconciler.pass(host.now).wakeAt ?? NaN;
+      host.now = host.reconciler.pass().wakeAt ?? NaN;
       times.push(host.now);
     }
     expect(times).toEqual([100, 300, 700, 1500, 3100, 6300, 12_700, 22_700, 32_700].map((t) => t));

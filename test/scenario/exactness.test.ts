@@ -12,6 +12,8 @@ import { ping, pinging, pingResult } from "./support/traffic.ts";
 // C6, C7, N3, N4, N7: what "detached" and "attached" mean, with packets.
 
 const PORT = 9_999;
+/** Datagrams a second of a flood. */
+const RATE = 20_000;
 
 let at: Installation;
 let owner: { accountId: string; clients: Clients };
@@ -46,6 +48,31 @@ async function attach(guest: Guest, instanceId: string): Promise<Attachment> {
   return (await owner.clients.interfaces.attachInterface({ spec, wait: WaitFor.REACHABLE }, { deadline: 60_000 })).attachment!;
 }
 
+/** Floods a new guest from `netns` and detaches it meanwhile, with the process `stopped` stopped. Answers the rate, datagrams a second. */
+async function detachUnderFlood(from: string, netns: string, stopped: number | undefined): Promise<number> {
+  const guest = await runGuest(at, owner, network, { host: 0 });
+  const watcher = await watchArrivals(guest.netns, PORT);
+  const sender = flood(netns, guest.address, PORT, RATE + 2_000);
+  await expect.poll(async () => (await arrivalsSoFar(watcher)).count, { timeout: 20_000 }).toBeGreaterThan(RATE);
+  if (stopped !== undefined) process.kill(stopped, "SIGSTOP");
+  try {
+    const attachment = await detach(guest);
+    const answered = Date.now(); // rounded down: against us
+    expect(attachment.state).toBe(AttachmentState.DETACHED);
+    await delay(1_000); // while the sender goes on
+    const { sent, perSecond } = await floodResult(sender);
+    const seen = await arrivals(watcher);
+    const margin = (answered - seen.lastMs).toFixed(1);
+    console.info(`${from}: sent ${sent} at ${perSecond.toFixed(0)}/s, arrived ${seen.count}, the last ${margin} ms before the answer`);
+    expect(seen.missed).toBe(0);
+    expect(seen.count).toBeLessThan(sent - RATE / 2); // much was sent in vain
+    expect(seen.lastMs).toBeLessThan(answered);
+    return perSecond;
+  } finally {
+    if (stopped !== undefined) process.kill(stopped, "SIGCONT");
+  }
+}
+
 describe("detach", () => {
   it.each([
     { from: "another host", host: 2, deaf: false },
@@ -53,30 +80,12 @@ describe("detach", () => {
     { from: "another host whose agent is stopped", host: 2, deaf: true },
     { from: "the same host", host: 0, deaf: false },
   ])("lets no packet of 20,000 a second from $from through after it answered DETACHED", async ({ from, host, deaf }) => {
-    const guest = await runGuest(at, owner, network, { host: 0 });
     const { netns } = host === 2 ? third : await runGuest(at, owner, network, { host });
-    const watcher = await watchArrivals(guest.netns, PORT);
-    const sender = flood(netns, guest.address, PORT, 21_000);
-    await sender.line(/^sending$/);
-    await expect.poll(async () => (await arrivalsSoFar(watcher)).count, { timeout: 20_000 }).toBeGreaterThan(20_000);
-    const agent = at.cluster.hosts[host]!.agentPid!;
-    if (deaf) process.kill(agent, "SIGSTOP");
-    try {
-      const attachment = await detach(guest);
-      const answered = Date.now(); // rounded down: against us
-      expect(attachment.state).toBe(AttachmentState.DETACHED);
-      await delay(1_000); // while the sender goes on
-      const { sent, perSecond } = await floodResult(sender);
-      const seen = await arrivals(watcher);
-      const margin = (answered - seen.lastMs).toFixed(1);
-      console.info(`${from}: sent ${sent} at ${perSecond.toFixed(0)}/s, arrived ${seen.count}, the last ${margin} ms before the answer`);
-      expect(perSecond).toBeGreaterThan(20_000);
-      expect(seen.missed).toBe(0);
-      expect(seen.count).toBeLessThan(sent - 15_000); // a second's worth was sent in vain
-      expect(seen.lastMs).toBeLessThan(answered);
-    } finally {
-      if (deaf) process.kill(agent, "SIGCONT");
-    }
+    // A busy machine may not send that fast: then it is tried again. What must never arrive must not arrive in any try.
+    let fastest = 0;
+    for (let attempt = 0; attempt < 4 && fastest < RATE; attempt += 1)
+      fastest = Math.max(fastest, await detachUnderFlood(from, netns, deaf ? at.cluster.hosts[host]!.agentPid! : undefined));
+    expect(fastest).toBeGreaterThanOrEqual(RATE);
   });
 
   it("answers DETACHING while the host is stopped, can be forced after its lease, and the host that wakes is refused and closes", async () => {
