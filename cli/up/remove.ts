@@ -69,12 +69,17 @@ async function takeSweepLock(): Promise<number> {
   }
 }
 
-/** Cleans up after launchers that died without doing it. @returns the names of their runs */
-export async function removeDeadRuns(): Promise<string[]> {
-  if (!registeredRuns().some((record) => !isRunning(record))) return [];
+/**
+ * Cleans up after launchers that died without doing it.
+ * @param which only those for which it holds; default all
+ * @returns the names of their runs
+ */
+export async function removeDeadRuns(which: (record: RunRecord) => boolean = () => true): Promise<string[]> {
+  const isDead = (record: RunRecord): boolean => which(record) && !isRunning(record);
+  if (!registeredRuns().some(isDead)) return [];
   const lock = await takeSweepLock();
   try {
-    const dead = registeredRuns().filter((record) => !isRunning(record));
+    const dead = registeredRuns().filter(isDead); // again: another sweeper may have been at it
     for (const record of dead) await removeRun(record);
     return dead.map(({ run }) => run);
   } finally {

@@ -68,6 +68,7 @@ export class HostSession implements Endable {
   #inSync = false;
   #pending: PendingApplied | undefined;
   #writing: Promise<void> = Promise.resolve();
+  #counting: Promise<void> = Promise.resolve();
 
   constructor(deps: SessionDependencies, hostId: string, epoch: bigint) {
     this.hostId = hostId;
@@ -119,7 +120,8 @@ export class HostSession implements Endable {
           case "counters":
             this.#check(message.value.sessionEpoch);
             checkCounters(message.value);
-            await takeCounters(this.#deps, this.hostId, this.epoch, message.value);
+            await this.#counting; // one at a time: a host that counts faster than it is written waits
+            this.#counted(message.value);
             break;
           case "heartbeat":
             this.#check(message.value.sessionEpoch);
@@ -140,7 +142,7 @@ export class HostSession implements Endable {
     this.#outbox.end(unavailable("the session ended"));
     this.#follower.close();
     this.#deps.sessions.remove(this);
-    await this.#writing;
+    await Promise.all([this.#writing, this.#counting]);
     try {
       await closeSession(this.#deps.db, this.hostId, this.epoch);
     } catch (error) {
@@ -185,6 +187,12 @@ export class HostSession implements Endable {
       networks: pending.networks,
     });
     if (!live) throw staleSession(this.epoch);
+  }
+
+  /** Beside the acknowledgements: nobody waits for counts. */
+  #counted(counters: Counters): void {
+    this.#beat();
+    this.#counting = takeCounters(this.#deps, this.hostId, this.epoch, counters).catch((error: unknown) => this.end(error as Error));
   }
 
   /** Prolong the lease. The database being away is no reason to lose the stream. */

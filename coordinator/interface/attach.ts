@@ -1,6 +1,6 @@
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { newId } from "#lib/ids/ids.ts";
-import { notFound } from "#lib/rpc/errors.ts";
+import { aborted, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
 import { holdGroupSets } from "../network/api.ts";
@@ -10,7 +10,7 @@ import { prefixOf } from "./core/items.ts";
 import type { InstanceDirectory, LockedInstance, PlacedHost } from "./ports.ts";
 import { conflict, Problems } from "./core/problems.ts";
 import { interfaceRef } from "./create.ts";
-import { holdersOf, insertAttachments, readHolders } from "./out/attachment-store.ts";
+import { holdersOf, insertAttachments, readHolders, takeAddresses } from "./out/attachment-store.ts";
 import type { NewAttachment } from "./out/attachment-store.ts";
 import { tellHosts, tellNetworks } from "./out/changes.ts";
 import { lockInterfaces } from "./out/interface-store.ts";
@@ -42,8 +42,8 @@ function authorise(
 }
 
 /**
- * Addresses that others hold, by index. Nothing else can have been in the way: instances and records are locked, and were looked at
- * under their locks.
+ * Throws for addresses that others hold, by index. Nothing else can have been in the way: instances and records are locked, and were
+ * looked at under their locks. Returns when nobody holds any of them now: a detach ended in between.
  */
 async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachment[], rows: readonly NewAttachment[]): Promise<void> {
   const problems = new Problems();
@@ -67,7 +67,6 @@ async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachme
     problems.add(conflict("ADDRESS_IN_USE", `${wanted[index]?.path ?? ""}.interface_id`, description, { address }));
   }
   problems.throwIfAny();
-  throw new Error("attachments conflict with nothing");
 }
 
 /**
@@ -126,7 +125,12 @@ export async function attachInterfaces(
   });
   const { made, addresses } = await insertAttachments(call.tx, given);
   const asked = given.reduce((sum, row) => sum + row.addresses.length, 0);
-  if (made.length < given.length || addresses < asked) await explainConflicts(call, wanted, given);
+  if (made.length < given.length || addresses < asked) {
+    await explainConflicts(call, wanted, given);
+    const more = await takeAddresses(call.tx, made);
+    if (made.length < given.length || addresses + more < asked)
+      throw aborted("CONFLICT", "the addresses were taken and let go while the call ran; repeat the call");
+  }
   const byId = new Map(made.map((row) => [row.attachment_id, row]));
   const inOrder = given.flatMap((row) => byId.get(row.attachment_id) ?? []);
   const placed = inOrder.filter((row) => row.host_id !== null);

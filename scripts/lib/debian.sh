@@ -15,6 +15,7 @@ util-linux              | nsenter                     | run       | enters netwo
 procps                  | ps                          | run       | lists processes
 git                     | git                         | check     | lists the files that repository rules judge
 tshark                  | tshark                      | test      | reads packets on the substrate
+tcpdump                 | tcpdump                     | test      | shows packets in the guides
 curl                    | curl                        | test      | asks for metrics
 prometheus              | promtool                    | test      | judges metrics (only its promtool is used)
 python3                 | /usr/bin/python3            | test      | runs a generated client

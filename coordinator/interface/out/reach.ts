@@ -12,7 +12,7 @@ import type { AttachmentRow } from "./rows.ts";
 export interface NetworkProgress {
   /** Newest version of the network; 0 when no host watches it. */
   readonly level: bigint;
-  /** Connected hosts with an attachment in it, and the version that each has applied (0: none in this session). */
+  /** Connected hosts that are to carry an attachment in it, and the version that each has applied (0: none in this session). */
   readonly applied: ReadonlyMap<string, bigint>;
   /** All hosts with an attachment in it. */
   readonly watchers: readonly Watcher[];
@@ -29,17 +29,18 @@ export async function observe(db: Reader, directory: InstanceDirectory, rows: re
   const own = rows.flatMap((row) => row.host_id ?? []);
   const networkIds = [...new Set(rows.filter((row) => row.host_id !== null).map((row) => row.network_id))];
   if (networkIds.length === 0) return { hosts: new Map(), networks: new Map() };
-  const { rows: watching } = await sql<{ network_id: bigint; host_id: string; level: bigint | null }>`
-    SELECT network_id, host_id, version AS level FROM (
-      SELECT DISTINCT network_id, host_id FROM attachment
-      WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4
+  const { rows: watching } = await sql<{ network_id: bigint; host_id: string; watches: boolean; level: bigint | null }>`
+    SELECT network_id, host_id, watches, version AS level FROM (
+      SELECT network_id, host_id, bool_or(wanted = 1) AS watches FROM attachment
+      WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4 GROUP BY network_id, host_id
     ) AS watching LEFT JOIN scope ON scope = 'network:' || network_id`.execute(db);
   const hosts = await directory.hosts(db, [...own, ...watching.map((row) => row.host_id)]);
   const versions = await directory.networkVersions(db, networkIds);
   const byNetwork = Map.groupBy(watching, (row) => row.network_id);
   const networks = networkIds.map((id): [bigint, NetworkProgress] => {
     const all = byNetwork.get(id) ?? [];
-    const connected = all.filter((row) => hosts.get(row.host_id)?.connected === true);
+    // A host whose every attachment there is on its way out applies no further version: nobody waits for it.
+    const connected = all.filter((row) => row.watches && hosts.get(row.host_id)?.connected === true);
     const applied = new Map(connected.map((row) => [row.host_id, versions.get(`${row.host_id} ${id}`) ?? 0n]));
     const watchers = all.map(({ host_id: hostId }) => ({
       hostId,

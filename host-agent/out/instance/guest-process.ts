@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { accessSync, closeSync, constants, openSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { FILE_LIMIT_BYTES } from "./instance-log.ts";
 
 /**
  * All that the programs see which still run as root, and what a guest's process sees where its specification names no other value.
@@ -37,6 +38,7 @@ export interface GuestProcess {
 
 /** The programs that put a process into a namespace without privileges (of packages that every Debian has). */
 export interface Launchers {
+  prlimit: string;
   nsenter: string;
   setpriv: string;
   env: string;
@@ -55,7 +57,13 @@ export function findLaunchers(path = process.env["PATH"] ?? BASE_ENVIRONMENT.PAT
     }
     throw new Error(`${program} is not in PATH (${path}); it is part of the package ${from}`);
   };
-  return { nsenter: find("nsenter", "util-linux"), setpriv: find("setpriv", "util-linux"), env: find("env", "coreutils") };
+  const ofUtilLinux = (program: string): string => find(program, "util-linux");
+  return {
+    nsenter: ofUtilLinux("nsenter"),
+    prlimit: ofUtilLinux("prlimit"),
+    setpriv: ofUtilLinux("setpriv"),
+    env: find("env", "coreutils"),
+  };
 }
 
 /**
@@ -73,10 +81,11 @@ export function startGuestProcess(launchers: Launchers, guest: GuestProcess): Ch
   const uid = String(instanceUid(guest.instanceId));
   const user = ["--reuid", uid, "--regid", uid, "--clear-groups"];
   const variables = Object.entries({ ...BASE_ENVIRONMENT, ...guest.env }).map(([name, value]) => `${name}=${value}`);
+  const limits = [`--fsize=${FILE_LIMIT_BYTES}`, "--"];
   const privileged = [`--net=${guest.namespacePath}`, "--", launchers.setpriv, ...user, ...NO_PRIVILEGES, "--"];
   const log = openSync(guest.logPath, "a", 0o600);
   try {
-    return spawn(launchers.nsenter, [...privileged, launchers.env, "-i", "--", ...variables, ...guest.argv], {
+    return spawn(launchers.prlimit, [...limits, launchers.nsenter, ...privileged, launchers.env, "-i", "--", ...variables, ...guest.argv], {
       cwd: "/",
       detached: true,
       stdio: ["ignore", log, log],

@@ -6,6 +6,8 @@ const record = z.object({
   instanceId: z.string(),
   /** Name under /run/netns. */
   namespace: z.string(),
+  /** A start was begun and its end is not known: a process of it may run that nobody wrote down. */
+  starting: z.boolean().optional(),
   /** What was started last, if anything was. */
   process: z.object({ pid: z.number().int(), startTime: z.string(), bootId: z.string() }).optional(),
   /** How that ended, once known. */

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -9,9 +9,9 @@ import { willLeave } from "#lib/linux/testing/leftovers.ts";
 import type { InstanceStatus } from "../../core/ports.ts";
 import { instanceDriverContract, instanceExample } from "../../testing/instance-driver.contract.ts";
 import { instanceUid } from "./guest-process.ts";
-import { LOG_LIMIT_BYTES } from "./instance-log.ts";
+import { FILE_LIMIT_BYTES, LOG_LIMIT_BYTES } from "./instance-log.ts";
 import { NetnsInstanceDriver } from "./netns-driver.ts";
-import { identify, stateOf } from "./process-identity.ts";
+import { identify, processesOf, stateOf } from "./process-identity.ts";
 
 interface Bench {
   prefix: string;
@@ -67,6 +67,14 @@ instanceDriverContract("NetnsInstanceDriver", () => {
     dispose,
   };
 });
+
+function attempt<T>(step: () => T): T | undefined {
+  try {
+    return step();
+  } catch {
+    return undefined;
+  }
+}
 
 /** Whether a process handles SIGUSR1 (number 10) itself. */
 function catchesUsr1(pid: number): boolean {
@@ -191,6 +199,38 @@ describe("a process in a namespace", () => {
     expect(existsSync(started.netnsPath)).toBe(false);
   });
 
+  it("does not run twice when the agent was killed before it had written down the first", async () => {
+    // Killed by itself when it is about to put the state file in place that names the process.
+    const script = `
+      import fs from "node:fs";
+      import { syncBuiltinESMExports } from "node:module";
+      const { renameSync, readFileSync } = fs;
+      fs.renameSync = (from, to) => {
+        if (readFileSync(from, "utf8").includes('"pid"')) process.kill(process.pid, "SIGKILL");
+        renameSync(from, to);
+      };
+      syncBuiltinESMExports();
+      const { NetnsInstanceDriver } = await import(${JSON.stringify(new URL("./netns-driver.ts", import.meta.url).href)});
+      const driver = new NetnsInstanceDriver(${JSON.stringify({ prefix: host.prefix, stateDir: host.stateDir })});
+      driver.create(${JSON.stringify(instanceExample())});
+      driver.start(${JSON.stringify(instanceExample())});`;
+    const agent = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "ignore", "inherit"] });
+    expect(await once(agent, "exit")).toEqual([null, "SIGKILL"]);
+    const successor = host.open();
+    const { netnsPath, process: known } = successor.create(instanceExample());
+    expect(known).toEqual({ state: "none" });
+    const inode = linux.withNamespace(netnsPath, () => readlinkSync(linux.OWN_NAMESPACE));
+    // Shells only: each has a sleep beside it now and then.
+    const shells = () =>
+      processesOf(inode, instanceUid("i-one")).filter((pid) => alive(pid) && readFileSync(`/proc/${pid}/comm`, "utf8") === "sh\n");
+    const [first] = await vi.waitUntil(() => shells().length > 0 && shells());
+    // As the agent does: a step that fails is tried again.
+    const second = pidOf(await vi.waitUntil(() => attempt(() => successor.start(instanceExample()))));
+    await vi.waitUntil(() => catchesUsr1(second));
+    expect(alive(first!)).toBe(false);
+    expect(shells()).toEqual([second]);
+  });
+
   it("is not mistaken for another that got its number", async () => {
     const bystander = spawn("sleep", ["1000"], { stdio: "ignore" });
     try {
@@ -219,6 +259,17 @@ describe("a process in a namespace", () => {
     expect(pidOf(driver.start(instanceExample()))).not.toBe(orphan);
   });
 
+  it("can neither fill the disk nor stretch its log between two looks", async () => {
+    const { output, process: filler } = await outputOf("sh", "-c", `exec head -c ${2 * FILE_LIMIT_BYTES} /dev/zero`);
+    expect(filler).toEqual({ state: "exited", detail: "signal SIGXFSZ" });
+    expect(output.length).toBe(FILE_LIMIT_BYTES);
+    host.open().list(); // empties the log
+    const stretch = "$SIG{XFSZ} = 'IGNORE'; truncate(STDOUT, 1 << 40) and exit 7; print STDERR $!; exit 8";
+    const { output: refusal, process: stretcher } = await outputOf("perl", "-e", stretch);
+    expect(stretcher).toEqual({ state: "exited", detail: "exit code 8" });
+    expect(refusal).toMatch(/File too large$/);
+  });
+
   it("has its log bounded by whoever looks", async () => {
     const driver = host.open();
     const spec = instanceExample({ argv: ["sh", "-c", `head -c ${LOG_LIMIT_BYTES + 1} /dev/zero; echo; echo more; exec sleep 1000`] });
@@ -228,6 +279,6 @@ describe("a process in a namespace", () => {
     await vi.waitUntil(() => readFileSync(log).length > LOG_LIMIT_BYTES + 5);
     driver.list();
     expect(readFileSync(log).length).toBe(0);
-    expect(readFileSync(`${log}.1`).length).toBeGreaterThan(LOG_LIMIT_BYTES);
+    expect(readFileSync(`${log}.1`).length).toBe(LOG_LIMIT_BYTES);
   });
 });

@@ -77,19 +77,25 @@ export class NetnsInstanceDriver implements InstanceDriver {
     return this.#status(instanceId);
   }
 
-  /** A process that has ended is started again: whether it should be is the caller's to decide. @throws Error before `create` */
+  /**
+   * A process that has ended is started again: whether it should be is the caller's to decide.
+   * @throws Error before `create`; while processes of a start that an earlier agent did not live to write down are being killed
+   */
   start(spec: InstanceSpec): InstanceStatus {
     const { instanceId, argv, env } = spec;
     const instance = this.#instances.get(instanceId);
     if (instance === undefined || this.#removals.has(instanceId)) throw new Error(`${instanceId} has not been created`);
     if (argv.length === 0 || this.#status(instanceId).process.state === "running") return this.#status(instanceId);
-    const namespacePath = linux.namespacePath(instance.namespace);
+    if (instance.starting === true) endUnrecorded(instance);
+    const { namespace } = instance;
+    this.#keep({ instanceId, namespace, starting: true });
+    const namespacePath = linux.namespacePath(namespace);
     const logPath = this.#state.logPath(instanceId);
     const child = startGuestProcess(this.#launchers, { instanceId, argv, env, namespacePath, logPath });
     this.#watch(child, instanceId);
     const identity = child.pid === undefined ? undefined : identify(child.pid);
     // Without a pid nothing runs and `error` follows; it may be ours to say before that event comes.
-    this.#keep({ ...instance, process: identity, ended: identity === undefined ? "could not be started" : undefined });
+    this.#keep({ instanceId, namespace, process: identity, ended: identity === undefined ? "could not be started" : undefined });
     return this.#status(instanceId);
   }
 
@@ -167,10 +173,9 @@ export class NetnsInstanceDriver implements InstanceDriver {
   }
 
   async #endProcesses(instance: InstanceRecord): Promise<void> {
-    const uid = instanceUid(instance.instanceId);
     const inode = namespaceInode(instance);
     const living = (): number[] => {
-      const pids = new Set(inode === undefined ? [] : processesOf(inode, uid));
+      const pids = new Set(processesIn(inode, instance));
       // The process itself even if its namespace lost its name; never by its number alone.
       if (instance.process !== undefined && stateOf(instance.process).state === "running") pids.add(instance.process.pid);
       return [...pids].filter((pid) => isAlive(pid));
@@ -194,6 +199,17 @@ export class NetnsInstanceDriver implements InstanceDriver {
 function namespaceInode(instance: InstanceRecord): string | undefined {
   if (!linux.namespaceExists(instance.namespace)) return undefined;
   return linux.withNamespace(linux.namespacePath(instance.namespace), () => readlinkSync(linux.OWN_NAMESPACE));
+}
+
+function processesIn(inode: string | undefined, { instanceId }: InstanceRecord): number[] {
+  return inode === undefined ? [] : processesOf(inode, instanceUid(instanceId));
+}
+
+/** @throws Error if there were any: their ending takes a moment */
+function endUnrecorded(instance: InstanceRecord): void {
+  const pids = processesIn(namespaceInode(instance), instance).filter((pid) => isAlive(pid));
+  for (const pid of pids) signal(pid, "SIGKILL");
+  if (pids.length > 0) throw new Error(`${instance.instanceId}: processes ${pids.join(", ")} of an interrupted start are being ended`);
 }
 
 /** Ended and waiting for its parent to notice counts as gone. */
