@@ -12,15 +12,20 @@ it("reads direction, protocol, ports and the other side", () => {
     peer: { $case: "cidr", value: "10.0.0.0/8" },
   });
   expect(parseRule("egress:udp:1000-2000:0.0.0.0/0")).toMatchObject({ portFrom: 1000, portTo: 2000 });
+  const group = `sg-${"0".repeat(32)}`;
+  expect(parseRule(`ingress:tcp:80:${group}`).peer).toEqual({ $case: "securityGroupId", value: group });
   expect(parseRule("egress:any:0.0.0.0/0")).toMatchObject({ protocol: Protocol.UNSPECIFIED, portFrom: 0, portTo: 0 });
 });
 
-it.each(["ingress:tcp:80:10.0.0.0/8", "egress:udp:1000-2000:0.0.0.0/0", "egress:any:0.0.0.0/0", "ingress:icmp:8:10.1.0.0/16"])(
-  "writes %s back as it was",
-  (text) => {
-    expect(formatRule(parseRule(text))).toBe(text);
-  },
-);
+it.each([
+  "ingress:tcp:80:10.0.0.0/8",
+  "egress:udp:1000-2000:0.0.0.0/0",
+  "egress:any:0.0.0.0/0",
+  "ingress:icmp:8:10.1.0.0/16",
+  `ingress:tcp:80:sg-${"0".repeat(32)}`,
+])("writes %s back as it was", (text) => {
+  expect(formatRule(parseRule(text))).toBe(text);
+});
 
 it.each([
   "",
@@ -29,6 +34,7 @@ it.each([
   "ingress:tcp:80",
   "ingress:tcp:a-b:10.0.0.0/8",
   "ingress:tcp:80:10.0.0.0/8 ",
+  "ingress:tcp:80:sg-1",
 ])("refuses %j with the remedy", (text) => {
   expect(() => parseRule(text)).toThrow(CliError);
 });

@@ -11,19 +11,19 @@ const PROTOCOLS: Readonly<Record<string, Protocol>> = {
 };
 
 /** How a rule is written, for help texts and errors. */
-export const RULE_SYNTAX = "<ingress|egress>:<any|icmp|tcp|udp>[:<port>|:<from>-<to>]:<cidr>";
+export const RULE_SYNTAX = "<ingress|egress>:<any|icmp|tcp|udp>[:<port>|:<from>-<to>]:<cidr or group>";
 
-const RULE = /^([a-z]+):([a-z]+)(?::(\d{1,5})(?:-(\d{1,5}))?)?:([0-9a-fA-F.:]+\/\d{1,3})$/;
+const RULE = /^([a-z]+):([a-z]+)(?::(\d{1,5})(?:-(\d{1,5}))?)?:([0-9a-fA-F.:]+\/\d{1,3}|sg-[0-9a-f]{32})$/;
 
 /** "ingress:tcp:80:10.0.0.0/8" → a rule. Whether address and ports make sense is for the server to say. @throws CliError */
 export function parseRule(text: string): SecurityGroupRule {
-  const [, direction = "", protocol = "", from, to, cidr] = RULE.exec(text) ?? [];
+  const [, direction = "", protocol = "", from, to, peer] = RULE.exec(text) ?? [];
   const parsedDirection = DIRECTIONS[direction];
   const parsedProtocol = PROTOCOLS[protocol];
-  if (parsedDirection === undefined || parsedProtocol === undefined || cidr === undefined) {
+  if (parsedDirection === undefined || parsedProtocol === undefined || peer === undefined) {
     throw new CliError(
       `${JSON.stringify(text)} is not a rule`,
-      `write ${RULE_SYNTAX}, for example ingress:tcp:80:10.0.0.0/8`,
+      `write ${RULE_SYNTAX}, for example ingress:tcp:80:10.0.0.0/8 or ingress:tcp:80:sg-…`,
       ExitCode.USAGE,
     );
   }
@@ -33,7 +33,7 @@ export function parseRule(text: string): SecurityGroupRule {
     protocol: parsedProtocol,
     portFrom,
     portTo: Number(to ?? portFrom),
-    peer: { $case: "cidr", value: cidr },
+    peer: peer.startsWith("sg-") ? { $case: "securityGroupId", value: peer } : { $case: "cidr", value: peer },
     description: "",
   };
 }

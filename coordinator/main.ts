@@ -8,6 +8,7 @@ import { coordinatorConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import { grantsFor } from "./consent/api.ts";
 import { createFeed } from "./feed/api.ts";
+import { startForcing } from "./forcing.ts";
 import { createIdentity } from "./identity/api.ts";
 import { createInterfaceModule } from "./interface/api.ts";
 import { coordinatorMetrics } from "./metrics.ts";
@@ -43,10 +44,11 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const topology = createTopology({ calls, pages });
   const network = createNetwork({ calls, pages });
   const interfaces = createInterfaceModule({ calls, pages, db, bus, directory: instanceDirectory, network });
-  const placement = createPlacement({ calls, pages, ca, operations: identity.operations });
+  const placement = createPlacement({ calls, pages, ca, operations: identity.operations, network, signals: interfaces.signals });
   const feed = createFeed({ calls, db, bus, ca, operations: identity.operations, signals: interfaces.signals, reader, log });
 
   const sweeper = startSweeper({ calls, db, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });
+  const forcing = startForcing({ calls, db, operations: identity.operations, signals: interfaces.signals, log });
   coordinatorMetrics(ctx.registry, { sessions: feed.sessions, poolWaiting: () => database.pool.waitingCount });
   feedMetrics(ctx.registry, reader, "coordinator");
   return {
@@ -55,6 +57,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
     internal: [...feed.bindings],
     async stop() {
       await sweeper.stop();
+      await forcing.stop();
       await reader.close();
       await feed.stop();
       interfaces.stop();

@@ -58,12 +58,13 @@ export function addInstanceCommands(program: Command): void {
   addChange(instance, "start", "start a stopped instance", (session, instanceId) =>
     session.client(InstanceServiceDefinition).startInstance({ instanceId }),
   );
-  addChange(instance, "stop", "stop an instance; its interfaces stay attached", (session, instanceId) =>
-    session.client(InstanceServiceDefinition).stopInstance({ instanceId }),
+  const stop = addChange(instance, "stop", "stop an instance; its interfaces stay attached", (session, instanceId, force) =>
+    session.client(InstanceServiceDefinition).stopInstance({ instanceId, force }),
   );
-  addChange(instance, "terminate", "end an instance for good", (session, instanceId) =>
-    session.client(InstanceServiceDefinition).terminateInstance({ instanceId }),
+  const terminate = addChange(instance, "terminate", "end an instance for good", (session, instanceId, force) =>
+    session.client(InstanceServiceDefinition).terminateInstance({ instanceId, force }),
   );
+  for (const command of [stop, terminate]) command.option("--force", "do not wait for a host whose lease has ended", false);
 }
 
 async function read(session: Session, instanceId: string): Promise<Instance> {
@@ -138,16 +139,16 @@ function addChange(
   instance: Command,
   verb: string,
   description: string,
-  call: (session: Session, instanceId: string) => Promise<{ instance?: Instance; operation?: Operation }>,
-): void {
-  instance
+  call: (session: Session, instanceId: string, force: boolean) => Promise<{ instance?: Instance; operation?: Operation }>,
+): Command {
+  return instance
     .command(`${verb} <instance>`)
     .description(description)
     .option("--no-wait", "do not wait for the host")
     .option("--timeout <time>", "wait at most this long", "30s")
     .action(
-      withSession(async (session, instanceId: string, options: { wait: boolean; timeout: string }) => {
-        await show(session, await call(session, instanceId), options);
+      withSession(async (session, instanceId: string, options: { wait: boolean; timeout: string; force?: boolean }) => {
+        await show(session, await call(session, instanceId, options.force ?? false), options);
       }),
     );
 }

@@ -184,10 +184,12 @@ function addAttaching(eni: Command): void {
     .description("end attachments: of an interface (eni-…), one (eni-attach-…), or all of an instance (i-…)")
     .option("--wait <what>", WAIT_HELP, "programmed")
     .option("--timeout <time>", "wait at most this long, up to 60s", "10s")
+    .option("--force", "do not wait for a host whose lease has ended: the others refuse its packets", false)
     .addHelpText("after", "\nExample:\n  plenum eni detach eni-…")
     .action(
-      withSession(async (session, id: string, options: WaitOptions) => {
+      withSession(async (session, id: string, options: WaitOptions & { force: boolean }) => {
         const answer = await session.client(InterfaceServiceDefinition).detachInterface({
+          force: options.force,
           target: detachTarget(id),
           wait: parseWord(WAITS, options.wait, "wait"),
           waitTimeout: duration(parseDuration(options.timeout)),

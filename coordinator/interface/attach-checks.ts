@@ -1,3 +1,4 @@
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { prefixOf } from "./core/items.ts";
 import { conflict, invalid } from "./core/problems.ts";
 import type { Problems } from "./core/problems.ts";
@@ -83,13 +84,12 @@ export function checkStates(
   for (const { interfaceId, instanceId, path } of wanted) {
     const holder = holders.get(interfaceId);
     if (holder !== undefined) {
+      const what =
+        holder.state === AttachmentState.DETACHING
+          ? `is still being detached (${holder.attachment_id}): wait until that is over`
+          : `is attached already (${holder.attachment_id}): detach it first`;
       problems.add(
-        conflict(
-          "ALREADY_ATTACHED",
-          `${path}.interface_id`,
-          `is ${interfaceId}, which is attached already (${holder.attachment_id}): detach it first`,
-          { attachment_id: holder.attachment_id },
-        ),
+        conflict("ALREADY_ATTACHED", `${path}.interface_id`, `is ${interfaceId}, which ${what}`, { attachment_id: holder.attachment_id }),
       );
     } else if (seen.has(interfaceId))
       problems.add(invalid(`${path}.interface_id`, `names ${interfaceId} a second time: an interface has one attachment`));

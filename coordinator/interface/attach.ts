@@ -1,3 +1,4 @@
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { aborted, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
@@ -47,18 +48,22 @@ function authorise(
 async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachment[], rows: readonly NewAttachment[]): Promise<void> {
   const problems = new Problems();
   const plain = (address: string): string => prefixOf(address).split("/")[0] ?? "";
-  const held = new Map<string, string>();
+  const held = new Map<string, { attachment_id: string; state: AttachmentState }>();
   for (const [networkId, own] of Map.groupBy(rows, (row) => row.network_id)) {
     const addresses = own.flatMap((row) => row.addresses.map(plain));
-    for (const { address, attachment_id } of await holdersOf(call.tx, networkId, addresses))
-      held.set(`${networkId} ${address}`, attachment_id);
+    for (const holder of await holdersOf(call.tx, networkId, addresses)) held.set(`${networkId} ${holder.address}`, holder);
   }
   for (const [index, row] of rows.entries()) {
-    const address = row.addresses
-      .map(plain)
-      .find((one) => (held.get(`${row.network_id} ${one}`) ?? row.attachment_id) !== row.attachment_id);
+    const other = (address: string) => {
+      const holder = held.get(`${row.network_id} ${address}`);
+      return holder?.attachment_id === row.attachment_id ? undefined : holder;
+    };
+    const address = row.addresses.map(plain).find((one) => other(one) !== undefined);
     if (address === undefined) continue;
-    const description = `has ${address}, which another attached interface of the network holds: detach that one first`;
+    const detaching = other(address)?.state === AttachmentState.DETACHING;
+    const description = detaching
+      ? `has ${address}, which another interface of the network holds until its detaching is over: wait for that`
+      : `has ${address}, which another attached interface of the network holds: detach that one first`;
     problems.add(conflict("ADDRESS_IN_USE", `${wanted[index]?.path ?? ""}.interface_id`, description, { address }));
   }
   problems.throwIfAny();

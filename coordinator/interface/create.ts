@@ -8,8 +8,8 @@ import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { createConsents } from "../consent/api.ts";
 import type { NewConsent } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
-import { groupSetFor, lockSubnet, subnetRef } from "../network/api.ts";
-import type { Subnet } from "../network/api.ts";
+import { GroupSetsMissing, groupSetFor, lockSubnet, subnetRef } from "../network/api.ts";
+import type { GroupSet, Subnet, WantedGroupSet } from "../network/api.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, checkFits, checkSpec } from "./in/spec.ts";
 import type { CheckedSpec } from "./in/spec.ts";
 import { Problems } from "./core/problems.ts";
@@ -93,20 +93,33 @@ function exhausted(subnet: Subnet, path: string, wanted: number, free: number): 
   });
 }
 
+/** The set, or a placeholder when it is missing: a batch names all that it misses at once. */
+async function collectMissing(missing: WantedGroupSet[], find: () => Promise<GroupSet>): Promise<GroupSet> {
+  try {
+    return await find();
+  } catch (error) {
+    if (!(error instanceof GroupSetsMissing)) throw error;
+    missing.push(...error.wanted);
+    return { groupSetId: 0, rulesetId: 0 };
+  }
+}
+
 /** Groups of each specification, the VPC's default where it names none, and their interned set. */
 async function internGroups(
   call: WriteCall,
   specs: readonly Located[],
 ): Promise<Map<Located, { groups: readonly string[]; groupSetId: number }>> {
-  const sets = new Map<string, number>();
+  const sets = new Map<string, GroupSet>();
+  const missing: WantedGroupSet[] = [];
   const interned = new Map<Located, { groups: readonly string[]; groupSetId: number }>();
   for (const spec of specs) {
     const groups = spec.securityGroupIds.length > 0 ? spec.securityGroupIds : [spec.subnet.defaultSecurityGroupId];
     const key = [spec.subnet.vpcId, ...groups.toSorted()].join(" ");
-    const groupSetId = sets.get(key) ?? (await groupSetFor(call.tx, spec.subnet.vpcId, groups)).groupSetId;
-    sets.set(key, groupSetId);
-    interned.set(spec, { groups, groupSetId });
+    const set = sets.get(key) ?? (await collectMissing(missing, () => groupSetFor(call.tx, spec.subnet.vpcId, groups)));
+    sets.set(key, set);
+    interned.set(spec, { groups, groupSetId: set.groupSetId });
   }
+  if (missing.length > 0) throw new GroupSetsMissing(missing);
   return interned;
 }
 

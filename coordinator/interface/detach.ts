@@ -7,6 +7,7 @@ import { grantsFor } from "../consent/api.ts";
 import { instanceRef } from "./attach.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { interfaceRef } from "./create.ts";
+import { forceLocked } from "./force.ts";
 import { detachLocked } from "./move.ts";
 import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
 import { readInterfaces } from "./out/interface-store.ts";
@@ -68,9 +69,15 @@ async function rowsOf(call: WriteCall, directory: InstanceDirectory, target: Tar
 
 /**
  * End attachments. Answers them as they are at the commit: DETACHED where no host carries them, else DETACHING.
- * NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (NOT_ATTACHED).
+ * `force`: without the word of hosts whose lease has ended. NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (NOT_ATTACHED, and with
+ * `force` WRONG_STATE).
  */
-export async function detachInterfaces(call: WriteCall, directory: InstanceDirectory, target: Target): Promise<AttachmentRow[]> {
+export async function detachInterfaces(
+  call: WriteCall,
+  directory: InstanceDirectory,
+  target: Target,
+  force = false,
+): Promise<AttachmentRow[]> {
   const found = await rowsOf(call, directory, target);
   const grants = await grantsFor(
     call.tx,
@@ -83,10 +90,18 @@ export async function detachInterfaces(call: WriteCall, directory: InstanceDirec
       call.require(ACTION, target.kind === "interface" ? { ...named, kind: "interface", id: target.id } : named);
     }
   }
+  if (force) for (const row of found) requireForce(call, row, grants.get(row.interface_id));
   await directory.lock(call.tx, [...new Set(found.map((row) => row.instance_id))]);
   // Again, under the locks: what was read may have moved on.
   const rows = await lockAttachments(call.tx, { attachmentIds: found.map((row) => row.attachment_id), over: true });
   const open = rows.filter((row) => row.state !== AttachmentState.DETACHED);
   const over = rows.filter((row) => row.state === AttachmentState.DETACHED);
-  return [...over, ...(await detachLocked(call, open, false))];
+  const leaving = await detachLocked(call, open, false);
+  return [...over, ...(force ? await forceLocked(call, directory, leaving) : leaving)];
+}
+
+/** It leaves the record's addresses with a host that nobody can ask: for the record's owner to decide, or the operator. */
+function requireForce(call: WriteCall, row: AttachmentRow, grants: ResourceRef["grants"]): void {
+  if (call.subject.kind === "operator" || call.subject.accountId === row.interface_owner) return;
+  call.forbid(ACTION, attachmentRef(row, grants), "only the interface's owner may force");
 }

@@ -121,4 +121,13 @@ export const interfaceMigrations: Migrations = {
       PRIMARY KEY (meter_id, reason)
     );
   `),
+  "0009_forced_attachments": sqlMigration(`
+    -- Set: its end on its host is forced (C7). 0: since a moment ago; else the version of its network that every reachable host must have
+    -- applied, which no longer has its mappings.
+    ALTER TABLE attachment ADD COLUMN forced_version bigint;
+    -- It is over by force, and its host has not said so: it stays in that host's feed as ABSENT.
+    ALTER TABLE attachment ADD COLUMN unconfirmed boolean NOT NULL DEFAULT false;
+    CREATE INDEX attachment_forced ON attachment (instance_id) WHERE forced_version IS NOT NULL;
+    CREATE INDEX attachment_unconfirmed ON attachment (host_id) WHERE unconfirmed;
+  `),
 };

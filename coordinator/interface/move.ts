@@ -1,4 +1,4 @@
-import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { WriteCall } from "../call/api.ts";
 import { revokeConsentsOf } from "../consent/api.ts";
@@ -12,7 +12,7 @@ import { forgetRulesets, tellHosts, tellNetworks } from "./out/changes.ts";
 import { deleteInterfaces } from "./out/interface-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 
-const standing = (row: AttachmentRow): Standing => ({
+export const standing = (row: AttachmentRow): Standing => ({
   state: row.state,
   hostId: row.host_id,
   wanted: row.wanted,
@@ -25,7 +25,7 @@ const NO_HOSTS: ReadonlyMap<string, PlacedHost> = new Map();
 const mapped = (at: Standing): boolean => at.hostId !== null && at.wanted === Wanted.PRESENT;
 
 /** Records whose last attachment ended with their instance, where that was asked for (N11). */
-async function deleteOwed(call: WriteCall, rows: readonly AttachmentRow[]): Promise<void> {
+export async function deleteOwed(call: WriteCall, rows: readonly AttachmentRow[]): Promise<void> {
   const owed = rows.filter((row) => row.state === AttachmentState.DETACHED && row.delete_when_detached).map((row) => row.interface_id);
   if (owed.length === 0) return;
   await deleteInterfaces(call.tx, owed);
@@ -159,9 +159,11 @@ export interface AppliedOutcome {
 export async function applyStatuses(call: WriteCall, hostId: string, said: readonly AttachmentSaid[]): Promise<AppliedOutcome> {
   if (said.length === 0) return { attachmentIds: [], networkIds: [] };
   const newest = new Map(said.map((one) => [one.attachmentId, one]));
-  const rows = (await lockAttachments(call.tx, { attachmentIds: [...newest.keys()] })).filter((row) => row.host_id === hostId);
+  const rows = (await lockAttachments(call.tx, { attachmentIds: [...newest.keys()], over: true })).filter((row) => row.host_id === hostId);
   const changes = rows.flatMap((row): AttachmentChange[] => {
     const one = newest.get(row.attachment_id);
+    if (row.unconfirmed && one?.state === AppliedState.ABSENT && one.generation === row.generation)
+      return [{ attachment_id: row.attachment_id, next: standing(row), applied: one, unconfirmed: false }];
     const taken = one === undefined ? undefined : applied(standing(row), one);
     if (one === undefined || taken === undefined) return [];
     const known = row.applied_generation === one.generation && row.applied_state === one.state && row.applied_message === one.message;

@@ -65,7 +65,7 @@ async function lockFor(call: WriteCall, interfaceId: string, action: string): Pr
   return { row, ref };
 }
 
-/** Groups are interned before the record is locked: who replaces rules locks in that order, too. */
+/** Groups are held before the record is locked; a set that is used for the first time is made by a transaction of its own. */
 async function internGroups(call: WriteCall, update: CheckedUpdate): Promise<GroupSet | undefined> {
   if (!update.fields.has("security_group_ids")) return undefined;
   const row = (await readInterfaces(call.tx, [update.interfaceId])).get(update.interfaceId);

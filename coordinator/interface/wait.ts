@@ -43,7 +43,8 @@ async function allSilent(db: Reader, directory: InstanceDirectory, rows: readonl
     db,
     rows.flatMap((row) => row.host_id ?? []),
   );
-  return rows.every((row) => row.host_id !== null && hosts.get(row.host_id)?.silent === true);
+  // What is forced waits for others than its own host.
+  return rows.every((row) => row.forced_version === null && row.host_id !== null && hosts.get(row.host_id)?.silent === true);
 }
 
 /**

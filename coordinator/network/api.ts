@@ -4,6 +4,7 @@ import type { Calls } from "../call/api.ts";
 import { securityGroupService } from "./in/security-group-service.ts";
 import { subnetService } from "./in/subnet-service.ts";
 import { vpcService } from "./in/vpc-service.ts";
+import { GroupSetsMissing, internGroupSets } from "./out/group-sets.ts";
 import { Hooks } from "./out/hooks.ts";
 import type { BlockedKind, BlockersOf, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 
@@ -14,8 +15,8 @@ export { networkMigrations } from "./migrations.ts";
 export { getVpc } from "./out/vpcs.ts";
 export { getSubnet, lockSubnet } from "./out/subnets.ts";
 export { getSecurityGroups, holdSecurityGroups } from "./out/groups.ts";
-export { groupSetFor, holdGroupSets, rulesetItem, rulesetItems } from "./out/group-sets.ts";
-export type { RulesetChange } from "./out/group-sets.ts";
+export { GroupSetsMissing, groupSetFor, holdGroupSets, rulesetItem, rulesetItems } from "./out/group-sets.ts";
+export type { RulesetChange, WantedGroupSet } from "./out/group-sets.ts";
 export type { BlockedKind, BlockersOf, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 
 /** The module as main.ts holds it. Later modules register what network must not import. */
@@ -25,7 +26,15 @@ export interface NetworkModule {
   onRulesetsChanged(hook: RulesetsChangedHook): void;
   registerBlockers(kind: BlockedKind, blockersOf: BlockersOf): void;
   countNamedAddresses(counts: NamedAddressCounts): void;
+  /**
+   * Runs `work`, a whole call; whenever it finds that a set of groups was never used, makes the set and runs it again. So the locks under
+   * which other sets' rules become new are never taken by a transaction that holds others already.
+   */
+  withGroupSets<Result>(work: () => Promise<Result>): Promise<Result>;
 }
+
+/** Sets that one call can find missing one after the other; a batch names all of its own at once. */
+const MAX_ROUNDS = 8;
 
 export function createNetwork({ calls, pages }: { calls: Calls; pages: PageTokens }): NetworkModule {
   const hooks = new Hooks();
@@ -34,6 +43,16 @@ export function createNetwork({ calls, pages }: { calls: Calls; pages: PageToken
     bindings: [vpcService(deps), subnetService(deps), securityGroupService(deps)],
     onRulesetsChanged: (hook) => hooks.onRulesetsChanged(hook),
     registerBlockers: (kind, blockersOf) => hooks.registerBlockers(kind, blockersOf),
+    async withGroupSets(work) {
+      for (let round = 1; ; round += 1) {
+        try {
+          return await work();
+        } catch (error) {
+          if (!(error instanceof GroupSetsMissing) || round > MAX_ROUNDS) throw error;
+          await calls.internal(async (call) => hooks.rulesetsChanged(call, await internGroupSets(call.tx, error.wanted)));
+        }
+      }
+    },
     countNamedAddresses: (counts) => hooks.countNamedAddresses(counts),
   };
 }

@@ -4,7 +4,8 @@ import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import type { Calls } from "../call/api.ts";
 import type { Operations } from "../identity/api.ts";
-import type { Reader } from "../interface/api.ts";
+import type { Reader, Signals } from "../interface/api.ts";
+import type { NetworkModule } from "../network/api.ts";
 import { instanceItem } from "./core/items.ts";
 import { hostService } from "./in/host-service.ts";
 import { instanceService } from "./in/instance-service.ts";
@@ -17,7 +18,8 @@ export { placementMigrations } from "./migrations.ts";
 export { readHostRequest } from "./out/certificate-request.ts";
 export { instanceDirectory } from "./out/directory.ts";
 export { addHostDrops, readHosts } from "./out/host-store.ts";
-export { forgetOldInstances, lockInstances } from "./out/instance-store.ts";
+export { settleForcedInstance } from "./settle-forced.ts";
+export { forcedInstances, forgetOldInstances, lockInstances } from "./out/instance-store.ts";
 export { forgetOldTokens } from "./out/join-store.ts";
 export { closeSession, openSession, renewKey, sessionLives, takeVersions } from "./out/session-store.ts";
 export type { SessionVersions } from "./out/session-store.ts";
@@ -37,6 +39,8 @@ export function createPlacement(options: {
   pages: PageTokens;
   ca: CertificateAuthority;
   operations: Operations;
+  network: Pick<NetworkModule, "withGroupSets">;
+  signals: Signals;
 }): PlacementModule {
   return { bindings: [instanceService(options), hostService(options)] };
 }

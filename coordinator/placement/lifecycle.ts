@@ -11,9 +11,11 @@ import {
   tellHost,
   unplaceAttachments,
 } from "../interface/api.ts";
+import { forceInstance } from "./force.ts";
 import { chooseHost, zoneOf } from "./core/choose-host.ts";
 import { applied, settle, start, stateName, stop, terminate } from "./core/instance-state.ts";
 import type { InstanceStanding, Step } from "./core/instance-state.ts";
+import { standing } from "./out/instance-store.ts";
 import { instanceItem } from "./core/items.ts";
 import { connectedHosts } from "./out/host-store.ts";
 import type { FreeHost } from "./out/host-store.ts";
@@ -24,14 +26,6 @@ import type { Heard, InstanceRow } from "./out/instance-store.ts";
 export const OPERATION = { run: "RunInstance", start: "StartInstance", stop: "StopInstance", terminate: "TerminateInstance" } as const;
 const STARTING = [OPERATION.run, OPERATION.start];
 const ALL = Object.values(OPERATION);
-
-export const standing = (row: InstanceRow): InstanceStanding => ({
-  state: row.state,
-  hostId: row.host_id,
-  generation: row.generation,
-  appliedGeneration: row.applied_generation,
-  appliedState: row.applied_state,
-});
 
 /** A connected host that fits, or FAILED_PRECONDITION (NO_HOST). `zones`: what the instance and its subnets demand. */
 export async function pickHost(call: WriteCall, zones: readonly string[], hostId: string | undefined): Promise<FreeHost> {
@@ -94,31 +88,31 @@ export async function startInstance(call: WriteCall, operations: Operations, ins
   return moved;
 }
 
-/** Stop it; its interfaces stay attached. */
-export async function stopInstance(call: WriteCall, operations: Operations, instanceId: string): Promise<InstanceRow> {
+/** Stop it; its interfaces stay attached. `force`: without the word of a host whose lease has ended. */
+export async function stopInstance(call: WriteCall, operations: Operations, instanceId: string, force = false): Promise<InstanceRow> {
   const row = await lockFor(call, instanceId, "compute:StopInstance");
   const step = stop(standing(row));
   if (step.kind === "refused") refuse(row, "stopped");
   const next = nextOf(step);
-  if (next === undefined) return row;
+  if (next === undefined) return force ? forceInstance(call, row) : row;
   const operationId = await begin(call, operations, row, OPERATION.stop, STARTING);
   const moved = await moveInstance(call.tx, row, next, { operationId });
   if (next.hostId !== null) tellHost(call, next.hostId, [instanceItem(moved)]);
   await unplaceAttachments(call, instanceId);
-  return moved;
+  return force ? forceInstance(call, moved) : moved;
 }
 
 /** End it for good, with its interfaces where that was asked for (N11). */
-export async function terminateInstance(call: WriteCall, operations: Operations, instanceId: string): Promise<InstanceRow> {
+export async function terminateInstance(call: WriteCall, operations: Operations, instanceId: string, force = false): Promise<InstanceRow> {
   const row = await lockFor(call, instanceId, "compute:TerminateInstance");
   const next = nextOf(terminate(standing(row)));
-  if (next === undefined) return row;
+  if (next === undefined) return force ? forceInstance(call, row) : row;
   const operationId = await begin(call, operations, row, OPERATION.terminate, ALL);
   const moved = await moveInstance(call.tx, row, next, { operationId });
   if (next.hostId !== null && next.generation !== row.generation) tellHost(call, next.hostId, [instanceItem(moved)]);
   await detachAllOf(call, instanceId, true);
   if (next.state === InstanceState.TERMINATED) await operations.finishOperation(call, instanceId, [OPERATION.terminate], "SUCCEEDED");
-  return moved;
+  return force ? forceInstance(call, moved) : moved;
 }
 
 /** What a host said of one instance. */
@@ -134,6 +128,13 @@ const news = (row: InstanceRow, one: InstanceSaid): boolean =>
   row.applied_message !== one.message ||
   row.netns_path !== one.netnsPath ||
   row.process_running !== one.processRunning;
+
+/** It is on no host any more: STOPPED or TERMINATED, and the operation that asked for it is done. */
+export async function leaveHost(call: WriteCall, operations: Operations, row: InstanceRow, next: InstanceStanding): Promise<void> {
+  await moveInstance(call.tx, row, next);
+  const kinds = next.state === InstanceState.STOPPED ? [OPERATION.stop] : [OPERATION.terminate];
+  await operations.finishOperation(call, row.instance_id, kinds, "SUCCEEDED");
+}
 
 /**
  * Take a host's statuses of instances that are locked (C5), after those of their attachments: only when both are gone is an instance
@@ -163,8 +164,6 @@ export async function applyInstanceStatuses(
   for (const row of going) {
     const next = settle(standing(row), attached.get(row.instance_id)?.placed ?? 0);
     if (next === undefined) continue;
-    await moveInstance(call.tx, row, next);
-    const kinds = next.state === InstanceState.STOPPED ? [OPERATION.stop] : [OPERATION.terminate];
-    await operations.finishOperation(call, row.instance_id, kinds, "SUCCEEDED");
+    await leaveHost(call, operations, row, next);
   }
 }

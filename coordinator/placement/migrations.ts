@@ -77,4 +77,8 @@ export const placementMigrations: Migrations = {
     CREATE INDEX instance_host ON instance (host_id) WHERE host_id IS NOT NULL;
     CREATE INDEX instance_over ON instance (state_time) WHERE state = 6;
   `),
+  "0010_forced_instances": sqlMigration(`
+    ALTER TABLE instance ADD COLUMN forced boolean NOT NULL DEFAULT false; -- it ends or stops without its host's word (C7)
+    CREATE INDEX instance_forced ON instance (instance_id) WHERE forced;
+  `),
 };

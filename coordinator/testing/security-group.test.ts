@@ -72,7 +72,8 @@ beforeEach(async () => {
 
 const newGroup = async (name: string, rules: ReturnType<typeof tcp>[] = []): Promise<string> =>
   (await groups.createSecurityGroup({ vpcId: vpc.vpcId, name, rules })).securityGroup?.securityGroupId ?? "";
-const setOf = async (...ids: string[]) => (await system.calls.internal((call) => groupSetFor(call.tx, vpc.vpcId, ids))).result;
+const setOf = (...ids: string[]) =>
+  system.network.withGroupSets(async () => (await system.calls.internal((call) => groupSetFor(call.tx, vpc.vpcId, ids))).result);
 const portsOf = async (rulesetId: number): Promise<number[]> =>
   (await system.calls.internal((call) => rulesetItem(call.tx, rulesetId))).result.rules.map((rule) => rule.portFrom);
 
@@ -189,7 +190,8 @@ describe("a group set", () => {
     expect((await setOf(x)).groupSetId).not.toBe(sets[0]?.groupSetId);
     const { result: item } = await system.calls.internal((call) => rulesetItem(call.tx, sets[0]?.rulesetId ?? 0));
     expect(item).toMatchObject({ rulesetId: sets[0]?.rulesetId, wanted: Wanted.PRESENT });
-    expect(item.rules).toEqual([1, 2].map((port) => ({ egress: false, protocol: 6, portFrom: port, portTo: port, peerCidr: "0.0.0.0/0" })));
+    const rule = { egress: false, protocol: 6, peerCidr: "0.0.0.0/0", peerIsGroup: false, peerGroupSetIds: [] };
+    expect(item.rules).toEqual([1, 2].map((port) => ({ ...rule, portFrom: port, portTo: port })));
   });
 
   it("is of groups of one VPC", async () => {
@@ -252,8 +254,9 @@ describe("a group set", () => {
     }
   });
 
-  it("made while rules are being replaced has the old rules only until then: who replaces waits and meets it", async () => {
+  it("used while rules are being replaced has the old rules only until then: who replaces waits and meets it", async () => {
     const x = await newGroup("x", [tcp(1)]);
+    await setOf(x);
     const [held, release] = [gate(), gate()];
     const making = system.calls.internal(async (call) => {
       const set = await groupSetFor(call.tx, vpc.vpcId, [x]);

@@ -2,17 +2,17 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
-import { applied, detach, place, reconfigure, unplace } from "./attachment-state.ts";
+import { applied, detach, forceOff, place, reconfigure, unplace } from "./attachment-state.ts";
 import type { Standing } from "./attachment-state.ts";
 
 const fresh: Standing = { state: AttachmentState.ATTACHING, hostId: null, wanted: Wanted.PRESENT, generation: 1n };
 
 type Step =
-  | { readonly kind: "place" | "unplace" | "detach" | "reconfigure" }
+  | { readonly kind: "place" | "unplace" | "detach" | "reconfigure" | "force" }
   | { readonly kind: "said"; readonly behind: bigint; readonly state: AppliedState };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.constantFrom<Step>({ kind: "place" }, { kind: "unplace" }, { kind: "detach" }, { kind: "reconfigure" }),
+  fc.constantFrom<Step>({ kind: "place" }, { kind: "unplace" }, { kind: "detach" }, { kind: "reconfigure" }, { kind: "force" }),
   fc.record({
     kind: fc.constant("said" as const),
     behind: fc.bigInt(0n, 2n),
@@ -30,6 +30,8 @@ function take(at: Standing, one: Step): Standing {
       return detach(at);
     case "reconfigure":
       return reconfigure(at);
+    case "force":
+      return forceOff(at) ?? at;
     case "said":
       return applied(at, { generation: at.generation - one.behind, state: one.state, message: "" })?.next ?? at;
   }
@@ -49,13 +51,14 @@ const everywhere = (check: (before: Standing, one: Step, after: Standing) => voi
   );
 
 describe("an attachment, whatever happens to it", () => {
-  test("is over only by the host's word of this generation, or where no host carries it; and stays over", () => {
+  test("is over only by the host's word of this generation, by force while it ends, or where no host carries it; and stays over", () => {
     everywhere((before, one, after) => {
       if (before.state === AttachmentState.DETACHED) expect(after).toEqual(before);
       else if (after.state === AttachmentState.DETACHED) {
         const word =
           one.kind === "said" && one.behind === 0n && one.state === AppliedState.ABSENT && before.state === AttachmentState.DETACHING;
-        expect(word || (one.kind === "detach" && before.hostId === null)).toBe(true);
+        const forced = one.kind === "force" && before.state === AttachmentState.DETACHING;
+        expect(word || forced || (one.kind === "detach" && before.hostId === null)).toBe(true);
       }
     });
   });
@@ -81,9 +84,10 @@ describe("an attachment, whatever happens to it", () => {
     });
   });
 
-  test("leaves its host only by the host's word, and is wanted nowhere once it is ending", () => {
+  test("leaves its host only by the host's word or by force, and is wanted nowhere once it is ending", () => {
     everywhere((before, one, after) => {
-      if (before.hostId !== null && after.hostId === null)
+      if (one.kind === "force" && before.wanted === Wanted.PRESENT) expect(after).toEqual(before);
+      if (one.kind !== "force" && before.hostId !== null && after.hostId === null)
         expect(one).toMatchObject({ kind: "said", behind: 0n, state: AppliedState.ABSENT });
       if (after.state === AttachmentState.DETACHING || after.state === AttachmentState.DETACHED) expect(after.wanted).toBe(Wanted.ABSENT);
     });

@@ -56,6 +56,15 @@ export function detach(at: Standing): Standing {
   return { ...at, state: AttachmentState.DETACHING, wanted: Wanted.ABSENT, generation: at.generation + 1n };
 }
 
+/**
+ * Its host is silent, and every other refuses that host's packets for it (C7): it is off its host without that host's word. Undefined:
+ * it is not leaving one.
+ */
+export function forceOff(at: Standing): Standing | undefined {
+  if (over(at.state) || !leaving(at)) return undefined;
+  return at.state === AttachmentState.DETACHING ? { ...at, state: AttachmentState.DETACHED } : { ...at, hostId: null };
+}
+
 /** Its rules, groups or checks changed. A host that carries it must apply that; one that lets go of it need not. */
 export function reconfigure(at: Standing): Standing {
   if (at.hostId === null || over(at.state) || leaving(at)) return at;

@@ -136,3 +136,27 @@ describe("conditions", () => {
     expect(attachmentConditions(applied, facts)[0]?.lastTransitionTime).toEqual(new Date(2_000));
   });
 });
+
+describe("a forced end", () => {
+  const ending: Observed = { ...applied, state: AttachmentState.DETACHING, wanted: Wanted.ABSENT, generation: 3n };
+  const silent = { ...up, connected: false, silent: true };
+  const force = { watching: 3, behind: ["host-2", "host-3"] };
+  const only = (at: Observed, given: ConditionFacts) => attachmentConditions(at, given)[0];
+
+  test("names who is awaited, and how long the caller waited", () => {
+    expect(only(ending, { ...facts, host: silent, force })).toMatchObject({ status: FALSE, reason: "WaitingForOtherHosts" });
+    expect(only(ending, { ...facts, host: silent, force })?.message).toContain("2 of 3 reachable hosts of the network");
+    expect(only(ending, { ...facts, host: silent, force })?.message).toContain("host-2, host-3");
+    expect(only(ending, { ...facts, host: silent, force, waitedSeconds: 2 })).toMatchObject({ reason: "WaitTimedOut" });
+  });
+
+  test("is the host's own affair again once it is back", () => {
+    expect(only(ending, { ...facts, force })).toMatchObject({ status: FALSE, reason: "WaitingForHost" });
+  });
+
+  test("is told from one that the host acknowledged, until the host says so", () => {
+    const over: Observed = { ...ending, state: AttachmentState.DETACHED };
+    expect(only({ ...over, unconfirmed: true }, facts)).toMatchObject({ type: "Detached", status: TRUE, reason: "Forced" });
+    expect(only(over, facts)).toMatchObject({ type: "Detached", status: TRUE, reason: "Applied" });
+  });
+});

@@ -13,6 +13,8 @@ export interface Observed extends Standing {
   readonly appliedTime: Date | undefined;
   /** When the host was last asked for something. */
   readonly changeTime: Date;
+  /** It is over by force, and its host has not said so itself. */
+  readonly unconfirmed?: boolean;
 }
 
 /** How its host does. */
@@ -23,6 +25,8 @@ export interface HostFacts {
   /** Its lease is over: connected or not, nobody can say what it does. A host that connects again within its lease is not silent. */
   readonly silent: boolean;
   readonly lastSeen: Date | undefined;
+  /** When its lease ends, or ended; undefined: it never connected. */
+  readonly leaseEnd?: Date | undefined;
 }
 
 /** How far the hosts of its network are with whatever concerns it. */
@@ -36,6 +40,8 @@ export interface ReachFacts {
 export interface ConditionFacts {
   readonly host: HostFacts | undefined;
   readonly reach: ReachFacts | undefined;
+  /** Its end is forced: how far the hosts that are reachable are. */
+  readonly force?: ReachFacts | undefined;
   /** The call that asks waited this long in vain, seconds. */
   readonly waitedSeconds?: number | undefined;
 }
@@ -47,6 +53,8 @@ const silentSince = (host: HostFacts): string =>
   host.lastSeen === undefined
     ? `host ${host.hostId} never connected`
     : `host ${host.hostId} has been silent since ${host.lastSeen.toISOString()}`;
+
+const names = (hosts: readonly string[]): string => hosts.slice(0, MAX_NAMED).join(", ") + (hosts.length > MAX_NAMED ? ", …" : "");
 
 interface Fact {
   readonly status: ConditionStatus;
@@ -98,21 +106,39 @@ function reachable(hostHasIt: boolean, facts: ConditionFacts): Fact {
   const { reach } = facts;
   if (reach === undefined) return { status: UNKNOWN, reason: "NotObserved", message: "" };
   if (reach.behind.length === 0) return { status: TRUE, reason: "AllHostsApplied", message: "" };
-  const named = reach.behind.slice(0, MAX_NAMED).join(", ");
-  const more = reach.behind.length > MAX_NAMED ? ", …" : "";
   const waited = facts.waitedSeconds === undefined ? "" : `after ${facts.waitedSeconds} s `;
-  const message = `${waited}${reach.behind.length} of ${reach.watching} connected hosts of the network have not applied it: ${named}${more}`;
+  const message = `${waited}${reach.behind.length} of ${reach.watching} connected hosts of the network have not applied it: ${names(reach.behind)}`;
   return { status: FALSE, reason: facts.waitedSeconds === undefined ? "HostsBehind" : "WaitTimedOut", message };
 }
 
+/** Its host is silent, and the others are to refuse that host's packets instead (C7). */
+function forced(at: Observed, { watching, behind }: ReachFacts, { host, waitedSeconds }: ConditionFacts): Fact {
+  const silent = host === undefined ? `host ${at.hostId ?? ""} is silent` : silentSince(host);
+  const whom =
+    behind.length === 0
+      ? "every other one refuses its packets, and the attachment ends"
+      : `${behind.length} of ${watching} reachable hosts of the network have not yet said that they refuse its packets: ${names(behind)}`;
+  const waited = waitedSeconds === undefined ? "" : `after ${waitedSeconds} s `;
+  return {
+    status: FALSE,
+    reason: waitedSeconds === undefined ? "WaitingForOtherHosts" : "WaitTimedOut",
+    message: `${silent} and its end is forced; ${waited}${whom}`,
+  };
+}
+
 function detached(at: Observed, facts: ConditionFacts): Fact {
+  if (at.state === AttachmentState.DETACHED && at.unconfirmed === true) {
+    const message = `host ${at.hostId ?? ""} has not said itself that traffic stopped; every other one refuses its packets`;
+    return { status: TRUE, reason: "Forced", message };
+  }
   if (at.state === AttachmentState.DETACHED) return { status: TRUE, reason: "Applied", message: "" };
+  if (facts.force !== undefined && facts.host?.silent === true) return forced(at, facts.force, facts);
   // C7: it forwards without us, so only its own word ends the attachment.
   return pending(
     at,
     facts,
     "traffic stopped",
-    "it may still forward: the detach ends when it is back and says that traffic stopped; until then its addresses stay taken",
+    "it may still forward: the detach ends when it is back and says that traffic stopped; until then its addresses stay taken; force ends it without that host",
   );
 }
 

@@ -18,6 +18,7 @@ import { integer, listOf, required } from "#lib/rpc/validate.ts";
 import { durationMs, openPage, storedAs, subjectOf } from "../../call/api.ts";
 import type { Calls, ReadCall, ResourceRef } from "../../call/api.ts";
 import { grantsFor } from "../../consent/api.ts";
+import type { NetworkModule } from "../../network/api.ts";
 import { attachInterfaces, instanceRef } from "../attach.ts";
 import { MAX_DEVICES } from "../attach-checks.ts";
 import type { WantedAttachment } from "../attach-checks.ts";
@@ -25,6 +26,7 @@ import type { InstanceDirectory } from "../ports.ts";
 import { Problems } from "../core/problems.ts";
 import { createInterfaces, interfaceRef } from "../create.ts";
 import { attachmentRef, checkTarget, detachInterfaces } from "../detach.ts";
+import { FORCED_KEY } from "../force.ts";
 import { listAttachments, readAttachments } from "../out/attachment-store.ts";
 import { listInterfaces, readInterfaces } from "../out/interface-store.ts";
 import type { AttachmentRow } from "../out/rows.ts";
@@ -45,6 +47,8 @@ export interface InterfaceServiceOptions {
   readonly db: Kysely<unknown>;
   readonly directory: InstanceDirectory;
   readonly signals: Signals;
+  /** Makes sets of groups at their first use. */
+  readonly network: Pick<NetworkModule, "withGroupSets">;
 }
 
 interface Waiting {
@@ -78,7 +82,7 @@ const IDS = {
 
 /** InterfaceService as in the proto. */
 export function interfaceService(options: InterfaceServiceOptions): ServiceBinding {
-  const { calls, pages, db, directory, signals } = options;
+  const { calls, pages, db, directory, signals, network } = options;
 
   async function settled(
     context: ServerContext,
@@ -138,16 +142,15 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     async createInterface(request, context) {
       const spec = required(request.spec, "spec");
       const { requestId } = request;
-      const { result } = await calls.write(
-        context,
-        { action: context.action, requestId, request, ...storedAs(CreateInterfaceResponse) },
-        async (call) => {
+      const options = { action: context.action, requestId, request, ...storedAs(CreateInterfaceResponse) };
+      const { result } = await network.withGroupSets(() =>
+        calls.write(context, options, async (call) => {
           const ids = await createInterfaces(call, [{ spec, path: "spec" }]);
           const rows = await readInterfaces(call.tx, ids);
           return CreateInterfaceResponse.create({
             interface: (await interfaceMessages(call.tx, directory, call.subject, [...rows.values()]))[0],
           });
-        },
+        }),
       );
       return result;
     },
@@ -155,10 +158,9 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     async batchCreateInterfaces(request, context) {
       listOf(request.specs, "specs", { min: 1, max: MAX_BATCH });
       const { requestId } = request;
-      const { result } = await calls.write(
-        context,
-        { action: context.action, requestId, request, ...storedAs(BatchCreateInterfacesResponse) },
-        async (call) => {
+      const options = { action: context.action, requestId, request, ...storedAs(BatchCreateInterfacesResponse) };
+      const { result } = await network.withGroupSets(() =>
+        calls.write(context, options, async (call) => {
           const ids = await createInterfaces(
             call,
             request.specs.map((spec, index) => ({ spec, path: `specs[${index}]` })),
@@ -166,7 +168,7 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
           const rows = await readInterfaces(call.tx, ids);
           const inOrder = ids.flatMap((id) => rows.get(id) ?? []);
           return BatchCreateInterfacesResponse.create({ interfaces: await interfaceMessages(call.tx, directory, call.subject, inOrder) });
-        },
+        }),
       );
       return result;
     },
@@ -203,7 +205,9 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
 
     async updateInterface(request, context) {
       const update = checkUpdate(required(request.interface, "interface"), request.updateMask);
-      await calls.write(context, { action: context.action }, (call) => updateInterfaceRecord(call, directory, update));
+      await network.withGroupSets(() =>
+        calls.write(context, { action: context.action }, (call) => updateInterfaceRecord(call, directory, update)),
+      );
       return { interface: await calls.read(context, context.action, (call) => readInterface(call, update.interfaceId)) };
     },
 
@@ -237,9 +241,11 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     async detachInterface(request, context) {
       const target = checkTarget(request.target);
       const waiting = checkWait(request);
-      const { result: rows, versions } = await calls.write(context, { action: context.action }, (call) =>
-        detachInterfaces(call, directory, target),
-      );
+      const { result: rows, versions } = await calls.write(context, { action: context.action }, async (call) => {
+        const ending = await detachInterfaces(call, directory, target, request.force);
+        if (request.force) call.afterCommit(() => signals.announce([FORCED_KEY]));
+        return ending;
+      });
       const ids = rows.map((row) => ({ id: row.attachment_id, networkId: row.network_id }));
       return { attachments: await settled(context, { ...waiting, goal: "detached", versions }, ids) };
     },

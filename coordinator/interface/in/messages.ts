@@ -14,7 +14,7 @@ import { readAttachments } from "../out/attachment-store.ts";
 import { networkScope } from "../out/changes.ts";
 import { trafficOf } from "../out/meter-store.ts";
 import type { TrafficSum } from "../out/meter-store.ts";
-import { observe, reachOf, versionThatMatters } from "../out/reach.ts";
+import { forceFacts, observe, reachOf, versionThatMatters } from "../out/reach.ts";
 import type { Observation } from "../out/reach.ts";
 import type { AttachmentRow, InterfaceRow } from "../out/rows.ts";
 
@@ -76,10 +76,12 @@ export async function attachmentMessages(
         appliedMessage: row.applied_message,
         appliedTime: row.applied_time ?? undefined,
         changeTime: row.change_time,
+        unconfirmed: row.unconfirmed,
       },
       {
         host,
         reach: await reachFacts(db, row, seen, waited),
+        force: forceFacts(row, seen),
         waitedSeconds: waited?.unfinished.has(row.attachment_id) === true ? waited.seconds : undefined,
       },
     );

@@ -127,6 +127,9 @@ export interface AttachmentChange {
   readonly applied?: { readonly generation: bigint; readonly state: number; readonly message: string } | undefined;
   /** It is placed anew: another meter. */
   readonly placed?: boolean | undefined;
+  /** Its end is forced: 0, or the network's version to be reached. Never lowered; gone with its host. */
+  readonly forced_version?: bigint | undefined;
+  readonly unconfirmed?: boolean | undefined;
 }
 
 /**
@@ -151,7 +154,7 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
       SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (
         attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
         source_dest_check boolean, delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text,
-        placed boolean)
+        placed boolean, forced_version bigint, unconfirmed boolean)
     ), changed AS (
       UPDATE attachment a SET
         state = g.state, wanted = g.wanted, host_id = g.host_id, generation = g.generation,
@@ -166,6 +169,8 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
         change_time = CASE WHEN g.generation <> a.generation OR g.state <> a.state THEN now() ELSE a.change_time END,
         meter_id = CASE WHEN g.placed THEN nextval('meter_id_seq') ELSE a.meter_id END,
         programmed_time = CASE WHEN g.state = 2 THEN coalesce(a.programmed_time, now()) ELSE a.programmed_time END,
+        forced_version = CASE WHEN g.state = 4 OR g.host_id IS NULL THEN NULL ELSE greatest(a.forced_version, g.forced_version) END,
+        unconfirmed = coalesce(g.unconfirmed, a.unconfirmed),
         detach_time = CASE WHEN g.state = 4 THEN coalesce(a.detach_time, now()) ELSE a.detach_time END
       FROM given g WHERE a.attachment_id = g.attachment_id
       RETURNING a.*, g.placed
@@ -184,18 +189,25 @@ export async function holdersOf(
   tx: Tx,
   networkId: bigint,
   addresses: readonly string[],
-): Promise<{ address: string; attachment_id: string; interface_id: string }[]> {
-  const { rows } = await sql<{ address: string; attachment_id: string; interface_id: string }>`
-    SELECT host(h.address) AS address, attachment_id, interface_id
+): Promise<{ address: string; attachment_id: string; interface_id: string; state: AttachmentState }[]> {
+  const { rows } = await sql<{ address: string; attachment_id: string; interface_id: string; state: AttachmentState }>`
+    SELECT host(h.address) AS address, attachment_id, interface_id, state
     FROM attachment_address h JOIN attachment USING (attachment_id)
     WHERE h.network_id = ${networkId} AND h.address = ANY(${addresses}::inet[])`.execute(tx);
   return rows;
 }
 
-/** Attachments of a host that it carries or has not yet let go of: its snapshot (C3). */
+/** Attachments of a host that it carries or has not said that it let go of, those over by force included: its snapshot (C3). */
 export async function attachmentsOnHost(tx: Reader, hostId: string): Promise<AttachmentRow[]> {
   const { rows } = await sql<AttachmentRow>`
-    SELECT * FROM attachment WHERE host_id = ${hostId} AND state <> 4 ORDER BY attachment_id`.execute(tx);
+    SELECT * FROM attachment WHERE host_id = ${hostId} AND (state <> 4 OR unconfirmed) ORDER BY attachment_id`.execute(tx);
+  return rows;
+}
+
+/** Attachments whose end on their hosts is forced and still to come. */
+export async function forcedAttachments(db: Reader): Promise<{ instance_id: string; network_id: bigint }[]> {
+  const { rows } = await sql<{ instance_id: string; network_id: bigint }>`
+    SELECT DISTINCT instance_id, network_id FROM attachment WHERE forced_version IS NOT NULL`.execute(db);
   return rows;
 }
 

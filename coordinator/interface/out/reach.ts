@@ -1,6 +1,8 @@
 import { sql } from "kysely";
 import { NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { HostFacts, ReachFacts } from "../core/conditions.ts";
+import { awaitedHosts } from "../core/force.ts";
+import type { Watcher } from "../core/force.ts";
 import type { InstanceDirectory, PlacedHost, Reader } from "../ports.ts";
 import { prefixOf } from "../core/items.ts";
 import { networkScope } from "./changes.ts";
@@ -12,6 +14,8 @@ export interface NetworkProgress {
   readonly level: bigint;
   /** Connected hosts that are to carry an attachment in it, and the version that each has applied (0: none in this session). */
   readonly applied: ReadonlyMap<string, bigint>;
+  /** All hosts with an attachment in it. */
+  readonly watchers: readonly Watcher[];
 }
 
 /** Hosts by id as facts of this moment, and the networks' progress. */
@@ -38,7 +42,12 @@ export async function observe(db: Reader, directory: InstanceDirectory, rows: re
     // A host whose every attachment there is on its way out applies no further version: nobody waits for it.
     const connected = all.filter((row) => row.watches && hosts.get(row.host_id)?.connected === true);
     const applied = new Map(connected.map((row) => [row.host_id, versions.get(`${row.host_id} ${id}`) ?? 0n]));
-    return [id, { level: all[0]?.level ?? 0n, applied }];
+    const watchers = all.map(({ host_id: hostId }) => ({
+      hostId,
+      silent: hosts.get(hostId)?.silent ?? true,
+      applied: versions.get(`${hostId} ${id}`) ?? 0n,
+    }));
+    return [id, { level: all[0]?.level ?? 0n, applied, watchers }];
   });
   return { hosts, networks: new Map(networks) };
 }
@@ -47,6 +56,19 @@ export async function observe(db: Reader, directory: InstanceDirectory, rows: re
 export function reachOf(progress: NetworkProgress, version: bigint): ReachFacts {
   const behind = [...progress.applied].filter(([, applied]) => applied < version).map(([hostId]) => hostId);
   return { watching: progress.applied.size, behind: behind.sort() };
+}
+
+/** Whom the forced end of an attachment waits for; undefined: it is not forced. */
+export function forceFacts(row: AttachmentRow, seen: Observation): ReachFacts | undefined {
+  const progress = seen.networks.get(row.network_id);
+  if (row.forced_version === null || row.host_id === null || progress === undefined) return undefined;
+  const behind = awaitedHosts(row.host_id, progress.watchers, neededVersion(row, progress));
+  return { watching: progress.watchers.filter((one) => !one.silent).length, behind };
+}
+
+/** The version without the mappings. Forced a moment ago: the newest now, since its removal was committed with that at the latest. */
+export function neededVersion(row: AttachmentRow, progress: NetworkProgress): bigint {
+  return row.forced_version === null || row.forced_version === 0n ? progress.level : row.forced_version;
 }
 
 const MAX_LOOK = 256;

@@ -57,6 +57,9 @@ export interface AttachmentRow {
   readonly change_time: Date;
   readonly programmed_time: Date | null;
   readonly detach_time: Date | null;
+  /** Null: not forced; see the migration. */
+  readonly forced_version: bigint | null;
+  readonly unconfirmed: boolean;
 }
 
 /** The part that hosts must know, as `core/items` wants it. */

@@ -5,12 +5,20 @@ import { Wake } from "../../identity/api.ts";
 /** Says that hosts reported something. A hint: the rows are the truth (C6). */
 export const APPLIED_SUBJECT = "plenum.int.applied";
 
+/** One waiter's keys. */
+export interface Watch {
+  readonly wake: Wake;
+  /** Wake with these, too. */
+  add(keys: readonly string[]): void;
+  close(): void;
+}
+
 /** Keys of what became known: attachment ids, "network:<id>". */
 export interface Signals {
   /** After a commit: wake who waits for these keys, here and in other processes. */
   announce(keys: readonly string[]): void;
   /** Until `close`, `wake` wakes with each announcement of one of the keys. Watch first, then read the level (C3). */
-  watch(keys: readonly string[]): { readonly wake: Wake; close(): void };
+  watch(keys: readonly string[]): Watch;
   close(): void;
 }
 
@@ -36,14 +44,19 @@ export function createSignals(bus: Bus): Signals {
     },
     watch(keys) {
       const wake = new Wake();
-      for (const key of keys) {
-        const set = waiting.get(key) ?? new Set();
-        waiting.set(key, set.add(wake));
-      }
+      const own = new Set<string>();
+      const add = (more: readonly string[]): void => {
+        for (const key of more) {
+          own.add(key);
+          waiting.set(key, (waiting.get(key) ?? new Set()).add(wake));
+        }
+      };
+      add(keys);
       return {
         wake,
+        add,
         close() {
-          for (const key of keys) {
+          for (const key of own) {
             const set = waiting.get(key);
             set?.delete(wake);
             if (set?.size === 0) waiting.delete(key);

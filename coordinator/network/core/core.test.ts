@@ -97,7 +97,23 @@ describe("rules", () => {
       }),
     );
     expect(compileRules([{ rules: DEFAULT_RULES }])).toEqual([
-      { egress: true, protocol: 0, portFrom: 0, portTo: 65_535, peerCidr: "0.0.0.0/0" },
+      { egress: true, protocol: 0, portFrom: 0, portTo: 65_535, peerCidr: "0.0.0.0/0", peerIsGroup: false, peerGroupSetIds: [] },
+    ]);
+  });
+
+  it("name a group by the sets that contain it: ascending, none while nobody carries it, and apart from every block", () => {
+    const rule = (groupId: string, cidr = "") => ({ ...DEFAULT_RULES[0]!, cidr, groupId });
+    const compiled = compileRules(
+      [{ rules: [rule("a"), rule("b"), rule("c"), rule("", "10.0.0.0/8")] }],
+      new Map([
+        ["a", [9, 2]],
+        ["b", [2, 9]],
+      ]),
+    );
+    expect(compiled.map((one) => [one.peerIsGroup, one.peerCidr, one.peerGroupSetIds])).toEqual([
+      [false, "10.0.0.0/8", []],
+      [true, "", []],
+      [true, "", [2, 9]],
     ]);
   });
 

@@ -39,7 +39,7 @@ export interface Subnet {
 export type RuleDirection = "ingress" | "egress";
 export type RuleProtocol = "any" | "icmp" | "tcp" | "udp";
 
-/** One stateless allow rule. */
+/** One allow rule. Its other side is a block or a group of the same VPC; the one that it is not is empty. */
 export interface Rule {
   readonly direction: RuleDirection;
   readonly protocol: RuleProtocol;
@@ -48,6 +48,8 @@ export interface Rule {
   readonly portTo: number;
   /** Block of the other side. */
   readonly cidr: string;
+  /** Whoever carries this group is the other side. Absent in rules kept before groups could be named. */
+  readonly groupId?: string;
   readonly description: string;
 }
 

@@ -27,9 +27,16 @@ export function portFault(
   return { field: "port_to", fact: `is ${rule.portTo}`, remedy: `give at least port_from (${rule.portFrom})` };
 }
 
+/** Groups that the rules name as peers, each once, in order of id. */
+export const peerGroups = (rules: readonly Rule[]): string[] =>
+  [...new Set(rules.flatMap(({ groupId = "" }) => (groupId === "" ? [] : [groupId])))].sort();
+
 const FIELDS = ["direction", "protocol", "portFrom", "portTo", "cidr", "description"] as const;
+
+const same = (one: Rule, other: Rule | undefined): boolean =>
+  FIELDS.every((field) => one[field] === other?.[field]) && (one.groupId ?? "") === (other?.groupId ?? "");
 
 /** Whether two lists say the same, order included. */
 export function sameRules(one: readonly Rule[], other: readonly Rule[]): boolean {
-  return one.length === other.length && one.every((rule, index) => FIELDS.every((field) => rule[field] === other[index]?.[field]));
+  return one.length === other.length && one.every((rule, index) => same(rule, other[index]));
 }

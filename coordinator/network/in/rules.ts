@@ -1,6 +1,7 @@
 import { Direction, Protocol } from "#gen/plenum/network/v1/security_group.ts";
 import type { SecurityGroupRule } from "#gen/plenum/network/v1/security_group.ts";
 import { formatCidr } from "#lib/net/cidr.ts";
+import { parseId } from "#lib/ids/ids.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
 import { cidrField, displayName, enumValue, listOf, required } from "#lib/rpc/validate.ts";
 import type { Rule, RuleDirection, RuleProtocol } from "../core/model.ts";
@@ -20,20 +21,34 @@ const nameOf = <Name extends string>(names: Readonly<Record<Name, number>>, valu
   return found[0];
 };
 
+function decodePeer(peer: SecurityGroupRule["peer"], field: string): Pick<Rule, "cidr" | "groupId"> {
+  const { $case, value } = required(peer, `${field}.cidr`);
+  if ($case === "securityGroupId") return { cidr: "", groupId: parseId("sg", value, `${field}.security_group_id`) };
+  return { cidr: formatCidr(cidrField(value, `${field}.cidr`, { family: 4 })) };
+}
+
 function decodeRule(rule: SecurityGroupRule, field: string): Rule {
   const direction = nameOf(DIRECTIONS, enumValue(rule.direction, Direction, `${field}.direction`));
   const protocol =
     rule.protocol === Protocol.UNSPECIFIED ? "any" : nameOf(PROTOCOLS, enumValue(rule.protocol, Protocol, `${field}.protocol`));
   const fault = portFault({ protocol, portFrom: rule.portFrom, portTo: rule.portTo });
   if (fault !== undefined) throw invalidArgument(`${field}.${fault.field}`, fault.fact, fault.remedy);
-  const cidr = formatCidr(cidrField(required(rule.peer, `${field}.cidr`).value, `${field}.cidr`, { family: 4 }));
+  const other = decodePeer(rule.peer, field);
   const description = displayName(rule.description, `${field}.description`, { max: 256 });
-  return { direction, protocol, portFrom: rule.portFrom, portTo: rule.portTo, cidr, description };
+  return { direction, protocol, portFrom: rule.portFrom, portTo: rule.portTo, ...other, description };
 }
 
 /** Rules as they were sent, checked. INVALID_ARGUMENT names the first fault. */
 export function decodeRules(rules: readonly SecurityGroupRule[], field: string): Rule[] {
   return listOf(rules, field, { max: MAX_RULES }).map((rule, index) => decodeRule(rule, `${field}[${index}]`));
+}
+
+/** Peers must be groups of the rules' own VPC. Whose a group elsewhere is, is not said: INVALID_ARGUMENT either way. */
+export function checkPeers(rules: readonly Rule[], field: string, vpcId: string, there: ReadonlySet<string>): void {
+  for (const [index, { groupId = "" }] of rules.entries()) {
+    if (groupId === "" || there.has(groupId)) continue;
+    throw invalidArgument(`${field}[${index}].security_group_id`, `is ${groupId}`, `give a security group of ${vpcId}`);
+  }
 }
 
 export function encodeRule(rule: Rule): SecurityGroupRule {
@@ -42,7 +57,7 @@ export function encodeRule(rule: Rule): SecurityGroupRule {
     protocol: PROTOCOLS[rule.protocol],
     portFrom: rule.portFrom,
     portTo: rule.portTo,
-    peer: { $case: "cidr", value: rule.cidr },
+    peer: (rule.groupId ?? "") === "" ? { $case: "cidr", value: rule.cidr } : { $case: "securityGroupId", value: rule.groupId ?? "" },
     description: rule.description,
   };
 }

@@ -7,29 +7,32 @@ import { displayName } from "#lib/rpc/validate.ts";
 import { checkEtag, openPage, storedAs, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { refusalOf } from "../core/blockers.ts";
-import type { SecurityGroup } from "../core/model.ts";
+import type { Rule, SecurityGroup } from "../core/model.ts";
 import { securityGroupRef } from "../core/refs.ts";
-import { sameRules } from "../core/rules.ts";
+import { peerGroups, sameRules } from "../core/rules.ts";
 import { renewRulesets } from "../out/group-sets.ts";
 import {
   deleteSecurityGroup,
   getSecurityGroups,
+  groupsNaming,
+  holdSecurityGroups,
   insertSecurityGroup,
   listSecurityGroups,
   lockSecurityGroup,
   updateRules,
 } from "../out/groups.ts";
-import { getVpc } from "../out/vpcs.ts";
+import { getVpc, lockVpc } from "../out/vpcs.ts";
 import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeGroup } from "./messages.ts";
-import { decodeRules } from "./rules.ts";
+import { checkPeers, decodeRules } from "./rules.ts";
 
-/** The group for changing it: asked before it is locked, as with VPCs. */
+/** The group for changing it: asked before it is locked, as with VPCs. The VPC first: whatever changes rules there goes one by one. */
 async function lockedGroupFor(call: WriteCall, action: string, id: string): Promise<SecurityGroup> {
   const [seen] = await getSecurityGroups(call.tx, [id]);
   if (seen === undefined) throw notFound("security group", id);
   call.require(action, securityGroupRef(seen));
+  await lockVpc(call.tx, seen.vpcId);
   const locked = await lockSecurityGroup(call.tx, id);
   if (locked === undefined) throw notFound("security group", id);
   return locked;
@@ -41,8 +44,18 @@ async function requireDeletable(call: WriteCall, group: SecurityGroup, { hooks }
   if (vpc?.defaultSecurityGroupId === id) {
     throw failedPrecondition("HAS_DEPENDANTS", `${id} is the default group of ${vpcId} and goes with it`, { blockers: vpcId, more: "0" });
   }
-  const refusal = refusalOf(securityGroupRef(group), await hooks.blockersOf(call.tx, "security_group", id), call);
+  const naming = await groupsNaming(call.tx, vpcId, [id]);
+  const others = naming.filter((other) => other.securityGroupId !== id).map((other) => securityGroupRef(other));
+  const refusal = refusalOf(securityGroupRef(group), [...(await hooks.blockersOf(call.tx, "security_group", id)), ...others], call);
   if (refusal !== undefined) throw refusal;
+}
+
+/** Groups that the rules name: of this VPC, and there until the transaction ends. The VPC is locked. */
+async function requirePeers(call: WriteCall, vpcId: string, rules: readonly Rule[]): Promise<void> {
+  const named = peerGroups(rules);
+  if (named.length === 0) return;
+  const there = (await holdSecurityGroups(call.tx, named)).filter((group) => group.vpcId === vpcId);
+  checkPeers(rules, "rules", vpcId, new Set(there.map((group) => group.securityGroupId)));
 }
 
 export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBinding {
@@ -55,6 +68,7 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreateSecurityGroupResponse) };
       const { result } = await calls.write(context, options, async (call): Promise<CreateSecurityGroupResponse> => {
         const { ownerAccount } = await lockedVpcFor(call, context.action, vpcId);
+        await requirePeers(call, vpcId, rules);
         const ids = { securityGroupId: newId("sg"), vpcId, ownerAccount, createdBy: call.subject.principalId };
         const group = await insertSecurityGroup(call.tx, { ...ids, name, description, rules });
         call.concerns(securityGroupRef(group));
@@ -95,8 +109,9 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
         const group = await lockedGroupFor(call, context.action, id);
         checkEtag(request.etag, group.version);
         if (sameRules(group.rules, rules)) return group;
+        await requirePeers(call, group.vpcId, rules);
         const changed = await updateRules(call.tx, id, rules);
-        await hooks.rulesetsChanged(call, await renewRulesets(call.tx, id));
+        await hooks.rulesetsChanged(call, await renewRulesets(call.tx, [id]));
         return changed;
       });
       return { securityGroup: encodeGroup(result) };

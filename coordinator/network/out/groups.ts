@@ -70,6 +70,12 @@ export async function deleteSecurityGroup(tx: Tx, id: string): Promise<void> {
   await sql`DELETE FROM security_group WHERE security_group_id = ${id}`.execute(tx);
 }
 
+/** Those of a VPC whose rules name one of these groups as a peer. Exact only while the VPC is locked. */
+export function groupsNaming(tx: Tx, vpcId: string, peers: readonly string[]): Promise<SecurityGroup[]> {
+  const names = sql`EXISTS (SELECT FROM jsonb_array_elements(rules) AS rule WHERE rule ->> 'groupId' = ANY(${[...peers]}::text[]))`;
+  return select(tx, sql`WHERE vpc_id = ${vpcId} AND ${names} ORDER BY security_group_id`);
+}
+
 /** All of a VPC, in order of id. */
 export function groupsOfVpc(tx: Tx, vpcId: string): Promise<SecurityGroup[]> {
   return select(tx, sql`WHERE vpc_id = ${vpcId} ORDER BY security_group_id`);

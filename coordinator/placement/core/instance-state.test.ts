@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
-import { applied, settle, start, stop, terminate, wantedOnHost } from "./instance-state.ts";
+import { applied, settle, settleForced, start, stop, terminate, wantedOnHost } from "./instance-state.ts";
 import type { InstanceStanding, Step } from "./instance-state.ts";
 
 const stopped: InstanceStanding = { state: InstanceState.STOPPED, hostId: null, generation: 1n, appliedGeneration: 0n, appliedState: 0 };
@@ -101,4 +101,14 @@ test("calls that are repeated change nothing, and what contradicts is refused", 
   expect(stop(terminating).kind).toBe("refused");
   expect(terminate(terminating).kind).toBe("stays");
   expect(wantedOnHost(terminating.state)).toBe(Wanted.ABSENT);
+});
+
+test("by force, what stops or ends is off its host once its interfaces are, and nothing else is", () => {
+  const pending = moved(stopped, start(stopped, "host-1"));
+  const stopping = moved(pending, stop(pending));
+  const terminating = moved(pending, terminate(pending));
+  expect(settleForced(pending, 0)).toBeUndefined();
+  expect(settleForced(stopping, 1)).toBeUndefined();
+  expect(settleForced(stopping, 0)).toMatchObject({ state: InstanceState.STOPPED, hostId: null });
+  expect(settleForced(terminating, 0)).toMatchObject({ state: InstanceState.TERMINATED, hostId: null });
 });

@@ -78,5 +78,14 @@ export function applied(
 export function settle(at: InstanceStanding, carried: number): InstanceStanding | undefined {
   if (!GOES.has(at.state) || carried > 0) return undefined;
   if (at.appliedGeneration !== at.generation || at.appliedState !== AppliedState.ABSENT) return undefined;
+  return gone(at);
+}
+
+/** The same by force: its host is silent, and its interfaces are off it (C7). */
+export function settleForced(at: InstanceStanding, carried: number): InstanceStanding | undefined {
+  return !GOES.has(at.state) || at.hostId === null || carried > 0 ? undefined : gone(at);
+}
+
+function gone(at: InstanceStanding): InstanceStanding {
   return { ...at, hostId: null, state: at.state === InstanceState.STOPPING ? InstanceState.STOPPED : InstanceState.TERMINATED };
 }

@@ -9,7 +9,9 @@ import { openPage, storedAs } from "../../call/api.ts";
 import type { Calls, WriteCall } from "../../call/api.ts";
 import { getOperation, operationMessage } from "../../identity/api.ts";
 import type { Operations } from "../../identity/api.ts";
-import { instanceRef } from "../../interface/api.ts";
+import { FORCED_KEY, instanceRef } from "../../interface/api.ts";
+import type { Signals } from "../../interface/api.ts";
+import type { NetworkModule } from "../../network/api.ts";
 import { checkRun } from "./run-request.ts";
 import { startInstance, stopInstance, terminateInstance } from "../lifecycle.ts";
 import { listInstances, readInstance } from "../out/instance-store.ts";
@@ -18,7 +20,15 @@ import { runInstance } from "../run.ts";
 import { instanceMessages } from "./messages.ts";
 
 /** InstanceService as in the proto. */
-export function instanceService({ calls, pages, operations }: { calls: Calls; pages: PageTokens; operations: Operations }): ServiceBinding {
+export function instanceService(options: {
+  calls: Calls;
+  pages: PageTokens;
+  operations: Operations;
+  network: Pick<NetworkModule, "withGroupSets">;
+  signals: Signals;
+}): ServiceBinding {
+  const { calls, pages, operations, network, signals } = options;
+
   /** As it is at the commit, with its newest operation. */
   async function answer(call: WriteCall, row: InstanceRow): Promise<StartInstanceResponse> {
     const [instance] = await instanceMessages(call.tx, call.subject, [row]);
@@ -26,12 +36,14 @@ export function instanceService({ calls, pages, operations }: { calls: Calls; pa
     return { instance, operation: operation === undefined ? undefined : operationMessage(operation) };
   }
 
-  type Act = (call: WriteCall, operations: Operations, instanceId: string) => Promise<InstanceRow>;
-  async function act(request: { instanceId: string }, context: ServerContext, fn: Act): Promise<StartInstanceResponse> {
+  type Act = (call: WriteCall, operations: Operations, instanceId: string, force: boolean) => Promise<InstanceRow>;
+  async function act(request: { instanceId: string; force?: boolean }, context: ServerContext, fn: Act): Promise<StartInstanceResponse> {
     const instanceId = parseId("i", request.instanceId, "instance_id");
-    const { result } = await calls.write(context, { action: context.action }, async (call) =>
-      answer(call, await fn(call, operations, instanceId)),
-    );
+    const force = request.force === true;
+    const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      if (force) call.afterCommit(() => signals.announce([FORCED_KEY]));
+      return answer(call, await fn(call, operations, instanceId, force));
+    });
     return result;
   }
 
@@ -39,10 +51,9 @@ export function instanceService({ calls, pages, operations }: { calls: Calls; pa
     async runInstance(request, context) {
       const wanted = checkRun(request);
       const { requestId } = request;
-      const { result } = await calls.write(
-        context,
-        { action: context.action, requestId, request, ...storedAs(RunInstanceResponse) },
-        async (call) => answer(call, await runInstance(call, operations, wanted)),
+      const keyed = { action: context.action, requestId, request, ...storedAs(RunInstanceResponse) };
+      const { result } = await network.withGroupSets(() =>
+        calls.write(context, keyed, async (call) => answer(call, await runInstance(call, operations, wanted))),
       );
       return result;
     },

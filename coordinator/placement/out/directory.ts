@@ -18,6 +18,7 @@ async function hosts(db: Reader, hostIds: readonly string[]): Promise<ReadonlyMa
         connected: row.connected,
         silent: row.silent,
         lastSeen: row.last_seen ?? undefined,
+        leaseEnd: row.lease_end ?? undefined,
       },
     ]),
   );

@@ -19,13 +19,14 @@ export interface HostRow {
   readonly silent: boolean;
   readonly session_epoch: bigint;
   readonly last_seen: Date | null;
+  readonly lease_end: Date | null;
   readonly applied_version: bigint;
   readonly create_time: Date;
 }
 
 const COLUMNS = sql`
   host_id, name, zone_id, host(substrate_address) AS substrate_address, ${CONNECTED} AS connected,
-  coalesce(last_seen <= now() - ${LEASE}, true) AS silent, session_epoch, last_seen,
+  coalesce(last_seen <= now() - ${LEASE}, true) AS silent, session_epoch, last_seen, last_seen + ${LEASE} AS lease_end,
   applied_version, create_time`;
 
 /** Hosts by id, as they are now. Unknown ones are left out. */

@@ -29,7 +29,17 @@ export interface InstanceRow {
   readonly process_running: boolean;
   readonly create_time: Date;
   readonly state_time: Date;
+  /** It stops or ends without the word of its host, which is silent. */
+  readonly forced: boolean;
 }
+
+export const standing = (row: InstanceRow): InstanceStanding => ({
+  state: row.state,
+  hostId: row.host_id,
+  generation: row.generation,
+  appliedGeneration: row.applied_generation,
+  appliedState: row.applied_state,
+});
 
 export type NewInstance = Pick<
   InstanceRow,
@@ -120,7 +130,7 @@ export async function moveInstance(
   tx: Tx,
   row: InstanceRow,
   next: InstanceStanding,
-  more: { operationId?: string; heard?: Heard } = {},
+  more: { operationId?: string; heard?: Heard; forced?: boolean } = {},
 ): Promise<InstanceRow> {
   const { heard } = more;
   const gone = next.hostId === null;
@@ -132,12 +142,19 @@ export async function moveInstance(
       applied_time = CASE WHEN ${heard !== undefined} THEN now() ELSE applied_time END,
       netns_path = ${gone ? "" : (heard?.netnsPath ?? row.netns_path)},
       process_running = ${gone ? false : (heard?.processRunning ?? row.process_running)},
+      forced = ${!gone && (more.forced ?? row.forced)},
       operation_id = ${more.operationId ?? row.operation_id},
       state_time = CASE WHEN ${next.state !== row.state} THEN now() ELSE state_time END
     WHERE instance_id = ${row.instance_id} RETURNING *`.execute(tx);
   const moved = rows[0];
   if (moved === undefined) throw new Error("a locked instance is gone");
   return moved;
+}
+
+/** Instances that are to leave their hosts by force. */
+export async function forcedInstances(db: Kysely<unknown>): Promise<string[]> {
+  const { rows } = await sql<{ instance_id: string }>`SELECT instance_id FROM instance WHERE forced`.execute(db);
+  return rows.map((row) => row.instance_id);
 }
 
 /** Forget instances that ended more than a day ago. */

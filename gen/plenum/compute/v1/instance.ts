@@ -289,6 +289,11 @@ export interface StartInstanceResponse {
 export interface StopInstanceRequest {
   /** `i-…`. Required. */
   instanceId: string;
+  /**
+   * Do not wait for a host whose lease has ended; otherwise FAILED_PRECONDITION (WRONG_STATE). As DetachInterfaceRequest.force for all of
+   * its interfaces. What the host runs may run on there, cut off, until the host is back.
+   */
+  force: boolean;
 }
 
 export interface StopInstanceResponse {
@@ -303,6 +308,8 @@ export interface StopInstanceResponse {
 export interface TerminateInstanceRequest {
   /** `i-…`. Required. */
   instanceId: string;
+  /** See StopInstanceRequest.force. */
+  force: boolean;
 }
 
 export interface TerminateInstanceResponse {
@@ -2075,13 +2082,16 @@ export const StartInstanceResponse: MessageFns<StartInstanceResponse> = {
 };
 
 function createBaseStopInstanceRequest(): StopInstanceRequest {
-  return { instanceId: "" };
+  return { instanceId: "", force: false };
 }
 
 export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
   encode(message: StopInstanceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.instanceId !== "") {
       writer.uint32(10).string(message.instanceId);
+    }
+    if (message.force !== false) {
+      writer.uint32(16).bool(message.force);
     }
     return writer;
   },
@@ -2107,6 +2117,14 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
             message.instanceId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2126,6 +2144,7 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
         : isSet(object.instance_id)
         ? globalThis.String(object.instance_id)
         : "",
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
     };
   },
 
@@ -2133,6 +2152,9 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
     const obj: any = {};
     if (message.instanceId !== "") {
       obj.instanceId = message.instanceId;
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
     }
     return obj;
   },
@@ -2143,6 +2165,7 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
   fromPartial(object: DeepPartial<StopInstanceRequest>): StopInstanceRequest {
     const message = createBaseStopInstanceRequest();
     message.instanceId = object.instanceId ?? "";
+    message.force = object.force ?? false;
     return message;
   },
 };
@@ -2237,13 +2260,16 @@ export const StopInstanceResponse: MessageFns<StopInstanceResponse> = {
 };
 
 function createBaseTerminateInstanceRequest(): TerminateInstanceRequest {
-  return { instanceId: "" };
+  return { instanceId: "", force: false };
 }
 
 export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
   encode(message: TerminateInstanceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.instanceId !== "") {
       writer.uint32(10).string(message.instanceId);
+    }
+    if (message.force !== false) {
+      writer.uint32(16).bool(message.force);
     }
     return writer;
   },
@@ -2269,6 +2295,14 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
             message.instanceId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2288,6 +2322,7 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
         : isSet(object.instance_id)
         ? globalThis.String(object.instance_id)
         : "",
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
     };
   },
 
@@ -2295,6 +2330,9 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
     const obj: any = {};
     if (message.instanceId !== "") {
       obj.instanceId = message.instanceId;
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
     }
     return obj;
   },
@@ -2305,6 +2343,7 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
   fromPartial(object: DeepPartial<TerminateInstanceRequest>): TerminateInstanceRequest {
     const message = createBaseTerminateInstanceRequest();
     message.instanceId = object.instanceId ?? "";
+    message.force = object.force ?? false;
     return message;
   },
 };

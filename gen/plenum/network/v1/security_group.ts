@@ -1522,7 +1522,7 @@ export const SecurityGroupServiceDefinition = {
   methods: {
     /**
      * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (rules), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+     * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
      */
     createSecurityGroup: {
       name: "CreateSecurityGroup",
@@ -1705,7 +1705,7 @@ export const SecurityGroupServiceDefinition = {
       },
     },
     /**
-     * Delete a group that no interface carries. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
+     * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
      * VPC's default group).
      */
     deleteSecurityGroup: {
@@ -1757,7 +1757,7 @@ export const SecurityGroupServiceDefinition = {
 export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
   /**
    * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (rules), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
    */
   createSecurityGroup(
     request: CreateSecurityGroupRequest,
@@ -1782,7 +1782,7 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ReplaceSecurityGroupRulesResponse>>;
   /**
-   * Delete a group that no interface carries. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
+   * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
    * VPC's default group).
    */
   deleteSecurityGroup(
@@ -1794,7 +1794,7 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
 export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
   /**
    * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (rules), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
    */
   createSecurityGroup(
     request: DeepPartial<CreateSecurityGroupRequest>,
@@ -1819,7 +1819,7 @@ export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ReplaceSecurityGroupRulesResponse>;
   /**
-   * Delete a group that no interface carries. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
+   * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
    * VPC's default group).
    */
   deleteSecurityGroup(

@@ -70,7 +70,7 @@ export const AttachmentState = {
   ATTACHED: 2,
   /** DETACHING - Asked to end; the host has not yet said that traffic stopped. */
   DETACHING: 3,
-  /** DETACHED - The host said that traffic stopped. Final. */
+  /** DETACHED - The host said that traffic stopped; with force, every other reachable host that it refuses its packets. Final. */
   DETACHED: 4,
 } as const;
 
@@ -212,7 +212,7 @@ export interface Attachment {
   deleteOnTerminate: boolean;
   /** Coarse state; only the server sets it. */
   state: AttachmentState;
-  /** "Programmed": the instance's host has applied it; "Reachable": every host of the network has. */
+  /** "Programmed": the instance's host has applied it; "Reachable": every host of the network has. "Detached" once its end was asked for. */
   conditions: Condition[];
   /** Empty until the instance is placed on a host. Operator and owner of the instance see it. */
   hostId: string;
@@ -228,7 +228,7 @@ export interface Attachment {
   programmedTime:
     | Date
     | undefined;
-  /** When the host said that it carries none any more; absent before. */
+  /** When the host said that it carries none any more, or, with force, every other that it refuses its packets; absent before. */
   detachTime:
     | Date
     | undefined;

@@ -258,7 +258,14 @@ export interface DetachInterfaceRequest {
   /** WAIT_FOR_PROGRAMMED: until the hosts have said that traffic stopped. */
   wait: WaitFor;
   /** At most this long: 0 to 60 s; absent means 10 s. */
-  waitTimeout: Duration | undefined;
+  waitTimeout:
+    | Duration
+    | undefined;
+  /**
+   * Do not wait for a host whose lease has ended (C7): it may forward on, so the attachment is DETACHED when every reachable host of the
+   * network has said that it refuses that host's packets for these addresses. The host closes the attachment when it is back.
+   */
+  force: boolean;
 }
 
 export interface DetachInterfaceResponse {
@@ -2265,7 +2272,7 @@ export const BatchAttachInterfacesResponse: MessageFns<BatchAttachInterfacesResp
 };
 
 function createBaseDetachInterfaceRequest(): DetachInterfaceRequest {
-  return { target: undefined, wait: 0, waitTimeout: undefined };
+  return { target: undefined, wait: 0, waitTimeout: undefined, force: false };
 }
 
 export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
@@ -2286,6 +2293,9 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
     }
     if (message.waitTimeout !== undefined) {
       Duration.encode(message.waitTimeout, writer.uint32(42).fork()).join();
+    }
+    if (message.force !== false) {
+      writer.uint32(48).bool(message.force);
     }
     return writer;
   },
@@ -2343,6 +2353,14 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
             message.waitTimeout = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2376,6 +2394,7 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
         : isSet(object.wait_timeout)
         ? Duration.fromJSON(object.wait_timeout)
         : undefined,
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
     };
   },
 
@@ -2393,6 +2412,9 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
     }
     if (message.waitTimeout !== undefined) {
       obj.waitTimeout = Duration.toJSON(message.waitTimeout);
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
     }
     return obj;
   },
@@ -2426,6 +2448,7 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
     message.waitTimeout = (object.waitTimeout !== undefined && object.waitTimeout !== null)
       ? Duration.fromPartial(object.waitTimeout)
       : undefined;
+    message.force = object.force ?? false;
     return message;
   },
 };
@@ -3164,8 +3187,8 @@ export const InterfaceServiceDefinition = {
     /**
      * End attachments: one by its id, that of an interface, or all of an instance (N3). Owner or detacher of the record, or owner of
      * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
-     * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is.
-     * Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED).
+     * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is. With `force`: owner of the record or
+     * operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
      */
     detachInterface: {
       name: "DetachInterface",
@@ -3337,8 +3360,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
   /**
    * End attachments: one by its id, that of an interface, or all of an instance (N3). Owner or detacher of the record, or owner of
    * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
-   * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED).
+   * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is. With `force`: owner of the record or
+   * operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
    */
   detachInterface(
     request: DetachInterfaceRequest,
@@ -3415,8 +3438,8 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
   /**
    * End attachments: one by its id, that of an interface, or all of an instance (N3). Owner or detacher of the record, or owner of
    * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
-   * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED).
+   * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is. With `force`: owner of the record or
+   * operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
    */
   detachInterface(
     request: DeepPartial<DetachInterfaceRequest>,
