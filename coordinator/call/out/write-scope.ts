@@ -1,10 +1,11 @@
 import { notFound, permissionDenied } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
-import { decide, SEE } from "../core/decide.ts";
+import { SEE } from "../core/decide.ts";
 import type { Decision, ResourceRef } from "../core/decide.ts";
 import type { Subject } from "../core/subject.ts";
 import { auditRecord } from "./audit.ts";
 import type { AuditRecord } from "./audit.ts";
+import { decide } from "./decide.ts";
 import type { AllowedAction } from "./idempotency.ts";
 
 /** Refusals that were thrown, so that whoever catches them outside the transaction can write them down. */

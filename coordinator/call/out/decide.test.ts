@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decide, INSTALLATION, isRead, SEE } from "./decide.ts";
-import type { ResourceRef } from "./decide.ts";
-import type { Subject } from "./subject.ts";
+import { classOf, decideClass, INSTALLATION, isRead, SEE } from "../core/decide.ts";
+import type { DecisionClass, Judge, ResourceRef } from "../core/decide.ts";
+import type { Subject } from "../core/subject.ts";
+import { createDecide, decide } from "./decide.ts";
+import { judgeByPolicies } from "./policies.ts";
 
 const READ = "nivc:GetInterface";
 const ATTACH = "nivc:AttachInterface";
