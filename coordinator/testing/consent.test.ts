@@ -29,7 +29,8 @@ beforeEach(() => {
 
 const within = async <Result>(fn: (call: WriteCall) => Promise<Result>): Promise<Result> => (await system.calls.internal(fn)).result;
 const granted = (action: string, accounts: string[]) => within((call) => setGrantees(call, thing, action, accounts));
-const grants = async () => (await within((call) => grantsFor(call.tx, [thing.id]))).get(thing.id) ?? [];
+const grants = async () =>
+  ((await within((call) => grantsFor(call.tx, [thing.id]))).get(thing.id) ?? []).map(({ accountId, action }) => ({ accountId, action }));
 
 describe("the list of one action", () => {
   it("becomes what was asked for; who stays keeps the consent", async () => {

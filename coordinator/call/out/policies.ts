@@ -19,7 +19,8 @@ function policiesById(text: string): Map<string, string> {
     const parsed = policyToJson(policy);
     if (parsed.type === "failure") throw new Error(`a policy does not parse: ${messages(parsed.errors)}`);
     const id = parsed.json.annotations?.["id"];
-    if (id === undefined || byId.has(id)) throw new Error(`a policy has ${id === undefined ? "no @id" : `the @id ${id} of another`}: ${policy}`);
+    if (id === undefined || byId.has(id))
+      throw new Error(`a policy has ${id === undefined ? "no @id" : `the @id ${id} of another`}: ${policy}`);
     byId.set(id, policy);
   }
   return byId;
@@ -33,7 +34,8 @@ function loadPolicies(): readonly string[] {
   const checked = validate({ schema: read("schema.cedarschema"), policies: { staticPolicies } });
   if (checked.type === "failure") throw new Error(`the schema does not parse: ${messages(checked.errors)}`);
   const faults = [...checked.validationErrors, ...checked.validationWarnings];
-  if (faults.length > 0) throw new Error(`policies are wrong: ${faults.map((fault) => `${fault.policyId}: ${fault.error.message}`).join("; ")}`);
+  if (faults.length > 0)
+    throw new Error(`policies are wrong: ${faults.map((fault) => `${fault.policyId}: ${fault.error.message}`).join("; ")}`);
   const parsed = preparsePolicySet(POLICY_SET, { staticPolicies });
   if (parsed.type === "failure") throw new Error(`the policies do not load: ${messages(parsed.errors)}`);
   return [...policies.keys()].sort((a, b) => text.indexOf(`@id("${a}")`) - text.indexOf(`@id("${b}")`));
@@ -52,8 +54,8 @@ function entity(self: EntityUidJson, attrs: EntityJson["attrs"] = {}, more: Part
 
 /** What Cedar is given: the class, and nothing of the item that stands for it. */
 function entitiesOf(of: DecisionClass, action: EntityUidJson): EntityJson[] {
-  const subject = of.subject === "user" ? { account: of.account, role: of.role } : {};
-  const attrs = of.resource === "resource" ? { owner: of.owner } : {};
+  const subject: EntityJson["attrs"] = of.subject === "user" ? { account: of.account, role: of.role } : {};
+  const attrs: EntityJson["attrs"] = of.resource === "resource" ? { owner: of.owner } : {};
   const tags = of.granted.length > 0 ? { tags: { [of.account]: [...of.granted] } } : {};
   const actions = of.action === SEE ? [] : [entity(action, {}, { parents: [GROUPS[isRead(of.action) ? "Read" : "Write"]] })];
   return [entity(SUBJECTS[of.subject], subject), entity(RESOURCES[of.resource], attrs, tags), ...actions];
