@@ -1,4 +1,5 @@
 import { key, setting } from "#lib/config/config.ts";
+import { DEFAULT_RATES } from "#lib/rpc/throttle.ts";
 import type { ConfigOf } from "#lib/config/config.ts";
 
 /** Settings of `plenum serve <service>`: one service in one process, any number of copies (C18). */
@@ -46,6 +47,24 @@ export const SERVE_CONFIG = {
     flag: "metrics-address",
     schema: setting.address().default("127.0.0.1:9401"),
     description: "Where /metrics, /healthz and /readyz are served, host:port or unix:/path",
+  }),
+  oidcFile: key({
+    env: "PLENUM_OIDC_FILE",
+    flag: "oidc-file",
+    schema: setting.text().optional(),
+    description: "JSON file that lists the OpenID Connect issuers whose tokens are accepted beside our own (docs/design/calls.md)",
+  }),
+  callsPerSecond: key({
+    env: "PLENUM_CALLS_PER_SECOND",
+    flag: "calls-per-second",
+    schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.known.perSecond),
+    description: "Calls a second of one principal in the long run; twice as many at once",
+  }),
+  unknownCallsPerSecond: key({
+    env: "PLENUM_UNKNOWN_CALLS_PER_SECOND",
+    flag: "unknown-calls-per-second",
+    schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.unknown.perSecond),
+    description: "Calls a second without a valid token from one address in the long run; twice as many at once",
   }),
   logLevel: key({
     env: "PLENUM_LOG_LEVEL",
