@@ -25,7 +25,8 @@ let callers: { client: Client; metadata: Metadata }[];
 
 beforeAll(async () => {
   installation = await startInstallation();
-  const token = (role: "operator" | "owner" | "viewer", accountId = "") => installation.token({ role, accountId, principalId: `fuzz of ${role}` });
+  const token = (role: "operator" | "owner" | "viewer", accountId = "") =>
+    installation.token({ role, accountId, principalId: `fuzz of ${role}` });
   const operator = installation.channel({ token: await token("operator") });
   const [a, b] = [await makeAccount(operator, "a"), await makeAccount(operator, "b")];
   const estates = [];
@@ -72,7 +73,9 @@ function call(method: DescMethod): Promise<{ code: number; details: string }> {
   const { client, metadata } = random.pick(callers);
   const path = `/${method.parent.typeName}/${method.name}`;
   const deadline = Date.now() + DEADLINE_MS;
-  const requests = Array.from({ length: method.methodKind === "unary" ? 1 : random.pick([1, 2, 3]) }, () => Buffer.from(random.request(method.input)));
+  const requests = Array.from({ length: method.methodKind === "unary" ? 1 : random.pick([1, 2, 3]) }, () =>
+    Buffer.from(random.request(method.input)),
+  );
   return new Promise((resolve) => {
     const end = (error: ServiceError | null): void => resolve({ code: error?.code ?? status.OK, details: error?.details ?? "" });
     if (method.methodKind === "unary") {
@@ -97,7 +100,14 @@ function call(method: DescMethod): Promise<{ code: number; details: string }> {
 it(
   `${MESSAGES} random messages over every RPC bring only answers that the contract knows`,
   async () => {
-    const wrong = new Set([status.UNKNOWN, status.INTERNAL, status.DATA_LOSS, status.UNAVAILABLE, status.UNIMPLEMENTED, status.DEADLINE_EXCEEDED]);
+    const wrong = new Set([
+      status.UNKNOWN,
+      status.INTERNAL,
+      status.DATA_LOSS,
+      status.UNAVAILABLE,
+      status.UNIMPLEMENTED,
+      status.DEADLINE_EXCEEDED,
+    ]);
     const all = [...methods.values()];
     const codes = new Map<string, number>();
     const reached = new Set<string>();
@@ -120,7 +130,10 @@ it(
     const seconds = (performance.now() - start) / 1_000;
     process.stdout.write(
       `fuzz: seed ${SEED}, ${sent} messages in ${seconds.toFixed(1)} s, ${all.length} RPCs, ${reached.size} of them answered OK; ` +
-        `${[...codes].toSorted(([, x], [, y]) => y - x).map(([name, count]) => `${name} ${count}`).join(", ")}\n`,
+        `${[...codes]
+          .toSorted(([, x], [, y]) => y - x)
+          .map(([name, count]) => `${name} ${count}`)
+          .join(", ")}\n`,
     );
     expect(failures).toEqual([]);
     // Otherwise it would prove little: the messages get past the doors, and far into most of the RPCs.

@@ -112,7 +112,9 @@ describe("the matrix", () => {
   it.each(rpcs)("%s", async (rpc) => {
     const entry = RPCS[rpc];
     if (entry === undefined) throw new Error(`${rpc} has no entry in support/matrix.ts: say who may call it`);
-    const cells = CALLERS.flatMap((caller) => TARGETS.map((target, index) => ({ caller, target, expected: CLASSES[entry.class][caller][index] })));
+    const cells = CALLERS.flatMap((caller) =>
+      TARGETS.map((target, index) => ({ caller, target, expected: CLASSES[entry.class][caller][index] })),
+    );
     const found = await Promise.all(
       cells.map(async ({ caller, target }) => {
         serial += 1;

@@ -17,6 +17,8 @@ import { startMappingService } from "../../../mapping-service/main.ts";
 export interface Installation {
   readonly address: string;
   readonly ca: string;
+  /** As a role that may everything. */
+  readonly databaseUrl: string;
   token(who: { role: Role; accountId?: string; principalId?: string }): Promise<string>;
   /** A certificate as a host's, by its URI. */
   certificate(uri: string): Promise<{ cert: string; key: string }>;
@@ -60,6 +62,7 @@ export async function startInstallation(log: Logger = createLog({ name: "test", 
     return {
       address,
       ca: ca.ca,
+      databaseUrl: postgres.url,
       token: async ({ role, accountId = "", principalId = "alice" }) =>
         (await tokens.issue({ principalId, accountId, roles: [role] })).token,
       certificate: (uri) => ca.issueUri(uri, 600_000),

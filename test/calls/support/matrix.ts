@@ -156,7 +156,10 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     allowed: STALE,
     request: ({ target }) => ({ consentId: target.consentId, etag }),
   },
-  "consent.v1.ConsentService/ResumeConsent": { class: "write not granted", request: ({ target }) => ({ consentId: target.consentId, etag }) },
+  "consent.v1.ConsentService/ResumeConsent": {
+    class: "write not granted",
+    request: ({ target }) => ({ consentId: target.consentId, etag }),
+  },
   "consent.v1.ConsentService/RevokeConsent": {
     class: "write granted",
     allowed: STALE,
@@ -251,7 +254,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ vpcId: target.vpcId, pageSize: 1_000 }),
     holds: holds("subnets", "subnetId", ({ target }) => target.subnetId),
   },
-  "network.v1.SubnetService/DeleteSubnet": { class: "write", allowed: STALE, request: ({ target }) => ({ subnetId: target.subnetId, etag }) },
+  "network.v1.SubnetService/DeleteSubnet": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ subnetId: target.subnetId, etag }),
+  },
   "network.v1.VpcService/CreateVpc": {
     class: "write",
     request: ({ target }) => ({ ownerAccount: target.accountId, cidrBlock: "10.1.0.0/16", firstSubnet: { cidrBlock: "10.1.0.0/24" } }),
@@ -315,7 +322,10 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "read",
     request: ({ target }) => ({ operationId: target.operationId, timeout: { seconds: 0n, nanos: 0 } }),
   },
-  "topology.v1.TopologyService/CreateZone": { class: "installation", request: ({ serial }) => ({ zoneId: `zone-${serial}`, regionId: "r" }) },
+  "topology.v1.TopologyService/CreateZone": {
+    class: "installation",
+    request: ({ serial }) => ({ zoneId: `zone-${serial}`, regionId: "r" }),
+  },
   "topology.v1.TopologyService/ListRegions": { class: "public", request: () => ({}) },
   "topology.v1.TopologyService/ListZones": { class: "public", request: () => ({}) },
 };

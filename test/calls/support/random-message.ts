@@ -12,11 +12,66 @@ export function seeded(seed: number): () => number {
   };
 }
 
-const TEXTS = ["", "a", "default", "10.0.0.0/16", "10.0.0.0/24", "10.0.0.9", "::1", "0.0.0.0/0", "\0", "ä€😀", "'; --", "x".repeat(300), "-1", "1", "\u202e", "%s%n", "*"];
-const CIDRS = ["10.0.0.0/16", "10.0.4.0/24", "10.0.0.0/28", "10.0.0.1/16", "0.0.0.0/0", "192.168.0.0/33", "fd00::/64", "10.0.255.0/30", "300.1.1.1/8"];
+const TEXTS = [
+  "",
+  "a",
+  "default",
+  "10.0.0.0/16",
+  "10.0.0.0/24",
+  "10.0.0.9",
+  "::1",
+  "0.0.0.0/0",
+  "\0",
+  "ä€😀",
+  "'; --",
+  "x".repeat(300),
+  "-1",
+  "1",
+  "\u202e",
+  "%s%n",
+  "*",
+];
+const CIDRS = [
+  "10.0.0.0/16",
+  "10.0.4.0/24",
+  "10.0.0.0/28",
+  "10.0.0.1/16",
+  "0.0.0.0/0",
+  "192.168.0.0/33",
+  "fd00::/64",
+  "10.0.255.0/30",
+  "300.1.1.1/8",
+];
 const ADDRESSES = ["10.0.0.4", "10.0.0.0", "10.0.3.255", "192.0.2.1", "::1", "10.0.0.256", "198.18.0.2"];
-const PATHS = ["description", "tags", "security_group_ids", "source_dest_check", "access", "owner_account", "__proto__", "description.x", ""];
-const EDGES = [0n, 1n, 2n, 3n, 15n, 100n, 1_000n, 1_001n, 65_535n, 65_536n, (1n << 31n) - 1n, 1n << 31n, (1n << 32n) - 1n, (1n << 63n) - 1n, 1n << 63n, (1n << 64n) - 1n];
+const PATHS = [
+  "description",
+  "tags",
+  "security_group_ids",
+  "source_dest_check",
+  "access",
+  "owner_account",
+  "__proto__",
+  "description.x",
+  "",
+];
+const EDGES = [
+  0n,
+  1n,
+  2n,
+  3n,
+  15n,
+  100n,
+  1_000n,
+  1_001n,
+  65_535n,
+  65_536n,
+  (1n << 31n) - 1n,
+  1n << 31n,
+  (1n << 32n) - 1n,
+  (1n << 63n) - 1n,
+  1n << 63n,
+  (1n << 64n) - 1n,
+];
 const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
   cidr_block: CIDRS,
   cidr: CIDRS,
@@ -57,7 +112,10 @@ export class RandomMessages {
 
   /** Remember the ids in an answer. */
   learn(answer: Uint8Array): void {
-    for (const [id] of Buffer.from(answer).toString("latin1").matchAll(/[a-z]+(?:-[a-z]+)?-[0-9a-f]{32}/g)) this.#ids.push(id);
+    for (const [id] of Buffer.from(answer)
+      .toString("latin1")
+      .matchAll(/[a-z]+(?:-[a-z]+)?-[0-9a-f]{32}/g))
+      this.#ids.push(id);
     if (this.#ids.length > 600) this.#ids.splice(0, this.#ids.length - 400);
   }
 
@@ -84,12 +142,8 @@ export class RandomMessages {
 
   #message(desc: DescMessage, depth: number): number[] {
     if (desc.typeName === "google.protobuf.Duration" || desc.typeName === "google.protobuf.Timestamp") return this.#time(desc);
-    const bytes: number[] = [];
-    for (const member of desc.members) {
-      const field = member.kind === "oneof" ? this.pick(member.fields) : member;
-      if (this.#random() < (depth === 0 ? 0.75 : 0.5)) bytes.push(...this.#field(field, depth));
-    }
-    return bytes;
+    const fields = desc.members.map((member) => (member.kind === "oneof" ? this.pick(member.fields) : member));
+    return fields.flatMap((field) => (this.#random() < (depth === 0 ? 0.75 : 0.5) ? this.#field(field, depth) : []));
   }
 
   /** Short, none, or far out of range: a valid one is a wait, of which a test has no time for many. */
