@@ -5,7 +5,7 @@ import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.t
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
 import { instanceRef } from "./attach.ts";
-import type { InstanceDirectory } from "./core/ports.ts";
+import type { InstanceDirectory } from "./ports.ts";
 import { interfaceRef } from "./create.ts";
 import { detachLocked } from "./move.ts";
 import { lockAttachments, readAttachments } from "./out/attachment-store.ts";

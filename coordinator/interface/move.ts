@@ -5,7 +5,7 @@ import { revokeConsentsOf } from "../consent/api.ts";
 import { holdGroupSets } from "../network/api.ts";
 import { applied, detach, place, reconfigure, unplace } from "./core/attachment-state.ts";
 import type { HostSaid, Standing } from "./core/attachment-state.ts";
-import type { PlacedHost } from "./core/ports.ts";
+import type { PlacedHost } from "./ports.ts";
 import { lockAttachments, readAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets, tellHosts, tellNetworks } from "./out/changes.ts";

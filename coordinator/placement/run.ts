@@ -7,7 +7,7 @@ import type { Operations } from "../identity/api.ts";
 import { attachInterfaces, createInterfaces, instanceRef, interfaceZones, tellHost } from "../interface/api.ts";
 import type { WantedAttachment } from "../interface/api.ts";
 import { requireZone } from "../topology/api.ts";
-import type { CheckedRun, RunInterface } from "./core/run-request.ts";
+import type { CheckedRun, RunInterface } from "./in/run-request.ts";
 import { instanceItem } from "./core/items.ts";
 import { OPERATION, pickHost } from "./lifecycle.ts";
 import { lockedInstance, instanceDirectory } from "./out/directory.ts";

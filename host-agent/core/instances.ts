@@ -77,13 +77,15 @@ export class Instances {
   remove(free: (instanceId: string) => boolean): void {
     for (const [id] of this.tracker.pendingDeletes()) {
       if (this.#removing.has(id) || !free(id)) continue;
-      this.#attempts.run(removeKey(id), () => {
+      const step = (): void => {
+        const removal = this.#driver.remove(id);
         this.#removing.add(id);
-        this.#driver.remove(id).then(
+        removal.then(
           () => this.#removed(id, () => this.tracker.absent(id)),
           (error: unknown) => this.#removed(id, () => this.#attempts.fail(removeKey(id), error)),
         );
-      });
+      };
+      this.#attempts.run(removeKey(id), step);
     }
   }
 

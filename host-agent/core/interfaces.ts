@@ -34,7 +34,7 @@ export class Interfaces {
     this.#datapath = ports.datapath;
     this.#driver = ports.devices;
     this.#attempts = attempts;
-    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal);
+    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal, (wireId) => this.#specs.get(wireId)?.meterId);
   }
 
   /** Takes over what a predecessor left, before anything is wanted. */
@@ -109,12 +109,13 @@ export class Interfaces {
 
   /** Traffic stops here: never put off to a later pass. */
   close(): void {
-    for (const [wireId] of this.endpoints.pendingDeletes()) {
+    for (const [wireId, endpoint] of this.endpoints.pendingDeletes()) {
       const step = (): void => {
+        this.endpoints.doubt(wireId, endpoint);
         this.#datapath.closeEndpoint(wireId);
         this.endpoints.absent(wireId);
       };
-      this.#attempts.run(closeKey(wireId), step, { urgent: true });
+      this.#attempts.run(closeKey(wireId), step, true);
     }
   }
 
@@ -154,9 +155,10 @@ export class Interfaces {
   }
 
   removeDevices(): void {
-    for (const [wireId] of this.devices.pendingDeletes()) {
+    for (const [wireId, device] of this.devices.pendingDeletes()) {
       if (this.endpoints.possible(wireId) !== undefined || this.meters.owesReading(wireId)) continue;
       this.#attempts.run(deviceKey(wireId), () => {
+        this.devices.doubt(wireId, device);
         this.#driver.remove(wireId);
         this.devices.absent(wireId);
       });
@@ -172,6 +174,7 @@ export class Interfaces {
     for (const [id] of pending) {
       if (used.has(id)) continue;
       this.#attempts.run(rulesetKey(id), () => {
+        this.rulesets.doubt(id, true);
         this.#datapath.deleteRuleset(id);
         this.rulesets.absent(id);
       });

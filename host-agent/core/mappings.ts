@@ -3,10 +3,8 @@ import { sameMapping } from "./convert.ts";
 import type { Datapath, Mapping } from "./ports.ts";
 import { DeltaTracker } from "./tracker.ts";
 
-/** Mappings written with one call. */
+/** Mappings written with one call: some milliseconds. */
 const BATCH = 4_096;
-/** What such a call takes (some milliseconds), in steps of one device. */
-const BATCH_COST = 16;
 
 interface Network {
   tracker: DeltaTracker<string, Mapping>;
@@ -35,8 +33,9 @@ export class Mappings {
     for (const mapping of found) this.#network(mapping.vni).tracker.present(mapping.prefix, mapping);
   }
 
-  /** The whole network as of `version`. */
+  /** The whole network as of `version`. One in which the host has nothing is ignored: late news. */
   replace(vni: number, mappings: ReadonlyMap<string, Mapping>, version: bigint): void {
+    if (!this.#watched.has(vni)) return;
     const network = this.#network(vni);
     for (const [prefix] of [...network.tracker.wantedEntries()]) if (!mappings.has(prefix)) network.tracker.unwant(prefix);
     for (const [prefix, mapping] of mappings) network.tracker.want(prefix, mapping);
@@ -44,9 +43,10 @@ export class Mappings {
     this.#dirty.add(vni);
   }
 
-  /** One version's changes to a network that is in sync; undefined: attached nowhere. */
+  /** One version's changes to a network; undefined: attached nowhere. One that is not in sync is ignored. */
   change(vni: number, items: readonly (readonly [prefix: string, mapping: Mapping | undefined])[], version: bigint): void {
-    const network = this.#network(vni);
+    const network = this.#networks.get(vni);
+    if (network?.version === undefined) return;
     for (const [prefix, mapping] of items) {
       if (mapping === undefined) network.tracker.unwant(prefix);
       else network.tracker.want(prefix, mapping);
@@ -107,15 +107,14 @@ export class Mappings {
   #step(vni: number, tracker: DeltaTracker<string, Mapping>): boolean {
     const puts = tracker.pendingPuts(BATCH);
     const deletes = puts.length > 0 ? [] : tracker.pendingDeletes(BATCH);
-    const cost = Math.ceil(((puts.length + deletes.length) / BATCH) * BATCH_COST);
     const step = (): void => {
-      for (const [prefix, mapping] of puts) tracker.doubt(prefix, mapping);
+      for (const [prefix, mapping] of [...puts, ...deletes]) tracker.doubt(prefix, mapping);
       if (puts.length > 0) this.#datapath.putMappings(puts.map(([, mapping]) => mapping));
       else this.#datapath.deleteMappings(deletes.map(([prefix]) => ({ vni, prefix })));
       for (const [prefix, mapping] of puts) tracker.present(prefix, mapping);
       for (const [prefix] of deletes) tracker.absent(prefix);
     };
-    return this.#attempts.run(`mappings of VNI ${vni}`, step, { cost });
+    return this.#attempts.run(`mappings of VNI ${vni}`, step);
   }
 
   #network(vni: number): Network {

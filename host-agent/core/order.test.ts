@@ -56,11 +56,11 @@ describe("order", () => {
     host.takeCalls();
     states();
     tell(detached());
-    const { wakeAt } = host.reconciler.pass(host.now);
+    const { wakeAt } = host.reconciler.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
     expect([wakeAt, host.finals, states()]).toEqual([50, [], []]);
     host.now = 50;
-    const linger = host.reconciler.pass(host.now).wakeAt;
+    const linger = host.reconciler.pass().wakeAt;
     expect(host.finals).toEqual([1001n]);
     expect(host.takeCalls()).toEqual(["devices.remove"]);
     expect([linger, states()]).toEqual([30_050, [["eni-attach-1", AppliedState.ABSENT, ""]]]);
@@ -80,6 +80,45 @@ describe("order", () => {
     host.connected = true;
     host.pass();
     expect(host.takeCalls()).toEqual(["devices.remove"]);
+  });
+
+  it("keeps the meter of an attachment that comes back", () => {
+    attached();
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    tell(attachment(attachmentItem(1, 2, { generation: 3n })));
+    for (host.now of [60, 40_000]) host.pass();
+    expect(host.takeCalls()).not.toContain("datapath.dropMeter");
+    expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+  });
+
+  it("gives an attachment that comes back its new meter, and fresh drop counters", () => {
+    attached();
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    host.takeCalls();
+    tell(attachment(attachmentItem(1, 2, { generation: 3n, meterId: 2001n })));
+    host.pass();
+    expect(host.takeCalls()).toEqual([
+      ...["datapath.dropMeter", "datapath.putMeter", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
+    ]);
+    host.now = 40_000;
+    host.pass();
+    expect(host.takeCalls()).toEqual([]);
+    expect([...host.pins.meters.keys()]).toEqual(["2001 ingress", "2001 egress"]);
+  });
+
+  it("reads a replaced meter for the last time, and restores the drop counters that go with it", () => {
+    attached();
+    host.takeCalls();
+    tell(attachment(attachmentItem(1, 2, { generation: 2n, meterId: 2001n })));
+    for (host.now of [0, 50]) host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.putMeter", "datapath.putEndpoint"]);
+    expect(host.finals).toEqual([1001n]);
+    host.now = 40_000;
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.dropMeter", "datapath.putMeter"]);
+    expect(host.pins.endpoints.get(1)?.meterId).toBe(2001n);
   });
 
   it("changes rules with the new ruleset and one write of the endpoint", () => {
@@ -172,7 +211,7 @@ describe("restart", () => {
     expect(reconciler.mappings.appliedVersion(101)).toBeUndefined();
     reconciler.mappings.replace(101, new Map([["10.0.101.9/32", mapping]]), 4n);
     host.takeCalls();
-    expect(reconciler.pass(host.now).networks).toEqual([101]);
+    expect(reconciler.pass().networks).toEqual([101]);
     expect(host.takeCalls()).toEqual([]); // it is there already
     expect(reconciler.mappings.appliedVersion(101)).toBe(4n);
   });
@@ -186,11 +225,14 @@ describe("trouble", () => {
     };
     host = new FakeHost({ fault });
     attached();
-    expect(states()).toEqual([["eni-attach-1", AppliedState.FAILED, "no more devices"]]);
-    expect(host.reconciler.statuses.takeNew().instances).toEqual([]);
+    const report = host.reconciler.statuses.takeNew();
+    expect(report.attachments).toMatchObject([{ attachmentId: "eni-attach-1", state: AppliedState.FAILED, message: "no more devices" }]);
+    const waits = "its process waits for eni-attach-1: no more devices";
+    expect(report.instances).toMatchObject([{ instanceId: "i-2", state: AppliedState.FAILED, message: waits, processRunning: false }]);
+    expect(host.takeCalls()).not.toContain("instances.start");
     const times: number[] = [];
     for (let round = 0; round < 9; round++) {
-      host.now = host.reconciler.pass(host.now).wakeAt ?? NaN;
+      host.now = host.reconciler.pass().wakeAt ?? NaN;
       times.push(host.now);
     }
     expect(times).toEqual([100, 300, 700, 1500, 3100, 6300, 12_700, 22_700, 32_700].map((t) => t));
@@ -199,6 +241,7 @@ describe("trouble", () => {
     host.pass();
     expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
     expect(host.instanceKernel.instances.has("i-3")).toBe(true);
+    expect(host.instanceKernel.instances.get("i-2")?.process.state).toBe("running");
   });
 
   it.each([
@@ -216,6 +259,56 @@ describe("trouble", () => {
     host.pass();
     expect(states()).toEqual([["eni-attach-1", AppliedState.FAILED, message]]);
     expect(host.pins.endpoints.size).toBe(0);
+  });
+
+  it("keeps a ruleset that an open interface still names", () => {
+    attached();
+    host.takeCalls();
+    tell(ruleset(rulesetItem(1, { wanted: Wanted.ABSENT })));
+    host.pass();
+    expect(host.takeCalls()).toEqual([]);
+    tell(detached());
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "datapath.deleteRuleset"]);
+  });
+
+  it("keeps what is left of a network's mappings when its last interface goes and another comes meanwhile", () => {
+    let broken = true;
+    const fault = (call: string): void => {
+      if (broken && call === "datapath.deleteMappings") throw new Error("not now");
+    };
+    host = new FakeHost({ fault });
+    attached();
+    const mapping: Mapping = { vni: 101, prefix: "10.0.101.9/32", hostAddress: "198.18.0.9", wireId: 9, groupSetId: 1 };
+    host.reconciler.mappings.replace(101, new Map([[mapping.prefix, mapping]]), 4n);
+    host.pass();
+    tell(detached());
+    host.pass();
+    broken = false;
+    host.now += 1_000;
+    tell(attachment(attachmentItem(4, 2, { deviceIndex: 1 })));
+    host.pass();
+    expect([...host.pins.mappings.values()]).toEqual([mapping]);
+    expect(host.reconciler.mappings.appliedVersion(101)).toBeUndefined();
+  });
+
+  it("ignores late news of a network that it has left, and changes before the snapshot is whole", () => {
+    attached();
+    const mapping: Mapping = { vni: 101, prefix: "10.0.101.9/32", hostAddress: "198.18.0.9", wireId: 9, groupSetId: 1 };
+    host.reconciler.mappings.change(101, [[mapping.prefix, mapping]], 4n);
+    host.reconciler.mappings.replace(102, new Map([[mapping.prefix, { ...mapping, vni: 102 }]]), 4n);
+    host.pass();
+    expect(host.pins.mappings.size).toBe(0);
+    expect(host.reconciler.mappings.appliedVersion(101)).toBeUndefined();
+    host.reconciler.mappings.replace(101, new Map([[mapping.prefix, mapping]]), 4n);
+    host.pass();
+    tell(detached());
+    host.pass();
+    tell(attachment(attachmentItem(4, 2, { deviceIndex: 1 })));
+    host.pass();
+    host.reconciler.mappings.change(101, [[mapping.prefix, mapping]], 5n);
+    host.pass();
+    expect(host.pins.mappings.size).toBe(0);
   });
 
   it("makes a device anew that the guest has deleted", () => {

@@ -33,7 +33,10 @@ export class DeltaTracker<K, W, A = W> {
     this.#judge(key);
   }
 
-  /** The kernel may hold this or a part of it: if it is wanted it must be written (again), and if not, it must be deleted. */
+  /**
+   * The kernel may hold this or a part of it, or not any more: if it is wanted it must be written (again), and if not, it must be
+   * deleted. Said before every write and every deletion, so that one that fails half way leaves no false certainty.
+   */
   doubt(key: K, actual: A): void {
     this.#actual.set(key, actual);
     this.#doubtful.add(key);

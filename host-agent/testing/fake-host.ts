@@ -11,13 +11,16 @@ export const FAKE_SETTINGS: ReconcilerSettings = {
   graceMs: 50,
   lingerMs: 30_000,
   backoff: { firstMs: 100, maxMs: 10_000 },
-  stepLimit: 256,
+  budgetMs: 50,
 };
 
 export interface FakeHostOptions {
-  /** Throws to make a call of a port fail. */
+  /** A pass does one step, as if each took longer than all may take. */
+  slow?: boolean;
+  /** Throws to make a call of a port fail before it did anything. */
   fault?: (call: string) => void;
-  settings?: Partial<ReconcilerSettings>;
+  /** Throws to make a call fail after it did all. */
+  faultAfter?: (call: string) => void;
 }
 
 /** A host that keeps its kernel over restarts of its agent, driven by hand: no clock, no feeds. */
@@ -82,8 +85,10 @@ export class FakeHost {
     }
   }
 
-  pass(): void {
-    this.reconciler.pass(this.now);
+  /** With a world: and watches what is to be watched then, as the agent does after each pass. */
+  pass(world?: FeedWorld): void {
+    this.reconciler.pass();
+    if (world !== undefined) this.watchNetworks(world);
   }
 
   /** Calls since the last time that changed something. */
@@ -93,8 +98,8 @@ export class FakeHost {
 
   /** Passes, and time, until nothing is left to do. */
   async settle(world: FeedWorld): Promise<void> {
-    for (let round = 0; round < 10_000; round++) {
-      const { complete, wakeAt } = this.reconciler.pass(this.now);
+    for (let round = 0; round < 2_000; round++) {
+      const { complete, wakeAt } = this.reconciler.pass();
       await Promise.resolve(); // removals of instances end in a microtask
       await Promise.resolve();
       const before = this.reconciler.mappings.pending;
@@ -135,6 +140,20 @@ export class FakeHost {
     };
   }
 
+  #failing<P extends object>(name: string, port: P): P {
+    return new Proxy(port, {
+      get: (target, property) => {
+        const member: unknown = Reflect.get(target, property, target);
+        if (typeof member !== "function") return member;
+        return (...args: unknown[]): unknown => {
+          const result: unknown = member.apply(target, args);
+          if (!(result instanceof Promise)) this.#options.faultAfter?.(`${name}.${String(property)}`);
+          return result;
+        };
+      },
+    });
+  }
+
   #start(): Reconciler {
     const fault =
       (port: string) =>
@@ -144,23 +163,27 @@ export class FakeHost {
       };
     const reconciler = new Reconciler(
       {
-        datapath: new FakeDatapath({ pins: this.pins, fault: fault("datapath") }),
-        devices: new FakeDevices({
-          kernel: this.deviceKernel,
-          fault: fault("devices"),
-          instanceExists: (id) => this.instanceKernel.instances.has(id),
-        }),
-        instances: new FakeInstanceDriver({ kernel: this.instanceKernel, fault: fault("instances") }),
+        datapath: this.#failing("datapath", new FakeDatapath({ pins: this.pins, fault: fault("datapath") })),
+        devices: this.#failing(
+          "devices",
+          new FakeDevices({
+            kernel: this.deviceKernel,
+            fault: fault("devices"),
+            instanceExists: (id) => this.instanceKernel.instances.has(id),
+          }),
+        ),
+        instances: this.#failing("instances", new FakeInstanceDriver({ kernel: this.instanceKernel, fault: fault("instances") })),
         reportFinal: (ids) => {
           if (this.connected) this.finals.push(...ids);
           return this.connected;
         },
+        clock: () => this.now,
         wake: () => {
           this.#wake = true;
         },
         failed: (step, error) => this.failures.push(`${step}: ${error.message}`),
       },
-      { ...FAKE_SETTINGS, ...this.#options.settings },
+      { ...FAKE_SETTINGS, ...(this.#options.slow === true ? { budgetMs: 0 } : {}) },
     );
     reconciler.adopt();
     return reconciler;

@@ -48,6 +48,7 @@ export type WorldEvent =
   | { kind: "terminate"; instance: number }
   | { kind: "attach"; instance: number }
   | { kind: "detach"; attachment: number }
+  | { kind: "return"; attachment: number }
   | { kind: "rules"; attachment: number; ruleset: number }
   | { kind: "address"; attachment: number; octet: number }
   | { kind: "map"; network: number; octet: number; host: number }
@@ -94,6 +95,16 @@ export class FeedWorld {
         const item = this.#pick(this.#present(this.attachments), event.attachment);
         return item && this.#host([this.#detach(item)]);
       }
+      case "return": {
+        // As when its instance is stopped and started: the same attachment, another meter.
+        const going = [...this.attachments.values()].filter((a) => a.wanted === Wanted.ABSENT);
+        const item = this.#pick(going, event.attachment);
+        if (item === undefined || this.instances.get(item.instanceId)?.wanted !== Wanted.PRESENT) return undefined;
+        const siblings = this.#present(this.attachments).filter((a) => a.instanceId === item.instanceId);
+        if (siblings.some((a) => a.deviceIndex === item.deviceIndex)) return undefined;
+        const back = { ...item, wanted: Wanted.PRESENT, rulesetId: 1, meterId: item.meterId + 1000n, generation: item.generation + 1n };
+        return this.#host([ruleset(rulesetItem(1)), attachment(this.#setAttachment(back))]);
+      }
       case "rules": {
         const item = this.#pick(this.#present(this.attachments), event.attachment);
         if (item === undefined) return undefined;
@@ -122,6 +133,15 @@ export class FeedWorld {
         return { scope: "network", networkId: BigInt(vni), prefix, mapping };
       }
     }
+  }
+
+  /** While no session was open: what was to go was acknowledged long ago, and `n` decides which others were forced away. */
+  forget(n: number): void {
+    for (const items of [this.attachments, this.instances]) {
+      for (const [id, { wanted }] of [...items]) if (wanted === Wanted.ABSENT) items.delete(id);
+    }
+    const forced = this.#pick(this.#present(this.attachments), n);
+    if (forced !== undefined && n % 2 === 0) this.attachments.delete(forced.attachmentId);
   }
 
   /** Every item of the host, those to go included. */

@@ -69,6 +69,8 @@ function pending(at: Observed, facts: ConditionFacts, what: string, remedy: stri
   return { status: FALSE, reason: "WaitingForHost", message: `host ${at.hostId ?? ""} has not yet said that ${what}` };
 }
 
+const mayCarry = (at: Observed): boolean => at.hostId !== null && at.wanted === Wanted.PRESENT;
+
 function programmed(at: Observed, facts: ConditionFacts): Fact {
   if (at.hostId === null) {
     return {
@@ -124,5 +126,7 @@ export function attachmentConditions(at: Observed, facts: ConditionFacts): Condi
   });
   if (at.state === AttachmentState.DETACHING || at.state === AttachmentState.DETACHED) return [condition("Detached", detached(at, facts))];
   const own = programmed(at, facts);
-  return [condition("Programmed", own), condition("Reachable", reachable(own.reason === "Applied" || own.status === TRUE, facts))];
+  // A host that fell silent after it applied this goes on forwarding: what is asked here is whether the others know.
+  const hostHasIt = mayCarry(at) && at.appliedGeneration === at.generation && at.appliedState === AppliedState.PRESENT;
+  return [condition("Programmed", own), condition("Reachable", reachable(hostHasIt, facts))];
 }

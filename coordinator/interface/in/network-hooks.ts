@@ -1,6 +1,6 @@
 import type { Blocker, BlockedKind, NetworkModule } from "../../network/api.ts";
 import type { Tx } from "../../call/api.ts";
-import type { InstanceDirectory } from "../core/ports.ts";
+import type { InstanceDirectory } from "../ports.ts";
 import { reconfigureLocked } from "../move.ts";
 import { namedAddressCounts } from "../out/address-store.ts";
 import { lockAttachments } from "../out/attachment-store.ts";

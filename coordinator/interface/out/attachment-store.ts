@@ -3,7 +3,7 @@ import type { RawBuilder } from "kysely";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Tx } from "../../call/api.ts";
 import type { Standing } from "../core/attachment-state.ts";
-import type { Reader } from "../core/ports.ts";
+import type { Reader } from "../ports.ts";
 import { jsonRows } from "./rows.ts";
 import type { AttachmentRow } from "./rows.ts";
 
@@ -80,6 +80,14 @@ function where(query: AttachmentQuery): RawBuilder<unknown> {
   if (query.groupSetIds !== undefined) conditions.push(sql`group_set_id = ANY(${query.groupSetIds}::bigint[])`);
   if (conditions.length === 0) throw new Error("a query for all attachments is a mistake");
   return sql.join(conditions, sql` AND `);
+}
+
+/** What already holds one of these interfaces or a device of these instances. */
+export async function readHolders(tx: Reader, interfaceIds: readonly string[], instanceIds: readonly string[]): Promise<AttachmentRow[]> {
+  const { rows } = await sql<AttachmentRow>`
+    SELECT * FROM attachment
+    WHERE state <> 4 AND (interface_id = ANY(${interfaceIds}::text[]) OR instance_id = ANY(${instanceIds}::text[]))`.execute(tx);
+  return rows;
 }
 
 /** In order of instance and device. */

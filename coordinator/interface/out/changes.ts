@@ -6,7 +6,7 @@ import { sql } from "kysely";
 import type { Tx, WriteCall } from "../../call/api.ts";
 import { rulesetItems } from "../../network/api.ts";
 import { attachmentItem, mappingItems, mappingsGone, rulesetGone } from "../core/items.ts";
-import type { PlacedHost } from "../core/ports.ts";
+import type { PlacedHost } from "../ports.ts";
 import { rulesetsNamedOnHost } from "./attachment-store.ts";
 import { carried } from "./rows.ts";
 import type { AttachmentRow } from "./rows.ts";

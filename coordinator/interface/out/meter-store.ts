@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Tx } from "../../call/api.ts";
-import type { Reader } from "../core/ports.ts";
+import type { Reader } from "../ports.ts";
 
 /** A host's readings of one meter. Cumulative. */
 export interface Reading {

@@ -10,7 +10,7 @@ import type { Calls, WriteCall } from "../../call/api.ts";
 import { getOperation, operationMessage } from "../../identity/api.ts";
 import type { Operations } from "../../identity/api.ts";
 import { instanceRef } from "../../interface/api.ts";
-import { checkRun } from "../core/run-request.ts";
+import { checkRun } from "./run-request.ts";
 import { startInstance, stopInstance, terminateInstance } from "../lifecycle.ts";
 import { listInstances, readInstance } from "../out/instance-store.ts";
 import type { InstanceRow } from "../out/instance-store.ts";

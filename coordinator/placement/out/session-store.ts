@@ -31,7 +31,7 @@ export async function closeSession(db: Kysely<unknown>, hostId: string, epoch: b
 /** Prolong the lease within a transaction; false: the session is not the host's newest, and nothing of it may be written. */
 export async function touchSession(tx: Tx, hostId: string, epoch: bigint): Promise<boolean> {
   const { rows } = await sql`
-    UPDATE host SET last_seen = now(), connected = true WHERE host_id = ${hostId} AND session_epoch = ${epoch} RETURNING 1`.execute(tx);
+    UPDATE host SET last_seen = now() WHERE host_id = ${hostId} AND session_epoch = ${epoch} RETURNING 1`.execute(tx);
   return rows.length > 0;
 }
 
@@ -53,7 +53,7 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
   );
   const { rows } = await sql<{ host_id: string }>`
     WITH live AS (
-      UPDATE host h SET last_seen = now(), connected = true, applied_version = greatest(h.applied_version, s.version)
+      UPDATE host h SET last_seen = now(), applied_version = greatest(h.applied_version, s.version)
       FROM unnest(${sessions.map((s) => s.hostId)}::text[], ${sessions.map((s) => s.epoch)}::bigint[], ${sessions.map((s) => s.hostVersion)}::bigint[])
         AS s (host_id, epoch, version)
       WHERE h.host_id = s.host_id AND h.session_epoch = s.epoch RETURNING h.host_id

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { VXLAN_PORT } from "#lib/linux/index.ts";
-import { BpfMap } from "./bpf-map.ts";
+import { BpfMap, type MapName } from "./bpf-map.ts";
 import { dropReasons, SCHEMA } from "./index.ts";
 import { check, objGet } from "./libbpf.ts";
 import { encode, u32 } from "./record.ts";
@@ -43,6 +43,16 @@ function provokes(reason: string, host: LabHost, wireId: number, provoke: () => 
   provoked.add(reason);
 }
 
+/** Reaches past the port, into a map as the host has it pinned. */
+function withMap(host: LabHost, name: MapName, use: (map: BpfMap) => void): void {
+  const map = new BpfMap(name, check(objGet(join(host.options.bpffsDir, SCHEMA, "maps", name)), "open the map"));
+  try {
+    use(map);
+  } finally {
+    map.close();
+  }
+}
+
 const datagram = udp(5000, 6000, Buffer.from("x"));
 
 function packet(fields: Partial<Ipv4Fields> = {}, payload: Buffer = datagram): Buffer {
@@ -74,6 +84,14 @@ test("what a guest sends wrongly", () => {
   const wireId = one.endpoint.wireId;
   provokes("MALFORMED", a, wireId, () => guestSends(packet({ totalLength: 200 })));
   provokes("MALFORMED", a, wireId, () => guestSends(packet({ totalLength: 10 })));
+  provokes("MALFORMED", a, wireId, () => guestSends(packet({ fragmentOffset: 64, totalLength: 10 })));
+  provokes("MALFORMED", a, wireId, () => guestSends(packet({ totalLength: 24 })));
+  const version6 = packet();
+  version6[0] = 0x65;
+  provokes("MALFORMED", a, wireId, () => guestSends(version6));
+  const shortTcp = Buffer.alloc(20);
+  shortTcp[12] = 4 << 4;
+  provokes("MALFORMED", a, wireId, () => guestSends(packet({ protocol: 6 }, shortTcp)));
   provokes("MALFORMED", a, wireId, () => guestSends(packet({}, Buffer.from([1, 2, 3]))));
   provokes("MALFORMED", a, wireId, () => guestSends(Buffer.from("nonsense"), {}));
   provokes("MALFORMED", a, wireId, () => guestSends(Buffer.from("short"), { type: ETHERTYPE.arp }));
@@ -94,6 +112,10 @@ test("a device without an endpoint", () => {
   const fresh = lab.guest(a, "10.0.0.8");
   const frame = ethernet({ dst: GATEWAY_MAC, src: fresh.endpoint.guestMac }, packet());
   provokes("NOT_CONFIGURED", a, 0, () => sendFrame(fresh.path, GUEST_DEVICE, frame));
+
+  const asOne = ethernet({ dst: GATEWAY_MAC, src: one.endpoint.guestMac }, packet());
+  withMap(a, "ports", (ports) => ports.put(u32(fresh.endpoint.ifindex), u32(one.endpoint.wireId)));
+  provokes("NOT_CONFIGURED", a, 0, () => sendFrame(fresh.path, GUEST_DEVICE, asOne));
 });
 
 test("rules, and fragments that show no port", () => {
@@ -196,24 +218,23 @@ test("an interface whose meter is gone passes nothing, as a sender or as a recei
   const { wireId, meterId } = unmetered.endpoint;
   a.datapath.dropMeter(wireId, meterId);
   a.datapath.putMeter({ wireId, meterId: 12345n });
-  const frame = ethernet(
-    { dst: GATEWAY_MAC, src: unmetered.endpoint.guestMac },
-    ipv4({ src: unmetered.address, dst: near.address, protocol: UDP }, datagram),
-  );
+  // An echo reply nobody asked for: nothing answers it, so that what is counted is this packet.
+  const unasked = (src: string, dst: string): Buffer => ipv4({ src, dst, protocol: ICMP }, Buffer.from([0, 0, 255, 255, 0, 0, 0, 0]));
+  const frame = ethernet({ dst: GATEWAY_MAC, src: unmetered.endpoint.guestMac }, unasked(unmetered.address, near.address));
   provokes("METER_MISSING", a, wireId, () => sendFrame(unmetered.path, GUEST_DEVICE, frame));
-  provokes("METER_MISSING", a, wireId, () => guestSends(packet({ dst: unmetered.address })));
+  provokes("METER_MISSING", a, wireId, () => guestSends(unasked(one.address, unmetered.address)));
 });
 
 test("a host that does not know its own tunnel", () => {
-  const map = new BpfMap("host", check(objGet(join(a.options.bpffsDir, SCHEMA, "maps", "host")), "open the map"));
-  const before = map.get(u32(0)) ?? Buffer.alloc(0);
-  map.put(u32(0), encode("host_config", {}));
-  try {
-    provokes("HOST_NOT_CONFIGURED", a, one.endpoint.wireId, () => guestSends(packet()));
-  } finally {
-    map.put(u32(0), before);
-    map.close();
-  }
+  withMap(a, "host", (map) => {
+    const before = map.get(u32(0)) ?? Buffer.alloc(0);
+    map.put(u32(0), encode("host_config", {}));
+    try {
+      provokes("HOST_NOT_CONFIGURED", a, one.endpoint.wireId, () => guestSends(packet()));
+    } finally {
+      map.put(u32(0), before);
+    }
+  });
 });
 
 test("a drop is counted for the host when the interface's counters are gone", () => {

@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
-import type { Tx } from "../../call/api.ts";
-import type { HostFacts } from "./conditions.ts";
+import type { Tx } from "../call/api.ts";
+import type { HostFacts } from "./core/conditions.ts";
 
 /** Whatever can read: a transaction, or the pool for one statement. */
 export type Reader = Kysely<unknown>;

@@ -37,13 +37,13 @@ function withoutNul(value: string, field: string): string {
   return value;
 }
 
-function checkProcess(process: InstanceProcess | undefined): { argv: readonly string[]; env: Readonly<Record<string, string>> } {
-  if (process === undefined) return { argv: [], env: {} };
-  listOf(process.argv, "process.argv", { min: 1, max: MAX_ARGS });
-  process.argv.forEach((arg, index) =>
+function checkProcess(program: InstanceProcess | undefined): { argv: readonly string[]; env: Readonly<Record<string, string>> } {
+  if (program === undefined) return { argv: [], env: {} };
+  listOf(program.argv, "process.argv", { min: 1, max: MAX_ARGS });
+  program.argv.forEach((arg, index) =>
     withoutNul(text(arg, `process.argv[${index}]`, { min: index === 0 ? 1 : 0, max: MAX_ARG }), `process.argv[${index}]`),
   );
-  const entries = Object.entries(process.env);
+  const entries = Object.entries(program.env);
   listOf(entries, "process.env", { max: MAX_ENV });
   for (const [key, value] of entries) {
     const field = `process.env[${JSON.stringify(key.slice(0, 40))}]`;
@@ -51,7 +51,7 @@ function checkProcess(process: InstanceProcess | undefined): { argv: readonly st
       throw invalidArgument(field, "is not a name", "use letters, digits and underscores, not a digit first");
     withoutNul(text(value, field, { min: 0, max: MAX_ARG }), field);
   }
-  return { argv: process.argv, env: process.env };
+  return { argv: program.argv, env: program.env };
 }
 
 function checkInterface(one: InstanceInterface, path: string): RunInterface {

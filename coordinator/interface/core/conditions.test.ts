@@ -1,0 +1,138 @@
+import { describe, expect, test } from "vitest";
+import { ConditionStatus } from "#gen/plenum/common/v1/common.ts";
+import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
+import { attachmentConditions } from "./conditions.ts";
+import type { ConditionFacts, Observed } from "./conditions.ts";
+
+const applied: Observed = {
+  state: AttachmentState.ATTACHED,
+  hostId: "host-1",
+  wanted: Wanted.PRESENT,
+  generation: 2n,
+  instanceId: "i-1",
+  appliedGeneration: 2n,
+  appliedState: AppliedState.PRESENT,
+  appliedMessage: "",
+  appliedTime: new Date(2_000),
+  changeTime: new Date(1_000),
+};
+const up = { hostId: "host-1", connected: true, silent: false, lastSeen: new Date(3_000) };
+const facts: ConditionFacts = { host: up, reach: { watching: 2, behind: [] } };
+const away: ConditionFacts = { ...facts, host: { ...up, connected: false } };
+
+const summary = (at: Observed, given: ConditionFacts) =>
+  attachmentConditions(at, given).map(({ type, status, reason }) => [type, status, reason]);
+const { TRUE, FALSE, UNKNOWN } = ConditionStatus;
+
+describe("conditions", () => {
+  test.each<[string, Observed, ConditionFacts, unknown[]]>([
+    [
+      "applied",
+      applied,
+      facts,
+      [
+        ["Programmed", TRUE, "Applied"],
+        ["Reachable", TRUE, "AllHostsApplied"],
+      ],
+    ],
+    [
+      "not placed",
+      { ...applied, hostId: null },
+      { host: undefined, reach: undefined },
+      [
+        ["Programmed", FALSE, "NotPlaced"],
+        ["Reachable", FALSE, "NotProgrammed"],
+      ],
+    ],
+    [
+      "stopping",
+      { ...applied, wanted: Wanted.ABSENT },
+      facts,
+      [
+        ["Programmed", FALSE, "InstanceStopping"],
+        ["Reachable", FALSE, "NotProgrammed"],
+      ],
+    ],
+    [
+      "asked for more",
+      { ...applied, generation: 3n },
+      facts,
+      [
+        ["Programmed", FALSE, "WaitingForHost"],
+        ["Reachable", FALSE, "NotProgrammed"],
+      ],
+    ],
+    [
+      "waited in vain",
+      { ...applied, generation: 3n },
+      { ...facts, waitedSeconds: 5 },
+      [
+        ["Programmed", FALSE, "WaitTimedOut"],
+        ["Reachable", FALSE, "NotProgrammed"],
+      ],
+    ],
+    [
+      "failed",
+      { ...applied, appliedState: AppliedState.FAILED },
+      facts,
+      [
+        ["Programmed", FALSE, "HostFailed"],
+        ["Reachable", FALSE, "NotProgrammed"],
+      ],
+    ],
+    [
+      "host away, not applied",
+      { ...applied, generation: 3n },
+      { ...away, waitedSeconds: 5 },
+      [
+        ["Programmed", UNKNOWN, "HostDisconnected"],
+        ["Reachable", FALSE, "NotProgrammed"],
+      ],
+    ],
+    [
+      "host away, applied",
+      applied,
+      away,
+      [
+        ["Programmed", UNKNOWN, "HostDisconnected"],
+        ["Reachable", TRUE, "AllHostsApplied"],
+      ],
+    ],
+    [
+      "others behind",
+      applied,
+      { ...facts, reach: { watching: 2, behind: ["host-2"] } },
+      [
+        ["Programmed", TRUE, "Applied"],
+        ["Reachable", FALSE, "HostsBehind"],
+      ],
+    ],
+    [
+      "detaching",
+      { ...applied, state: AttachmentState.DETACHING, wanted: Wanted.ABSENT, generation: 3n },
+      facts,
+      [["Detached", FALSE, "WaitingForHost"]],
+    ],
+    [
+      "detaching, host away",
+      { ...applied, state: AttachmentState.DETACHING, wanted: Wanted.ABSENT, generation: 3n },
+      away,
+      [["Detached", UNKNOWN, "HostDisconnected"]],
+    ],
+    ["detached", { ...applied, state: AttachmentState.DETACHED, wanted: Wanted.ABSENT }, facts, [["Detached", TRUE, "Applied"]]],
+  ])("%s", (_name, at, given, expected) => {
+    expect(summary(at, given)).toEqual(expected);
+  });
+
+  test("a silent host comes with a remedy, those behind with their names, and what was observed with its generation", () => {
+    const leaving = { ...applied, state: AttachmentState.DETACHING, wanted: Wanted.ABSENT, generation: 3n };
+    expect(attachmentConditions(leaving, away)[0]?.message).toMatch(/silent since 1970.*its addresses stay taken/);
+    const behind = { ...facts, reach: { watching: 9, behind: ["host-2", "host-3", "host-4", "host-5"] } };
+    expect(attachmentConditions(applied, behind)[1]?.message).toBe(
+      "4 of 9 connected hosts of the network have not applied it: host-2, host-3, host-4, …",
+    );
+    expect(attachmentConditions({ ...applied, generation: 3n }, facts)[0]).toMatchObject({ observedGeneration: 2n });
+    expect(attachmentConditions(applied, facts)[0]?.lastTransitionTime).toEqual(new Date(2_000));
+  });
+});
