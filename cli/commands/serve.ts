@@ -37,14 +37,11 @@ function settingsOf<Table extends ConfigTable>(table: Table, args: readonly stri
   }
 }
 
-/** After a pause twice as many at once. */
-const rateOf = (perSecond: number) => ({ perSecond, burst: 2 * perSecond });
-
 async function serve(service: string, settings: readonly string[]): Promise<void> {
-  const [{ compose }, { SERVICES }, { readOidcIssuers }] = await Promise.all([
+  const [{ compose }, { SERVICES }, { doorsOf }] = await Promise.all([
     import("../serve/compose.ts"),
     import("../serve/services.ts"),
-    import("#lib/auth/verifiers.ts"),
+    import("../serve/doors.ts"),
   ]);
   if (!Object.hasOwn(SERVICES, service))
     throw new CliError(`there is no service ${service}`, `there are ${Object.keys(SERVICES).join(", ")}`, ExitCode.USAGE);
@@ -61,8 +58,7 @@ async function serve(service: string, settings: readonly string[]): Promise<void
     internal: config.internal,
     serverNames: config.serverNames.split(",").map((name) => name.trim()),
     metrics: config.metrics,
-    oidc: config.oidcFile === undefined ? [] : await readOidcIssuers(config.oidcFile),
-    rates: { known: rateOf(config.callsPerSecond), unknown: rateOf(config.unknownCallsPerSecond) },
+    ...(await doorsOf(config)),
     log,
   });
   shutdown.add("services", () => composition.stop());

@@ -1,6 +1,6 @@
 import { key, setting } from "#lib/config/config.ts";
-import { DEFAULT_RATES } from "#lib/rpc/throttle.ts";
 import type { ConfigOf } from "#lib/config/config.ts";
+import { DOOR_CONFIG } from "./doors.ts";
 
 /** Settings of `plenum serve <service>`: one service in one process, any number of copies (C18). */
 export const SERVE_CONFIG = {
@@ -48,24 +48,7 @@ export const SERVE_CONFIG = {
     schema: setting.address().default("127.0.0.1:9401"),
     description: "Where /metrics, /healthz and /readyz are served, host:port or unix:/path",
   }),
-  oidcFile: key({
-    env: "PLENUM_OIDC_FILE",
-    flag: "oidc-file",
-    schema: setting.text().optional(),
-    description: "JSON file that lists the OpenID Connect issuers whose tokens are accepted beside our own (docs/design/calls.md)",
-  }),
-  callsPerSecond: key({
-    env: "PLENUM_CALLS_PER_SECOND",
-    flag: "calls-per-second",
-    schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.known.perSecond),
-    description: "Calls a second of one principal in the long run; twice as many at once",
-  }),
-  unknownCallsPerSecond: key({
-    env: "PLENUM_UNKNOWN_CALLS_PER_SECOND",
-    flag: "unknown-calls-per-second",
-    schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.unknown.perSecond),
-    description: "Calls a second without a valid token from one address in the long run; twice as many at once",
-  }),
+  ...DOOR_CONFIG,
   logLevel: key({
     env: "PLENUM_LOG_LEVEL",
     flag: "log-level",
