@@ -1,8 +1,10 @@
+import { sql } from "kysely";
 import { Status } from "nice-grpc-common";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HostState } from "#gen/plenum/host/v1/host.ts";
-import { HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { AppliedState, HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { transaction } from "#lib/db/transaction.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
@@ -150,6 +152,40 @@ describe("a session", () => {
       code: Status.UNAUTHENTICATED,
     });
     anonymous.close();
+  });
+
+  test("counts that cannot be written yet hold up no acknowledgement", async () => {
+    const { host, clients, subnetId, instanceId } = await scene();
+    const [item] = host.attachments.values();
+    const meterId = item?.meterId ?? 0n;
+    const { interface: made } = await clients.interfaces.createInterface({ spec: { subnetId } });
+    const traffic = async () =>
+      (await clients.interfaces.getAttachment({ attachmentId: item?.attachmentId })).attachment?.traffic?.egressBytes;
+    await transaction(world.db.kysely, async (tx) => {
+      await sql`SELECT FROM meter WHERE meter_id = ${meterId} FOR UPDATE`.execute(tx);
+      host.count({ meters: [{ meterId, egressPackets: 1n, egressBytes: 77n, ingressPackets: 0n, ingressBytes: 0n }] });
+      const { attachment } = await clients.interfaces.attachInterface({ spec: { interfaceId: made?.interfaceId, instanceId } });
+      expect(attachment?.state).toBe(AttachmentState.ATTACHED);
+      expect(await traffic()).toBe(0n);
+    });
+    await expect.poll(traffic).toBe(77n);
+  });
+
+  test("a number that no database holds ends the stream of who says it", async () => {
+    const { host } = await scene();
+    const [item] = host.attachments.values();
+    const huge = 2n ** 63n;
+    const applied = { sessionEpoch: 0n, hostVersion: 0n, networkVersions: new Map<bigint, bigint>(), attachments: [], instances: [] };
+    const status = { attachmentId: item?.attachmentId ?? "", generation: huge, state: AppliedState.PRESENT, message: "" };
+    for (const wrong of [{ hostVersion: huge }, { networkVersions: new Map([[1n, huge]]) }, { attachments: [status] }]) {
+      host.send({ $case: "applied", value: { ...applied, sessionEpoch: host.epoch, ...wrong } });
+      await host.ended();
+      expect(callFailure(host.failure)).toMatchObject({ code: Status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
+      await host.connect();
+    }
+    host.count({ drops: [{ wireId: item?.wireId ?? 0, reason: "NO_RULE", packets: huge }] });
+    await host.ended();
+    expect(callFailure(host.failure)).toMatchObject({ code: Status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
   });
 
   test("rules and items of a change come together, and old rules go", async () => {

@@ -37,7 +37,8 @@ const plenum = (...args: string[]) =>
   run(process.execPath, [join(root, "cli/main.ts"), ...args], { env: plainEnvironment(), timeoutMs: 60_000 });
 
 const nothing = { traces: [], files: [] };
-const left = (demo: Demo, ...words: string[]) => ({ traces: tracesOf(demo.place, ...words), files: readdirSync(demo.place) });
+const left = (demo: Demo, ...words: string[]) => ({ traces: tracesOf(demo.place, ...words), files: filesBelow(demo.place) });
+const filesBelow = (directory: string) => readdirSync(directory, { recursive: true, encoding: "utf8" });
 
 describe("the demo", () => {
   it("proves its claims, two at the same time, and leaves nothing", async () => {
@@ -95,7 +96,8 @@ describe("the demo", () => {
     await demo.ended;
     expect(tracesOf(name)).not.toEqual([]); // it could not do it itself
     const down = await plenum("down", "--data-dir", dataDir);
-    expect(down, down.stderr).toMatchObject({ code: 0, stdout: `${name}: its launcher was gone; removed what it had left\n` });
+    // The start of another installation on the machine sweeps, too, and may have been quicker.
+    expect(down, down.stderr).toMatchObject({ code: 0, stdout: expect.stringMatching(/its launcher was gone; removed|nothing runs here/) });
     expect(left(demo, name)).toEqual(nothing);
   });
 });

@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -81,10 +81,15 @@ describe("a process in a namespace", () => {
   });
   afterEach(() => host.dispose());
 
-  async function outputOf(...argv: string[]): Promise<{ output: string; process: InstanceStatus["process"] }> {
+  const outputOf = (...argv: string[]) => outputWith({}, ...argv);
+
+  async function outputWith(
+    env: Record<string, string>,
+    ...argv: string[]
+  ): Promise<{ output: string; process: InstanceStatus["process"] }> {
     const exited = Promise.withResolvers<InstanceStatus>();
     const driver = host.open({ onExit: exited.resolve });
-    const spec = instanceExample({ argv });
+    const spec = instanceExample({ argv, env: { COLOUR: "blue", ...env } });
     driver.create(spec);
     driver.start(spec);
     const status = await exited.promise;
@@ -101,6 +106,34 @@ describe("a process in a namespace", () => {
     expect(output).toContain(`CapBnd:\t${(1 << 13).toString(16).padStart(16, "0")}`); // net_raw, which cannot be gained.
     expect(output).toContain("COLOUR=blue");
     expect(output).not.toContain("hidden");
+  });
+
+  it("gets its variables only when its privileges are gone: none runs code as root", async () => {
+    const shared = mkdtempSync(join(tmpdir(), "plenum-preload-"));
+    willLeave({ kind: "directory", dir: shared });
+    chmodSync(shared, 0o755);
+    // Anybody may write there: the library shall be able to tell on whomever it runs as.
+    const seen = join(shared, "seen");
+    mkdirSync(seen);
+    chmodSync(seen, 0o777);
+    writeFileSync(
+      join(shared, "tell.c"),
+      `#include <fcntl.h>
+       #include <stdio.h>
+       #include <unistd.h>
+       __attribute__((constructor)) static void tell(void) {
+         char name[4096];
+         snprintf(name, sizeof name, "${seen}/%u", geteuid());
+         close(open(name, O_WRONLY | O_CREAT, 0644));
+       }`,
+    );
+    const library = join(shared, "tell.so");
+    execFileSync("clang", ["-shared", "-fPIC", "-o", library, join(shared, "tell.c")]);
+    const { output } = await outputWith({ LD_PRELOAD: library, PATH: "/usr/bin:/bin", "--help": "x" }, "sh", "-c", "env; id -u");
+    expect(readdirSync(seen)).toEqual([String(instanceUid("i-one"))]);
+    expect(output).toContain(`LD_PRELOAD=${library}\n`);
+    expect(output).toContain("PATH=/usr/bin:/bin\n");
+    rmSync(shared, { recursive: true });
   });
 
   it("may use low ports and ping itself, and sees only its own devices", async () => {

@@ -4,10 +4,17 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { root } from "../../rules/repository.ts";
 
-/** Our own environment without settings of `plenum`: a test's launcher is told everything by its arguments. */
+/**
+ * Our own environment without settings of `plenum`: a test's launcher is told everything by its arguments. With a cache of stripped
+ * types, which halves what each of the many commands of these tests costs.
+ */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PLENUM_")));
-  return { ...env, PATH: `${join(root, "node_modules/.bin")}:${process.env["PATH"]}` };
+  return {
+    ...env,
+    PATH: `${join(root, "node_modules/.bin")}:${process.env["PATH"]}`,
+    NODE_COMPILE_CACHE: join(root, "build/compile-cache"),
+  };
 }
 
 /** `plenum up` or the demo as somebody at a terminal starts it: in a process group of its own, as a shell would make it. */
