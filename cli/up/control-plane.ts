@@ -78,7 +78,7 @@ async function start(): Promise<void> {
     internal: config.internal,
     serverNames: config.serverNames,
     metrics: `unix:${config.metricsSocket}`,
-    ...(await doorsOf(config.doors)),
+    ...(await doorsOf({ oidcFile: undefined, ...config.doors })),
     log,
   });
   shutdown.add("services", () => composition.stop());

@@ -122,7 +122,7 @@ describe("a list holds what a look would show", () => {
           if (name !== "operator" && lists.interfaces.length > 3) shared += 1;
         }
       }),
-      { numRuns: 25, seed: 7 },
+      { numRuns: 12, seed: 7 },
     );
     expect(shared).toBeGreaterThan(5);
   }, 90_000);
