@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { ExitCode, explain } from "./cli-error.ts";
+import { addConsentCommands } from "./commands/consent.ts";
 import { addHostJoin } from "./commands/host-join.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
 import { addInstanceCommands } from "./commands/instance.ts";
@@ -7,6 +8,7 @@ import { addInterfaceCommands } from "./commands/interface.ts";
 import { addLocalCommands } from "./commands/local.ts";
 import { addNetworkCommands } from "./commands/network.ts";
 import { addOperatorCommands } from "./commands/operator.ts";
+import { addPrincipalCommands } from "./commands/principal.ts";
 import { addSecurityGroupCommands } from "./commands/security-group.ts";
 import { addServeCommands } from "./commands/serve.ts";
 import { addTopologyCommands } from "./commands/topology.ts";
@@ -30,6 +32,8 @@ export function buildProgram(): Command {
     .addHelpText("after", EPILOGUE)
     .exitOverride();
   addIdentityCommands(program);
+  addPrincipalCommands(program);
+  addConsentCommands(program);
   addTopologyCommands(program);
   addNetworkCommands(program);
   addSecurityGroupCommands(program);

@@ -1,9 +1,12 @@
 // How each resource looks in a table: one small declaration each. A new field that people want to see in a list is one line here;
 // `get` and `-o json` show every field by themselves.
 import { AuditEntry, auditDecisionToJSON } from "#gen/plenum/audit/v1/audit.ts";
+import { Consent, consentStateToJSON } from "#gen/plenum/consent/v1/consent.ts";
 import { Instance, instanceStateToJSON } from "#gen/plenum/compute/v1/instance.ts";
 import { Host, hostStateToJSON } from "#gen/plenum/host/v1/host.ts";
 import { Account } from "#gen/plenum/identity/v1/account.ts";
+import { Principal, principalStateToJSON } from "#gen/plenum/identity/v1/principal.ts";
+import { roleToJSON } from "#gen/plenum/identity/v1/token.ts";
 import { Target } from "#gen/plenum/mapping/v1/mapping.ts";
 import { SecurityGroup } from "#gen/plenum/network/v1/security_group.ts";
 import { Subnet } from "#gen/plenum/network/v1/subnet.ts";
@@ -15,12 +18,39 @@ import type { ResourceTable } from "./output.ts";
 import { formatRule } from "./rule.ts";
 
 /** "ATTACHMENT_STATE_ATTACHED" → "ATTACHED". */
-const short = (name: string): string => name.replace(/^[A-Z_]*?_(STATE|DECISION)_/, "");
+const short = (name: string): string => name.replace(/^[A-Z_]*?_(STATE|DECISION|ROLE)_|^ROLE_/, "");
 
 export const accounts: ResourceTable<Account> = {
   plural: "accounts",
   toJSON: Account.toJSON,
   columns: { ACCOUNT: (a) => a.accountId, NAME: (a) => a.name, DESCRIPTION: (a) => a.description, CREATED: (a) => a.createTime },
+};
+
+export const principals: ResourceTable<Principal> = {
+  plural: "principals",
+  toJSON: Principal.toJSON,
+  columns: {
+    PRINCIPAL: (p) => p.principalId,
+    ACCOUNT: (p) => p.accountId,
+    ROLE: (p) => short(roleToJSON(p.role)),
+    STATE: (p) => short(principalStateToJSON(p.state)),
+    DESCRIPTION: (p) => p.description,
+    CREATED: (p) => p.createTime,
+  },
+};
+
+export const consents: ResourceTable<Consent> = {
+  plural: "consents",
+  toJSON: Consent.toJSON,
+  columns: {
+    CONSENT: (c) => c.consentId,
+    STATE: (c) => short(consentStateToJSON(c.state)),
+    GRANTOR: (c) => c.grantorAccount,
+    GRANTEE: (c) => c.granteeAccount,
+    ACTIONS: (c) => c.actions,
+    RESOURCE: (c) => c.resourceId,
+    UNTIL: (c) => c.validUntil,
+  },
 };
 
 export const regions: ResourceTable<Region> = { plural: "regions", toJSON: Region.toJSON, columns: { REGION: (r) => r.regionId } };
@@ -138,9 +168,9 @@ export const auditEntries: ResourceTable<AuditEntry> = {
     DECISION: (e) => short(auditDecisionToJSON(e.decision)),
     ACTION: (e) => e.action,
     PRINCIPAL: (e) => e.principalId,
-    ACCOUNT: (e) => e.accountId,
+    "FOR ACCOUNT": (e) => e.onBehalfOf,
     RESOURCE: (e) => e.resourceId,
-    REASON: (e) => e.reason,
+    POLICY: (e) => e.reason,
   },
 };
 

@@ -6,10 +6,10 @@ import type { ServiceContext, ServiceHandle } from "#lib/service/service.ts";
 import { createCalls, openSharedPageTokens } from "./call/api.ts";
 import { coordinatorConfig } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
-import { grantsFor } from "./consent/api.ts";
+import { createConsent, grantsFor, holdConsents } from "./consent/api.ts";
 import { createFeed } from "./feed/api.ts";
 import { startForcing } from "./forcing.ts";
-import { createIdentity } from "./identity/api.ts";
+import { createIdentity, principalStanding } from "./identity/api.ts";
 import { createInterfaceModule } from "./interface/api.ts";
 import { coordinatorMetrics } from "./metrics.ts";
 import { coordinatorMigrations, SCHEMA } from "./migrations.ts";
@@ -37,10 +37,11 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const database = openDatabase<unknown>({ url: ctx.databaseUrl, schema: SCHEMA, connections: config.connections, log });
   const db = database.kysely;
   const pages = await openSharedPageTokens(db);
-  const calls = createCalls({ db, bus, grants: grantsFor, log });
+  const calls = createCalls({ db, bus, grants: grantsFor, hold: holdConsents, standing: principalStanding, log });
   const reader = createScopeReader<unknown>({ db, schema: SCHEMA, bus, log, checkEveryMs: config.checkEveryMs });
 
   const identity = createIdentity({ calls, pages, tokens, bus });
+  const consent = createConsent({ calls, pages });
   const topology = createTopology({ calls, pages });
   const network = createNetwork({ calls, pages });
   const interfaces = createInterfaceModule({ calls, pages, db, bus, directory: instanceDirectory, network });
@@ -53,7 +54,14 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   feedMetrics(ctx.registry, reader, "coordinator");
   return {
     name: "coordinator",
-    api: [...identity.bindings, ...topology.bindings, ...network.bindings, ...interfaces.bindings, ...placement.bindings],
+    api: [
+      ...identity.bindings,
+      ...consent.bindings,
+      ...topology.bindings,
+      ...network.bindings,
+      ...interfaces.bindings,
+      ...placement.bindings,
+    ],
     internal: [...feed.bindings],
     async stop() {
       await sweeper.stop();

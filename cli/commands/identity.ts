@@ -1,12 +1,11 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
-import { IssueTokenResponse, Role, TokenServiceDefinition, WhoAmIResponse } from "#gen/plenum/identity/v1/token.ts";
+import { IssueTokenResponse, TokenServiceDefinition, WhoAmIResponse } from "#gen/plenum/identity/v1/token.ts";
+import { ROLES } from "./principal.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { accounts } from "../tables.ts";
 import { duration, parseDuration, parseWord } from "../values.ts";
-
-const ROLES = { owner: Role.OWNER, viewer: Role.VIEWER, operator: Role.OPERATOR };
 
 /** account, token, whoami. */
 export function addIdentityCommands(program: Command): void {

@@ -132,13 +132,15 @@ function addAudit(audit: Command): void {
     .command("list")
     .description("list the newest entries")
     .option("--resource <id>", "only about this resource", "")
+    .option("--principal <name>", "only by this caller", "")
     .option("--decision <decision>", `only these: ${Object.keys(decisions).join(", ")}`, "any")
     .option("--limit <n>", "at most this many, up to 1000", "50")
     .action(
-      withSession(async (session, options: { resource: string; decision: string; limit: string }) => {
+      withSession(async (session, options: { resource: string; principal: string; decision: string; limit: string }) => {
         const answer = await session.client(AuditServiceDefinition).listAuditEntries({
           pageSize: Number(options.limit),
           resourceId: options.resource,
+          principalId: options.principal,
           decision: parseWord(decisions, options.decision, "decision"),
         });
         session.list(auditEntries, answer.entries);

@@ -38,7 +38,11 @@ function settingsOf<Table extends ConfigTable>(table: Table, args: readonly stri
 }
 
 async function serve(service: string, settings: readonly string[]): Promise<void> {
-  const [{ compose }, { SERVICES }] = await Promise.all([import("../serve/compose.ts"), import("../serve/services.ts")]);
+  const [{ compose }, { SERVICES }, { doorsOf }] = await Promise.all([
+    import("../serve/compose.ts"),
+    import("../serve/services.ts"),
+    import("../serve/doors.ts"),
+  ]);
   if (!Object.hasOwn(SERVICES, service))
     throw new CliError(`there is no service ${service}`, `there are ${Object.keys(SERVICES).join(", ")}`, ExitCode.USAGE);
   const config = settingsOf(SERVE_CONFIG, settings);
@@ -54,6 +58,7 @@ async function serve(service: string, settings: readonly string[]): Promise<void
     internal: config.internal,
     serverNames: config.serverNames.split(",").map((name) => name.trim()),
     metrics: config.metrics,
+    ...(await doorsOf(config)),
     log,
   });
   shutdown.add("services", () => composition.stop());

@@ -1,14 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { openCertificateAuthority } from "#lib/auth/ca.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import type { OidcIssuer } from "#lib/auth/oidc.ts";
 import { openTokenIssuer } from "#lib/auth/token.ts";
-import type { TokenIssuer } from "#lib/auth/token.ts";
+import { anyIssuer } from "#lib/auth/verifiers.ts";
 import { openNatsBus } from "#lib/bus/nats.ts";
 import type { Logger } from "#lib/log/log.ts";
-import { busMetrics, createRegistry, rpcMetrics } from "#lib/metrics/metrics.ts";
+import { busMetrics, createRegistry, rpcMetrics, throttleMetrics } from "#lib/metrics/metrics.ts";
 import { serveMetrics } from "#lib/metrics/serve.ts";
-import { startServer } from "#lib/rpc/rpc.ts";
-import type { CallObserver, RpcServer } from "#lib/rpc/rpc.ts";
+import { createThrottle, DEFAULT_RATES, startServer } from "#lib/rpc/rpc.ts";
+import type { CallObserver, RpcServer, Throttle, ThrottleOptions, TokenVerifier } from "#lib/rpc/rpc.ts";
 import type { ServiceHandle } from "#lib/service/service.ts";
 import { SERVICES } from "./services.ts";
 
@@ -31,6 +32,10 @@ export interface ComposeOptions {
   serverNames: readonly string[];
   /** "unix:/path" or "host:port" for /metrics. */
   metrics?: string;
+  /** Issuers of tokens beside the built-in one. */
+  oidc?: readonly OidcIssuer[];
+  /** How often each caller may call; absent: DEFAULT_RATES. */
+  rates?: Pick<ThrottleOptions, "known" | "unknown">;
   log: Logger;
 }
 
@@ -75,7 +80,9 @@ export async function compose(options: ComposeOptions): Promise<Composition> {
       handles.push(handle);
       undo.push(() => handle.stop());
     }
-    const server = await listen(options, handles, ca, tokens, rpcMetrics(registry));
+    const throttle = createThrottle({ ...DEFAULT_RATES, ...options.rates, refused: throttleMetrics(registry) });
+    const doors = { verifier: anyIssuer(tokens, options.oidc ?? []), observe: rpcMetrics(registry), throttle };
+    const server = await listen(options, handles, ca, doors);
     undo.push(() => server.stop());
     if (options.metrics !== undefined) {
       const metrics = await serveMetrics({ registry, address: options.metrics, log });
@@ -92,10 +99,10 @@ async function listen(
   options: ComposeOptions,
   handles: readonly ServiceHandle[],
   ca: CertificateAuthority,
-  tokens: TokenIssuer,
-  observe: CallObserver,
+  doors: { verifier: TokenVerifier; observe: CallObserver; throttle: Throttle },
 ): Promise<{ api: readonly string[]; stop: () => Promise<void> }> {
   const { log, internal } = options;
+  const { observe, throttle } = doors;
   const certificate = await ca.issueServer(options.serverNames);
   const descriptorImage = await readFile(IMAGE);
   const servers: RpcServer[] = [];
@@ -103,9 +110,8 @@ async function listen(
     listeners: options.api.map((address) => ({ address, tls: certificate })),
     services: handles.flatMap((handle) => handle.api),
     log,
-    verifier: tokens,
     descriptorImage,
-    observe,
+    ...doors,
   });
   servers.push(api);
   const hostTls = { requestClientCert: true, ca: ca.ca };
@@ -113,7 +119,7 @@ async function listen(
     if (internal !== undefined) {
       const services = handles.flatMap((handle) => handle.internal);
       const listeners = [{ address: internal, tls: { ...certificate, ...hostTls } }];
-      servers.push(await startServer({ listeners, services, log, anonymousMethods: ANONYMOUS, observe }));
+      servers.push(await startServer({ listeners, services, log, anonymousMethods: ANONYMOUS, observe, throttle }));
     }
   } catch (error) {
     await api.stop(0);

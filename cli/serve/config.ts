@@ -1,5 +1,6 @@
 import { key, setting } from "#lib/config/config.ts";
 import type { ConfigOf } from "#lib/config/config.ts";
+import { DOOR_CONFIG } from "./doors.ts";
 
 /** Settings of `plenum serve <service>`: one service in one process, any number of copies (C18). */
 export const SERVE_CONFIG = {
@@ -47,6 +48,7 @@ export const SERVE_CONFIG = {
     schema: setting.address().default("127.0.0.1:9401"),
     description: "Where /metrics, /healthz and /readyz are served, host:port or unix:/path",
   }),
+  ...DOOR_CONFIG,
   logLevel: key({
     env: "PLENUM_LOG_LEVEL",
     flag: "log-level",

@@ -11,5 +11,7 @@ export const controlPlaneConfig = z.object({
   internal: z.string(),
   /** In the servers' certificates. */
   serverNames: z.array(z.string()),
+  /** Who is let in, and how often: DOOR_CONFIG as the launcher was given it. */
+  doors: z.object({ oidcFile: z.string().optional(), callsPerSecond: z.number(), unknownCallsPerSecond: z.number() }),
 });
 export type ControlPlaneConfig = z.infer<typeof controlPlaneConfig>;

@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { openCertificateAuthority } from "#lib/auth/ca.ts";
 import { openTokenIssuer } from "#lib/auth/token.ts";
+import { doorsOfEnvironment } from "../serve/doors.ts";
 import type { ControlPlaneConfig } from "./control-plane-config.ts";
 import { CONTROL_PLANE_ADDRESS, INTERNAL_ENDPOINT } from "./layout.ts";
 import type { Layout } from "./layout.ts";
@@ -28,6 +29,7 @@ export async function prepareControlPlane(plan: Layout): Promise<{ ca: string; t
     metricsSocket,
     internal: INTERNAL_ENDPOINT,
     serverNames: ["localhost", "127.0.0.1", CONTROL_PLANE_ADDRESS],
+    doors: doorsOfEnvironment(),
   };
   writeFileSync(plan.controlPlaneConfig, JSON.stringify(config, null, 2));
   return { ca, token };

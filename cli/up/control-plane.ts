@@ -10,6 +10,7 @@ import { startPostgres } from "#lib/db/embedded.ts";
 import { createLog } from "#lib/log/log.ts";
 import { createShutdown, stopOnSignals } from "#lib/shutdown/shutdown.ts";
 import { compose } from "../serve/compose.ts";
+import { doorsOf } from "../serve/doors.ts";
 import { SERVICES } from "../serve/services.ts";
 import { controlPlaneConfig } from "./control-plane-config.ts";
 
@@ -77,6 +78,7 @@ async function start(): Promise<void> {
     internal: config.internal,
     serverNames: config.serverNames,
     metrics: `unix:${config.metricsSocket}`,
+    ...(await doorsOf({ oidcFile: undefined, ...config.doors })),
     log,
   });
   shutdown.add("services", () => composition.stop());

@@ -3,13 +3,14 @@ import type { Caller } from "#lib/rpc/caller.ts";
 import type { Decision, ResourceRef } from "./core/decide.ts";
 import type { Subject } from "./core/subject.ts";
 
-export { decide, INSTALLATION, isRead, SEE } from "./core/decide.ts";
+export { DEFAULT_DENY, INSTALLATION, isRead, SEE } from "./core/decide.ts";
+export { decide } from "./out/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
 export { visibleAccount } from "./core/visible.ts";
 export { COORDINATOR, subjectOf } from "./core/subject.ts";
-export type { Subject } from "./core/subject.ts";
+export type { Standing, Subject } from "./core/subject.ts";
 export { createCalls } from "./out/calls.ts";
-export type { CallsOptions, GrantSource } from "./out/calls.ts";
+export type { CallsOptions, GrantSource, HoldConsents, StandingQuery } from "./out/calls.ts";
 export { openSharedPageTokens } from "./out/page-tokens.ts";
 export { checkEtag, durationMs, etagOf, slug, tagsField } from "./in/fields.ts";
 export { storedAs } from "./in/stored-as.ts";

@@ -42,4 +42,10 @@ export const callMigrations: Migrations = {
     CREATE INDEX audit_entry_resource_account ON audit_entry (resource_account, entry_id);
     CREATE INDEX audit_entry_resource ON audit_entry (resource_id, entry_id);
   `),
+  "0022_audit_behalf": sqlMigration(`
+    ALTER TABLE audit_entry
+      ADD COLUMN on_behalf_of  text NOT NULL DEFAULT '',
+      ADD COLUMN delegation_id text NOT NULL DEFAULT '';
+    CREATE INDEX audit_entry_principal ON audit_entry (principal_id, entry_id);
+  `),
 };

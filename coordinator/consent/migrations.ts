@@ -20,4 +20,25 @@ export const consentMigrations: Migrations = {
     CREATE UNIQUE INDEX consent_active ON consent (resource_id, grantee_account, actions) WHERE state = 'ACTIVE';
     CREATE INDEX consent_grantee ON consent (grantee_account, resource_kind, resource_id) WHERE state = 'ACTIVE';
   `),
+  "0021_consent_terms": sqlMigration(`
+    ALTER TABLE consent DROP CONSTRAINT consent_state_check;
+    ALTER TABLE consent
+      ADD CONSTRAINT consent_state CHECK (state IN ('ACTIVE', 'SUSPENDED', 'REVOKED')),
+      ADD COLUMN valid_from timestamptz,
+      ADD COLUMN valid_until timestamptz,
+      ADD CONSTRAINT consent_validity CHECK (valid_from < valid_until);
+    DROP INDEX consent_active;
+    CREATE UNIQUE INDEX consent_standing ON consent (resource_id, grantee_account, actions) WHERE state <> 'REVOKED';
+    CREATE INDEX consent_party_grantor ON consent (grantor_account, consent_id);
+    CREATE INDEX consent_party_grantee ON consent (grantee_account, consent_id);
+
+    -- How often something may be done by a consent. Counted in the transaction that does it (C15).
+    CREATE TABLE consent_limit (
+      consent_id text NOT NULL REFERENCES consent,
+      counter    text NOT NULL,
+      maximum    bigint NOT NULL CHECK (maximum >= 0),
+      used       bigint NOT NULL DEFAULT 0 CHECK (used BETWEEN 0 AND maximum),
+      PRIMARY KEY (consent_id, counter)
+    );
+  `),
 };

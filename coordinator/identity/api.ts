@@ -6,6 +6,7 @@ import type { Calls } from "../call/api.ts";
 import { accountService } from "./in/account-service.ts";
 import { auditService } from "./in/audit-service.ts";
 import { operationService } from "./in/operation-service.ts";
+import { principalService } from "./in/principal-service.ts";
 import { tokenService } from "./in/token-service.ts";
 import { createOperations } from "./out/operations.ts";
 import type { Operations } from "./out/operations.ts";
@@ -16,10 +17,11 @@ export type { Account } from "./out/accounts.ts";
 export { operationMessage } from "./in/operation-message.ts";
 export { getOperation } from "./out/operations.ts";
 export type { Operation, Operations, OperationStateName } from "./out/operations.ts";
+export { principalStanding } from "./out/principals.ts";
 export { Wake } from "./out/wake.ts";
 
 export interface IdentityModule {
-  /** AccountService, TokenService, AuditService, OperationService: for the API listener. */
+  /** AccountService, PrincipalService, TokenService, AuditService, OperationService: for the API listener. */
   readonly bindings: readonly ServiceBinding[];
   /** Long work, for the modules that do it. */
   readonly operations: Operations;
@@ -27,7 +29,7 @@ export interface IdentityModule {
 
 export function createIdentity(options: { calls: Calls; pages: PageTokens; tokens: TokenIssuer; bus: Bus }): IdentityModule {
   return {
-    bindings: [accountService(options), tokenService(options), auditService(options), operationService(options)],
+    bindings: [accountService(options), principalService(options), tokenService(options), auditService(options), operationService(options)],
     operations: createOperations(options.bus),
   };
 }

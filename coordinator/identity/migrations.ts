@@ -26,4 +26,18 @@ export const identityMigrations: Migrations = {
     CREATE INDEX operation_subject ON operation (subject_id, operation_id);
     CREATE INDEX operation_running ON operation (subject_id) WHERE state = 'RUNNING';
   `),
+  "0020_principal": sqlMigration(`
+    -- Who speaks for an account; account_id '' holds the operators.
+    CREATE TABLE principal (
+      account_id   text NOT NULL,
+      principal_id text NOT NULL,
+      role         text NOT NULL CHECK (role IN ('operator', 'owner', 'viewer')),
+      description  text NOT NULL DEFAULT '',
+      created_by   text NOT NULL,
+      create_time  timestamptz NOT NULL DEFAULT now(),
+      disable_time timestamptz,
+      PRIMARY KEY (account_id, principal_id),
+      CHECK ((role = 'operator') = (account_id = ''))
+    );
+  `),
 };

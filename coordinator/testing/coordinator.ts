@@ -15,8 +15,8 @@ import type { PlenumClient, RpcChannel } from "#lib/rpc/client.ts";
 import { startServer } from "#lib/rpc/server.ts";
 import { callMigrations, createCalls, openSharedPageTokens, SCHEMA } from "../call/api.ts";
 import type { Calls } from "../call/api.ts";
-import { consentMigrations, grantsFor } from "../consent/api.ts";
-import { createIdentity, identityMigrations } from "../identity/api.ts";
+import { consentMigrations, createConsent, grantsFor, holdConsents } from "../consent/api.ts";
+import { createIdentity, identityMigrations, principalStanding } from "../identity/api.ts";
 import type { IdentityModule } from "../identity/api.ts";
 import { createTopology, topologyMigrations } from "../topology/api.ts";
 import { createNetwork, networkMigrations } from "../network/api.ts";
@@ -64,11 +64,16 @@ export async function startTestCoordinator(): Promise<TestCoordinator> {
     const bus = new MemoryHub().connect(log);
     undo.push(() => bus.close());
     const tokens = await openTokenIssuer(directory);
-    const calls = createCalls({ db: db.kysely, bus, grants: grantsFor, log });
+    const calls = createCalls({ db: db.kysely, bus, grants: grantsFor, hold: holdConsents, standing: principalStanding, log });
     const pages = await openSharedPageTokens(db.kysely);
     const identity = createIdentity({ calls, pages, tokens, bus });
     const network = createNetwork({ calls, pages });
-    const services = [...identity.bindings, ...createTopology({ calls, pages }).bindings, ...network.bindings];
+    const services = [
+      ...identity.bindings,
+      ...createConsent({ calls, pages }).bindings,
+      ...createTopology({ calls, pages }).bindings,
+      ...network.bindings,
+    ];
     const server = await startServer({ listeners: [{ address: "127.0.0.1:0" }], services, log, verifier: tokens });
     undo.push(() => server.stop());
     const address = server.addresses[0] ?? "";

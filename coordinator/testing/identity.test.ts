@@ -132,7 +132,7 @@ describe("the audit", () => {
     ]);
     const root = await system.client(AuditServiceDefinition, operator);
     const refused = await root.listAuditEntries({ resourceId: vpc?.vpcId ?? "", decision: AuditDecision.REFUSED });
-    expect(refused.entries).toMatchObject([{ principalId: `of-${a}`, reason: "not-yours" }]);
+    expect(refused.entries).toMatchObject([{ principalId: `of-${a}`, reason: "default deny" }]);
     expect(await reasonOf(root.listAuditEntries({ resourceId: "a\0b" }))).toBe("INVALID_ARGUMENT INVALID_FIELD");
     expect(await reasonOf(root.listAuditEntries({ decision: 7 as AuditDecision }))).toBe("INVALID_ARGUMENT INVALID_FIELD");
   });

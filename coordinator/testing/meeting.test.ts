@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { silentLog } from "#lib/log/log.ts";
 import { createCalls } from "../call/api.ts";
 import type { Tx, WriteCall } from "../call/api.ts";
-import { grantsFor } from "../consent/api.ts";
+import { grantsFor, holdConsents } from "../consent/api.ts";
+import { principalStanding } from "../identity/api.ts";
 import { attachInterfaces } from "../interface/api.ts";
 import { instanceDirectory } from "../placement/api.ts";
 import { startWorld } from "./world.ts";
@@ -57,7 +58,14 @@ async function rivals() {
   const attachRival = () => clients.interfaces.attachInterface({ spec: { interfaceId: rival, instanceId: other } });
   const detachRival = () => clients.interfaces.detachInterface({ target: { $case: "interfaceId", value: rival } });
   await attachRival();
-  const calls = createCalls({ db: world.db.kysely, bus: world.hub.connect(silentLog()), grants: grantsFor, log: silentLog() });
+  const calls = createCalls({
+    db: world.db.kysely,
+    bus: world.hub.connect(silentLog()),
+    grants: grantsFor,
+    hold: holdConsents,
+    standing: principalStanding,
+    log: silentLog(),
+  });
   /** Attach the first one, with other things happening in between. */
   const meet = async (...plugins: KyselyPlugin[]) => {
     const wanted = { interfaceId, instanceId, deviceIndex: undefined, deleteOnTerminate: false, path: "spec" };

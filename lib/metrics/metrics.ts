@@ -28,6 +28,17 @@ export function rpcMetrics(registry: Registry): CallObserver {
   return ({ method, code, seconds }) => histogram.observe({ method, code }, seconds);
 }
 
+/** Counts calls that were refused because their caller calls too often. Give it to `createThrottle` as `refused`. */
+export function throttleMetrics(registry: Registry): (kind: string) => void {
+  const counter = new Counter({
+    name: "plenum_rpc_throttled_calls_total",
+    help: "Calls refused because their caller called too often, by kind of caller",
+    labelNames: ["caller"],
+    registers: [registry],
+  });
+  return (caller) => counter.inc({ caller });
+}
+
 /** Whether the bus is there, and what it carried and dropped. */
 export function busMetrics(registry: Registry, bus: Pick<Bus, "stats">): void {
   new Gauge({

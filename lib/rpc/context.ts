@@ -8,6 +8,7 @@ import type { Caller, TokenVerifier } from "./caller.ts";
 import { Undecodable } from "./definition.ts";
 import { mapError } from "./error-mapping.ts";
 import { PlenumError, unauthenticated } from "./errors.ts";
+import type { Throttle } from "./throttle.ts";
 
 /** Added to nice-grpc's context of every call. */
 export interface RpcContext {
@@ -30,6 +31,8 @@ export interface ContextOptions {
   /** Aborted when the server begins to close: open streams end with it. */
   readonly closing: AbortSignal;
   readonly observe?: CallObserver | undefined;
+  /** Bounds how often each caller calls. */
+  readonly throttle?: Throttle | undefined;
 }
 
 function refuseUndecodable<Request>(request: Request): Request {
@@ -48,7 +51,15 @@ async function* readable<Request>(requests: AsyncIterable<Request>, signal: Abor
 
 async function identify(method: MethodDescriptor, context: CallContext, options: ContextOptions): Promise<Caller> {
   const open = options.anonymous.has(method.path);
-  const caller = await authenticate(context.metadata, options.verifier);
+  let caller: Caller;
+  try {
+    caller = await authenticate(context.metadata, options.verifier);
+  } catch (error) {
+    // Guessing at tokens counts as unknown callers do. It never closes the door to those who have one.
+    options.throttle?.admit(ANONYMOUS, context.peer);
+    throw error;
+  }
+  options.throttle?.admit(caller, context.peer);
   if (caller === ANONYMOUS && !open) throw unauthenticated("send `authorization: Bearer <token>`, or a host's client certificate");
   return caller;
 }

@@ -16,4 +16,6 @@ export type { PageScope, PageTokens } from "./page-token.ts";
 export type { ReasonName } from "./reason.ts";
 export { MAX_MESSAGE_BYTES, startServer } from "./server.ts";
 export type { Listener, RpcServer, ServerOptions } from "./server.ts";
+export { createThrottle, DEFAULT_RATES } from "./throttle.ts";
+export type { Throttle, ThrottleOptions } from "./throttle.ts";
 export type { ServerTls } from "./tls.ts";

@@ -13,6 +13,7 @@ import type { ServiceBinding } from "./definition.ts";
 import { Health, healthService } from "./health.ts";
 import { peerIdentityInterceptor } from "./peer.ts";
 import { reflectionServices } from "./reflection.ts";
+import type { Throttle } from "./throttle.ts";
 import { serverCredentials } from "./tls.ts";
 import type { RotatableCredentials, ServerTls } from "./tls.ts";
 
@@ -34,6 +35,8 @@ export interface ServerOptions {
   /** `buf build -o` image with imports; with it the server answers reflection. */
   readonly descriptorImage?: Uint8Array | undefined;
   readonly observe?: CallObserver | undefined;
+  /** Bounds how often each caller calls; absent: nothing does. */
+  readonly throttle?: Throttle | undefined;
   /** RPCs without an authorisation action are refused at start (C15). Only a test serves foreign definitions. */
   readonly requireActions?: boolean;
 }
@@ -136,6 +139,7 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
     anonymous,
     closing: closing.signal,
     observe: options.observe,
+    throttle: options.throttle,
   });
   const build = (): Server => {
     const server = createServer({ ...CHANNEL_OPTIONS, interceptors: [peerIdentityInterceptor] })

@@ -11,6 +11,20 @@ export interface Subject {
   readonly role?: Role;
   /** Set when `kind` is "host". */
   readonly hostId?: string;
+  /** The delegation by which it acts, for the audit; absent: in its own right. */
+  readonly delegationId?: string;
+}
+
+/** What the principal's own row says now, whatever its token says. */
+export type Standing = "disabled" | Role;
+
+const STRENGTH: Readonly<Record<Role, number>> = { viewer: 1, owner: 2, operator: 3 };
+
+/** The subject with no more than its principal's role. Undefined: the principal is disabled. No row (null): the token alone counts. */
+export function standingSubject(subject: Subject, standing: Standing | null): Subject | undefined {
+  if (standing === null || subject.role === undefined) return subject;
+  if (standing === "disabled") return undefined;
+  return STRENGTH[standing] < STRENGTH[subject.role] ? { ...subject, role: standing } : subject;
 }
 
 /** The coordinator itself, where it acts on nobody's behalf (sweepers, what a host reported). */

@@ -18,17 +18,25 @@ export function auditRecord(subject: Subject, action: string, resource: Resource
   return { entryId: newId("audit"), subject, action, resource, effect, rule };
 }
 
+/** For whom it was done: the caller's own account, or for an operator the owner of what it acted on. */
+function behalfOf({ subject, resource }: AuditRecord): string {
+  return subject.kind === "operator" ? resource.ownerAccount : (subject.accountId ?? "");
+}
+
 /** Write decisions, all in one statement. */
 export async function writeAudit(db: Kysely<unknown>, records: readonly AuditRecord[]): Promise<void> {
   if (records.length === 0) return;
   const column = (value: (record: AuditRecord) => string): string[] => records.map(value);
   await sql`
-    INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden, reason)
+    INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden, reason,
+                             on_behalf_of, delegation_id)
     SELECT entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account,
-           effect = 'allow', effect = 'deny-hidden', reason
+           effect = 'allow', effect = 'deny-hidden', reason, on_behalf_of, delegation_id
     FROM unnest(
       ${column((r) => r.entryId)}::text[], ${column((r) => r.subject.principalId)}::text[], ${column((r) => r.subject.accountId ?? "")}::text[],
       ${column((r) => r.action)}::text[], ${column((r) => r.resource.kind)}::text[], ${column((r) => r.resource.id)}::text[],
-      ${column((r) => r.resource.ownerAccount)}::text[], ${column((r) => r.effect)}::text[], ${column((r) => r.rule)}::text[]
-    ) AS t (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, effect, reason)`.execute(db);
+      ${column((r) => r.resource.ownerAccount)}::text[], ${column((r) => r.effect)}::text[], ${column((r) => r.rule)}::text[],
+      ${column(behalfOf)}::text[], ${column((r) => r.subject.delegationId ?? "")}::text[]
+    ) AS t (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, effect, reason, on_behalf_of,
+            delegation_id)`.execute(db);
 }

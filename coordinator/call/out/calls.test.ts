@@ -10,7 +10,7 @@ import { silentLog } from "#lib/log/log.ts";
 import type { Caller } from "#lib/rpc/caller.ts";
 import { PlenumError } from "#lib/rpc/errors.ts";
 import { callMigrations, createCalls, openPage, openSharedPageTokens, SCHEMA } from "../api.ts";
-import type { Calls, ResourceGrant, ResourceRef, WriteCall } from "../api.ts";
+import type { Calls, ResourceGrant, ResourceRef, Standing, WriteCall } from "../api.ts";
 
 const METHOD = "/test.Service/Make";
 const ACTION = "test:Make";
@@ -25,6 +25,9 @@ let db: Database<unknown>;
 let calls: Calls;
 let hub: MemoryHub;
 let grants: Map<string, ResourceGrant[]>;
+/** Consents that were taken back after they were read. */
+let revoked: Set<string>;
+let standings: Map<string, Standing>;
 
 beforeAll(async () => {
   postgres = await startTestPostgres();
@@ -35,7 +38,14 @@ beforeAll(async () => {
   db = openDatabase<unknown>({ url: postgres.url, role: SCHEMA, schema: SCHEMA, connections: 20, log });
   await sql`CREATE TABLE made (name text)`.execute(db.kysely);
   hub = new MemoryHub();
-  calls = createCalls({ db: db.kysely, bus: hub.connect(log), grants: () => Promise.resolve(grants), log });
+  calls = createCalls({
+    db: db.kysely,
+    bus: hub.connect(log),
+    grants: () => Promise.resolve(grants),
+    hold: (_tx, ids) => Promise.resolve(new Set(ids.filter((id) => !revoked.has(id)))),
+    standing: ({ principalId }) => sql<Standing | null>`SELECT ${standings.get(principalId) ?? null}::text`,
+    log,
+  });
 });
 afterAll(async () => {
   await db?.close();
@@ -43,6 +53,8 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   grants = new Map();
+  revoked = new Set();
+  standings = new Map();
   await sql`TRUNCATE made, audit_entry, idempotency, scope, change`.execute(db.kysely);
 });
 
@@ -91,11 +103,39 @@ describe("a write", () => {
     expect(error).toMatchObject({ reason: "NOT_ALLOWED", facts: { action: ACTION } });
     expect(await made()).toEqual([]);
     expect(await audit()).toMatchObject([
-      { principal_id: "bob", allowed: false, hidden: true, reason: "not-yours" },
+      { principal_id: "bob", allowed: false, hidden: true, reason: "default deny" },
       { principal_id: "eve", allowed: false, hidden: false, reason: "viewers-only-read" },
     ]);
     const { rows } = await sql<{ id: string }>`SELECT entry_id AS id FROM audit_entry WHERE NOT hidden`.execute(db.kysely);
     expect((error as PlenumError).facts["decision_id"]).toBe(rows[0]?.id);
+  });
+
+  it("rests on consents that stand at its commit: one taken back meanwhile undoes it", async () => {
+    const granted: ResourceRef = { ...thing, grants: [{ accountId: "acct-b", action: ACTION, consentId: "cons-1" }] };
+    await write(stranger, "one", "", granted);
+    revoked.add("cons-1");
+    expect(await reason(write(stranger, "two", "", granted))).toBe("RESOURCE_NOT_FOUND");
+    expect(await made()).toEqual(["one"]);
+    expect((await audit()).map((row) => row.reason)).toEqual(["grantee-acts", "default deny"]);
+    const other: ResourceRef = {
+      ...thing,
+      grants: [...(granted.grants ?? []), { accountId: "acct-b", action: ACTION, consentId: "cons-2" }],
+    };
+    await write(stranger, "three", "", other);
+    expect(await made()).toEqual(["one", "three"]);
+  });
+
+  it("is no more than its principal may be now", async () => {
+    standings.set("alice", "viewer");
+    expect(await reason(write(owner, "one"))).toBe("NOT_ALLOWED");
+    standings.set("alice", "disabled");
+    expect(await reason(write(owner, "two"))).toBe("PRINCIPAL_DISABLED");
+    const looking = calls.read({ caller: owner, method: METHOD }, ACTION, () => Promise.resolve("seen"));
+    expect(await reason(looking)).toBe("PRINCIPAL_DISABLED");
+    standings.set("alice", "owner");
+    await write(owner, "three");
+    expect(await made()).toEqual(["three"]);
+    expect((await audit()).map((row) => row.reason)).toEqual(["viewers-only-read", "principal disabled", "principal disabled", "owner"]);
   });
 
   it("is nobody's without a caller", async () => {

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Kysely } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
 import type { Bus } from "#lib/bus/bus.ts";
 import { snapshot, transaction } from "#lib/db/transaction.ts";
 import { appendChanges, publishHints } from "#lib/feed/feed.ts";
@@ -10,8 +10,8 @@ import { requestId as checkRequestId } from "#lib/rpc/validate.ts";
 import type { CallContext, Calls, ReadCall, Tx, WriteCall, WriteOptions, Written } from "../api.ts";
 import type { ResourceGrant, ResourceRef } from "../core/decide.ts";
 import { fingerprint } from "../core/fingerprint.ts";
-import { COORDINATOR, subjectOf } from "../core/subject.ts";
-import type { Subject } from "../core/subject.ts";
+import { COORDINATOR, standingSubject, subjectOf } from "../core/subject.ts";
+import type { Standing, Subject } from "../core/subject.ts";
 import { writeAudit } from "./audit.ts";
 import { claim, idempotencyKey, keep } from "./idempotency.ts";
 import type { AllowedAction, IdempotencyKey } from "./idempotency.ts";
@@ -20,12 +20,21 @@ import { Refusals, WriteScope } from "./write-scope.ts";
 /** Grants that others hold on resources now, by resource id. */
 export type GrantSource = (tx: Tx, resourceIds: readonly string[]) => Promise<ReadonlyMap<string, readonly ResourceGrant[]>>;
 
+export type HoldConsents = (tx: Tx, consentIds: readonly string[]) => Promise<ReadonlySet<string>>;
+
+/** A scalar subquery: a {@link Standing}, or NULL where no row names the principal. */
+export type StandingQuery = (subject: Subject) => RawBuilder<Standing | null>;
+
 export interface CallsOptions {
   readonly db: Kysely<unknown>;
   /** Takes the hints of what was committed. */
   readonly bus: Bus;
   /** Needed to decide a grantee's repeat again (consent's `grantsFor`). */
   readonly grants: GrantSource;
+  /** Those of the consents that are in force, locked until the transaction's end (consent's `holdConsents`). */
+  readonly hold: HoldConsents;
+  /** What the caller's principal may be (identity's `principalStanding`). */
+  readonly standing: StandingQuery;
   readonly log: Logger;
 }
 
@@ -46,12 +55,20 @@ function keyedBy<Res>(context: CallContext, subject: Subject, options: WriteOpti
   return { key: idempotencyKey(subject, context.method, requestId), hash: fingerprint(request), encode, decode };
 }
 
-const databaseNow = async (tx: Tx): Promise<Date> => {
-  const { rows } = await sql<{ now: Date }>`SELECT now() AS now`.execute(tx);
-  const now = rows[0]?.now;
-  if (now === undefined) throw new Error("the database has no clock");
-  return now;
-};
+interface Start {
+  readonly now: Date;
+  readonly standing: Standing | null;
+}
+
+/** The database's clock, and what may be said of the caller now: a principal disabled a moment ago does nothing more. */
+async function startOf(tx: Tx, standing: RawBuilder<Standing | null>): Promise<Start> {
+  const { rows } = await sql<Start>`SELECT now() AS now, (${standing}) AS standing`.execute(tx);
+  const [start] = rows;
+  if (start === undefined) throw new Error("the database has no clock");
+  return start;
+}
+
+const UNASKED = sql<null>`NULL`;
 
 interface Outcome<Res> {
   readonly result: Res;
@@ -74,12 +91,13 @@ class DatabaseCalls implements Calls {
     try {
       const outcome = await transaction(this.#options.db, async (tx) => {
         const stored = keyed === undefined ? undefined : await claim(tx, keyed.key, keyed.hash);
-        const scope = new WriteScope({ tx, subject, now: await databaseNow(tx), action: options.action, refusals });
+        const scope = await this.#open(tx, subject, options.action, refusals);
         if (keyed !== undefined && stored !== undefined) {
           await this.#decideAgain(tx, scope, stored.allowed);
           return { result: keyed.decode(stored.response), changes: [], committed: [], repeated: true };
         }
         const result = await fn(scope);
+        await this.#hold(tx, scope);
         if (keyed !== undefined) await keep(tx, keyed.key, { response: keyed.encode(result), allowed: scope.allowed() });
         await writeAudit(tx, scope.auditRecords());
         return this.#finish(tx, scope, result);
@@ -96,8 +114,7 @@ class DatabaseCalls implements Calls {
     const refusals = new Refusals();
     try {
       return await snapshot(this.#options.db, async (tx) => {
-        const scope = new WriteScope({ tx, subject, now: await databaseNow(tx), action, refusals });
-        return fn(scope);
+        return fn(await this.#open(tx, subject, action, refusals));
       });
     } catch (error) {
       await this.#writeRefusal(refusals, error);
@@ -107,7 +124,8 @@ class DatabaseCalls implements Calls {
 
   async internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject: Subject = COORDINATOR): Promise<Written<Res>> {
     const outcome = await transaction(this.#options.db, async (tx) => {
-      const scope = new WriteScope({ tx, subject, now: await databaseNow(tx), action: "internal", refusals: new Refusals() });
+      const { now } = await startOf(tx, UNASKED);
+      const scope = new WriteScope({ tx, subject, now, action: "internal", refusals: new Refusals() });
       return this.#finish(tx, scope, await fn(scope));
     });
     return this.#afterCommit(outcome);
@@ -115,6 +133,21 @@ class DatabaseCalls implements Calls {
 
   async sweep(): Promise<void> {
     await sql`DELETE FROM idempotency WHERE create_time < now() - interval '24 hours'`.execute(this.#options.db);
+  }
+
+  async #open(tx: Tx, caller: Subject, action: string, refusals: Refusals): Promise<WriteScope> {
+    const { now, standing } = await startOf(tx, this.#options.standing(caller));
+    const subject = standingSubject(caller, standing);
+    if (subject === undefined) throw refusals.refuseDisabled(caller, action);
+    return new WriteScope({ tx, subject, now, action, refusals });
+  }
+
+  /** C14: what rests on consents is decided a last time with those that nobody can take back before the commit. */
+  async #hold(tx: Tx, scope: WriteScope): Promise<void> {
+    const consents = scope.consents();
+    if (consents.length === 0) return;
+    const held = await this.#options.hold(tx, consents);
+    if (held.size < consents.length) scope.requireAgain(held);
   }
 
   /** The last statement: from here to the commit the scopes' rows are locked (C1). */

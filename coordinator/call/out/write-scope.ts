@@ -1,15 +1,30 @@
-import { notFound, permissionDenied } from "#lib/rpc/errors.ts";
+import { Status } from "nice-grpc-common";
+import { notFound, permissionDenied, PlenumError } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
-import { decide, SEE } from "../core/decide.ts";
+import { SEE } from "../core/decide.ts";
 import type { Decision, ResourceRef } from "../core/decide.ts";
 import type { Subject } from "../core/subject.ts";
 import { auditRecord } from "./audit.ts";
 import type { AuditRecord } from "./audit.ts";
+import { decide } from "./decide.ts";
 import type { AllowedAction } from "./idempotency.ts";
 
 /** Refusals that were thrown, so that whoever catches them outside the transaction can write them down. */
 export class Refusals {
   readonly #records = new WeakMap<Error, AuditRecord>();
+
+  /** The error for a caller whose principal was disabled. */
+  refuseDisabled(subject: Subject, action: string): Error {
+    const error = new PlenumError({
+      code: Status.UNAUTHENTICATED,
+      reason: "PRINCIPAL_DISABLED",
+      message: `${subject.principalId} was disabled: its tokens are worth nothing`,
+      facts: { principal_id: subject.principalId },
+    });
+    const account: ResourceRef = { kind: "account", id: subject.accountId ?? "", ownerAccount: subject.accountId ?? "" };
+    this.#records.set(error, auditRecord(subject, action, account, "deny-visible", "principal disabled"));
+    return error;
+  }
 
   /** The error for a refused decision. A hidden one looks exactly like a resource that does not exist. */
   refuse(subject: Subject, action: string, resource: ResourceRef, decision: Decision): Error {
@@ -87,6 +102,22 @@ export class WriteScope implements WriteCall {
 
   afterCommit(fn: (versions: ReadonlyMap<string, bigint>) => void): void {
     this.#afterCommit.push(fn);
+  }
+
+  /** Consents on which what was allowed may rest: to be held until the commit (C14). */
+  consents(): string[] {
+    const used = [...this.#allowed.values()].flatMap(({ action, resource }) =>
+      (resource.grants ?? []).filter((grant) => grant.accountId === this.subject.accountId && grant.action === action),
+    );
+    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].sort();
+  }
+
+  /** Decide again what was allowed, without the consents that are not among `held`. Throws as `require`. */
+  requireAgain(held: ReadonlySet<string>): void {
+    for (const { action, resource } of [...this.#allowed.values()]) {
+      const grants = (resource.grants ?? []).filter(({ consentId }) => consentId === undefined || held.has(consentId));
+      this.require(action, { ...resource, grants });
+    }
   }
 
   /** What was allowed, for a repeat to be decided again. */

@@ -1,26 +1,23 @@
 import { sql } from "kysely";
-import { newId } from "#lib/ids/ids.ts";
-import type { ResourceGrant, ResourceRef, Tx, WriteCall } from "../../call/api.ts";
-import { grantsOf, planConsents } from "../core/consent.ts";
-import type { Consent } from "../core/consent.ts";
+import type { ResourceGrant, Tx } from "../../call/api.ts";
+import { grantsOf } from "../core/consent.ts";
+import type { Consent, ConsentState } from "../core/consent.ts";
 
-const COLUMNS = sql`
+export const COLUMNS = sql`
   consent_id AS "consentId", grantor_account AS "grantorAccount", grantee_account AS "granteeAccount", actions,
-  resource_kind AS "resourceKind", resource_id AS "resourceId", create_time AS "createTime"`;
+  resource_kind AS "resourceKind", resource_id AS "resourceId", state, valid_from AS "validFrom", valid_until AS "validUntil", version,
+  create_time AS "createTime", revoke_time AS "revokeTime"`;
 
-/** Active consents on these resources, by resource id, in the order they were given. Resources without any are left out. */
+/** Whether it allows now, by the database's clock; `inForce` in SQL. */
+const IN_FORCE = sql`state = 'ACTIVE' AND (valid_from IS NULL OR valid_from <= now()) AND (valid_until IS NULL OR now() < valid_until)`;
+
+/** Consents in force on these resources, by resource id, in the order they were given. Resources without any are left out. */
 export async function consentsOf(tx: Tx, resourceIds: readonly string[]): Promise<Map<string, Consent[]>> {
-  const byResource = new Map<string, Consent[]>();
-  if (resourceIds.length === 0) return byResource;
+  if (resourceIds.length === 0) return new Map();
   const { rows } = await sql<Consent>`
-    SELECT ${COLUMNS} FROM consent WHERE resource_id = ANY(${[...new Set(resourceIds)]}::text[]) AND state = 'ACTIVE'
+    SELECT ${COLUMNS} FROM consent WHERE resource_id = ANY(${[...new Set(resourceIds)]}::text[]) AND ${IN_FORCE}
     ORDER BY consent_id`.execute(tx);
-  for (const row of rows) {
-    const list = byResource.get(row.resourceId);
-    if (list === undefined) byResource.set(row.resourceId, [row]);
-    else list.push(row);
-  }
-  return byResource;
+  return Map.groupBy(rows, (row) => row.resourceId);
 }
 
 /** The same as the decision reads them (`ResourceRef.grants`). */
@@ -29,81 +26,60 @@ export async function grantsFor(tx: Tx, resourceIds: readonly string[]): Promise
   return new Map([...consents].map(([id, list]) => [id, grantsOf(list)]));
 }
 
+/**
+ * Those of the consents that are in force, locked: who takes one back waits for this transaction, or has been faster and it is not among
+ * them (C14).
+ */
+export async function holdConsents(tx: Tx, consentIds: readonly string[]): Promise<Set<string>> {
+  const { rows } = await sql<{ id: string }>`
+    SELECT consent_id AS id FROM consent WHERE consent_id = ANY(${[...consentIds]}::text[]) AND ${IN_FORCE}
+    ORDER BY consent_id FOR SHARE`.execute(tx);
+  return new Set(rows.map((row) => row.id));
+}
+
 /** Ids of the resources of a kind on which others allow this account something now: what its lists hold besides its own. */
 export async function resourcesGrantedTo(tx: Tx, granteeAccount: string, resourceKind: string): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
     SELECT DISTINCT resource_id AS id FROM consent
-    WHERE grantee_account = ${granteeAccount} AND resource_kind = ${resourceKind} AND state = 'ACTIVE'`.execute(tx);
+    WHERE grantee_account = ${granteeAccount} AND resource_kind = ${resourceKind} AND ${IN_FORCE}`.execute(tx);
   return rows.map((row) => row.id);
 }
 
-export interface NewConsent {
-  readonly granteeAccount: string;
-  readonly actions: readonly string[];
-  readonly resource: ResourceRef;
+/** One consent, whatever its state; `lock`: for a change. */
+export async function readConsent(tx: Tx, consentId: string, lock = false): Promise<Consent | undefined> {
+  const { rows } = await sql<Consent>`
+    SELECT ${COLUMNS} FROM consent WHERE consent_id = ${consentId} ${lock ? sql`FOR UPDATE` : sql``}`.execute(tx);
+  return rows[0];
 }
 
-/**
- * Give consents, in the name of each resource's owner, in one statement; answers them in the same order. The caller has checked that
- * the grantees exist. An account may hold one active consent for the same actions on one resource: a second one is the database's
- * unique violation.
- */
-export async function createConsents(call: WriteCall, wanted: readonly NewConsent[]): Promise<Consent[]> {
-  if (wanted.length === 0) return [];
-  const rows = wanted.map((one) => ({
-    consent_id: newId("cons"),
-    grantor_account: one.resource.ownerAccount,
-    grantee_account: one.granteeAccount,
-    actions: [...one.actions].sort(),
-    resource_kind: one.resource.kind,
-    resource_id: one.resource.id,
-  }));
-  const made = await sql<Consent>`
-    INSERT INTO consent (consent_id, grantor_account, grantee_account, actions, resource_kind, resource_id, state, created_by)
-    SELECT consent_id, grantor_account, grantee_account, actions, resource_kind, resource_id, 'ACTIVE', ${call.subject.principalId}
-    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-      AS t (consent_id text, grantor_account text, grantee_account text, actions text[], resource_kind text, resource_id text)
-    RETURNING ${COLUMNS}`.execute(call.tx);
-  const byId = new Map(made.rows.map((row) => [row.consentId, row]));
-  return rows.map((row) => {
-    const consent = byId.get(row.consent_id);
-    if (consent === undefined) throw new Error("an insert returned nothing");
-    return consent;
-  });
+export interface ConsentFilter {
+  /** Given by or to this account; undefined: all. */
+  readonly party: string | undefined;
+  /** Empty: any. */
+  readonly resourceId: string;
+  /** Undefined: any. */
+  readonly state: ConsentState | undefined;
+  readonly after: string;
+  readonly limit: number;
 }
 
-/** Take consents back. What was allowed by them ends with this transaction's commit; ids of revoked ones are passed over. */
-export async function revokeConsents(tx: Tx, consentIds: readonly string[]): Promise<void> {
-  if (consentIds.length === 0) return;
-  await sql`
-    UPDATE consent SET state = 'REVOKED', revoke_time = now(), version = version + 1
-    WHERE consent_id = ANY(${[...consentIds]}::text[]) AND state = 'ACTIVE'`.execute(tx);
+/** In order of id. */
+export async function listConsents(tx: Tx, filter: ConsentFilter): Promise<Consent[]> {
+  const { party, resourceId, state } = filter;
+  const { rows } = await sql<Consent>`
+    SELECT ${COLUMNS} FROM consent
+    WHERE ${party === undefined ? sql`true` : sql`(grantor_account = ${party} OR grantee_account = ${party})`}
+      AND ${resourceId === "" ? sql`true` : sql`resource_id = ${resourceId}`}
+      AND ${state === undefined ? sql`true` : sql`state = ${state}`}
+      AND consent_id > ${filter.after}
+    ORDER BY consent_id LIMIT ${filter.limit}`.execute(tx);
+  return rows;
 }
 
-/** All consents on resources that are being deleted. */
-export async function revokeConsentsOf(tx: Tx, resourceIds: readonly string[]): Promise<void> {
-  if (resourceIds.length === 0) return;
-  await sql`
-    UPDATE consent SET state = 'REVOKED', revoke_time = now(), version = version + 1
-    WHERE resource_id = ANY(${[...resourceIds]}::text[]) AND state = 'ACTIVE'`.execute(tx);
-}
-
-/**
- * Make one list of a resource exactly these accounts: who stays keeps its consent id. The resource's row must be locked, and the
- * grantees must exist. Answers the consents in the order of the accounts.
- */
-export async function setGrantees(call: WriteCall, resource: ResourceRef, action: string, accounts: readonly string[]): Promise<Consent[]> {
-  const all = (await consentsOf(call.tx, [resource.id])).get(resource.id) ?? [];
-  const active = all.filter((consent) => consent.actions.length === 1 && consent.actions[0] === action);
-  const plan = planConsents(active, accounts);
-  await revokeConsents(
-    call.tx,
-    plan.revoke.map((consent) => consent.consentId),
-  );
-  const added = await createConsents(
-    call,
-    plan.add.map((granteeAccount) => ({ granteeAccount, actions: [action], resource })),
-  );
-  const byAccount = new Map([...active, ...added].map((consent) => [consent.granteeAccount, consent]));
-  return [...new Set(accounts)].flatMap((account) => byAccount.get(account) ?? []);
+/** Those of one list of a resource that are not revoked, in force or not. */
+export async function standingConsents(tx: Tx, resourceId: string, actions: readonly string[]): Promise<Consent[]> {
+  const { rows } = await sql<Consent>`
+    SELECT ${COLUMNS} FROM consent
+    WHERE resource_id = ${resourceId} AND actions = ${[...actions].sort()}::text[] AND state <> 'REVOKED' ORDER BY consent_id`.execute(tx);
+  return rows;
 }

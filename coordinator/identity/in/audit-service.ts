@@ -23,11 +23,13 @@ export function auditService({ calls, pages }: { calls: Calls; pages: PageTokens
   return bind(AuditServiceDefinition, {
     async listAuditEntries(request, context) {
       const resourceId = displayName(request.resourceId, "resource_id");
+      const principalId = displayName(request.principalId, "principal_id");
       const allowed = allowedFilter(request.decision);
-      const page = openPage(pages, context, request, { resourceId, allowed });
+      const page = openPage(pages, context, request, { resourceId, principalId, allowed });
       return calls.read(context, context.action, async (call) => {
         const visibleTo = visibleAccount(call.subject);
-        const rows = await listAuditEntries(call.tx, { visibleTo, resourceId, allowed, before: page.after, limit: page.limit });
+        const filter = { visibleTo, resourceId, principalId, allowed, before: page.after, limit: page.limit };
+        const rows = await listAuditEntries(call.tx, filter);
         const { items, nextPageToken } = page.cut(rows, (row) => row.entryId);
         return { entries: items.map(encode), nextPageToken };
       });

@@ -1,33 +1,24 @@
-import { Role as RoleNumber, TokenServiceDefinition } from "#gen/plenum/identity/v1/token.ts";
+import { TokenServiceDefinition } from "#gen/plenum/identity/v1/token.ts";
 import type { IssueTokenRequest } from "#gen/plenum/identity/v1/token.ts";
 import type { TokenIssuer } from "#lib/auth/token.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import type { Role } from "#lib/rpc/caller.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
-import { invalidArgument, unauthenticated } from "#lib/rpc/errors.ts";
-import { displayName, enumValue } from "#lib/rpc/validate.ts";
-import { durationMs, INSTALLATION, subjectOf } from "../../call/api.ts";
+import { failedPrecondition, invalidArgument, unauthenticated } from "#lib/rpc/errors.ts";
+import { displayName } from "#lib/rpc/validate.ts";
+import { durationMs, INSTALLATION } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { mayIssue } from "../core/token-role.ts";
 import { accountRef, requireAccount } from "../out/accounts.ts";
+import { ensurePrincipal } from "../out/principals.ts";
+import { ROLE_NUMBERS, roleField } from "./roles.ts";
 
 const DAY_MS = 86_400_000;
 const TTL = { minMs: 60_000, maxMs: 90 * DAY_MS, absentMs: DAY_MS };
 
-const ROLES: Readonly<Record<Exclude<RoleNumber, typeof RoleNumber.UNSPECIFIED>, Role>> = {
-  [RoleNumber.OPERATOR]: "operator",
-  [RoleNumber.OWNER]: "owner",
-  [RoleNumber.VIEWER]: "viewer",
-};
-const ROLE_NUMBERS: Readonly<Record<Role, RoleNumber>> = {
-  operator: RoleNumber.OPERATOR,
-  owner: RoleNumber.OWNER,
-  viewer: RoleNumber.VIEWER,
-};
-
 function decode(request: IssueTokenRequest): { accountId: string; principalId: string; role: Role; ttlSeconds: number } {
-  const role = request.role === RoleNumber.UNSPECIFIED ? "owner" : ROLES[enumValue(request.role, RoleNumber, "role") as keyof typeof ROLES];
+  const role = roleField(request.role, "role");
   if (role === "operator" && request.accountId !== "") {
     throw invalidArgument("account_id", "is set together with ROLE_OPERATOR", "an operator speaks for no account: leave it empty");
   }
@@ -45,6 +36,16 @@ export function tokenService({ calls, tokens }: { calls: Calls; tokens: TokenIss
         call.require(context.action, about);
         if (role !== "operator") await requireAccount(call.tx, accountId);
         if (!mayIssue(call.subject.role, role)) call.forbid(context.action, about, "a-role-never-rises");
+        // Who is named for the first time is a principal from now on, with the most that its account's principals are.
+        const most = role === "operator" ? role : "owner";
+        const created = { accountId, principalId, role: most, description: "", createdBy: call.subject.principalId } as const;
+        const principal = await ensurePrincipal(call.tx, created);
+        if (principal.disableTime !== null) {
+          throw failedPrecondition("PRINCIPAL_DISABLED", `${principalId} was disabled: no token is issued for it`, {
+            principal_id: principalId,
+          });
+        }
+        if (!mayIssue(principal.role, role)) call.forbid(context.action, about, "no-more-than-the-principal");
       });
       // Issued after the commit: a token whose issue the audit does not know must not exist.
       const { token, expiresAt } = await tokens.issue({ principalId, accountId, roles: [role], ttlSeconds });
@@ -52,9 +53,10 @@ export function tokenService({ calls, tokens }: { calls: Calls; tokens: TokenIss
     },
 
     whoAmI(_request, context) {
-      const { kind, accountId = "", principalId, role } = subjectOf(context.caller);
-      if (role === undefined) return Promise.reject(unauthenticated(`this is for bearers of tokens, not for a caller of kind ${kind}`));
-      return Promise.resolve({ accountId, principalId, role: ROLE_NUMBERS[role] });
+      return calls.read(context, context.action, ({ subject: { kind, accountId = "", principalId, role } }) => {
+        if (role === undefined) return Promise.reject(unauthenticated(`this is for bearers of tokens, not for a caller of kind ${kind}`));
+        return Promise.resolve({ accountId, principalId, role: ROLE_NUMBERS[role] });
+      });
     },
   });
 }

@@ -80,8 +80,14 @@ export interface AuditEntry {
   resourceAccount: string;
   /** What was decided. */
   decision: AuditDecision;
-  /** Why it was refused, or by which rule it was allowed. */
+  /** By which policy it was allowed or refused; "default deny": no policy allowed it. */
   reason: string;
+  /** The account for which it was done: the caller's own, or for an operator the owner of the resource. Empty: the installation's. */
+  onBehalfOf: string;
+  /** The delegation by which the caller acted; empty: none. */
+  delegationId: string;
+  /** What the resource is, in a word ("interface"). */
+  resourceKind: string;
 }
 
 export interface ListAuditEntriesRequest {
@@ -93,6 +99,8 @@ export interface ListAuditEntriesRequest {
   resourceId: string;
   /** Only these decisions. */
   decision: AuditDecision;
+  /** By this caller; empty: any. */
+  principalId: string;
 }
 
 export interface ListAuditEntriesResponse {
@@ -113,6 +121,9 @@ function createBaseAuditEntry(): AuditEntry {
     resourceAccount: "",
     decision: 0,
     reason: "",
+    onBehalfOf: "",
+    delegationId: "",
+    resourceKind: "",
   };
 }
 
@@ -144,6 +155,15 @@ export const AuditEntry: MessageFns<AuditEntry> = {
     }
     if (message.reason !== "") {
       writer.uint32(74).string(message.reason);
+    }
+    if (message.onBehalfOf !== "") {
+      writer.uint32(82).string(message.onBehalfOf);
+    }
+    if (message.delegationId !== "") {
+      writer.uint32(90).string(message.delegationId);
+    }
+    if (message.resourceKind !== "") {
+      writer.uint32(98).string(message.resourceKind);
     }
     return writer;
   },
@@ -233,6 +253,30 @@ export const AuditEntry: MessageFns<AuditEntry> = {
             message.reason = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.onBehalfOf = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.delegationId = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.resourceKind = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -276,6 +320,21 @@ export const AuditEntry: MessageFns<AuditEntry> = {
         : "",
       decision: isSet(object.decision) ? auditDecisionFromJSON(object.decision) : 0,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      onBehalfOf: isSet(object.onBehalfOf)
+        ? globalThis.String(object.onBehalfOf)
+        : isSet(object.on_behalf_of)
+        ? globalThis.String(object.on_behalf_of)
+        : "",
+      delegationId: isSet(object.delegationId)
+        ? globalThis.String(object.delegationId)
+        : isSet(object.delegation_id)
+        ? globalThis.String(object.delegation_id)
+        : "",
+      resourceKind: isSet(object.resourceKind)
+        ? globalThis.String(object.resourceKind)
+        : isSet(object.resource_kind)
+        ? globalThis.String(object.resource_kind)
+        : "",
     };
   },
 
@@ -308,6 +367,15 @@ export const AuditEntry: MessageFns<AuditEntry> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.onBehalfOf !== "") {
+      obj.onBehalfOf = message.onBehalfOf;
+    }
+    if (message.delegationId !== "") {
+      obj.delegationId = message.delegationId;
+    }
+    if (message.resourceKind !== "") {
+      obj.resourceKind = message.resourceKind;
+    }
     return obj;
   },
 
@@ -325,12 +393,15 @@ export const AuditEntry: MessageFns<AuditEntry> = {
     message.resourceAccount = object.resourceAccount ?? "";
     message.decision = object.decision ?? 0;
     message.reason = object.reason ?? "";
+    message.onBehalfOf = object.onBehalfOf ?? "";
+    message.delegationId = object.delegationId ?? "";
+    message.resourceKind = object.resourceKind ?? "";
     return message;
   },
 };
 
 function createBaseListAuditEntriesRequest(): ListAuditEntriesRequest {
-  return { pageSize: 0, pageToken: "", resourceId: "", decision: 0 };
+  return { pageSize: 0, pageToken: "", resourceId: "", decision: 0, principalId: "" };
 }
 
 export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
@@ -346,6 +417,9 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
     }
     if (message.decision !== 0) {
       writer.uint32(32).int32(message.decision);
+    }
+    if (message.principalId !== "") {
+      writer.uint32(42).string(message.principalId);
     }
     return writer;
   },
@@ -395,6 +469,14 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
             message.decision = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.principalId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -425,6 +507,11 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
         ? globalThis.String(object.resource_id)
         : "",
       decision: isSet(object.decision) ? auditDecisionFromJSON(object.decision) : 0,
+      principalId: isSet(object.principalId)
+        ? globalThis.String(object.principalId)
+        : isSet(object.principal_id)
+        ? globalThis.String(object.principal_id)
+        : "",
     };
   },
 
@@ -442,6 +529,9 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
     if (message.decision !== 0) {
       obj.decision = auditDecisionToJSON(message.decision);
     }
+    if (message.principalId !== "") {
+      obj.principalId = message.principalId;
+    }
     return obj;
   },
 
@@ -454,6 +544,7 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
     message.pageToken = object.pageToken ?? "";
     message.resourceId = object.resourceId ?? "";
     message.decision = object.decision ?? 0;
+    message.principalId = object.principalId ?? "";
     return message;
   },
 };

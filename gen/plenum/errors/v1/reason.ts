@@ -70,6 +70,16 @@ export const Reason = {
   DEADLINE_EXCEEDED: 27,
   /** CONFLICT - Another transaction changed the same rows first. ABORTED: a repeat is safe. */
   CONFLICT: 28,
+  /**
+   * RATE_LIMITED - The caller called more often than its limit allows; nothing was done. RESOURCE_EXHAUSTED. Metadata: limit (calls a second),
+   * retry_after_ms.
+   */
+  RATE_LIMITED: 40,
+  /**
+   * PRINCIPAL_DISABLED - The principal was disabled: its tokens are worth nothing (UNAUTHENTICATED), none is issued (FAILED_PRECONDITION).
+   * Metadata: principal_id.
+   */
+  PRINCIPAL_DISABLED: 41,
 } as const;
 
 export type Reason = typeof Reason[keyof typeof Reason];
@@ -104,6 +114,8 @@ export namespace Reason {
   export type UNIMPLEMENTED = typeof Reason.UNIMPLEMENTED;
   export type DEADLINE_EXCEEDED = typeof Reason.DEADLINE_EXCEEDED;
   export type CONFLICT = typeof Reason.CONFLICT;
+  export type RATE_LIMITED = typeof Reason.RATE_LIMITED;
+  export type PRINCIPAL_DISABLED = typeof Reason.PRINCIPAL_DISABLED;
 }
 
 export function reasonFromJSON(object: any): Reason {
@@ -195,6 +207,12 @@ export function reasonFromJSON(object: any): Reason {
     case 28:
     case "REASON_CONFLICT":
       return Reason.CONFLICT;
+    case 40:
+    case "REASON_RATE_LIMITED":
+      return Reason.RATE_LIMITED;
+    case 41:
+    case "REASON_PRINCIPAL_DISABLED":
+      return Reason.PRINCIPAL_DISABLED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
@@ -260,6 +278,10 @@ export function reasonToJSON(object: Reason): string {
       return "REASON_DEADLINE_EXCEEDED";
     case Reason.CONFLICT:
       return "REASON_CONFLICT";
+    case Reason.RATE_LIMITED:
+      return "REASON_RATE_LIMITED";
+    case Reason.PRINCIPAL_DISABLED:
+      return "REASON_PRINCIPAL_DISABLED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }

@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decide, INSTALLATION, isRead, SEE } from "./decide.ts";
-import type { ResourceRef } from "./decide.ts";
-import type { Subject } from "./subject.ts";
+import { classOf, decideClass, INSTALLATION, isRead, SEE } from "../core/decide.ts";
+import type { DecisionClass, Judge, ResourceRef } from "../core/decide.ts";
+import type { Subject } from "../core/subject.ts";
+import { createDecide, decide } from "./decide.ts";
+import { judgeByPolicies } from "./policies.ts";
 
 const READ = "nivc:GetInterface";
 const ATTACH = "nivc:AttachInterface";
@@ -78,6 +80,77 @@ describe("decide", () => {
         const after = effect(subject, action, { ...resource, grants: [...resource.grants, grant] });
         if (before === "allow") expect(after).toBe("allow");
       }),
+    );
+  });
+
+  it("is what the rules say in words, for everybody and everything", () => {
+    fc.assert(
+      fc.property(subjects, actions, resources, (subject, action, resource) => {
+        expect(effect(subject, action, resource)).toBe(inWords(subject, action, resource));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+/** The same rules a second time, without Cedar. */
+function inWords(subject: Subject, action: string, resource: ResourceRef): string {
+  if (subject.kind === "operator") return "allow";
+  if (subject.kind !== "account") return "deny-hidden";
+  const granted = (resource.grants ?? []).filter((grant) => grant.accountId === subject.accountId).map((grant) => grant.action);
+  const own = resource.ownerAccount === subject.accountId;
+  if (!own && granted.length === 0) return "deny-hidden";
+  if (isRead(action)) return "allow";
+  if (subject.role !== "owner") return "deny-visible";
+  return own || granted.includes(action) ? "allow" : "deny-visible";
+}
+
+describe("the policies", () => {
+  const rule = (subject: Subject, action: string, resource: ResourceRef) => decide(subject, action, resource).rule;
+
+  it("are named by who was decided about", () => {
+    expect(rule(operator, ATTACH, ofA())).toBe("operator");
+    expect(rule(account("a", "owner"), ATTACH, ofA())).toBe("owner");
+    expect(rule(account("a", "viewer"), READ, ofA())).toBe("account-reads");
+    expect(rule(account("a", "viewer"), ATTACH, ofA())).toBe("viewers-only-read");
+    expect(rule(account("b", "owner"), ATTACH, ofA([{ accountId: "b", action: ATTACH }]))).toBe("grantee-acts");
+    expect(rule(account("b", "owner"), ATTACH, ofA())).toBe("default deny");
+  });
+
+  it("are asked once a class: a batch of equal items is one evaluation, an unequal one is not lost in it", () => {
+    const asked: DecisionClass[] = [];
+    const counting: Judge = (of) => {
+      asked.push(of);
+      return judgeByPolicies(of);
+    };
+    const once = createDecide(counting);
+    const items = Array.from({ length: 1_000 }, (_, index): ResourceRef => ({ kind: "interface", id: `eni-${index}`, ownerAccount: "a" }));
+    for (const item of items) expect(once(account("a", "owner"), ATTACH, item).effect).toBe("allow");
+    expect(asked).toHaveLength(1);
+    expect(once(account("a", "owner"), ATTACH, { kind: "interface", id: "eni-0", ownerAccount: "b" }).effect).toBe("deny-hidden");
+    expect(asked.length).toBeGreaterThan(1);
+  });
+
+  it("decide as if nothing were kept, also when what is kept overflows", () => {
+    const small = createDecide(judgeByPolicies, 3);
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({
+            kind: fc.constantFrom("owner" as const, "viewer" as const),
+            who: fc.constantFrom("a", "b"),
+            action: fc.constantFrom(READ, ATTACH),
+          }),
+          { maxLength: 8 },
+        ),
+        (questions) => {
+          for (const { kind, who, action } of questions) {
+            const subject = account(who, kind);
+            expect(small(subject, action, ofA())).toEqual(decideClass(judgeByPolicies, classOf(subject, action, ofA())));
+          }
+        },
+      ),
+      { numRuns: 50 },
     );
   });
 });

@@ -1,0 +1,70 @@
+import type { Command } from "commander";
+import { PrincipalServiceDefinition } from "#gen/plenum/identity/v1/principal.ts";
+import { Role } from "#gen/plenum/identity/v1/token.ts";
+import { allPages, present, withSession } from "../session.ts";
+import { principals } from "../tables.ts";
+import { parseWord } from "../values.ts";
+
+export const ROLES = { owner: Role.OWNER, viewer: Role.VIEWER, operator: Role.OPERATOR };
+
+const ACCOUNT = "the account; leave it out for an operator's principal";
+
+/** principal. */
+export function addPrincipalCommands(program: Command): void {
+  const principal = program.command("principal").description("principals: who speaks for an account");
+  principal
+    .command("create <name>")
+    .description("make a principal; its tokens are never more than its role")
+    .option("--account <account>", ACCOUNT, "")
+    .option("--role <role>", "owner, viewer or operator", "owner")
+    .option("--description <text>", "free text", "")
+    .addHelpText("after", "\nExample:\n  plenum principal create robot --account acct-… --role viewer")
+    .action(
+      withSession(async (session, principalId: string, options: { account: string; role: string; description: string }) => {
+        const answer = await session.client(PrincipalServiceDefinition).createPrincipal({
+          requestId: session.requestId,
+          accountId: options.account,
+          principalId,
+          role: parseWord(ROLES, options.role, "role"),
+          description: options.description,
+        });
+        session.one(principals, present(answer.principal, "principal"));
+      }),
+    );
+  principal
+    .command("get <name>")
+    .description("show one principal")
+    .option("--account <account>", ACCOUNT, "")
+    .action(
+      withSession(async (session, principalId: string, options: { account: string }) => {
+        const answer = await session.client(PrincipalServiceDefinition).getPrincipal({ accountId: options.account, principalId });
+        session.one(principals, present(answer.principal, "principal"));
+      }),
+    );
+  principal
+    .command("list")
+    .description("list principals")
+    .option("--account <account>", "only of this account", "")
+    .action(
+      withSession(async (session, options: { account: string }) => {
+        const client = session.client(PrincipalServiceDefinition);
+        session.list(
+          principals,
+          await allPages(
+            (page) => client.listPrincipals({ ...page, accountId: options.account }),
+            (answer) => answer.principals,
+          ),
+        );
+      }),
+    );
+  principal
+    .command("disable <name>")
+    .description("refuse all tokens of a principal from the next call on, for good")
+    .option("--account <account>", ACCOUNT, "")
+    .action(
+      withSession(async (session, principalId: string, options: { account: string }) => {
+        const answer = await session.client(PrincipalServiceDefinition).disablePrincipal({ accountId: options.account, principalId });
+        session.one(principals, present(answer.principal, "principal"));
+      }),
+    );
+}

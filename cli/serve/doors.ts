@@ -1,0 +1,44 @@
+import { readOidcIssuers } from "#lib/auth/verifiers.ts";
+import { key, readConfig, setting } from "#lib/config/config.ts";
+import type { ConfigOf } from "#lib/config/config.ts";
+import { DEFAULT_RATES } from "#lib/rpc/throttle.ts";
+import type { ComposeOptions } from "./compose.ts";
+
+/** Who is let in, and how often: the same for `plenum serve` and for `plenum up` (there from the environment). */
+export const DOOR_CONFIG = {
+  oidcFile: key({
+    env: "PLENUM_OIDC_FILE",
+    flag: "oidc-file",
+    schema: setting.text().optional(),
+    description: "JSON file that lists the OpenID Connect issuers whose tokens are accepted beside our own (docs/design/calls.md)",
+  }),
+  callsPerSecond: key({
+    env: "PLENUM_CALLS_PER_SECOND",
+    flag: "calls-per-second",
+    schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.known.perSecond),
+    description: "Calls a second of one principal in the long run; twice as many at once",
+  }),
+  unknownCallsPerSecond: key({
+    env: "PLENUM_UNKNOWN_CALLS_PER_SECOND",
+    flag: "unknown-calls-per-second",
+    schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.unknown.perSecond),
+    description: "Calls a second without a valid token from one address in the long run; twice as many at once",
+  }),
+} as const;
+
+/** After a pause twice as many at once. */
+const rateOf = (perSecond: number) => ({ perSecond, burst: 2 * perSecond });
+
+/** The settings as the composer takes them. Throws for a file that is no list of issuers. */
+export async function doorsOf(config: ConfigOf<typeof DOOR_CONFIG>): Promise<Required<Pick<ComposeOptions, "oidc" | "rates">>> {
+  return {
+    oidc: config.oidcFile === undefined ? [] : await readOidcIssuers(config.oidcFile),
+    rates: { known: rateOf(config.callsPerSecond), unknown: rateOf(config.unknownCallsPerSecond) },
+  };
+}
+
+/** From the environment alone. Throws ConfigError. */
+export function doorsOfEnvironment(): ConfigOf<typeof DOOR_CONFIG> {
+  const names = Object.values(DOOR_CONFIG).map(({ env }) => env);
+  return readConfig(DOOR_CONFIG, { args: [], env: Object.fromEntries(names.map((name) => [name, process.env[name]])) });
+}

@@ -1,0 +1,104 @@
+import { sql } from "kysely";
+import { newId } from "#lib/ids/ids.ts";
+import type { ResourceRef, Tx, WriteCall } from "../../call/api.ts";
+import { planConsents } from "../core/consent.ts";
+import type { Consent, ConsentState } from "../core/consent.ts";
+import { COLUMNS, standingConsents } from "./consents.ts";
+import { setLimits } from "./limits.ts";
+
+export interface NewConsent {
+  readonly granteeAccount: string;
+  readonly actions: readonly string[];
+  readonly resource: ResourceRef;
+  /** It allows from then on (included); absent: from its beginning. */
+  readonly validFrom?: Date | undefined;
+  /** It allows until then (excluded); absent: until it is revoked. */
+  readonly validUntil?: Date | undefined;
+  /** How often what is counted under a name may be done by it; what is not named is not limited. */
+  readonly limits?: Readonly<Record<string, number>> | undefined;
+}
+
+/**
+ * Give consents, in the name of each resource's owner, in one statement; answers them in the same order. The caller has checked that
+ * the grantees exist. An account may hold one consent that is not revoked for the same actions on one resource: a second one is the
+ * database's unique violation.
+ */
+export async function createConsents(call: WriteCall, wanted: readonly NewConsent[]): Promise<Consent[]> {
+  if (wanted.length === 0) return [];
+  const rows = wanted.map((one) => ({
+    consent_id: newId("cons"),
+    grantor_account: one.resource.ownerAccount,
+    grantee_account: one.granteeAccount,
+    actions: [...one.actions].sort(),
+    resource_kind: one.resource.kind,
+    resource_id: one.resource.id,
+    valid_from: one.validFrom ?? null,
+    valid_until: one.validUntil ?? null,
+  }));
+  const made = await sql<Consent>`
+    INSERT INTO consent (consent_id, grantor_account, grantee_account, actions, resource_kind, resource_id, valid_from, valid_until, state,
+                         created_by)
+    SELECT consent_id, grantor_account, grantee_account, actions, resource_kind, resource_id, valid_from, valid_until, 'ACTIVE',
+           ${call.subject.principalId}
+    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+      AS t (consent_id text, grantor_account text, grantee_account text, actions text[], resource_kind text, resource_id text,
+            valid_from timestamptz, valid_until timestamptz)
+    RETURNING ${COLUMNS}`.execute(call.tx);
+  await setLimits(
+    call.tx,
+    wanted.flatMap(({ limits = {} }, index) =>
+      Object.entries(limits).map(([counter, maximum]) => ({ consentId: rows[index]?.consent_id ?? "", counter, maximum })),
+    ),
+  );
+  const byId = new Map(made.rows.map((row) => [row.consentId, row]));
+  return rows.map((row) => {
+    const consent = byId.get(row.consent_id);
+    if (consent === undefined) throw new Error("an insert returned nothing");
+    return consent;
+  });
+}
+
+/** Take consents back. What was allowed by them ends with this transaction's commit; ids of revoked ones are passed over. */
+export async function revokeConsents(tx: Tx, consentIds: readonly string[]): Promise<void> {
+  if (consentIds.length === 0) return;
+  await sql`
+    UPDATE consent SET state = 'REVOKED', revoke_time = now(), version = version + 1
+    WHERE consent_id = ANY(${[...consentIds]}::text[]) AND state <> 'REVOKED'`.execute(tx);
+}
+
+/** All consents on resources that are being deleted. */
+export async function revokeConsentsOf(tx: Tx, resourceIds: readonly string[]): Promise<void> {
+  if (resourceIds.length === 0) return;
+  await sql`
+    UPDATE consent SET state = 'REVOKED', revoke_time = now(), version = version + 1
+    WHERE resource_id = ANY(${[...resourceIds]}::text[]) AND state <> 'REVOKED'`.execute(tx);
+}
+
+/** Bring one consent, whose row is locked, into a state; answers it as it is then. */
+export async function setConsentState(tx: Tx, consentId: string, state: ConsentState): Promise<Consent> {
+  const revoked = state === "REVOKED" ? sql`now()` : sql`revoke_time`;
+  const { rows } = await sql<Consent>`
+    UPDATE consent SET state = ${state}, version = version + 1, revoke_time = ${revoked}
+    WHERE consent_id = ${consentId} RETURNING ${COLUMNS}`.execute(tx);
+  const [consent] = rows;
+  if (consent === undefined) throw new Error("a locked consent is missing");
+  return consent;
+}
+
+/**
+ * Make one list of a resource exactly these accounts: who stays keeps its consent id. The resource's row must be locked, and the
+ * grantees must exist. Answers the consents in the order of the accounts.
+ */
+export async function setGrantees(call: WriteCall, resource: ResourceRef, action: string, accounts: readonly string[]): Promise<Consent[]> {
+  const plan = planConsents(await standingConsents(call.tx, resource.id, [action]), accounts, call.now);
+  await revokeConsents(
+    call.tx,
+    plan.revoke.map((consent) => consent.consentId),
+  );
+  const added = await createConsents(
+    call,
+    plan.add.map((granteeAccount) => ({ granteeAccount, actions: [action], resource })),
+  );
+  const byAccount = new Map([...plan.keep, ...added].map((consent) => [consent.granteeAccount, consent]));
+  return [...new Set(accounts)].flatMap((account) => byAccount.get(account) ?? []);
+}

@@ -1,0 +1,103 @@
+import { CreatePrincipalResponse, PrincipalServiceDefinition, PrincipalState } from "#gen/plenum/identity/v1/principal.ts";
+import type { Principal as PrincipalMessage } from "#gen/plenum/identity/v1/principal.ts";
+import { parseId } from "#lib/ids/ids.ts";
+import { bind } from "#lib/rpc/definition.ts";
+import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import type { PageTokens } from "#lib/rpc/page-token.ts";
+import { displayName } from "#lib/rpc/validate.ts";
+import { INSTALLATION, openPage, storedAs, visibleAccount } from "../../call/api.ts";
+import type { Calls, ResourceRef } from "../../call/api.ts";
+import { mayIssue } from "../core/token-role.ts";
+import { accountRef, requireAccount } from "../out/accounts.ts";
+import { disablePrincipal, getPrincipal, insertPrincipal, listPrincipals, principalRef } from "../out/principals.ts";
+import type { Principal } from "../out/principals.ts";
+import { ROLE_NUMBERS, roleField } from "./roles.ts";
+
+const encode = (principal: Principal): PrincipalMessage => ({
+  accountId: principal.accountId,
+  principalId: principal.principalId,
+  role: ROLE_NUMBERS[principal.role],
+  state: principal.disableTime === null ? PrincipalState.ACTIVE : PrincipalState.DISABLED,
+  description: principal.description,
+  createTime: principal.createTime,
+  disableTime: principal.disableTime ?? undefined,
+});
+
+/** Whose principals they are: an account's, or the installation's. */
+const ownerRef = (accountId: string): ResourceRef => (accountId === "" ? INSTALLATION : accountRef(accountId));
+
+function keyOf(request: { accountId: string; principalId: string }): { accountId: string; principalId: string } {
+  return {
+    accountId: request.accountId === "" ? "" : parseId("acct", request.accountId, "account_id"),
+    principalId: displayName(request.principalId, "principal_id", { min: 1, max: 128 }),
+  };
+}
+
+/** A list's key as one text: a name may hold every character but control ones. */
+const cursorOf = (principal: Principal): string => `${principal.accountId}\n${principal.principalId}`;
+
+function afterOf(cursor: string): { accountId: string; principalId: string } | undefined {
+  if (cursor === "") return undefined;
+  const [accountId = "", principalId = ""] = cursor.split("\n");
+  return { accountId, principalId };
+}
+
+/** PrincipalService as in the proto. */
+export function principalService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
+  return bind(PrincipalServiceDefinition, {
+    async createPrincipal(request, context) {
+      const role = roleField(request.role, "role");
+      const key = keyOf(request);
+      if ((role === "operator") !== (key.accountId === "")) {
+        const remedy = "an operator is of no account, whoever is of one is an owner or a viewer";
+        throw invalidArgument("account_id", key.accountId === "" ? "is missing" : "is set together with ROLE_OPERATOR", remedy);
+      }
+      const description = displayName(request.description, "description", { max: 256 });
+      const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreatePrincipalResponse) };
+      const { result } = await calls.write(context, options, async (call): Promise<CreatePrincipalResponse> => {
+        const owner = ownerRef(key.accountId);
+        call.require(context.action, owner);
+        if (key.accountId !== "") await requireAccount(call.tx, key.accountId);
+        if (!mayIssue(call.subject.role, role)) call.forbid(context.action, owner, "a-role-never-rises");
+        const principal = await insertPrincipal(call.tx, { ...key, role, description, createdBy: call.subject.principalId });
+        call.concerns(principalRef(principal));
+        return { principal: encode(principal) };
+      });
+      return result;
+    },
+
+    async getPrincipal(request, context) {
+      const key = keyOf(request);
+      return calls.read(context, context.action, async (call) => {
+        call.requireSee(principalRef(key));
+        const principal = await getPrincipal(call.tx, key.accountId, key.principalId);
+        if (principal === undefined) throw notFound("principal", key.principalId);
+        return { principal: encode(principal) };
+      });
+    },
+
+    async listPrincipals(request, context) {
+      const asked = request.accountId === "" ? undefined : parseId("acct", request.accountId, "account_id");
+      const page = openPage(pages, context, request, { asked });
+      return calls.read(context, context.action, async (call) => {
+        const visible = visibleAccount(call.subject);
+        if (visible !== undefined && asked !== undefined && asked !== visible) return { principals: [], nextPageToken: "" };
+        const rows = await listPrincipals(call.tx, { only: visible ?? asked, after: afterOf(page.after), limit: page.limit });
+        const { items, nextPageToken } = page.cut(rows, cursorOf);
+        return { principals: items.map(encode), nextPageToken };
+      });
+    },
+
+    async disablePrincipal(request, context) {
+      const key = keyOf(request);
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        call.require(context.action, principalRef(key));
+        const principal = await disablePrincipal(call.tx, key.accountId, key.principalId);
+        if (principal === undefined) throw notFound("principal", key.principalId);
+        return principal;
+      });
+      return { principal: encode(result) };
+    },
+  });
+}

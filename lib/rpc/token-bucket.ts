@@ -1,0 +1,60 @@
+/** Calls a second in the long run, and at once after a pause. Both above 0. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+/** Tokens are counted in thousandths: with whole milliseconds and rates the sums are exact. */
+const TOKEN = 1_000;
+
+interface Bucket {
+  thousandths: number;
+  /** Milliseconds of the clock that the caller gives; monotonic. */
+  at: number;
+}
+
+/** Forgotten when full again: the longest pause after which a bucket differs from a new one. */
+const refillMs = (rate: Rate): number => (rate.burst / rate.perSecond) * 1_000;
+
+/**
+ * One token bucket a key. Pure but for its own memory: time comes from the caller and never runs back. Memory is bounded: a bucket that has
+ * filled up again is the same as none, and `most` others are kept; beyond that the one that was used longest ago is forgotten.
+ */
+export class TokenBuckets {
+  readonly #rate: Rate;
+  readonly #most: number;
+  /** In order of use, the oldest first. */
+  readonly #buckets = new Map<string, Bucket>();
+
+  constructor(rate: Rate, most = 10_000) {
+    if (!(rate.perSecond > 0) || !(rate.burst >= 1)) throw new RangeError("a rate lets something through: perSecond > 0, burst >= 1");
+    this.#rate = rate;
+    this.#most = most;
+  }
+
+  /** Take one token. 0: taken; else the milliseconds after which there is one again, and nothing was taken. */
+  take(key: string, now: number): number {
+    const { perSecond, burst } = this.#rate;
+    const before = this.#buckets.get(key);
+    const earned = before === undefined ? 0 : Math.max(0, now - before.at) * perSecond;
+    const have = before === undefined ? burst * TOKEN : Math.min(burst * TOKEN, before.thousandths + earned);
+    const taken = have >= TOKEN;
+    this.#buckets.delete(key);
+    this.#buckets.set(key, { thousandths: taken ? have - TOKEN : have, at: Math.max(now, before?.at ?? now) });
+    this.#forget(now);
+    return taken ? 0 : Math.ceil((TOKEN - have) / perSecond);
+  }
+
+  /** Keys that are remembered. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
+  #forget(now: number): void {
+    const full = now - refillMs(this.#rate);
+    for (const [key, bucket] of this.#buckets) {
+      if (bucket.at > full && this.#buckets.size <= this.#most) return;
+      this.#buckets.delete(key);
+    }
+  }
+}

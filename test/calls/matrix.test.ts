@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { TsProtoServiceDefinition } from "nice-grpc";
+import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
+import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
+import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
+import { createHostRequest } from "#lib/auth/ca.ts";
+import { callFailure } from "#lib/rpc/client-error.ts";
+import type { RpcChannel } from "#lib/rpc/client.ts";
+import { definitions, methods } from "./support/contract.ts";
+import { makeAccount, makeEstate } from "./support/estate.ts";
+import type { Estate } from "./support/estate.ts";
+import { startInstallation } from "./support/installation.ts";
+import type { Installation } from "./support/installation.ts";
+import { CALLERS, CLASSES, RPCS, TARGETS } from "./support/matrix.ts";
+import type { CallerName, Cell, Entry, Outcome, TargetName } from "./support/matrix.ts";
+
+// Who may call what, for every RPC of the contract (B8, C15): the table in support/matrix.ts against a whole installation.
+
+const ZONE = "zone-a";
+let installation: Installation;
+let services: ReadonlyMap<string, TsProtoServiceDefinition>;
+let channels: Readonly<Record<CallerName, RpcChannel>>;
+let estates: Readonly<Record<TargetName, Estate>>;
+let ofGrantee: Estate;
+let hostId: string;
+let serial = 0;
+
+/** A host that has joined, with its certificate. */
+async function joinHost(operator: RpcChannel): Promise<RpcChannel> {
+  await operator.client(TopologyServiceDefinition).createZone({ zoneId: ZONE, regionId: "region-1" });
+  const { token } = await operator.client(HostServiceDefinition).createJoinToken({ zoneId: ZONE });
+  const { csr, key } = await createHostRequest();
+  const der = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
+  const joined = await installation
+    .channel({})
+    .client(HostFeedServiceDefinition)
+    .join({ token, csr: der, name: "h", substrateAddress: "198.18.0.1" });
+  ({ hostId } = joined);
+  return installation.channel({ cert: joined.certificate, key });
+}
+
+beforeAll(async () => {
+  installation = await startInstallation();
+  services = await definitions();
+  const as = async (who: Parameters<Installation["token"]>[0]) => installation.channel({ token: await installation.token(who) });
+  const operator = await as({ role: "operator" });
+  const [a = "", b = "", c = "", d = ""] = await Promise.all(["a", "b", "c", "d"].map((name) => makeAccount(operator, name)));
+  channels = {
+    operator,
+    owner: await as({ role: "owner", accountId: a }),
+    viewer: await as({ role: "viewer", accountId: a, principalId: "vic" }),
+    other: await as({ role: "owner", accountId: b }),
+    grantee: await as({ role: "owner", accountId: c }),
+    host: await joinHost(operator),
+    anonymous: installation.channel({}),
+  };
+  estates = { A: await makeEstate(channels.owner, a, c), B: await makeEstate(channels.other, b, d) };
+  ofGrantee = await makeEstate(channels.grantee, c, d);
+});
+afterAll(() => installation?.stop());
+
+type Method = (request: unknown, options?: object) => Promise<unknown> & AsyncIterable<unknown>;
+
+/** The answer, or of a stream the first one. */
+async function send(caller: CallerName, rpc: string, request: object): Promise<unknown> {
+  const [name = "", method = ""] = rpc.split("/");
+  const definition = services.get(`plenum.${name}`);
+  if (definition === undefined) throw new Error(`nothing is generated for ${name}`);
+  const client = channels[caller].client(definition) as unknown as Record<string, Method>;
+  const call = client[method.charAt(0).toLowerCase() + method.slice(1)];
+  if (call === undefined) throw new Error(`nothing is generated for ${rpc}`);
+  if (!(methods.get(`/plenum.${rpc}`)?.methodKind === "bidi_streaming")) return call(request);
+  const ended = new AbortController();
+  const never = new Promise<void>((resolve) => ended.signal.addEventListener("abort", () => resolve()));
+  async function* requests() {
+    yield request;
+    await never;
+  }
+  try {
+    for await (const answer of call(requests(), { signal: ended.signal })) return answer;
+    return undefined;
+  } finally {
+    ended.abort();
+  }
+}
+
+const NAMED: Readonly<Record<string, Outcome>> = { NOT_FOUND: "hidden", PERMISSION_DENIED: "denied", UNAUTHENTICATED: "unknown" };
+
+/** What came of it, in the table's words; anything that the table has no word for as it is. */
+async function outcomeOf(caller: CallerName, rpc: string, entry: Entry, cell: Cell): Promise<string> {
+  const allowed = entry.allowed ?? "OK";
+  try {
+    const answer = await send(caller, rpc, await entry.request(cell));
+    if (entry.holds !== undefined && !entry.holds(answer as never, cell)) return "empty";
+    return allowed === "OK" ? "yes" : "OK";
+  } catch (error) {
+    const failure = callFailure(error);
+    if (failure === undefined) throw error;
+    const text = `${failure.status} ${failure.reason}`;
+    return text === allowed ? "yes" : (NAMED[failure.status] ?? `${text}: ${failure.message}`);
+  }
+}
+
+const rpcs = [...methods.keys()].map((path) => path.replace("/plenum.", ""));
+
+describe("the matrix", () => {
+  it("has an entry for every RPC, and for nothing else", () => {
+    expect(Object.keys(RPCS).sort()).toEqual(rpcs.toSorted());
+    expect(rpcs.length).toBeGreaterThan(50);
+  });
+
+  it.each(rpcs)("%s", async (rpc) => {
+    const entry = RPCS[rpc];
+    if (entry === undefined) throw new Error(`${rpc} has no entry in support/matrix.ts: say who may call it`);
+    const cells = CALLERS.flatMap((caller) =>
+      TARGETS.map((target, index) => ({ caller, target, expected: CLASSES[entry.class][caller][index] })),
+    );
+    const found = await Promise.all(
+      cells.map(async ({ caller, target }) => {
+        serial += 1;
+        const estate = estates[target];
+        const own = { owner: estates.A, viewer: estates.A, other: estates.B, grantee: ofGrantee }[caller as string] ?? estate;
+        return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, zoneId: ZONE, serial })}`;
+      }),
+    );
+    expect(found).toEqual(cells.map(({ caller, target, expected }) => `${caller} on ${target}: ${expected}`));
+  });
+});
