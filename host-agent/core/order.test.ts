@@ -147,6 +147,44 @@ describe("order", () => {
     expect(host.reconciler.statuses.takeNew().instances).toMatchObject([{ instanceId: "i-2", generation: 2n, state: AppliedState.ABSENT }]);
   });
 
+  it("forgets an instance that is gone once that was told, and tells it again where it is asked again", async () => {
+    host.snapshot(world);
+    tell(instance(instanceItem(2)));
+    host.pass();
+    tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })));
+    host.pass();
+    await Promise.resolve();
+    host.pass();
+    expect(host.reconciler.host.instance("i-2")).toBeDefined(); // not told yet
+    const gone = [{ instanceId: "i-2", generation: 2n, state: AppliedState.ABSENT }];
+    expect(host.reconciler.statuses.takeNew().instances).toMatchObject(gone);
+    host.pass();
+    expect(host.reconciler.host.instance("i-2")).toBeUndefined();
+    expect(host.reconciler.statuses.takeAll().instances).toEqual([]);
+    host.snapshot(world); // the word was lost: the item is still there
+    host.pass();
+    expect(host.reconciler.statuses.takeAll().instances).toMatchObject(gone);
+    tell(instance(instanceItem(2, { generation: 3n })));
+    host.pass();
+    expect(host.reconciler.statuses.takeNew().instances).toMatchObject([
+      { instanceId: "i-2", generation: 3n, state: AppliedState.PRESENT },
+    ]);
+  });
+
+  it("does not forget an instance that was gone and is wanted again", async () => {
+    host = new FakeHost({ slow: true });
+    host.snapshot(world);
+    tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })));
+    host.pass();
+    host.reconciler.statuses.takeNew();
+    tell(instance(instanceItem(3)));
+    tell(instance(instanceItem(2, { generation: 3n })));
+    host.pass(); // one step: the other instance's
+    await host.settle(world);
+    const { instances } = host.reconciler.statuses.takeAll();
+    expect(instances.find(({ instanceId }) => instanceId === "i-2")).toMatchObject({ generation: 3n, state: AppliedState.PRESENT });
+  });
+
   it("waits for the old device before it makes one of the same name", () => {
     attached();
     host.takeCalls();

@@ -233,6 +233,10 @@ export class Reconciler {
       this.host.forgetAttachment(id);
       this.statuses.forgetAttachment(id);
     }
+    for (const id of this.statuses.goneInstances()) {
+      this.host.forgetInstance(id);
+      this.statuses.forgetInstance(id);
+    }
   }
 }
 
