@@ -299,6 +299,58 @@ describe("trouble", () => {
     expect(host.pins.endpoints.size).toBe(0);
   });
 
+  describe("a ruleset that cannot be put", () => {
+    let refusal: Error | undefined;
+    beforeEach(() => {
+      refusal = undefined;
+      host = new FakeHost({
+        fault: (call) => {
+          if (refusal !== undefined && call === "datapath.putRuleset") throw refusal;
+        },
+      });
+      attached();
+      host.takeCalls();
+      states();
+    });
+    const changed = (id: number, generation: bigint): HostItem[] => [
+      attachment(attachmentItem(1, 2, { rulesetId: id, generation })),
+      ruleset(rulesetItem(id)),
+    ];
+    const because = (message: string) => [["eni-attach-1", AppliedState.FAILED, message]];
+
+    it("ever, closes the interface: its old rules are not wanted any more", () => {
+      refusal = new RangeError("at most 64 rules");
+      tell(...changed(2, 2n));
+      host.pass();
+      expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
+      expect(states()).toEqual(because("ruleset 2: at most 64 rules"));
+      // The next agent does not know yet, and finds out.
+      host.restart();
+      host.snapshot(world);
+      for (host.now of [1_000, 60_000, 120_000]) host.pass();
+      expect(host.pins.endpoints.size).toBe(0);
+      expect(host.failures).toEqual(["ruleset 2: at most 64 rules", "ruleset 2: at most 64 rules"]); // once each
+      expect(states()).toEqual(because("ruleset 2: at most 64 rules"));
+      refusal = undefined;
+      tell(...changed(3, 3n));
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(3);
+      expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+    });
+
+    it("now, leaves it as it is and is tried again", () => {
+      refusal = new Error("out of memory");
+      tell(...changed(2, 2n));
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(1);
+      expect(states()).toEqual(because("out of memory"));
+      refusal = undefined;
+      host.now = 60_000;
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(2);
+    });
+  });
+
   it("keeps a ruleset that an open interface still names", () => {
     attached();
     host.takeCalls();
