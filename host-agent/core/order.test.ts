@@ -147,6 +147,44 @@ describe("order", () => {
     expect(host.reconciler.statuses.takeNew().instances).toMatchObject([{ instanceId: "i-2", generation: 2n, state: AppliedState.ABSENT }]);
   });
 
+  it("forgets an instance that is gone once that was told, and tells it again where it is asked again", async () => {
+    host.snapshot(world);
+    tell(instance(instanceItem(2)));
+    host.pass();
+    tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })));
+    host.pass();
+    await Promise.resolve();
+    host.pass();
+    expect(host.reconciler.host.instance("i-2")).toBeDefined(); // not told yet
+    const gone = [{ instanceId: "i-2", generation: 2n, state: AppliedState.ABSENT }];
+    expect(host.reconciler.statuses.takeNew().instances).toMatchObject(gone);
+    host.pass();
+    expect(host.reconciler.host.instance("i-2")).toBeUndefined();
+    expect(host.reconciler.statuses.takeAll().instances).toEqual([]);
+    host.snapshot(world); // the word was lost: the item is still there
+    host.pass();
+    expect(host.reconciler.statuses.takeAll().instances).toMatchObject(gone);
+    tell(instance(instanceItem(2, { generation: 3n })));
+    host.pass();
+    expect(host.reconciler.statuses.takeNew().instances).toMatchObject([
+      { instanceId: "i-2", generation: 3n, state: AppliedState.PRESENT },
+    ]);
+  });
+
+  it("does not forget an instance that was gone and is wanted again", async () => {
+    host = new FakeHost({ slow: true });
+    host.snapshot(world);
+    tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })));
+    host.pass();
+    host.reconciler.statuses.takeNew();
+    tell(instance(instanceItem(3)));
+    tell(instance(instanceItem(2, { generation: 3n })));
+    host.pass(); // one step: the other instance's
+    await host.settle(world);
+    const { instances } = host.reconciler.statuses.takeAll();
+    expect(instances.find(({ instanceId }) => instanceId === "i-2")).toMatchObject({ generation: 3n, state: AppliedState.PRESENT });
+  });
+
   it("waits for the old device before it makes one of the same name", () => {
     attached();
     host.takeCalls();
@@ -259,6 +297,58 @@ describe("trouble", () => {
     host.pass();
     expect(states()).toEqual([["eni-attach-1", AppliedState.FAILED, message]]);
     expect(host.pins.endpoints.size).toBe(0);
+  });
+
+  describe("a ruleset that cannot be put", () => {
+    let refusal: Error | undefined;
+    beforeEach(() => {
+      refusal = undefined;
+      host = new FakeHost({
+        fault: (call) => {
+          if (refusal !== undefined && call === "datapath.putRuleset") throw refusal;
+        },
+      });
+      attached();
+      host.takeCalls();
+      states();
+    });
+    const changed = (id: number, generation: bigint): HostItem[] => [
+      attachment(attachmentItem(1, 2, { rulesetId: id, generation })),
+      ruleset(rulesetItem(id)),
+    ];
+    const because = (message: string) => [["eni-attach-1", AppliedState.FAILED, message]];
+
+    it("ever, closes the interface: its old rules are not wanted any more", () => {
+      refusal = new RangeError("at most 64 rules");
+      tell(...changed(2, 2n));
+      host.pass();
+      expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
+      expect(states()).toEqual(because("ruleset 2: at most 64 rules"));
+      // The next agent does not know yet, and finds out.
+      host.restart();
+      host.snapshot(world);
+      for (host.now of [1_000, 60_000, 120_000]) host.pass();
+      expect(host.pins.endpoints.size).toBe(0);
+      expect(host.failures).toEqual(["ruleset 2: at most 64 rules", "ruleset 2: at most 64 rules"]); // once each
+      expect(states()).toEqual(because("ruleset 2: at most 64 rules"));
+      refusal = undefined;
+      tell(...changed(3, 3n));
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(3);
+      expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+    });
+
+    it("now, leaves it as it is and is tried again", () => {
+      refusal = new Error("out of memory");
+      tell(...changed(2, 2n));
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(1);
+      expect(states()).toEqual(because("out of memory"));
+      refusal = undefined;
+      host.now = 60_000;
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(2);
+    });
   });
 
   it("keeps a ruleset that an open interface still names", () => {

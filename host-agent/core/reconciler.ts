@@ -155,7 +155,7 @@ export class Reconciler {
     const dirt = this.host.takeDirt();
     for (const id of dirt.rulesets) {
       const item = this.host.ruleset(id);
-      if (item === undefined) this.interfaces.rulesets.unwant(id);
+      if (item === undefined) this.interfaces.unwantRuleset(id);
       else this.interfaces.wantRuleset(rulesetOf(item));
     }
     for (const id of dirt.instances) {
@@ -232,6 +232,10 @@ export class Reconciler {
       if (item !== undefined && this.interfaces.meters.tracker.possible(item.meterId) !== undefined) continue;
       this.host.forgetAttachment(id);
       this.statuses.forgetAttachment(id);
+    }
+    for (const id of this.statuses.goneInstances()) {
+      this.host.forgetInstance(id);
+      this.statuses.forgetInstance(id);
     }
   }
 }

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startWorld } from "../../testing/world.ts";
 import type { World } from "../../testing/world.ts";
@@ -25,4 +26,7 @@ test("one that cannot be written keeps no other of its batch from being written"
   const outcomes = await Promise.allSettled([say(good, 5n), say(bad, 2n ** 63n), say({ ...last, epoch: 99n } as typeof last, 5n)]);
   expect(outcomes).toMatchObject([{ value: true }, { status: "rejected" }, { value: false }]);
   expect(announced).toEqual(["network:7"]);
+  // None has anything in that network: its version is not kept.
+  const { rows } = await sql`SELECT FROM host_network_version`.execute(world.db.kysely);
+  expect(rows).toEqual([]);
 });

@@ -45,8 +45,9 @@ export interface SessionVersions {
 }
 
 /**
- * Take what many sessions have applied, and prolong their leases: one statement for all. Versions only rise within a session. Answers
- * the hosts whose session is still the newest; of others nothing is written.
+ * Take what many sessions have applied, and prolong their leases: one statement for all. Versions only rise within a session, and
+ * those of networks in which the host has nothing are passed over. Answers the hosts whose session is still the newest; of others
+ * nothing is written.
  */
 export async function takeVersions(db: Kysely<unknown>, sessions: readonly SessionVersions[]): Promise<ReadonlySet<string>> {
   const networks = sessions.flatMap(({ hostId, networks: own }) =>
@@ -63,7 +64,9 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
       SELECT n.network_id, n.host_id, n.version
       FROM unnest(${networks.map((n) => n.networkId)}::bigint[], ${networks.map((n) => n.hostId)}::text[], ${networks.map((n) => n.version)}::bigint[])
         AS n (network_id, host_id, version)
-      JOIN live USING (host_id) ORDER BY 1, 2
+      JOIN live USING (host_id)
+      WHERE EXISTS (SELECT FROM attachment a WHERE a.host_id = n.host_id AND a.network_id = n.network_id AND a.state <> 4)
+      ORDER BY 1, 2
       ON CONFLICT (network_id, host_id) DO UPDATE SET version = excluded.version WHERE own.version < excluded.version
     )
     SELECT host_id FROM live`.execute(db);
