@@ -51,6 +51,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
     prefix: config.namespacePrefix ?? config.name,
     stateDir: joinPath(stateDir, "instances"),
     onExit: () => agent.observe(),
+    onUnreadable: (instanceId, error) => log.error({ err: error, instance: instanceId }, "an instance's state is lost; it starts anew"),
   });
   const devices = new VethDevices({ netnsPath: (id) => instances.netnsPath(id) });
   const datapath = openDatapath({

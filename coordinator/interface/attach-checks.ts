@@ -99,7 +99,9 @@ export function checkStates(
     if (instance === undefined) continue;
     if (!instance.attachable)
       problems.add(
-        conflict("WRONG_STATE", `${path}.instance_id`, `is ${instanceId}, which is ${instance.state}`, { state: instance.state }),
+        conflict("WRONG_STATE", `${path}.instance_id`, `is ${instanceId}, which is ${instance.state}: attach to another instance`, {
+          state: instance.state,
+        }),
       );
     const zone = rows.get(interfaceId)?.zone_id ?? "";
     const own = instance.host?.zoneId ?? instance.zoneId;

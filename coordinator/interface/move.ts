@@ -115,7 +115,12 @@ export async function reconfigureLocked(
   to: (row: AttachmentRow) => Reconfiguration,
   hosts: ReadonlyMap<string, PlacedHost>,
 ): Promise<void> {
-  const changes = rows.map((row) => ({ attachment_id: row.attachment_id, next: reconfigure(standing(row)), ...to(row) }));
+  const changes = rows.map((row): AttachmentChange => {
+    const { ruleset_id, ...rest } = to(row);
+    // What its host lets go of keeps the rules that the host has: those it is told to forget. Starting again brings the new ones.
+    const held = row.host_id !== null && row.wanted === Wanted.ABSENT;
+    return { attachment_id: row.attachment_id, next: reconfigure(standing(row)), ...rest, ruleset_id: held ? undefined : ruleset_id };
+  });
   const before = new Map(rows.map((row) => [row.attachment_id, row]));
   const changed = await updateAttachments(call.tx, changes);
   const carriedNow = changed.filter((row) => mapped(standing(row)));

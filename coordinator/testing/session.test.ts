@@ -154,6 +154,21 @@ describe("a session", () => {
     anonymous.close();
   });
 
+  test("rules that change while the host lets go of what named them go, too", async () => {
+    const { host, clients, instanceId, defaultGroup } = await scene();
+    expect(host.rulesets.size).toBe(1);
+    host.behaviour.acknowledge = false;
+    const stopped = await clients.instances.stopInstance({ instanceId });
+    await clients.groups.replaceSecurityGroupRules({ securityGroupId: defaultGroup, rules: [] });
+    await expect.poll(() => [...host.attachments.values()].map((item) => item.wanted)).toEqual([Wanted.ABSENT]);
+    host.acknowledge();
+    await world.finished(clients, stopped.operation?.operationId);
+    await expect.poll(() => host.rulesets.size).toBe(0);
+    host.behaviour.acknowledge = true;
+    await world.finished(clients, (await clients.instances.startInstance({ instanceId })).operation?.operationId);
+    expect([...host.rulesets.values()].map((item) => item.rules)).toEqual([[]]);
+  });
+
   test("counts that cannot be written yet hold up no acknowledgement", async () => {
     const { host, clients, subnetId, instanceId } = await scene();
     const [item] = host.attachments.values();
@@ -300,6 +315,23 @@ describe("joining", () => {
     await world.expireTokens();
     expect(await failure(join(good))).toMatchObject({ reason: "BAD_JOIN_TOKEN", code: Status.UNAUTHENTICATED });
     expect(await failure(world.operator.hosts.createJoinToken({ zoneId: "nowhere" }))).toMatchObject({ code: Status.NOT_FOUND });
+  });
+
+  test("a key is one host's: neither a renewal nor a join gets another's", async () => {
+    const { csr } = await createHostRequest();
+    const [one, two] = [await world.host(), await world.host()];
+    await one.client.renewCertificate({ csr: der(csr) });
+    const refused = await failure(two.client.renewCertificate({ csr: der(csr) }));
+    expect(refused).toMatchObject({ code: Status.ALREADY_EXISTS, reason: "NAME_TAKEN", facts: { field: "csr" } });
+    // Two tokens, two names, one key at once: one host.
+    const both = der((await createHostRequest()).csr);
+    const tokens = await Promise.all([1, 2].map(() => world.operator.hosts.createJoinToken({ zoneId: "zone-a" })));
+    const joins = tokens.map(({ token }, index) =>
+      failure(join({ token, csr: both, name: `twin-${index}`, substrateAddress: `198.18.79.${index + 1}` })),
+    );
+    const outcomes = await Promise.all(joins);
+    expect(outcomes.filter((one) => one === undefined)).toHaveLength(1);
+    expect(outcomes.find((one) => one !== undefined)?.code).not.toBe(Status.INTERNAL);
   });
 
   test("a certificate is renewed for the same host", async () => {

@@ -322,6 +322,20 @@ describe("trouble", () => {
     expect(host.pins.endpoints.get(1)?.ifindex).not.toBe(before);
   });
 
+  it("makes a namespace anew that somebody has deleted", () => {
+    attached();
+    host.takeCalls();
+    const process = host.instanceKernel.instances.get("i-2")!.process;
+    host.instanceKernel.instances.set("i-2", { process, deleted: true });
+    host.deviceKernel.pairs.clear(); // a pair goes with either end
+    expect(host.reconciler.observe()).toBe(true);
+    host.pass();
+    expect(host.takeCalls()).toEqual([
+      ...["datapath.closeEndpoint", "instances.create", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
+    ]);
+    expect(host.reconciler.observe()).toBe(false);
+  });
+
   it("tells when a process ends", () => {
     attached();
     host.reconciler.statuses.takeNew();

@@ -1,7 +1,9 @@
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
+import { violatedConstraint } from "#lib/db/errors.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
+import { HOST_KEY, keyTaken } from "./join-store.ts";
 
 /** Who connects. */
 export interface SessionHello {
@@ -68,8 +70,15 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
   return new Set(rows.map((row) => row.host_id));
 }
 
-/** A host's certificate is renewed, perhaps for another key: from now on that one is the host's. NOT_FOUND: no such host. */
+/**
+ * A host's certificate is renewed, perhaps for another key: from now on that one is the host's. NOT_FOUND: no such host.
+ * ALREADY_EXISTS (NAME_TAKEN): another host has the key.
+ */
 export async function renewKey(tx: Tx, hostId: string, keyFingerprint: string): Promise<void> {
-  const { rows } = await sql`UPDATE host SET key_fingerprint = ${keyFingerprint} WHERE host_id = ${hostId} RETURNING 1`.execute(tx);
-  if (rows.length === 0) throw notFound("host", hostId);
+  try {
+    const { rows } = await sql`UPDATE host SET key_fingerprint = ${keyFingerprint} WHERE host_id = ${hostId} RETURNING 1`.execute(tx);
+    if (rows.length === 0) throw notFound("host", hostId);
+  } catch (error) {
+    throw violatedConstraint(error)?.constraint === HOST_KEY ? keyTaken(keyFingerprint) : error;
+  }
 }

@@ -10,13 +10,13 @@ import type { InstanceStatus } from "../../core/ports.ts";
 import { instanceDriverContract, instanceExample } from "../../testing/instance-driver.contract.ts";
 import { instanceUid } from "./guest-process.ts";
 import { FILE_LIMIT_BYTES, LOG_LIMIT_BYTES } from "./instance-log.ts";
-import { NetnsInstanceDriver } from "./netns-driver.ts";
+import { NetnsInstanceDriver, type NetnsDriverOptions } from "./netns-driver.ts";
 import { identify, processesOf, stateOf } from "./process-identity.ts";
 
 interface Bench {
   prefix: string;
   stateDir: string;
-  open(options?: { onExit?: (status: InstanceStatus) => void; termMilliseconds?: number }): NetnsInstanceDriver;
+  open(options?: Partial<NetnsDriverOptions>): NetnsInstanceDriver;
   dispose(): Promise<void>;
 }
 
@@ -64,6 +64,7 @@ instanceDriverContract("NetnsInstanceDriver", () => {
       process.kill(pid, "SIGUSR1");
       await vi.waitUntil(() => !alive(pid));
     },
+    deleteNamespace: (instanceId) => linux.deleteNamedNamespace(driver.netnsPath(instanceId).slice(linux.NETNS_DIR.length + 1)),
     dispose,
   };
 });
@@ -229,6 +230,25 @@ describe("a process in a namespace", () => {
     await vi.waitUntil(() => catchesUsr1(second));
     expect(alive(first!)).toBe(false);
     expect(shells()).toEqual([second]);
+  });
+
+  it("is ended and started anew when its state file cannot be understood", async () => {
+    const driver = host.open();
+    driver.create(instanceExample());
+    const orphan = pidOf(driver.start(instanceExample()));
+    await vi.waitUntil(() => catchesUsr1(orphan));
+    const { netnsPath } = driver.create(instanceExample({ instanceId: "i-two", argv: [] }));
+    writeFileSync(join(host.stateDir, "i-one.json"), '{"instanceId":');
+    const unreadable: string[] = [];
+    const successor = host.open({ onUnreadable: (instanceId) => unreadable.push(instanceId) });
+    expect(unreadable).toEqual(["i-one"]);
+    expect(successor.list()).toEqual([
+      { instanceId: "i-two", netnsPath, process: { state: "none" } },
+      { instanceId: "i-one", netnsPath: driver.netnsPath("i-one"), process: { state: "none" } },
+    ]);
+    successor.create(instanceExample());
+    const anew = pidOf(await vi.waitUntil(() => attempt(() => successor.start(instanceExample()))));
+    expect([alive(orphan), alive(anew)]).toEqual([false, true]);
   });
 
   it("is not mistaken for another that got its number", async () => {
