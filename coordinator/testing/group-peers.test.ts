@@ -168,6 +168,9 @@ describe("a rule whose peer is a group", () => {
       storm.push(
         at.clients.groups.replaceSecurityGroupRules({ securityGroupId: groupId, rules: [from(pick(i + 1), i + 1), from(groupId)] }),
       );
+      // Two that name each other: whoever locked group after group would meet here.
+      const [one, other] = [pick(i % 2), pick((i + 1) % 2)];
+      storm.push(at.clients.groups.replaceSecurityGroupRules({ securityGroupId: one, rules: [from(other, 1_000 + i), from(one)] }));
       storm.push(record(at, ...groups));
       storm.push(
         at.clients.interfaces.updateInterface({ interface: { interfaceId, securityGroupIds: groups }, updateMask: ["security_group_ids"] }),
