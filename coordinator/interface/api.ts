@@ -19,6 +19,7 @@ export { attachInterfaces, instanceRef } from "./attach.ts";
 export { MAX_DEVICES } from "./attach-checks.ts";
 export type { WantedAttachment } from "./attach-checks.ts";
 export type { HostFacts } from "./core/conditions.ts";
+export { failureSeenBy } from "./core/failure-class.ts";
 export type { InstanceDirectory, LockedInstance, PlacedHost, Reader } from "./ports.ts";
 export { createInterfaces } from "./create.ts";
 export type { WantedInterface } from "./create.ts";

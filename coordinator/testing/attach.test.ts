@@ -1,6 +1,7 @@
 import { Status } from "nice-grpc-common";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ConditionStatus } from "#gen/plenum/common/v1/common.ts";
+import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Attachment } from "#gen/plenum/nivc/v1/interface.ts";
@@ -95,15 +96,26 @@ describe("attach", () => {
       .toBe(AttachmentState.ATTACHED);
   });
 
-  test("a host that failed is quoted", async () => {
+  test("a host that failed is quoted to operators; others learn what kind of failure it is", async () => {
     const { clients, instanceId, subnetId, host } = await scene();
-    Object.assign(host.behaviour, { present: AppliedState.FAILED, message: "no device left" });
+    Object.assign(host.behaviour, { present: AppliedState.FAILED, message: "make /run/netns/i-1: ENOSPC" });
     const { attachment } = await clients.interfaces.attachInterface({
       spec: { interfaceId: await record(clients, subnetId), instanceId },
       waitTimeout: seconds(0.3),
     });
     expect(attachment?.state).toBe(AttachmentState.ATTACHING);
-    expect(condition(attachment, "Programmed")).toMatchObject({ reason: "HostFailed", message: expect.stringContaining("no device left") });
+    const programmed = condition(attachment, "Programmed");
+    expect(programmed).toMatchObject({ reason: "HostFailed", message: expect.stringContaining("the host has no room for it") });
+    expect(programmed?.message).not.toContain("/run/netns");
+    const seen = await world.operator.interfaces.getAttachment({ attachmentId: attachment?.attachmentId });
+    expect(condition(seen.attachment, "Programmed")?.message).toContain("make /run/netns/i-1: ENOSPC");
+    await clients.instances.stopInstance({ instanceId });
+    host.behaviour.present = AppliedState.FAILED;
+    const started = async (by: Clients) => (await by.instances.getInstance({ instanceId })).instance?.conditions[0]?.message;
+    await expect.poll(async () => (await clients.instances.getInstance({ instanceId })).instance?.state).toBe(InstanceState.STOPPED);
+    await clients.instances.startInstance({ instanceId });
+    await expect.poll(() => started(world.operator)).toContain("make /run/netns/i-1: ENOSPC");
+    expect(await started(clients)).toBe("its host could not and goes on trying: the host has no room for it");
   });
 
   test("a host that is away is named as the reason", async () => {

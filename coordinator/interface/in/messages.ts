@@ -6,6 +6,7 @@ import type { Consent } from "../../consent/api.ts";
 import { consentsOf } from "../../consent/api.ts";
 import { attachmentConditions } from "../core/conditions.ts";
 import type { ReachFacts } from "../core/conditions.ts";
+import { failureSeenBy } from "../core/failure-class.ts";
 import { macOfWireId } from "../core/mac.ts";
 import type { InstanceDirectory, Reader } from "../ports.ts";
 import { ACCESS_ACTIONS } from "./spec.ts";
@@ -73,7 +74,7 @@ export async function attachmentMessages(
         instanceId: row.instance_id,
         appliedGeneration: row.applied_generation,
         appliedState: row.applied_state,
-        appliedMessage: row.applied_message,
+        appliedMessage: failureSeenBy(viewer, row.applied_message),
         appliedTime: row.applied_time ?? undefined,
         changeTime: row.change_time,
         unconfirmed: row.unconfirmed,

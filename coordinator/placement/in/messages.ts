@@ -6,7 +6,7 @@ import type { Host } from "#gen/plenum/host/v1/host.ts";
 import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import { etagOf } from "../../call/api.ts";
 import type { Sight } from "../../call/api.ts";
-import { standingOfInstances } from "../../interface/api.ts";
+import { failureSeenBy, standingOfInstances } from "../../interface/api.ts";
 import type { Reader } from "../../interface/api.ts";
 import { runs, stateName } from "../core/instance-state.ts";
 import { hostDetails, readHosts } from "../out/host-store.ts";
@@ -15,8 +15,8 @@ import type { InstanceRow } from "../out/instance-store.ts";
 
 const { TRUE, FALSE, UNKNOWN } = ConditionStatus;
 
-/** "Running": what its host last said of it. */
-function running(row: InstanceRow, host: HostRow | undefined): Pick<Condition, "status" | "reason" | "message"> {
+/** "Running": what its host last said of it, as the viewer may know it. */
+function running(viewer: Sight["subject"], row: InstanceRow, host: HostRow | undefined): Pick<Condition, "status" | "reason" | "message"> {
   if (!runs(row.state)) {
     if (row.host_id !== null && host?.connected !== true) {
       return {
@@ -31,8 +31,10 @@ function running(row: InstanceRow, host: HostRow | undefined): Pick<Condition, "
     return { status: UNKNOWN, reason: "HostDisconnected", message: "its host is silent; what runs there goes on running" };
   if (row.applied_generation !== row.generation)
     return { status: FALSE, reason: "WaitingForHost", message: "its host has not yet said that it runs" };
-  if (row.applied_state === AppliedState.FAILED)
-    return { status: FALSE, reason: "HostFailed", message: `its host could not and goes on trying: ${row.applied_message}` };
+  if (row.applied_state === AppliedState.FAILED) {
+    const why = failureSeenBy(viewer, row.applied_message);
+    return { status: FALSE, reason: "HostFailed", message: `its host could not and goes on trying: ${why}` };
+  }
   if (row.applied_state !== AppliedState.PRESENT)
     return { status: FALSE, reason: "WaitingForHost", message: "its host has not yet said that it runs" };
   if (row.argv.length > 0 && !row.process_running) {
@@ -64,7 +66,7 @@ export async function instanceMessages(db: Reader, viewer: Sight["subject"], row
     conditions: [
       {
         type: "Running",
-        ...running(row, row.host_id === null ? undefined : hosts.get(row.host_id)),
+        ...running(viewer, row, row.host_id === null ? undefined : hosts.get(row.host_id)),
         observedGeneration: row.applied_generation,
         lastTransitionTime: row.applied_time ?? row.state_time,
       },

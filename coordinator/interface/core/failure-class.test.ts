@@ -1,0 +1,24 @@
+import { expect, test } from "vitest";
+import { failureClass, failureSeenBy } from "./failure-class.ts";
+
+const WORDS = [
+  "write /sys/fs/bpf/plenum/endpoints: ENOSPC",
+  "mount /run/plenum/netns/i-0199: Permission denied",
+  "eth0 of the instance (eni-attach-1) belongs to veth7: remove that first",
+  "its process waits for eni-attach-2: open /proc/4711/ns/net: ENOENT",
+  "i-1: processes 17, 18 do not end",
+];
+
+test("who may not look into a host learns of what kind its failure is, and an operator its words", () => {
+  expect(WORDS.map(failureClass)).toEqual([
+    "the host has no room for it",
+    "its kernel or a tool of it refused",
+    "something that was there before it still ends",
+    "its process waits for an interface of it that fails",
+    "something that was there before it still ends",
+  ]);
+  for (const words of WORDS) {
+    expect(failureSeenBy({ kind: "account" }, words)).not.toMatch(/\/|\d/);
+    expect(failureSeenBy({ kind: "operator" }, words)).toBe(words);
+  }
+});
