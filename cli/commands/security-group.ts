@@ -5,7 +5,7 @@ import { allPages, present, withSession } from "../session.ts";
 import { securityGroups } from "../tables.ts";
 import { collect } from "../values.ts";
 
-const RULE_HELP = `\nA rule is ${RULE_SYNTAX}. Rules are stateless: an answer needs a rule too.`;
+const RULE_HELP = `\nA rule is ${RULE_SYNTAX}. Answers to what a rule allowed need no rule of their own.`;
 
 /** sg. */
 export function addSecurityGroupCommands(program: Command): void {

@@ -18,6 +18,9 @@ export const ADDRESS = {
   greenOnly: "10.0.1.30",
   closed: "10.0.1.40",
   extra: "10.0.1.50",
+  echo: "10.0.1.60",
+  moving: "10.0.1.70",
+  standby: "10.0.1.80",
   nobody: "10.0.1.99",
 } as const;
 const WEB_URL = `http://${ADDRESS.web}/`;

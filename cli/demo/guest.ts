@@ -1,4 +1,6 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 
 // What a user inside a guest would do: programs run in the guest's network namespace. The control plane is not asked.
 
@@ -25,8 +27,8 @@ function inside(netns: string, command: string, ...args: string[]): Promise<Outp
 }
 
 /** `count` pings, 0.2 s apart, each waiting a second at most. @throws Error if ping itself could not run */
-export async function ping(netns: string, address: string, count = 3): Promise<PingResult> {
-  const { stdout, stderr } = await inside(netns, "ping", "-n", "-q", "-c", String(count), "-i", "0.2", "-W", "1", address);
+export async function ping(netns: string, address: string, count = 3, more: readonly string[] = []): Promise<PingResult> {
+  const { stdout, stderr } = await inside(netns, "ping", "-n", "-q", "-c", String(count), "-i", "0.2", "-W", "1", ...more, address);
   const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
   if (sent === undefined || received === undefined) throw new Error(`ping ${address} did not run: ${stderr.trim()} ${stdout.trim()}`);
   const rtt = /= [\d.]+\/([\d.]+)\//.exec(stdout)?.[1];
@@ -58,6 +60,63 @@ export async function httpGet(netns: string, url: string): Promise<string | unde
   const { stdout, stderr } = await inside(netns, process.execPath, "--input-type=module", "-e", HTTP_GET, url);
   if (stderr !== "") throw new Error(`GET ${url} did not run: ${stderr}`);
   return stdout === "" ? undefined : stdout;
+}
+
+/** A TCP connection that stays open: a line goes out every 50 ms, and what comes back is counted. */
+export interface Conversation {
+  /** Lines that came back so far. */
+  answered(): number;
+  /** Resolves once more than `count` lines came back, or after `limitMs`. */
+  answeredMore(count: number, limitMs: number): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+const TALK = `
+const [address, port] = process.argv.slice(1);
+const socket = (await import("node:net")).connect({ host: address, port: Number(port) });
+socket.on("data", (chunk) => process.stdout.write(chunk));
+socket.on("error", () => process.exit(1));
+setInterval(() => socket.write("line\\n"), 50);
+setTimeout(() => process.exit(0), 60000);`;
+
+export function talk(netns: string, address: string, port: number): Conversation {
+  const child = spawn("nsenter", [`--net=${netns}`, "--", process.execPath, "--input-type=module", "-e", TALK, address, String(port)], {
+    stdio: ["ignore", "pipe", "ignore"],
+    detached: true, // a Ctrl-C is for the launcher, which ends what runs inside guests
+  });
+  let lines = 0;
+  child.stdout.on("data", (chunk: Buffer) => {
+    lines += chunk.toString().split("\n").length - 1;
+  });
+  const ended = once(child, "close");
+  return {
+    answered: () => lines,
+    async answeredMore(count, limitMs) {
+      for (const end = performance.now() + limitMs; performance.now() < end && lines <= count;) await delay(20);
+      return lines > count;
+    },
+    async close() {
+      child.kill();
+      await ended;
+    },
+  };
+}
+
+const ECHO = `
+my $s = IO::Socket::INET->new(LocalAddr => "0.0.0.0", LocalPort => 7, Listen => 16, ReuseAddr => 1) or die $!;
+while (my $c = $s->accept) { $c->autoflush(1); while (my $l = <$c>) { print $c $l } close $c; }`;
+
+/** Sends back each line of one connection at a time, on port 7. */
+export const echoServer = (): string[] => ["/usr/bin/perl", "-MIO::Socket::INET", "-e", ECHO];
+
+/** Pings from an address of the caller's choice, as a guest could that is root in its own namespace. */
+export async function pingAs(netns: string, source: string, address: string, count = 3): Promise<PingResult> {
+  await inside(netns, "ip", "address", "add", `${source}/32`, "dev", "lo");
+  try {
+    return await ping(netns, address, count, ["-I", source]);
+  } finally {
+    await inside(netns, "ip", "address", "delete", `${source}/32`, "dev", "lo");
+  }
 }
 
 export const showHttp = (body: string | undefined): string => (body === undefined ? "no answer" : JSON.stringify(body));

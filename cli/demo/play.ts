@@ -2,8 +2,9 @@ import type { Cluster } from "../up/cluster.ts";
 import * as claims from "./claims.ts";
 import { ADDRESS } from "./claims.ts";
 import type { Cast } from "./claims.ts";
-import { webServer } from "./guest.ts";
+import { echoServer, webServer } from "./guest.ts";
 import type { Report } from "./report.ts";
+import * as stateful from "./stateful-claims.ts";
 import { channelOf, makeGroup, makeInterface, makeTenant, runGuest, VPC_CIDR } from "./tenant.ts";
 import type { Guest, Tenant } from "./tenant.ts";
 
@@ -40,6 +41,16 @@ export async function playDemo(cluster: Cluster, report: Report): Promise<void> 
   await claims.pingAcrossHosts(report, cast);
   await claims.sameAddressesNeverMeet(report, cast);
   await claims.closedUntilAllowed(report, cast);
+  const echoGroup = await makeGroup(blue.channel, blue.vpcId, "echo", []);
+  const [echo, moving] = [await makeInterface(blue, ADDRESS.echo, echoGroup), await makeInterface(blue, ADDRESS.moving)];
+  const [, , standby] = await Promise.all([
+    runGuest(blue, operator, { zone: east, interfaces: [{ interfaceId: echo }], argv: echoServer(), env }),
+    runGuest(blue, operator, { zone: east, interfaces: [{ interfaceId: moving }], argv: webServer("I am the first"), env }),
+    run(blue, ADDRESS.standby, west, "I am the standby"),
+  ]);
+  await stateful.rulesReachConnections(report, cast, echoGroup);
+  await stateful.recordMoves(report, cast, moving, standby);
+  await stateful.spoofingIsDropped(report, cast);
   await claims.detachStopsTraffic(report, cast);
   const [goes, stays] = [await makeInterface(blue, ADDRESS.extra), await makeInterface(blue, ADDRESS.nobody)];
   const short = await runGuest(blue, operator, {

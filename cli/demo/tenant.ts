@@ -39,11 +39,10 @@ const rule = (direction: Direction, protocol: Protocol, portFrom: number, portTo
   description: "",
 });
 
-/** Stateless rules: answers to what the instance began come in from the unprivileged ports. */
+/** Ping and HTTP in, everything out; answers need no rule of their own. */
 export const OPEN_RULES: readonly SecurityGroupRule[] = [
   rule(Direction.INGRESS, Protocol.ICMP, 0, 0, VPC_CIDR),
   rule(Direction.INGRESS, Protocol.TCP, 80, 80, VPC_CIDR),
-  rule(Direction.INGRESS, Protocol.TCP, 1_024, 65_535, VPC_CIDR),
   rule(Direction.EGRESS, Protocol.UNSPECIFIED, 0, 0, "0.0.0.0/0"),
 ];
 

@@ -135,7 +135,10 @@ export interface SecurityGroup {
   createTime: Date | undefined;
 }
 
-/** One thing that is allowed. In this version rules are stateless: each packet is judged alone, so an answer needs a rule too. */
+/**
+ * One thing that is allowed. Rules judge the packet that begins a connection; its answers need none. When rules or memberships change, the
+ * connection is judged again with its next packet.
+ */
 export interface SecurityGroupRule {
   /** Required. */
   direction: Direction;
