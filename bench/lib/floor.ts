@@ -1,5 +1,6 @@
 import { ALLOW_ALL, GATEWAY_MAC, GUEST_MTU, Lab } from "../../host-agent/out/datapath/testing/lab.ts";
 import { VethDevices } from "../../host-agent/out/net/devices.ts";
+import { AS_AGENT } from "./sides.ts";
 import type { Namespaces } from "./namespaces.ts";
 import type { Cleanup } from "./run.ts";
 
@@ -15,7 +16,7 @@ export interface Floor {
 export function floorOf(namespaces: Namespaces, cleanup: Cleanup): () => Floor {
   const lab = new Lab();
   cleanup(() => lab.dispose());
-  const { datapath, path: hostNamespace, address: hostAddress } = lab.host("h1", "198.18.0.1");
+  const { datapath, path: hostNamespace, address: hostAddress } = lab.host("h1", "198.18.0.1", AS_AGENT);
   const netns = namespaces.make("floor");
   const devices = new VethDevices({ netnsPath: () => netns, hostNamespace });
   let last = 0;

@@ -33,9 +33,12 @@ export const RULES: readonly Rule[] = (["ingress", "egress"] as const).flatMap((
   { direction, protocol: 1, portFrom: 0, portTo: 255, peerCidr: "0.0.0.0/0" },
 ]);
 
+/** What the agent chooses unless told otherwise. */
+export const AS_AGENT = { attach: "clsact" } as const;
+
 /** Our hosts, their real programs: rules and meters on. */
 export function plenumSide(lab: Lab): Side {
-  const hosts = [lab.host("h1", "198.18.0.1"), lab.host("h2", "198.18.0.2")] as const;
+  const hosts = [lab.host("h1", "198.18.0.1", AS_AGENT), lab.host("h2", "198.18.0.2", AS_AGENT)] as const;
   const client = lab.openGuest(hosts[0], "10.0.0.1", {}, RULES);
   const server = lab.openGuest(hosts[1], "10.0.0.2", {}, RULES);
   return {

@@ -82,12 +82,14 @@ export class HostSession {
     outbox.push({ message: { $case: "hello", value: this.#options.hello() } });
     let heartbeat: NodeJS.Timeout | undefined;
     try {
-      for await (const response of client.connect(outbox, { signal })) {
+      for await (const response of client.connect(outbox, { signal: AbortSignal.any([signal, outbox.full]) })) {
         this.#options.received();
         this.#receive(response, outbox);
         if (this.#live?.inSync === true) good();
         heartbeat ??= this.#startHeartbeat(outbox);
       }
+    } catch (error) {
+      throw outbox.full.aborted ? (outbox.full.reason as Error) : error;
     } finally {
       clearInterval(heartbeat);
       this.#live = undefined;

@@ -88,11 +88,13 @@ export class MappingSession {
     this.#forgetRefusals();
     for (const networkId of this.#watched.keys()) this.#subscribe(networkId);
     try {
-      for await (const response of client.watchMappings(outbox, { signal })) {
+      for await (const response of client.watchMappings(outbox, { signal: AbortSignal.any([signal, outbox.full]) })) {
         good();
         this.#options.received();
         this.#receive(this.#live, response);
       }
+    } catch (error) {
+      throw outbox.full.aborted ? (outbox.full.reason as Error) : error;
     } finally {
       this.#live = undefined;
       outbox.end();
