@@ -77,4 +77,9 @@ export const placementMigrations: Migrations = {
     CREATE INDEX instance_host ON instance (host_id) WHERE host_id IS NOT NULL;
     CREATE INDEX instance_over ON instance (state_time) WHERE state = 6;
   `),
+  "0011_host_previous_key": sqlMigration(`
+    -- The key before the newest: the host may have it still, if the answer to its renewal was lost.
+    ALTER TABLE host ADD COLUMN previous_key_fingerprint text;
+    CREATE INDEX host_previous_key ON host (previous_key_fingerprint);
+  `),
 };
