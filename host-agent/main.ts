@@ -132,7 +132,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
   log.info({ host: identity.hostId, attach: datapath.attachMode }, "host agent runs");
 }
 
-/** The stored identity while it is valid, else a new one for the join token. */
+/** The stored identity while it is valid, else a new certificate for the join token: for the same host, where it has joined before. */
 async function identify(config: AgentConfig, store: IdentityStore, log: Logger, signal: AbortSignal): Promise<HostIdentity> {
   const stored = await store.load();
   if (stored !== undefined && validity(stored.certificate).to > Date.now()) return stored;

@@ -48,7 +48,7 @@ export class Ovn {
     const dirs = ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "OVN_RUNDIR", "OVN_LOGDIR", "OVN_DBDIR"];
     const env = { ...process.env, ...Object.fromEntries(dirs.map((name) => [name, dir])) };
     const start = (...argv: string[]): void =>
-      void startProcess(["nsenter", `--net=${netns}`, "--", ...argv, "-vconsole:err", "-vsyslog:off"], (line) => said.push(line), env);
+      void startProcess(["nsenter", `--net=${netns}`, "--", ...argv, "-vconsole:err", "-vsyslog:off"], (line) => said.push(line), { env });
     const databases = [
       ["vs", "/usr/share/openvswitch/vswitch.ovsschema"],
       ["nb", "/usr/share/ovn/ovn-nb.ovsschema"],

@@ -60,6 +60,6 @@ export function printSides<S extends CpuUse & { side: string }>(
     ]);
   const header = compared.map(({ name, lessIsBetter }) => `${name}${lessIsBetter === true ? " (less is better)" : ""}`);
   report.say(table([["ratio", ...header], ...ratios]).join("\n"));
-  const foreign = good.flat().map(({ foreignNs, stolenNs, busyNs }) => (100 * (foreignNs + stolenNs)) / (busyNs + foreignNs + stolenNs));
+  const foreign = good.flat().map(({ foreignNs, stolenNs, ownNs }) => (100 * (foreignNs + stolenNs)) / (ownNs + foreignNs + stolenNs));
   report.say(`other programs and the hypervisor took ${spreadText(foreign, 1)} % of the time that was not idle`);
 }

@@ -17,12 +17,17 @@ export function pinnedIn(netns: string, cpu: number, ...argv: string[]): string[
 }
 
 /** A program of this run that goes on by itself. Ends with the run. */
-export function startProcess(argv: readonly string[], onLine: (line: string) => void = () => {}, env = process.env): ChildProcess {
+export function startProcess(
+  argv: readonly string[],
+  onLine: (line: string) => void = () => {},
+  { env = process.env, input = false } = {},
+): ChildProcess {
   const [program = "", ...args] = argv;
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env });
+  const child = spawn(program, args, { stdio: [input ? "pipe" : "ignore", "pipe", "pipe"], env });
   running.add(child);
   child.once("close", () => running.delete(child));
   for (const stream of [child.stdout, child.stderr]) {
+    if (stream === null) continue;
     let rest = "";
     stream.setEncoding("utf8").on("data", (chunk: string) => {
       const lines = (rest + chunk).split("\n");

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
-import { createHostRequest, openCertificateAuthority } from "#lib/auth/ca.ts";
+import { openCertificateAuthority } from "#lib/auth/ca.ts";
 import { mountBpffs } from "#lib/linux/index.ts";
 import type { PlenumClient } from "#lib/rpc/client.ts";
 import { IdentityStore, validity } from "../../host-agent/in/identity.ts";
@@ -30,8 +30,8 @@ export async function prepareHost(host: HostPlan, plan: Layout, client: PlenumCl
     const { token } = await client.createJoinToken({ zoneId: host.zone });
     await writeFile(tokenFile(host), `${token}\n`, { mode: 0o600 });
   } else if (validity(identity.certificate).to < Date.now() + HOUR_MS) {
-    // Down for longer than a certificate lives, it can neither renew nor join a second time. We hold the authority: sign a new one.
-    const request = await createHostRequest();
+    // Down for longer than a certificate lives, it cannot renew. We hold the authority: sign a new one for its key, without a token.
+    const request = await store.joinKey();
     const authority = await openCertificateAuthority(plan.secretsDir);
     const { cert } = await authority.signHost(request.csr, identity.hostId);
     await store.save({ ...identity, certificate: cert, key: request.key, caBundle: authority.ca });

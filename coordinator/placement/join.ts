@@ -9,6 +9,7 @@ import type { Tx, WriteCall } from "../call/api.ts";
 import type { HostRequest } from "./out/certificate-request.ts";
 import { hostOfKey, insertHost, lockJoinToken, useJoinToken } from "./out/join-store.ts";
 import type { JoinTokenRow } from "./out/join-store.ts";
+import { renewKey } from "./out/session-store.ts";
 
 /** Tokens are kept and looked up by this. */
 export const tokenHash = (token: string): Uint8Array => createHash("sha256").update(token).digest();
@@ -32,22 +33,23 @@ export function checkJoin(request: JoinRequest): CheckedJoin {
   return { token: request.token, name, substrateAddress: formatAddress(address) };
 }
 
-async function liveToken(tx: Tx, token: string, keyFingerprint: string): Promise<JoinTokenRow> {
+async function liveToken(tx: Tx, token: string): Promise<JoinTokenRow> {
   const row = await lockJoinToken(tx, tokenHash(token));
   if (row === undefined) throw bad("is unknown here");
   if (!row.live) throw bad("has expired");
-  if (row.key_fingerprint !== null && row.key_fingerprint !== keyFingerprint) throw bad("was used by another key");
   return row;
 }
 
 /**
- * Make the machine a host, or find the host that it is already: a repeat with the same key, by this token or another one, is the same
- * host (C8). Answers its id and zone.
+ * Make the machine a host, or find the host that it is already: a repeat with the same key or one that it was renewed with, by this
+ * token or another one, is the same host (C8). The key that it shows is its key from now on. Answers its id and zone.
  */
 export async function joinHost(call: WriteCall, wanted: CheckedJoin, request: HostRequest): Promise<{ hostId: string; zoneId: string }> {
   const { keyFingerprint } = request;
-  const token = await liveToken(call.tx, wanted.token, keyFingerprint);
+  const token = await liveToken(call.tx, wanted.token);
   const known = await hostOfKey(call.tx, keyFingerprint);
+  const free = token.key_fingerprint === null || token.key_fingerprint === keyFingerprint || token.host_id === known?.host_id;
+  if (!free) throw bad("was used by another key");
   if (known !== undefined) {
     if (known.name !== wanted.name)
       throw invalidArgument("name", `is ${wanted.name}`, `this key joined as ${known.name}; a host's name does not change`);
@@ -59,6 +61,7 @@ export async function joinHost(call: WriteCall, wanted: CheckedJoin, request: Ho
       );
     }
     if (known.zone_id !== token.zone_id) throw bad(`is for zone ${token.zone_id}, this host is in ${known.zone_id}`);
+    await renewKey(call.tx, known.host_id, keyFingerprint);
   }
   const hostId = known?.host_id ?? (await insertHost(call.tx, { ...wanted, zoneId: token.zone_id, keyFingerprint }));
   await useJoinToken(call.tx, tokenHash(wanted.token), hostId, keyFingerprint);

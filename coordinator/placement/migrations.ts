@@ -81,4 +81,9 @@ export const placementMigrations: Migrations = {
     ALTER TABLE instance ADD COLUMN forced boolean NOT NULL DEFAULT false; -- it ends or stops without its host's word (C7)
     CREATE INDEX instance_forced ON instance (instance_id) WHERE forced;
   `),
+  "0011_host_previous_key": sqlMigration(`
+    -- The key before the newest: the host may have it still, if the answer to its renewal was lost.
+    ALTER TABLE host ADD COLUMN previous_key_fingerprint text;
+    CREATE INDEX host_previous_key ON host (previous_key_fingerprint);
+  `),
 };

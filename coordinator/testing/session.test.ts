@@ -298,6 +298,34 @@ describe("joining", () => {
     expect((await join({ ...request, token: second })).hostId).toBe(hostId);
   });
 
+  test("a host is known by the keys that it was renewed with, the newest and the one before", async () => {
+    const newToken = async () => (await world.operator.hosts.createJoinToken({ zoneId: "zone-a" })).token;
+    const token = await newToken();
+    const [first, second, third] = [await createHostRequest(), await createHostRequest(), await createHostRequest()];
+    const joinWith = (csr: string, by = token) => join({ token: by, csr: der(csr), name: "renewer", substrateAddress: "198.18.77.9" });
+    const { hostId, certificate } = await joinWith(first.csr);
+    const renew = async (cert: string, key: string, csr: string) => {
+      const channel = openChannel({ ...world.internal, serverName: "localhost", cert, key });
+      try {
+        return await channel.client(HostFeedServiceDefinition).renewCertificate({ csr: der(csr) });
+      } finally {
+        channel.close();
+      }
+    };
+    // Asked twice: the answer to the first was lost.
+    await renew(certificate, first.key, second.csr);
+    await renew(certificate, first.key, second.csr);
+    expect((await joinWith(second.csr)).hostId).toBe(hostId);
+    const back = await joinWith(first.csr);
+    expect(back.hostId).toBe(hostId);
+    await renew(back.certificate, first.key, third.csr);
+    expect((await joinWith(first.csr)).hostId).toBe(hostId);
+    expect((await joinWith(third.csr)).hostId).toBe(hostId);
+    expect(await failure(joinWith(second.csr))).toMatchObject({ reason: "BAD_JOIN_TOKEN" });
+    expect((await joinWith(third.csr, await newToken())).hostId).toBe(hostId);
+    expect(await failure(joinWith(second.csr, await newToken()))).toMatchObject({ reason: "NAME_TAKEN" });
+  });
+
   test("refuses what is no token, no request, no name, no address", async () => {
     const { token } = await world.operator.hosts.createJoinToken({ zoneId: "zone-a" });
     const csr = der((await createHostRequest()).csr);

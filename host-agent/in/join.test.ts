@@ -1,9 +1,12 @@
+import "reflect-metadata";
+import { createPublicKey } from "node:crypto";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
+import { Pkcs10CertificateRequest } from "@peculiar/x509";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
-import { openCertificateAuthority } from "#lib/auth/ca.ts";
+import { createHostRequest, openCertificateAuthority } from "#lib/auth/ca.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
 import { newJoinToken } from "#lib/auth/join-token.ts";
 import { newId } from "#lib/ids/ids.ts";
@@ -75,6 +78,19 @@ it("repeats a join whose answer was lost with the same key", async () => {
   expect(first).toBe(second);
 });
 
+const keyIn = (csr: Buffer | Uint8Array): string =>
+  Buffer.from(new Pkcs10CertificateRequest(Uint8Array.from(csr)).publicKey.rawData).toString("hex");
+const publicKeyOf = (pem: string): string => createPublicKey(pem).export({ format: "der", type: "spki" }).toString("hex");
+
+it("joins with the key that it was renewed with: by that the coordinator knows it", async () => {
+  const identity = await join(options());
+  const { key } = await createHostRequest();
+  await store.save({ ...identity, key });
+  const again = await join(options());
+  expect(again.key).toBe(key);
+  expect(server.joins.map(({ csr }) => keyIn(csr))).toEqual([publicKeyOf(identity.key), publicKeyOf(key)]);
+});
+
 it("tells nothing to a server that is not the token's", async () => {
   await expect(join(options(newJoinToken("0".repeat(64))))).rejects.toThrow(/not the installation that issued the join token/);
   expect(server.joins).toEqual([]);
@@ -116,9 +132,11 @@ it("renews with a new key once half of the certificate's life is over, also afte
   let current = { ...old, certificate: (await ca.issueUri(`spiffe://plenum/host/${hostId}`, 1_000)).cert };
   const aborter = new AbortController();
   let calls = 0;
+  const keys: string[] = [];
   const client = {
     renewCertificate: async ({ csr }: { csr?: Buffer | Uint8Array }) => {
       calls += 1;
+      keys.push(keyIn(csr ?? Buffer.of()));
       if (calls === 1) throw new Error("the coordinator is away");
       const pem = `-----BEGIN CERTIFICATE REQUEST-----\n${Buffer.from(csr ?? []).toString("base64")}\n-----END CERTIFICATE REQUEST-----`;
       return { certificate: (await ca.signHost(pem, hostId)).cert, caBundle: ca.ca };
@@ -141,6 +159,9 @@ it("renews with a new key once half of the certificate's life is over, also afte
   aborter.abort();
   expect(calls).toBe(2);
   expect(renewed.key).not.toBe(old.key);
+  // The first answer may have been lost only: the coordinator then knows this key and the old one, and no third.
+  expect(keys).toEqual([publicKeyOf(renewed.key), publicKeyOf(renewed.key)]);
+  expect((await store.renewalKey(renewed)).key).not.toBe(renewed.key);
   expect(await store.load()).toEqual(renewed);
   expect(renewed.hostId).toBe(hostId);
 });

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostFeedServiceClient } from "#gen/plenum/host/v1/host_feed.ts";
-import { createHostRequest } from "#lib/auth/ca.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { createChannelAndClient } from "#lib/rpc/client.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
@@ -51,7 +50,7 @@ export async function keepRenewed(options: RenewalOptions): Promise<void> {
 
 async function renew({ endpoint, store, current, client }: RenewalOptions): Promise<HostIdentity> {
   const old = current();
-  const { csr, key } = await createHostRequest();
+  const { csr, key } = await store.renewalKey(old);
   const settings = { address: endpoint, ca: old.caBundle, cert: old.certificate, key: old.key };
   const own = client === undefined ? createChannelAndClient(HostFeedServiceDefinition, settings) : { client, close: () => {} };
   try {

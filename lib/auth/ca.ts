@@ -1,5 +1,5 @@
 import "reflect-metadata";
-import { randomBytes, webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
+import { createPublicKey, randomBytes, webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
@@ -59,6 +59,12 @@ async function loadKey(pem: string): Promise<CryptoKey> {
   return webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
 }
 
+async function keysOf(pem: string): Promise<CryptoKeyPair> {
+  const der = createPublicKey(pem).export({ format: "der", type: "spki" });
+  const publicKey = await webcrypto.subtle.importKey("spki", der, ALGORITHM, true, ["verify"]);
+  return { privateKey: await loadKey(pem), publicKey };
+}
+
 const newKeys = (): Promise<CryptoKeyPair> => webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]) as Promise<CryptoKeyPair>;
 
 const newSerial = (): string => {
@@ -67,11 +73,14 @@ const newSerial = (): string => {
   return bytes.toString("hex");
 };
 
-/** Hosts make their request with this; the key never leaves the host. */
-export async function createHostRequest(): Promise<{ csr: string; key: string }> {
-  const keys = await newKeys();
+/**
+ * Hosts make their request with this; the key never leaves the host.
+ * @param key PEM (PKCS #8, ECDSA P-256) of one that the host has; without, a new one is made
+ */
+export async function createHostRequest(key?: string): Promise<{ csr: string; key: string }> {
+  const keys = key === undefined ? await newKeys() : await keysOf(key);
   const request = await x509.Pkcs10CertificateRequestGenerator.create({ name: "CN=plenum-host", keys, signingAlgorithm: ALGORITHM });
-  return { csr: request.toString("pem"), key: await pemOfKey(keys.privateKey) };
+  return { csr: request.toString("pem"), key: key ?? (await pemOfKey(keys.privateKey)) };
 }
 
 /** SHA-256 over a PEM certificate's DER, lower-case hexadecimal. */

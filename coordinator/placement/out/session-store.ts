@@ -74,12 +74,15 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
 }
 
 /**
- * A host's certificate is renewed, perhaps for another key: from now on that one is the host's. NOT_FOUND: no such host.
- * ALREADY_EXISTS (NAME_TAKEN): another host has the key.
+ * A host's certificate is renewed, perhaps for another key: from now on that one is the host's, and the one before
+ * it may still be what the host has. NOT_FOUND: no such host. ALREADY_EXISTS (NAME_TAKEN): another host has the key.
  */
 export async function renewKey(tx: Tx, hostId: string, keyFingerprint: string): Promise<void> {
   try {
-    const { rows } = await sql`UPDATE host SET key_fingerprint = ${keyFingerprint} WHERE host_id = ${hostId} RETURNING 1`.execute(tx);
+    const { rows } = await sql`
+      UPDATE host SET key_fingerprint = ${keyFingerprint},
+                      previous_key_fingerprint = CASE WHEN key_fingerprint = ${keyFingerprint} THEN previous_key_fingerprint ELSE key_fingerprint END
+      WHERE host_id = ${hostId} RETURNING 1`.execute(tx);
     if (rows.length === 0) throw notFound("host", hostId);
   } catch (error) {
     throw violatedConstraint(error)?.constraint === HOST_KEY ? keyTaken(keyFingerprint) : error;
