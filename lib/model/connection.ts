@@ -19,7 +19,7 @@ export interface Connection {
   /** What its being allowed rests on: judged again when either has changed. */
   readonly rulesetId: number;
   readonly groupSetId: number;
-  /** Milliseconds; the last packet that was handed over. */
+  /** Milliseconds; a packet of not long ago that was handed over. */
   readonly lastSeen: number;
   readonly answered: boolean;
   /** A FIN or RST was seen. */
@@ -44,10 +44,10 @@ export function candidates(wireId: number, direction: Direction, ip: Ipv4, trans
     ...{ wireId, direction: opposite(direction), protocol, source: destination, destination: source, sourcePort, destinationPort },
   });
   switch (transport.kind) {
-    case "ports":
+    case "ports": // a first SYN answers nothing: who was talked to once could come back through the connection
       return {
         asSent: asSent([transport.source, transport.destination]),
-        asAnswer: asAnswer([transport.destination, transport.source]),
+        asAnswer: transport.tcp.opening ? undefined : asAnswer([transport.destination, transport.source]),
       };
     case "portless":
       return { asSent: asSent([0, 0]), asAnswer: asAnswer([0, 0]) };
@@ -56,7 +56,6 @@ export function candidates(wireId: number, direction: Direction, ip: Ipv4, trans
         ? { asSent: undefined, asAnswer: asAnswer([transport.identifier, 0]) }
         : { asSent: asSent([transport.identifier, 0]), asAnswer: undefined };
     case "icmp":
-      return { asSent: asSent([0, transport.type]), asAnswer: undefined };
     case "icmp-error":
     case "hidden":
       return { asSent: undefined, asAnswer: undefined };
@@ -82,11 +81,24 @@ export function idleLimit({ key, answered, closing }: Connection): number {
   return answered ? 180 * SECOND : 30 * SECOND;
 }
 
+/**
+ * The connection after one more of its packets. Its time is written anew only if a sixteenth of the limit has passed or something else
+ * is new: a fast flow does not write at each packet.
+ */
+export function afterPacket(before: Connection, changed: Connection, now: number): Connection {
+  const isSame =
+    before.answered === changed.answered &&
+    before.closing === changed.closing &&
+    before.rulesetId === changed.rulesetId &&
+    before.groupSetId === changed.groupSetId;
+  return isSame && now - before.lastSeen <= idleLimit(before) / 16 ? before : { ...changed, lastSeen: now };
+}
+
 export function isIdle(connection: Connection, now: number): boolean {
   return now - connection.lastSeen > idleLimit(connection);
 }
 
-/** Echo has no destination port; other ICMP has its type there, which is never 0. */
-export function isEcho({ protocol, destinationPort }: ConnectionKey): boolean {
-  return protocol === PROTOCOL.icmp && destinationPort === 0;
+/** No other ICMP has connections. */
+export function isEcho({ protocol }: ConnectionKey): boolean {
+  return protocol === PROTOCOL.icmp;
 }

@@ -1,6 +1,6 @@
 import type { Ipv4 } from "./ipv4.ts";
 import { withFragment, type State } from "./state.ts";
-import type { Transport } from "./transport.ts";
+import { NO_SIGNS, type Transport } from "./transport.ts";
 
 /** What a first fragment showed, for those that come after it (D13). */
 export interface FirstFragment {
@@ -24,12 +24,12 @@ export function recallTransport(state: State, vni: number, ip: Ipv4, own: Transp
 
 /** The state after a packet was handed over. */
 export function rememberFragment(state: State, vni: number, ip: Ipv4, own: Transport, now: number): State {
-  const isFirst = ip.moreFragments && ip.fragmentOffset === 0 && own.kind !== "portless";
-  return isFirst ? withFragment(state, fragmentKey(vni, ip), { transport: shown(own), seen: now }) : state;
+  const isFirst = ip.moreFragments && ip.fragmentOffset === 0;
+  if (!isFirst || own.kind === "portless" || own.kind === "icmp-error") return state;
+  return withFragment(state, fragmentKey(vni, ip), { transport: shown(own), seen: now });
 }
 
-/** Later fragments carry no flags, and nothing of a packet inside. */
+/** Later fragments carry no flags. */
 function shown(transport: Transport): Transport {
-  if (transport.kind === "ports") return { ...transport, closing: false };
-  return transport.kind === "icmp-error" ? { ...transport, quoted: Buffer.alloc(0) } : transport;
+  return transport.kind === "ports" ? { ...transport, tcp: NO_SIGNS } : transport;
 }

@@ -1,8 +1,8 @@
 import type { Configuration, Direction, Endpoint } from "./configuration.ts";
-import { keyText, type Connection } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { drop, type Decision, type Drop } from "./decision.ts";
 import { meterChange, type MeterChange, type Size } from "./metering.ts";
-import { countConnections, withConnection, type State } from "./state.ts";
+import { withConnection, type State } from "./state.ts";
 
 /** What a packet leads to. */
 export interface Outcome {
@@ -18,18 +18,12 @@ export interface Allowed {
   readonly connection: Connection | undefined;
 }
 
-/** The last checks, of all interfaces on the way, before anything is written: nothing passes unmetered or beyond a budget. */
+/** The last check, of all interfaces on the way: nothing passes unmetered. Only then is anything written. */
 export function checkHandover({ meterIds }: Configuration, state: State, way: readonly Allowed[]): { state: State } | Drop {
   const unmetered = way.find(({ endpoint }) => !meterIds.has(endpoint.meterId));
   if (unmetered !== undefined) return drop("METER_MISSING", unmetered.endpoint.wireId);
-  let after = state;
-  for (const { endpoint, connection } of way) {
-    if (connection === undefined) continue;
-    const isNew = !after.connections.has(keyText(connection.key));
-    if (isNew && countConnections(after, endpoint.wireId) >= endpoint.connectionBudget) return drop("CONNECTION_BUDGET", endpoint.wireId);
-    after = withConnection(after, connection);
-  }
-  return { state: after };
+  const written = way.flatMap(({ connection }) => (connection === undefined ? [] : [connection]));
+  return { state: written.reduce(withConnection, state) };
 }
 
 export function meterChanges(way: readonly Allowed[], size: Size): MeterChange[] {

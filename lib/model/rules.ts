@@ -1,7 +1,7 @@
 import { parseAddress } from "#lib/net/address.ts";
 import { cidr, containsAddress } from "#lib/net/cidr.ts";
-import type { Direction, Rule } from "./configuration.ts";
-import { ICMP, PROTOCOL, type Transport } from "./transport.ts";
+import { NO_GROUPS, type Direction, type Rule } from "./configuration.ts";
+import { hasPorts, ICMP, PROTOCOL, type Transport } from "./transport.ts";
 
 /** What a packet, or the packet that began its connection, asks of the rules of an interface. */
 export interface Question {
@@ -14,8 +14,8 @@ export interface Question {
   readonly groupSetId: number;
 }
 
-const ALL_PORTS = 65535;
-const ALL_ICMP_TYPES = 255;
+const LAST_PORT = 65535;
+const LAST_ICMP_TYPE = 255;
 
 /** A rule that allows it exists. */
 export function isAllowed(rules: readonly Rule[], question: Question): boolean {
@@ -32,25 +32,20 @@ function matchesButForPort(rule: Rule, { direction, protocol, peer, groupSetId }
 }
 
 function matchesPeer(wanted: Rule["peer"], peer: string, groupSetId: number): boolean {
-  if ("groupSetIds" in wanted) return wanted.groupSetIds.includes(groupSetId);
+  if ("groupSetIds" in wanted) return groupSetId !== NO_GROUPS && wanted.groupSetIds.includes(groupSetId);
   const address = parseAddress(peer);
   return address !== undefined && containsAddress(cidr(wanted.cidr), address);
 }
 
-function matchesPort(rule: Rule, { protocol, port }: Question): boolean {
-  if (needsNoPort(rule, protocol)) return true;
+function matchesPort(rule: Rule, { port }: Question): boolean {
+  if (needsNoPort(rule)) return true;
   return port !== undefined && port >= rule.portFrom && port <= rule.portTo;
 }
 
-function needsNoPort({ protocol: ruled, portFrom, portTo }: Rule, protocol: number): boolean {
-  if (ruled === 0 || portsOf(protocol) === 0) return true;
-  return portFrom === 0 && portTo >= portsOf(protocol);
-}
-
-/** The largest number that rules can name in a protocol; 0: it has none. */
-function portsOf(protocol: number): number {
-  if (protocol === PROTOCOL.icmp) return ALL_ICMP_TYPES;
-  return protocol === PROTOCOL.tcp || protocol === PROTOCOL.udp ? ALL_PORTS : 0;
+/** All of its protocol. Any protocol, and one without ports, cannot be narrowed. */
+function needsNoPort({ protocol: ruled, portFrom, portTo }: Rule): boolean {
+  if (ruled === 0 || !hasPorts(ruled)) return true;
+  return portFrom === 0 && portTo >= (ruled === PROTOCOL.icmp ? LAST_ICMP_TYPE : LAST_PORT);
 }
 
 /** What rules compare with their range. */

@@ -30,7 +30,8 @@ export function withFragment(state: State, key: string, fragment: FirstFragment)
   return { ...state, fragments: new Map(state.fragments).set(key, fragment) };
 }
 
-/** How many an interface holds. */
-export function countConnections(state: State, wireId: number): number {
-  return [...state.connections.values()].filter(({ key }) => key.wireId === wireId).length;
+/** Whether an interface may hold this one too. Idle ones count as long as they lie there; one under the same key is replaced. */
+export function hasRoom(state: State, key: ConnectionKey, budget: number): boolean {
+  if (state.connections.has(keyText(key))) return true;
+  return [...state.connections.values()].filter((other) => other.key.wireId === key.wireId).length < budget;
 }

@@ -2,7 +2,7 @@ import type { Ipv4 } from "./ipv4.ts";
 
 /** What the header after the IP header shows, as far as rules and connections ask. */
 export type Transport =
-  | { readonly kind: "ports"; readonly source: number; readonly destination: number; readonly closing: boolean }
+  | { readonly kind: "ports"; readonly source: number; readonly destination: number; readonly tcp: TcpSigns }
   | { readonly kind: "echo"; readonly reply: boolean; readonly identifier: number }
   | { readonly kind: "icmp-error"; readonly type: number; /** The packet inside, cut short. */ readonly quoted: Buffer }
   | { readonly kind: "icmp"; readonly type: number }
@@ -11,55 +11,70 @@ export type Transport =
   /** A later fragment of a protocol that has ports: they are in the first one. */
   | { readonly kind: "hidden" };
 
-export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17 } as const;
+/** What a TCP header says of its connection. */
+export interface TcpSigns {
+  /** SYN without ACK. */
+  readonly opening: boolean;
+  /** FIN or RST. */
+  readonly closing: boolean;
+}
+
+export const NO_SIGNS: TcpSigns = { opening: false, closing: false };
+
+export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, dccp: 33, sctp: 132, udpLite: 136 } as const;
+/** Those of which rules can name a port (ICMP: a type), with the least that their header has. */
+const HEADERS: ReadonlyMap<number, number> = new Map([
+  [PROTOCOL.icmp, 8],
+  [PROTOCOL.tcp, 20],
+  [PROTOCOL.udp, 8],
+  [PROTOCOL.udpLite, 8],
+  [PROTOCOL.dccp, 12],
+  [PROTOCOL.sctp, 12],
+]);
 export const ICMP = { echoReply: 0, unreachable: 3, echoRequest: 8 } as const;
 const ICMP_ERRORS: readonly number[] = [3, 4, 5, 11, 12];
+/** Errors quote at least this much after the IP header. */
+const QUOTED = 8;
 const ICMP_HEADER = 8;
-const UDP_HEADER = 8;
-const TCP_HEADER = 20;
-const FIN_OR_RST = 0x05;
+const FLAG = { fin: 0x01, syn: 0x02, rst: 0x04, ack: 0x10 } as const;
 
 /** Undefined: the header is missing or shorter than it says. */
 export function readTransport(ip: Ipv4): Transport | undefined {
-  const { protocol, payload } = ip;
-  if (!hasPorts(protocol)) return { kind: "portless" };
+  if (!hasPorts(ip.protocol)) return { kind: "portless" };
   if (ip.fragmentOffset > 0) return { kind: "hidden" };
-  if (payload.length < transportHeaderLength(ip)) return undefined;
-  switch (protocol) {
-    case PROTOCOL.tcp:
-      if (transportHeaderLength(ip) < TCP_HEADER) return undefined;
-      return readPorts(payload, (payload.readUInt8(13) & FIN_OR_RST) !== 0);
-    case PROTOCOL.udp:
-      return readPorts(payload, false);
-    default:
-      return readIcmp(payload);
-  }
+  const least = HEADERS.get(ip.protocol) ?? 0;
+  if (ip.payload.length < least) return undefined;
+  const length = transportHeaderLength(ip);
+  if (length < least || length > ip.payload.length) return undefined;
+  return ip.protocol === PROTOCOL.icmp ? readIcmp(ip.payload) : readPorts(ip.payload, signsOf(ip));
 }
 
 /** The same for the packet inside an ICMP error, of which only eight bytes need be there. */
 export function readQuotedTransport(ip: Ipv4): Transport | undefined {
-  const { protocol, payload } = ip;
-  if (!hasPorts(protocol)) return { kind: "portless" };
+  if (!hasPorts(ip.protocol)) return { kind: "portless" };
   if (ip.fragmentOffset > 0) return { kind: "hidden" };
-  if (payload.length < ICMP_HEADER) return undefined;
-  return protocol === PROTOCOL.icmp ? readIcmp(payload) : readPorts(payload, false);
+  if (ip.payload.length < QUOTED) return undefined;
+  return ip.protocol === PROTOCOL.icmp ? readIcmp(ip.payload) : readPorts(ip.payload, NO_SIGNS);
 }
 
 /** Length of the header after the IP header; 0 where there is none that we know, and in later fragments. */
 export function transportHeaderLength({ protocol, payload, fragmentOffset }: Ipv4): number {
   if (fragmentOffset > 0) return 0;
-  if (protocol === PROTOCOL.udp) return UDP_HEADER;
-  if (protocol === PROTOCOL.icmp) return ICMP_HEADER;
-  if (protocol === PROTOCOL.tcp) return payload.length < TCP_HEADER ? TCP_HEADER : (payload.readUInt8(12) >> 4) * 4;
-  return 0;
+  return protocol === PROTOCOL.tcp ? (payload.readUInt8(12) >> 4) * 4 : (HEADERS.get(protocol) ?? 0);
 }
 
-function hasPorts(protocol: number): boolean {
-  return protocol === PROTOCOL.tcp || protocol === PROTOCOL.udp || protocol === PROTOCOL.icmp;
+export function hasPorts(protocol: number): boolean {
+  return HEADERS.has(protocol);
 }
 
-function readPorts(header: Buffer, closing: boolean): Transport {
-  return { kind: "ports", source: header.readUInt16BE(0), destination: header.readUInt16BE(2), closing };
+function signsOf({ protocol, payload }: Ipv4): TcpSigns {
+  if (protocol !== PROTOCOL.tcp) return NO_SIGNS;
+  const flags = payload.readUInt8(13);
+  return { opening: (flags & (FLAG.syn | FLAG.ack)) === FLAG.syn, closing: (flags & (FLAG.fin | FLAG.rst)) !== 0 };
+}
+
+function readPorts(header: Buffer, tcp: TcpSigns): Transport {
+  return { kind: "ports", source: header.readUInt16BE(0), destination: header.readUInt16BE(2), tcp };
 }
 
 function readIcmp(message: Buffer): Transport {
