@@ -1,0 +1,79 @@
+import { isDeepStrictEqual } from "node:util";
+import { decide, NOTHING, type Decision, type State } from "#lib/model/index.ts";
+import { expectedAnswer, expectedConnections } from "./expectation.ts";
+import type { Program } from "./program.ts";
+import type { Scenario, Step } from "./scenario.ts";
+
+/** Where program and model part. */
+export interface Difference {
+  readonly scenario: Scenario;
+  /** Of the step after which they do. */
+  readonly at: number;
+  readonly expected: unknown;
+  readonly actual: unknown;
+}
+
+/** Tells a scenario to both; undefined: they agree at each step. `saw` hears of each packet's decision. */
+export function compare(program: Program, scenario: Scenario, saw: (decision: Decision) => void = () => undefined): Difference | undefined {
+  program.reset();
+  program.configure(scenario.start);
+  let configuration = scenario.start;
+  let state: State = NOTHING;
+  let now = 0;
+  for (const [at, step] of scenario.steps.entries()) {
+    if (step.what === "time") now += step.milliseconds;
+    else if (step.what === "configuration") program.configure((configuration = step.configuration));
+    else {
+      const outcome = decide(configuration, state, now, step.packet);
+      state = outcome.state;
+      saw(outcome.decision);
+      const answer = program.run(step.packet, now);
+      const wanted = expectedAnswer(outcome.decision);
+      if (!isDeepStrictEqual(answer, wanted)) return { scenario, at, expected: wanted, actual: answer };
+      const difference = compareTables(program, state);
+      if (difference !== undefined) return { scenario, at, ...difference };
+    }
+  }
+  return undefined;
+}
+
+function compareTables(program: Program, state: State): { expected: unknown; actual: unknown } | undefined {
+  const held = program.connections();
+  const actual = held.map(({ text }) => text).sort();
+  const expected = expectedConnections(state);
+  if (!isDeepStrictEqual(actual, expected)) return { expected, actual };
+  const wrong = [...program.held()].filter(([wireId, count]) => count !== held.filter((c) => c.wireId === wireId).length);
+  return wrong.length === 0 ? undefined : { expected, actual: `counts that are not those of the table: ${JSON.stringify(wrong)}` };
+}
+
+/** The same difference with as few steps as go: each is left out that it does not need. */
+export function shrink(program: Program, found: Difference): Difference {
+  let best: Difference = { ...found, scenario: { ...found.scenario, steps: found.scenario.steps.slice(0, found.at + 1) } };
+  for (let size = best.scenario.steps.length >> 1; size >= 1; size >>= 1)
+    for (let from = best.scenario.steps.length - 1 - size; from >= 0; from -= size) {
+      const steps = best.scenario.steps.toSpliced(from, size);
+      const again = compare(program, { ...best.scenario, steps });
+      if (again !== undefined) best = { ...again, scenario: { ...again.scenario, steps: steps.slice(0, again.at + 1) } };
+    }
+  return best;
+}
+
+/** For a person: the configuration, the steps, both answers. */
+export function describe({ scenario, expected, actual }: Difference): string {
+  const text = (value: unknown): string => JSON.stringify(value, replacer, 1).replaceAll(/\n\s+/g, " ");
+  const steps = scenario.steps.map((step, i) => `${i}. ${stepText(step, text)}`);
+  const parts = [`seed ${scenario.seed}`, `start ${text(scenario.start)}`, ...steps, `model   ${text(expected)}`, `program ${text(actual)}`];
+  return parts.join("\n");
+}
+
+function stepText(step: Step, text: (value: unknown) => string): string {
+  if (step.what === "time") return `${step.milliseconds} ms later`;
+  if (step.what === "configuration") return `${step.note}: ${text(step.configuration)}`;
+  const { frame, ...rest } = step.packet;
+  return `${step.note}: ${text(rest)} ${frame.subarray(0, 96).toString("hex")}${frame.length > 96 ? `… (${frame.length} octets)` : ""}`;
+}
+
+function replacer(_: string, value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  return value instanceof Set ? [...value] : value;
+}
