@@ -1,11 +1,13 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_ACT_H
 #define PLENUM_ACT_H
 
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
+#include "act_connection.h"
 #include "arp.h"
 #include "decision.h"
+#include "fragment.h"
 #include "meter.h"
 #include "mtu.h"
 
@@ -13,8 +15,8 @@
 #define MSS_HEADERS 40
 #define TUNNEL_TTL 64
 
-/* Counts for the host if the interface's counters are gone already: a drop is never uncounted (D19). */
-static __always_inline int act_drop(__u32 wire_id, __u32 reason)
+/* Counts for the host if the interface's counters are gone already: a drop is never uncounted (D19). Global function: verified once. */
+__noinline int act_drop(__u32 wire_id, __u32 reason)
 {
 	__u32 nobody = 0;
 	struct drop_counters *counters = bpf_map_lookup_elem(&drops, &wire_id);
@@ -54,11 +56,32 @@ static __always_inline bool act_set_tunnel(struct __sk_buff *skb, const struct d
 	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX | BPF_F_DONT_FRAGMENT) == 0;
 }
 
+/*
+ * Remembers what the packet began or continued, at both ends that are on this host or at neither: then the packet is dropped for the
+ * interface that `refused` is set to.
+ */
+static __always_inline enum drop_reason act_remember(const struct packet *pkt, struct decision *d, __u32 *refused)
+{
+	enum drop_reason reason = act_connection(&d->egress, pkt->now);
+
+	*refused = d->wire_id;
+	if (reason)
+		return reason;
+	*refused = d->target_wire_id;
+	reason = act_connection(&d->ingress, pkt->now);
+	if (reason && d->egress.op == CONNECTION_BEGIN) {
+		d->egress.op = CONNECTION_DELETE;
+		act_connection_dropped(&d->egress);
+	}
+	return reason;
+}
+
 /* Hands the packet over, and counts it for both ends that are on this host. */
-static __always_inline int act_forward(struct __sk_buff *skb, const struct packet *pkt, const struct decision *d)
+static __always_inline int act_forward(struct __sk_buff *skb, struct packet *pkt, struct decision *d)
 {
 	__u64 bytes = meter_wire_bytes(skb, pkt);
-	__u32 raw = skb->len, zero = 0;
+	__u32 raw = skb->len, zero = 0, refused;
+	enum drop_reason reason;
 	struct meter *egress = 0, *ingress = 0;
 
 	if (d->egress_meter) {
@@ -82,6 +105,12 @@ static __always_inline int act_forward(struct __sk_buff *skb, const struct packe
 		return act_drop(d->wire_id, DROP_REWRITE_FAILED);
 	}
 
+	/* Last, so that nothing is written for a packet that is dropped. */
+	reason = act_remember(pkt, d, &refused);
+	if (reason)
+		return act_drop(refused, reason);
+	if (pkt->flags & PACKET_FIRST_FRAGMENT)
+		fragment_leave(pkt, d->vni);
 	if (egress)
 		meter_add(egress, bytes, raw);
 	if (ingress)
@@ -93,7 +122,7 @@ static __always_inline int act_forward(struct __sk_buff *skb, const struct packe
 }
 
 /* Does what was decided (D23). */
-static __always_inline int act(struct __sk_buff *skb, struct packet *pkt, const struct decision *d)
+static __always_inline int act(struct __sk_buff *skb, struct packet *pkt, struct decision *d)
 {
 	switch (d->verdict) {
 	case VERDICT_TUNNEL:
@@ -107,6 +136,8 @@ static __always_inline int act(struct __sk_buff *skb, struct packet *pkt, const 
 		act_drop(d->wire_id, d->reason);
 		return bpf_redirect(d->ifindex, 0);
 	default:
+		act_connection_dropped(&d->egress);
+		act_connection_dropped(&d->ingress);
 		return act_drop(d->wire_id, d->reason);
 	}
 }

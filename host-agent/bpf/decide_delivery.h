@@ -1,21 +1,24 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_DECIDE_DELIVERY_H
 #define PLENUM_DECIDE_DELIVERY_H
 
+#include "decide_connection.h"
 #include "decision.h"
 #include "endpoint.h"
 #include "packet.h"
-#include "rules.h"
 
 /*
  * The receiving half, the same for a packet from the tunnel and from a guest of this host. Until the target is known to be of the
  * packet's network, a drop counts for d->wire_id as the caller set it: one tenant's mistake must not show in another's counters.
+ * d->group_set_id is the sender's. Global function: verified once.
  */
-static __always_inline int decide_delivery_v4(__u32 wire_id, struct packet *pkt, struct decision *d)
+__noinline int decide_delivery_v4(struct __sk_buff *skb, __u32 wire_id, struct packet *pkt, struct decision *d)
 {
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &wire_id);
 	enum drop_reason reason;
 
+	if (!pkt || !d)
+		return 0;
 	if (!e)
 		return decide_drop(d, d->wire_id, DROP_TARGET_CLOSED);
 
@@ -30,7 +33,7 @@ static __always_inline int decide_delivery_v4(__u32 wire_id, struct packet *pkt,
 	if (!endpoint_still(e, wire_id))
 		return decide_drop(d, d->wire_id, DROP_TARGET_CLOSED);
 
-	reason = rules_reason(rules_judge_v4(config.ruleset_id, DIRECTION_INGRESS, pkt), DROP_RULE_INGRESS);
+	reason = decide_passage(skb, pkt, &d->ingress, wire_id, DIRECTION_INGRESS, config.ruleset_id, d->group_set_id);
 	if (reason)
 		return decide_drop(d, wire_id, reason);
 

@@ -1,9 +1,10 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_DECIDE_INSTANCE_H
 #define PLENUM_DECIDE_INSTANCE_H
 
 #include "arp.h"
 #include "decide_delivery.h"
+#include "fragment.h"
 #include "mapping.h"
 #include "mtu.h"
 #include "parse.h"
@@ -27,12 +28,16 @@ static __always_inline int decide_tunnel_to(struct decision *d, const struct map
 	return 0;
 }
 
-/* An IPv4 packet of a guest. d->wire_id is set by the caller. Global function: verified once (D22). */
+/*
+ * The sending half for an IPv4 packet. d->wire_id is set by the caller, who must decide the receiving half too where the verdict is to
+ * deliver on this host: one call deeper the stack would not do. Global function: verified once (D22).
+ */
 __noinline int decide_v4_from_instance(struct __sk_buff *skb, struct endpoint *e, struct packet *pkt, struct decision *d)
 {
 	enum drop_reason reason;
 	struct mapping to;
 	__u32 zero = 0;
+	bool known;
 
 	if (!e || !pkt || !d)
 		return 0;
@@ -48,7 +53,10 @@ __noinline int decide_v4_from_instance(struct __sk_buff *skb, struct endpoint *e
 	if ((pkt->eth_dst[0] & 1) || v4_is_multicast(pkt->dst.w[3]))
 		return decide_drop(d, d->wire_id, DROP_MULTICAST);
 
-	reason = rules_reason(rules_judge_v4(config.ruleset_id, DIRECTION_EGRESS, pkt), DROP_RULE_EGRESS);
+	if (pkt->flags & PACKET_ORPHAN)
+		fragment_adopt(pkt, config.vni);
+	known = mapping_find(config.vni, &pkt->dst, &to);
+	reason = decide_passage(skb, pkt, &d->egress, config.wire_id, DIRECTION_EGRESS, config.ruleset_id, known ? to.group_set_id : 0);
 	if (reason)
 		return decide_drop(d, d->wire_id, reason);
 
@@ -66,15 +74,17 @@ __noinline int decide_v4_from_instance(struct __sk_buff *skb, struct endpoint *e
 
 	if (!self || !self->tunnel_ifindex)
 		return decide_drop(d, d->wire_id, DROP_HOST_NOT_CONFIGURED);
-	if (!mapping_find(config.vni, &pkt->dst, &to))
+	if (!known)
 		return decide_drop(d, d->wire_id, DROP_NO_MAPPING);
 
 	d->vni = config.vni;
 	d->egress_meter = config.meter_id;
 	d->group_set_id = config.group_set_id;
-	if (addr_equal(&to.host, &self->address))
-		return decide_delivery_v4(to.wire_id, pkt, d);
-	return decide_tunnel_to(d, &to, self);
+	if (!addr_equal(&to.host, &self->address))
+		return decide_tunnel_to(d, &to, self);
+	d->verdict = VERDICT_DELIVER;
+	d->target_wire_id = to.wire_id;
+	return 0;
 }
 
 /* IPv6 has its own function with the same arguments; it does not forward yet. */
@@ -113,6 +123,8 @@ static __always_inline void decide_from_instance(struct __sk_buff *skb, struct p
 	switch (pkt->eth_proto) {
 	case bpf_htons(ETH_P_IP):
 		decide_v4_from_instance(skb, e, pkt, d);
+		if (d->verdict == VERDICT_DELIVER)
+			decide_delivery_v4(skb, d->target_wire_id, pkt, d);
 		break;
 	case bpf_htons(ETH_P_IPV6):
 		decide_v6_from_instance(skb, e, pkt, d);

@@ -1,8 +1,9 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_DECIDE_TUNNEL_H
 #define PLENUM_DECIDE_TUNNEL_H
 
 #include "decide_delivery.h"
+#include "fragment.h"
 #include "mapping.h"
 #include "parse.h"
 #include "wire_id.h"
@@ -25,7 +26,9 @@ __noinline int decide_v4_from_tunnel(struct __sk_buff *skb, struct packet *pkt, 
 		return decide_drop(d, 0, DROP_MALFORMED);
 	if (!mapping_find(d->vni, &pkt->src, &from) || !addr_equal(&from.host, &d->remote))
 		return decide_drop(d, 0, DROP_SENDER_NOT_OWNER);
-	return decide_delivery_v4(wire_mac_id(pkt->eth_dst), pkt, d);
+	if (pkt->flags & PACKET_ORPHAN)
+		fragment_adopt(pkt, d->vni);
+	return decide_delivery_v4(skb, wire_mac_id(pkt->eth_dst), pkt, d);
 }
 
 /* IPv6 has its own function with the same arguments; it does not forward yet. */

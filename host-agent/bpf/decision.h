@@ -1,7 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_DECISION_H
 #define PLENUM_DECISION_H
 
+#include "connection.h"
 #include "maps.h"
 
 enum verdict {
@@ -31,6 +32,8 @@ struct decision {
 	__u32 mtu;	    /* of the sending guest; 0: not checked here */
 	__u8 eth_dst[6];
 	__u8 eth_src[6];
+	struct connection_effect egress;  /* on the connections of the sending interface */
+	struct connection_effect ingress; /* of the receiving one */
 };
 
 static __always_inline int decide_drop(struct decision *d, __u32 wire_id, enum drop_reason reason)

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_DROP_REASONS_H
 #define PLENUM_DROP_REASONS_H
 
@@ -20,7 +20,7 @@
 	REASON(10, ARP_UNANSWERED, "ARP that gets no answer: a probe, an announcement, a question for an own address, or a reply")    \
 	REASON(11, RULE_EGRESS, "No egress rule of the sender's interface allows the packet")                                         \
 	REASON(12, RULE_INGRESS, "No ingress rule of the receiving interface allows the packet")                                      \
-	REASON(13, FRAGMENT, "Later fragment (it shows no port), and no rule allows all ports of its protocol")                       \
+	REASON(13, FRAGMENT, "Later fragment whose first was not seen: it shows no port, and no rule allows all ports of its protocol")                       \
 	REASON(14, TOO_BIG_ANSWERED, "Longer than the interface's MTU, do-not-fragment set: the guest was sent fragmentation-needed") \
 	REASON(15, TOO_BIG, "Longer than the interface's MTU and no message was due")                                                 \
 	REASON(16, NO_MAPPING, "The destination is no known address of this network")                                                 \
@@ -35,7 +35,9 @@
 	REASON(25, METER_MISSING, "The interface has no meter: nothing passes unmetered")                                             \
 	REASON(26, HOST_NOT_CONFIGURED, "The host's own address or tunnel device is not set")                                         \
 	REASON(27, SUBSTRATE_UNSUPPORTED, "The target host has no IPv4 substrate address")                                            \
-	REASON(28, REWRITE_FAILED, "The kernel refused to change the packet (memory, or offsets that contradict it)")
+	REASON(28, REWRITE_FAILED, "The kernel refused to change the packet (memory, or offsets that contradict it)") \
+	REASON(29, CONNECTION_BUDGET, "The interface holds as many connections as it may, and the packet would begin one more")        \
+	REASON(30, CONNECTION_TABLE, "The kernel refused an element for a new connection: the host's table is full, or memory")
 
 enum drop_reason {
 	DROP_NONE = 0,

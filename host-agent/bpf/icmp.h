@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_ICMP_H
 #define PLENUM_ICMP_H
 
@@ -10,10 +10,12 @@ struct icmp_header {
 	__u8 type;
 	__u8 code;
 	__sum16 checksum;
-	__be16 unused;
+	__be16 identifier; /* of an echo; unused in errors */
 	__be16 next_hop_mtu;
 };
 
+#define ICMP_ECHO_REPLY 0
+#define ICMP_ECHO_REQUEST 8
 #define ICMP_DEST_UNREACH 3
 #define ICMP_SOURCE_QUENCH 4
 #define ICMP_REDIRECT 5

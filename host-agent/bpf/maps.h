@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_MAPS_H
 #define PLENUM_MAPS_H
 
@@ -13,7 +13,6 @@
  */
 
 #define ENDPOINT_ADDRESSES 16
-#define RULES_PER_DIRECTION 64
 
 enum device_kind {
 	DEVICE_VETH = 1,
@@ -49,24 +48,6 @@ struct endpoint_config {
 struct endpoint {
 	struct endpoint_config config;
 	struct addr addresses[ENDPOINT_ADDRESSES];
-};
-
-struct rule {
-	struct addr network;
-	struct addr mask;
-	__u16 port_from; /* host byte order, inclusive; type range for ICMP */
-	__u16 port_to;
-	__u8 protocol; /* 0: any, and ports do not matter */
-	__u8 family;   /* 4 or 6 */
-	__u16 reserved;
-};
-
-struct ruleset {
-	__u32 id;
-	__u16 ingress_count;
-	__u16 egress_count;
-	struct rule ingress[RULES_PER_DIRECTION];
-	struct rule egress[RULES_PER_DIRECTION];
 };
 
 struct mapping_key {
@@ -109,10 +90,19 @@ struct drop_counters {
 	__u64 count[DROP_SLOTS]; /* by enum drop_reason */
 };
 
+/* For how long a connection may be idle, in milliseconds. */
+struct idle_ms {
+	__u32 tcp_answered;
+	__u32 tcp_other; /* unanswered, or FIN or RST seen */
+	__u32 answered;	 /* UDP and the rest */
+	__u32 unanswered;
+	__u32 echo;
+};
+
 struct host_config {
 	struct addr address; /* on the substrate */
 	__u32 tunnel_ifindex;
-	__u32 reserved;
+	struct idle_ms idle;
 };
 
 /* Host-side device of a guest -> wire id. An index only: what counts is the endpoint, which names its device too. */
@@ -131,14 +121,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, __u32);
-	__type(value, struct ruleset);
-} rulesets SEC(".maps");
 
 /* Sized for 1,000,000 addresses; an element takes 128 bytes of kernel memory and 16 for its bucket. */
 struct {

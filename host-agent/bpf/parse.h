@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #ifndef PLENUM_PARSE_H
 #define PLENUM_PARSE_H
 
@@ -38,6 +38,30 @@ static __always_inline bool parse_ethernet(struct __sk_buff *skb, struct packet 
 	return true;
 }
 
+/* The protocols whose ports are read, and so can be asked for by a rule. core/rule-index.ts has the same list. */
+static __always_inline bool protocol_has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP || protocol == IPPROTO_UDPLITE ||
+	       protocol == IPPROTO_DCCP || protocol == IPPROTO_SCTP;
+}
+
+/* An echo's identifier stands at the side that asks, so that a reply turned round has the ports of its request. */
+static __always_inline void parse_icmp(struct packet *pkt, const struct icmp_header *icmp)
+{
+	pkt->port = icmp->type;
+	if (icmp_is_error(icmp->type)) {
+		pkt->flags |= PACKET_ICMP_ERROR;
+	} else if (icmp->type == ICMP_ECHO_REQUEST) {
+		pkt->flags |= PACKET_BEGINS;
+		pkt->sport = bpf_ntohs(icmp->identifier);
+	} else if (icmp->type == ICMP_ECHO_REPLY) {
+		pkt->flags |= PACKET_ANSWERS;
+		pkt->dport = bpf_ntohs(icmp->identifier);
+	} else {
+		pkt->flags |= PACKET_UNTRACKED;
+	}
+}
+
 /* Fills the transport part; false where the header is short. A protocol without ports is fine. */
 static __always_inline bool parse_transport(struct packet *pkt, void *l4, void *end)
 {
@@ -47,22 +71,23 @@ static __always_inline bool parse_transport(struct packet *pkt, void *l4, void *
 
 		if ((void *)(tcp + 1) > end || tcp->doff < 5)
 			return false;
-		pkt->port = bpf_ntohs(tcp->dest);
+		pkt->sport = bpf_ntohs(tcp->source);
+		pkt->port = pkt->dport = bpf_ntohs(tcp->dest);
 		pkt->l4_len = tcp->doff * 4;
 		if (tcp->syn)
-			pkt->flags |= PACKET_TCP_SYN;
-		break;
+			pkt->flags |= tcp->ack ? PACKET_TCP_SYN : PACKET_TCP_SYN | PACKET_BEGINS;
+		if (tcp->fin || tcp->rst)
+			pkt->flags |= PACKET_TCP_END;
+		return true;
 	}
 	case IPPROTO_ICMP: {
 		struct icmp_header *icmp = l4;
 
 		if ((void *)(icmp + 1) > end)
 			return false;
-		pkt->port = icmp->type;
+		parse_icmp(pkt, icmp);
 		pkt->l4_len = sizeof(*icmp);
-		if (icmp_is_error(icmp->type))
-			pkt->flags |= PACKET_ICMP_ERROR;
-		break;
+		return true;
 	}
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:
@@ -73,15 +98,14 @@ static __always_inline bool parse_transport(struct packet *pkt, void *l4, void *
 
 		if ((void *)(ports_at + 4) > end)
 			return false;
-		pkt->port = bpf_ntohs(ports_at[1]);
+		pkt->sport = bpf_ntohs(ports_at[0]);
+		pkt->port = pkt->dport = bpf_ntohs(ports_at[1]);
 		pkt->l4_len = 8;
-		break;
+		return true;
 	}
 	default:
 		return true;
 	}
-	pkt->flags |= PACKET_HAS_PORTS;
-	return true;
 }
 
 /* A global function: verified once, for all callers (D22). 0, or -1 where the packet is malformed. */
@@ -108,14 +132,17 @@ __noinline int parse_v4(struct __sk_buff *skb, struct packet *pkt)
 	pkt->protocol = ip->protocol;
 	pkt->l3_len = l3_len;
 	pkt->ip_len = total;
+	pkt->identification = bpf_ntohs(ip->id);
 	addr_from_v4(&pkt->src, ip->saddr);
 	addr_from_v4(&pkt->dst, ip->daddr);
 	if (fragment & IP_FLAG_DF)
 		pkt->flags |= PACKET_DONT_FRAGMENT;
 	if (fragment & IP_OFFSET_MASK) {
-		pkt->flags |= PACKET_LATER_FRAGMENT;
+		pkt->flags |= protocol_has_ports(ip->protocol) ? PACKET_LATER_FRAGMENT | PACKET_ORPHAN : PACKET_LATER_FRAGMENT;
 		return 0;
 	}
+	if (fragment & IP_FLAG_MF)
+		pkt->flags |= PACKET_FIRST_FRAGMENT;
 	if (!parse_transport(pkt, (void *)ip + l3_len, end))
 		return -1;
 	return l3_len + pkt->l4_len > total ? -1 : 0;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The two programs of a host. Each reads top to bottom as: what do we know, what is decided, do it.
  * Kernel floor 6.1; no kernel structs, only UAPI context, so one object fits every kernel.
@@ -8,20 +8,21 @@
 #include "act.h"
 #include "decide_instance.h"
 #include "decide_tunnel.h"
+#include "scratch.h"
 
-char _license[] SEC("license") = "Apache-2.0";
+/* Timers are for programs under the GPL or both; everything in this directory is under either, as its users like. */
+char _license[] SEC("license") = "Dual BSD/GPL";
 
 /* Ingress of the host side of a guest's device: everything that a guest sends. */
 SEC("tc")
 int from_instance(struct __sk_buff *skb)
 {
-	struct packet pkt;
-	struct decision decision;
+	struct scratch *s = scratch_begin();
 
-	__builtin_memset(&pkt, 0, sizeof(pkt));
-	__builtin_memset(&decision, 0, sizeof(decision));
-	decide_from_instance(skb, &pkt, &decision);
-	return act(skb, &pkt, &decision);
+	if (!s)
+		return TC_ACT_SHOT;
+	decide_from_instance(skb, &s->packet, &s->decision);
+	return act(skb, &s->packet, &s->decision);
 }
 
 /* Ingress of the host's one VXLAN device (external mode): everything that other hosts send. */
@@ -30,16 +31,15 @@ int from_tunnel(struct __sk_buff *skb)
 {
 	struct bpf_tunnel_key key = {};
 	struct tunnel_source source = {};
-	struct packet pkt;
-	struct decision decision;
+	struct scratch *s = scratch_begin();
 
-	__builtin_memset(&pkt, 0, sizeof(pkt));
-	__builtin_memset(&decision, 0, sizeof(decision));
+	if (!s)
+		return TC_ACT_SHOT;
 	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
 		source.present = 1;
 		source.vni = key.tunnel_id;
 		addr_from_v4(&source.sender, bpf_htonl(key.remote_ipv4));
 	}
-	decide_from_tunnel(skb, &source, &pkt, &decision);
-	return act(skb, &pkt, &decision);
+	decide_from_tunnel(skb, &source, &s->packet, &s->decision);
+	return act(skb, &s->packet, &s->decision);
 }

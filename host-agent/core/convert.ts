@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { AttachmentItem, InstanceItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { PackedMapping } from "#lib/mapping/packed.ts";
 import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
-import type { DeviceSpec, Endpoint, InstanceSpec, Mapping, Ruleset } from "./ports.ts";
+import type { DeviceSpec, Endpoint, InstanceSpec, Mapping, Rule, Ruleset } from "./ports.ts";
 
 /** An item that no kernel could hold. The attachment it belongs to is reported as FAILED with this message; others go on. */
 export class NotConvertible extends Error {
@@ -75,12 +75,12 @@ export function instanceOf(item: InstanceItem): InstanceSpec {
 }
 
 export function rulesetOf(item: RulesetItem): Ruleset {
-  const rules = item.rules.map((rule) => ({
-    direction: rule.egress ? ("egress" as const) : ("ingress" as const),
+  const rules = item.rules.map((rule): Rule => ({
+    direction: rule.egress ? "egress" : "ingress",
     protocol: rule.protocol,
     portFrom: rule.portFrom,
     portTo: rule.portTo,
-    peerCidr: rule.peerCidr,
+    ...(rule.peerIsGroup ? { peerGroupSets: rule.peerGroupSetIds } : { peerCidr: rule.peerCidr }),
   }));
   return { id: item.rulesetId, rules };
 }

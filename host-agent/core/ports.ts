@@ -11,22 +11,26 @@ export type MacText = string;
 
 export type RuleDirection = "ingress" | "egress";
 
-/** One stateless allow rule (seed 004, security groups). Nothing matches: dropped. */
-export interface Rule {
+/** The other side of a rule: a block (of sources for ingress, of destinations for egress), or those whose group set is one of these (1..2^32-1). */
+export type RulePeer = { peerCidr: IpText } | { peerGroupSets: readonly number[] };
+
+/**
+ * One allow rule: what may begin a connection. Answers need none (docs/design/connections.md). Nothing matches: dropped.
+ */
+export type Rule = RulePeer & {
   direction: RuleDirection;
   /** IANA protocol number; 0 means any. */
   protocol: number;
   /** Inclusive port range (destination port of the packet), 0..65535; for ICMP: type range. Ignored where protocol has no ports. */
   portFrom: number;
   portTo: number;
-  /** The other side: source prefix for ingress, destination prefix for egress. */
-  peerCidr: IpText;
-}
+};
 
 /** Immutable; a change of rules is a new id (D5). */
 export interface Ruleset {
   /** 1..2^32-1. */
   id: number;
+  /** At most 256 a direction. */
   rules: readonly Rule[];
 }
 
@@ -87,11 +91,11 @@ export interface DropReading {
 export interface Datapath {
   /** Attach the from-instance program to a device's host side; until an endpoint names the device, it drops everything (D5). */
   guardDevice(ifindex: number): void;
-  /** Create the meter and drop counters of an endpoint, before any traffic (D18) and before its device exists. */
+  /** Create the meter, drop counters and connection budget of an endpoint, before any traffic (D18) and before its device exists. */
   putMeter(meter: Pick<Endpoint, "wireId" | "meterId">): void;
   /** Make the endpoint's whole configuration effective at once. Its ruleset must be present: throws otherwise. */
   putEndpoint(endpoint: Endpoint): void;
-  /** Closed from the next packet on. Counters stay until `dropMeter`. Unknown id: no effect. */
+  /** Closed from the next packet on; its connections are worthless and go by themselves. Counters stay until `dropMeter`. Unknown id: no effect. */
   closeEndpoint(wireId: number): void;
   dropMeter(wireId: number, meterId: bigint): void;
   putRuleset(ruleset: Ruleset): void;

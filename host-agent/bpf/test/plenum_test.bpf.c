@@ -1,15 +1,23 @@
-// SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The deciding half alone, for BPF_PROG_TEST_RUN (D23): tunnel metadata comes from a map instead of the packet, and the decision goes
- * to a map instead of being done. It shares the maps of the real object.
+ * to a map instead of being done; of the doing, only what is remembered of connections is done, and only if asked for. It shares the
+ * maps of the real object.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "../act.h"
 #include "../decide_instance.h"
 #include "../decide_tunnel.h"
+#include "../scratch.h"
 
-char _license[] SEC("license") = "Apache-2.0";
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+struct test_control {
+	__u64 now;    /* 0: the kernel's clock */
+	__u32 commit; /* 1: connections and fragments are written as for a packet handed over, or dropped */
+	__u32 refused; /* out: drop reason with which the writing refused the packet */
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -22,41 +30,72 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
+	__type(value, struct test_control);
+} test_control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
 	__type(value, struct decision);
 } test_decision SEC(".maps");
 
-static __always_inline int report(const struct decision *decision)
+static __always_inline struct scratch *test_begin(void)
 {
 	__u32 zero = 0;
+	struct scratch *s = scratch_begin();
+	struct test_control *control = bpf_map_lookup_elem(&test_control, &zero);
 
-	return bpf_map_update_elem(&test_decision, &zero, decision, BPF_ANY) ? TC_ACT_SHOT : TC_ACT_OK;
+	if (s && control && control->now)
+		s->packet.now = control->now;
+	return s;
+}
+
+static __always_inline int report(struct scratch *s)
+{
+	__u32 zero = 0, refused_for;
+	struct test_control *control = bpf_map_lookup_elem(&test_control, &zero);
+	struct decision *d = &s->decision;
+
+	if (bpf_map_update_elem(&test_decision, &zero, d, BPF_ANY) || !control)
+		return TC_ACT_SHOT;
+	if (!control->commit)
+		return TC_ACT_OK;
+	control->refused = DROP_NONE;
+	if (d->verdict == VERDICT_DROP) {
+		act_connection_dropped(&d->egress);
+		act_connection_dropped(&d->ingress);
+	} else if (d->verdict == VERDICT_TUNNEL || d->verdict == VERDICT_DELIVER) {
+		control->refused = act_remember(&s->packet, d, &refused_for);
+		if (!control->refused)
+			fragment_leave(&s->packet, d->vni);
+	}
+	return TC_ACT_OK;
 }
 
 SEC("tc")
 int test_from_instance(struct __sk_buff *skb)
 {
-	struct packet pkt;
-	struct decision decision;
+	struct scratch *s = test_begin();
 
-	__builtin_memset(&pkt, 0, sizeof(pkt));
-	__builtin_memset(&decision, 0, sizeof(decision));
-	decide_from_instance(skb, &pkt, &decision);
-	return report(&decision);
+	if (!s)
+		return TC_ACT_SHOT;
+	decide_from_instance(skb, &s->packet, &s->decision);
+	return report(s);
 }
 
 SEC("tc")
 int test_from_tunnel(struct __sk_buff *skb)
 {
 	struct tunnel_source source = {};
-	struct packet pkt;
-	struct decision decision;
 	__u32 zero = 0;
 	struct tunnel_source *injected = bpf_map_lookup_elem(&test_tunnel, &zero);
+	struct scratch *s = test_begin();
 
-	__builtin_memset(&pkt, 0, sizeof(pkt));
-	__builtin_memset(&decision, 0, sizeof(decision));
+	if (!s)
+		return TC_ACT_SHOT;
 	if (injected)
 		source = *injected;
-	decide_from_tunnel(skb, &source, &pkt, &decision);
-	return report(&decision);
+	decide_from_tunnel(skb, &source, &s->packet, &s->decision);
+	return report(s);
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { addressKey, keyPrefixText, keyText, networkKey, writeAddressKey } from "./address.ts";
+import { addressKey, keyPrefixText, keyText, blockKey, blockOf, writeAddressKey } from "./address.ts";
 
 function written(text: string): Buffer {
   const buffer = Buffer.alloc(20, 0xee);
@@ -29,10 +29,13 @@ describe("addresses as maps hold them", () => {
 });
 
 describe("networks", () => {
-  /** What the program does (bpf/rules.h). */
+  /** What a trie does. */
   const matches = (cidr: string, address: string): boolean => {
-    const { network, mask } = networkKey(cidr);
-    return addressKey(address).every((byte, i) => (byte & (mask[i] ?? 0)) === network[i]);
+    const block = blockOf(cidr);
+    const { network, length } = blockKey(block);
+    const bits = (bytes: Buffer): string => Array.from(bytes, (b) => b.toString(2).padStart(8, "0")).join("");
+    const same = bits(network).slice(0, length) === bits(addressKey(address)).slice(0, length);
+    return same && block.family === (address.includes(":") ? 6 : 4);
   };
 
   test("match their addresses and no others", () => {
@@ -42,6 +45,7 @@ describe("networks", () => {
     expect(matches("10.0.0.5/32", "10.0.0.5")).toBe(true);
     expect(matches("0.0.0.0/0", "203.0.113.9")).toBe(true);
     expect(matches("0.0.0.0/0", "fd00::1")).toBe(false);
+    expect(matches("::/0", "10.0.0.1")).toBe(false);
     expect(matches("fd00::/8", "fdff::1")).toBe(true);
     expect(matches("fd00::/8", "fe00::1")).toBe(false);
   });

@@ -26,14 +26,16 @@ export function writeAddressKey(text: IpText, into: Buffer, at: number): void {
   into.set(octets, at + V4_IN_16.length);
 }
 
-/** Network and mask of a prefix ("10.0.0.0/24"), for the comparison (address & mask) == network. @throws RangeError */
-export function networkKey(cidr: IpText): { family: 4 | 6; network: Buffer; mask: Buffer } {
+/** A block ("10.0.0.0/24"); bits beyond its length are cleared. @throws RangeError */
+export function blockOf(cidr: IpText): { family: 4 | 6; network: Uint8Array; length: number } {
   const prefix = prefixBytes(cidr);
-  const family = prefix.bytes.length === 4 ? 4 : 6;
-  const ones = networkOf({ ...prefix, bytes: prefix.bytes.map(() => 0xff) });
-  const mask = in16(ones.bytes);
-  if (family === 4) mask.fill(0xff, 0, 12);
-  return { family, network: in16(networkOf(prefix).bytes), mask };
+  const { bytes } = networkOf(prefix);
+  return { family: bytes.length === 4 ? 4 : 6, network: bytes, length: prefix.length };
+}
+
+/** A block as the tries hold it: 16 bytes, and the length in them. */
+export function blockKey({ network, length }: { network: Uint8Array; length: number }): { network: Buffer; length: number } {
+  return { network: in16(network), length: network.length === 4 ? length + 96 : length };
 }
 
 function in16(bytes: Uint8Array): Buffer {

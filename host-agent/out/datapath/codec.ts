@@ -1,6 +1,7 @@
 import { macBytes, macText } from "#lib/linux/netlink/address-bytes.ts";
-import type { Endpoint, Mapping, Rule, Ruleset } from "../../core/ports.ts";
-import { addressKey, keyPrefixText, keyText, networkKey, writeAddressKey } from "./address.ts";
+import { RULES_PER_DIRECTION } from "../../core/rule-index.ts";
+import type { Endpoint, Mapping } from "../../core/ports.ts";
+import { addressKey, keyPrefixText, keyText, writeAddressKey } from "./address.ts";
 import { ENUMS, MAPS, STRUCTS } from "./layout.gen.ts";
 import { encode, readBigint, readBytes, readNumber } from "./record.ts";
 
@@ -11,14 +12,16 @@ const ADDRESS_SIZE = STRUCTS.addr.size;
 /** Most addresses of one endpoint, and most rules of one direction of a ruleset. */
 export const LIMITS = {
   addressesPerEndpoint: STRUCTS.endpoint.fields.addresses.length,
-  rulesPerDirection: STRUCTS.ruleset.fields.ingress.length,
+  rulesPerDirection: RULES_PER_DIRECTION,
   endpoints: MAPS.endpoints.maxEntries,
   rulesets: MAPS.rulesets.maxEntries,
   mappings: MAPS.mappings.maxEntries,
   senders: MAPS.senders.maxEntries,
+  connections: MAPS.connections.maxEntries,
 } as const;
 
-function inRange(what: string, value: number, from: number, to: number): number {
+/** @throws RangeError */
+export function inRange(what: string, value: number, from: number, to: number): number {
   if (!Number.isInteger(value) || value < from || value > to) throw new RangeError(`${what} must be ${from}..${to}, not ${value}`);
   return value;
 }
@@ -68,35 +71,6 @@ export function decodeEndpoint(value: Buffer): Endpoint {
     meterId: readBigint("endpoint_config", c, "meter_id"),
     sourceDestCheck: (number("flags") & CHECKED) !== 0,
   };
-}
-
-/** @throws RangeError for an id, a prefix or ports that are none, or more than 64 rules a direction */
-export function encodeRuleset(ruleset: Ruleset): Buffer {
-  const of = (direction: Rule["direction"]): readonly Rule[] =>
-    atMost(
-      `${direction} rules a ruleset`,
-      ruleset.rules.filter((r) => r.direction === direction),
-      LIMITS.rulesPerDirection,
-    );
-  return encode("ruleset", {
-    id: inRange("ruleset id", ruleset.id, 1, 0xffffffff),
-    ingress_count: of("ingress").length,
-    egress_count: of("egress").length,
-    ingress: Buffer.concat(of("ingress").map(encodeRule)),
-    egress: Buffer.concat(of("egress").map(encodeRule)),
-  });
-}
-
-function encodeRule(rule: Rule): Buffer {
-  const { family, network, mask } = networkKey(rule.peerCidr);
-  return encode("rule", {
-    network,
-    mask,
-    port_from: inRange("first port", rule.portFrom, 0, 65535),
-    port_to: inRange("last port", rule.portTo, rule.portFrom, 65535),
-    protocol: inRange("protocol", rule.protocol, 0, 255),
-    family,
-  });
 }
 
 /** @throws RangeError */

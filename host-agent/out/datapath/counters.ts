@@ -7,26 +7,36 @@ const { DIRECTION_INGRESS, DIRECTION_EGRESS } = ENUMS.direction;
 /** Wire id under which the host's own drops are counted. */
 export const HOST = 0;
 
-/** Meters (D17, D18) and drop counters (D19): made before traffic, read from all processors, removed after the last reading. */
+/**
+ * Meters (D17, D18), drop counters (D19) and connection budgets (D6): made before traffic, removed after the last reading. Meters and
+ * drops are counted by each processor for itself.
+ */
 export class Counters {
   readonly #meters: BpfMap;
   readonly #drops: BpfMap;
+  readonly #budgets: BpfMap;
+  readonly #connectionsPerInterface: number;
 
   /** Creates the host's own drop counter. */
-  constructor(meters: BpfMap, drops: BpfMap) {
+  constructor(meters: BpfMap, drops: BpfMap, budgets: BpfMap, connectionsPerInterface: number) {
     this.#meters = meters;
     this.#drops = drops;
+    this.#budgets = budgets;
+    this.#connectionsPerInterface = connectionsPerInterface;
     drops.putIfAbsent(u32(HOST), encode("drop_counters", {}));
   }
 
   /** What exists keeps its counts. */
   create(wireId: number, meterId: bigint): void {
     this.#drops.putIfAbsent(u32(wireId), encode("drop_counters", {}));
+    const budget = encode("connection_budget", { wire_id: wireId, limit: this.#connectionsPerInterface });
+    this.#budgets.putIfAbsent(u32(wireId), budget);
     for (const key of meterKeys(meterId)) this.#meters.putIfAbsent(key, encode("meter", { wire_id: wireId }));
   }
 
   delete(wireId: number, meterId: bigint): void {
     for (const key of meterKeys(meterId)) this.#meters.delete(key);
+    this.#budgets.delete(u32(wireId));
     if (wireId !== HOST) this.#drops.delete(u32(wireId));
   }
 

@@ -3,13 +3,14 @@ import { join } from "node:path";
 import { isBpffs } from "#lib/linux/index.ts";
 import type { Datapath, DropReading, Endpoint, IpText, Mapping, MeterReading, Ruleset } from "../../core/ports.ts";
 import { buildBpf } from "../../bpf/build.ts";
-import { addressKey } from "./address.ts";
 import { openAttachments, type Attachments, type AttachMode } from "./attach.ts";
-import { decodeEndpoint, encodeEndpoint, encodeRuleset } from "./codec.ts";
+import { decodeEndpoint, encodeEndpoint } from "./codec.ts";
+import { DEFAULT_CONNECTION_LIMITS, encodeHostConfig, type ConnectionLimits } from "./connections.ts";
 import { Counters } from "./counters.ts";
 import { closeLoaded, forgetOthers, loadOrAdopt, type Loaded } from "./load.ts";
 import { Mappings } from "./mappings.ts";
-import { encode, u32 } from "./record.ts";
+import { u32 } from "./record.ts";
+import { Rulesets } from "./rulesets.ts";
 
 export interface DatapathOptions {
   /** A directory in a mounted bpffs, this host's own; pins outlive the process there. */
@@ -22,6 +23,8 @@ export interface DatapathOptions {
   objectPath?: string;
   /** Forces a way to attach; by default TCX where the kernel has it. */
   attach?: AttachMode;
+  /** How many connections an interface may hold, and for how long idle ones are kept; each by default as documented for tenants. */
+  connections?: Partial<ConnectionLimits>;
 }
 
 /** Place of the tunnel's program among the attachments; guest devices are named by their index. */
@@ -56,15 +59,17 @@ export class BpfDatapath implements Datapath {
   readonly #attachments: Attachments;
   readonly #counters: Counters;
   readonly #mappings: Mappings;
+  readonly #rulesets: Rulesets;
   #closed = false;
 
   constructor(options: DatapathOptions, loaded: Loaded) {
     const { maps, programs } = loaded;
     this.#loaded = loaded;
-    this.#counters = new Counters(maps.meters, maps.drops);
+    const limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.connections };
+    this.#counters = new Counters(maps.meters, maps.drops, maps.budgets, limits.perInterface);
     this.#mappings = new Mappings(maps.mappings, maps.senders);
-    const self = encode("host_config", { address: addressKey(options.hostAddress), tunnel_ifindex: options.tunnelIfindex });
-    maps.host.put(u32(0), self);
+    this.#rulesets = new Rulesets(maps);
+    maps.host.put(u32(0), encodeHostConfig(options, limits));
 
     this.#attachments = openAttachments(join(options.bpffsDir, "links"), programs.from_instance, options.attach);
     this.#attachments.refresh(programs.from_instance, [TUNNEL]);
@@ -86,9 +91,9 @@ export class BpfDatapath implements Datapath {
 
   /** @throws Error if its ruleset is not loaded; RangeError for values out of range */
   putEndpoint(endpoint: Endpoint): void {
-    const { endpoints, ports, rulesets } = this.#loaded.maps;
+    const { endpoints, ports } = this.#loaded.maps;
     const value = encodeEndpoint(endpoint);
-    if (rulesets.get(u32(endpoint.rulesetId)) === undefined)
+    if (!this.#rulesets.has(endpoint.rulesetId))
       throw new Error(`endpoint ${endpoint.wireId}: its ruleset ${endpoint.rulesetId} is not loaded`);
     this.putMeter(endpoint);
     const before = endpoints.get(u32(endpoint.wireId));
@@ -117,17 +122,13 @@ export class BpfDatapath implements Datapath {
     this.#counters.delete(wireId, meterId);
   }
 
-  /** @throws Error if the id is taken by other rules; RangeError for more than 64 rules a direction or values out of range */
+  /** @throws Error if the id is taken by other rules; RangeError for more than 256 rules a direction or values out of range */
   putRuleset(ruleset: Ruleset): void {
-    const { rulesets } = this.#loaded.maps;
-    const value = encodeRuleset(ruleset);
-    const before = rulesets.get(u32(ruleset.id));
-    if (before !== undefined && !before.equals(value)) throw new Error(`ruleset ${ruleset.id} exists with other rules; it is immutable`);
-    if (before === undefined) rulesets.put(u32(ruleset.id), value);
+    this.#rulesets.put(ruleset);
   }
 
   deleteRuleset(id: number): void {
-    this.#loaded.maps.rulesets.delete(u32(id));
+    this.#rulesets.delete(id);
   }
 
   putMappings(mappings: readonly Mapping[]): void {
@@ -147,11 +148,11 @@ export class BpfDatapath implements Datapath {
   }
 
   actual(): ReturnType<Datapath["actual"]> {
-    const { endpoints, rulesets } = this.#loaded.maps;
+    const { endpoints } = this.#loaded.maps;
     return {
       endpoints: [...endpoints.entries()].map(([, value]) => decodeEndpoint(value)),
       meters: this.#counters.list(),
-      rulesetIds: [...rulesets.entries()].map(([key]) => key.readUInt32LE()),
+      rulesetIds: this.#rulesets.list(),
       mappings: this.#mappings.list(),
     };
   }

@@ -2,5 +2,6 @@
 export { buildBpf, type BuiltObject } from "../../bpf/build.ts";
 export type { AttachMode } from "./attach.ts";
 export { LIMITS } from "./codec.ts";
+export { DEFAULT_CONNECTION_LIMITS, type ConnectionLimits } from "./connections.ts";
 export { BpfDatapath, openDatapath, type DatapathOptions } from "./datapath.ts";
 export { DROP_REASONS as dropReasons, SCHEMA } from "./layout.gen.ts";

@@ -1,17 +1,24 @@
 // Generated from the compiled BPF object by host-agent/out/datapath/generate-layout.ts; never edited (D27).
 
 /** Hash over all maps and what they hold; names the pin directory. */
-export const SCHEMA = "429734b3e16d";
+export const SCHEMA = "d1679e57445a";
 
 /** Sizes in bytes. */
 export const MAPS = {
+  budgets: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 16, value: "connection_budget" },
+  connections: { type: 1, flags: 1, maxEntries: 1048576, keySize: 44, valueSize: 80, key: "connection_key", value: "connection" },
   drops: { type: 5, flags: 1, maxEntries: 65537, keySize: 4, valueSize: 512, value: "drop_counters" },
   endpoints: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 312, value: "endpoint" },
-  host: { type: 2, flags: 0, maxEntries: 1, keySize: 4, valueSize: 24, value: "host_config" },
+  fragments: { type: 9, flags: 0, maxEntries: 16384, keySize: 40, valueSize: 64, key: "fragment_key", value: "fragment" },
+  host: { type: 2, flags: 0, maxEntries: 1, keySize: 4, valueSize: 40, value: "host_config" },
   mappings: { type: 1, flags: 1, maxEntries: 1048576, keySize: 20, valueSize: 44, key: "mapping_key", value: "mapping" },
   meters: { type: 5, flags: 1, maxEntries: 131072, keySize: 16, valueSize: 32, key: "meter_key", value: "meter" },
   ports: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 4 },
-  rulesets: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 5128, value: "ruleset" },
+  rule_groups: { type: 1, flags: 1, maxEntries: 262144, keySize: 12, valueSize: 48, key: "rule_group_key", value: "rule_group" },
+  rule_peers: { type: 11, flags: 1, maxEntries: 1048576, keySize: 28, valueSize: 40, key: "rule_peer_key", value: "rule_peer" },
+  rule_ports: { type: 11, flags: 1, maxEntries: 1048576, keySize: 12, valueSize: 48, key: "rule_ports_key", value: "rule_ports" },
+  rulesets: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 16, value: "ruleset" },
+  scratch: { type: 6, flags: 0, maxEntries: 1, keySize: 4, valueSize: 512, value: "scratch_room" },
   senders: { type: 1, flags: 1, maxEntries: 262144, keySize: 20, valueSize: 20, key: "sender_key", value: "sender" },
 } as const;
 
@@ -23,14 +30,68 @@ export const STRUCTS = {
     },
     size: 16,
   },
+  bpf_timer: {
+    fields: {},
+    size: 16,
+  },
+  connection: {
+    fields: {
+      state: { offset: 0, size: 64, struct: "connection_state" },
+      timer: { offset: 64, size: 16, struct: "bpf_timer" },
+    },
+    size: 80,
+  },
+  connection_budget: {
+    fields: {
+      count: { offset: 8, size: 8 },
+      limit: { offset: 4, size: 4 },
+      wire_id: { offset: 0, size: 4 },
+    },
+    size: 16,
+  },
+  connection_effect: {
+    fields: {
+      flags: { offset: 52, size: 4 },
+      key: { offset: 0, size: 44, struct: "connection_key" },
+      op: { offset: 56, size: 4 },
+      peer_group_set: { offset: 48, size: 4 },
+      ruleset_id: { offset: 44, size: 4 },
+    },
+    size: 60,
+  },
+  connection_key: {
+    fields: {
+      direction: { offset: 4, size: 1 },
+      dport: { offset: 42, size: 2 },
+      dst: { offset: 24, size: 16, struct: "addr" },
+      protocol: { offset: 5, size: 1 },
+      reserved: { offset: 6, size: 2 },
+      sport: { offset: 40, size: 2 },
+      src: { offset: 8, size: 16, struct: "addr" },
+      wire_id: { offset: 0, size: 4 },
+    },
+    size: 44,
+  },
+  connection_state: {
+    fields: {
+      flags: { offset: 52, size: 4 },
+      key: { offset: 0, size: 44, struct: "connection_key" },
+      last_seen: { offset: 56, size: 8 },
+      peer_group_set: { offset: 48, size: 4 },
+      ruleset_id: { offset: 44, size: 4 },
+    },
+    size: 64,
+  },
   decision: {
     fields: {
       device: { offset: 52, size: 4 },
+      egress: { offset: 80, size: 60, struct: "connection_effect" },
       egress_meter: { offset: 16, size: 8 },
       eth_dst: { offset: 68, size: 6 },
       eth_src: { offset: 74, size: 6 },
       group_set_id: { offset: 60, size: 4 },
       ifindex: { offset: 48, size: 4 },
+      ingress: { offset: 140, size: 60, struct: "connection_effect" },
       ingress_meter: { offset: 24, size: 8 },
       mtu: { offset: 64, size: 4 },
       reason: { offset: 4, size: 4 },
@@ -40,7 +101,7 @@ export const STRUCTS = {
       vni: { offset: 12, size: 4 },
       wire_id: { offset: 8, size: 4 },
     },
-    size: 80,
+    size: 200,
   },
   drop_counters: {
     fields: {
@@ -72,13 +133,46 @@ export const STRUCTS = {
     },
     size: 56,
   },
+  fragment: {
+    fields: {
+      dport: { offset: 44, size: 2 },
+      flags: { offset: 46, size: 2 },
+      key: { offset: 0, size: 40, struct: "fragment_key" },
+      port: { offset: 40, size: 2 },
+      reserved: { offset: 48, size: 4 },
+      seen: { offset: 56, size: 8 },
+      sport: { offset: 42, size: 2 },
+    },
+    size: 64,
+  },
+  fragment_key: {
+    fields: {
+      dst: { offset: 20, size: 16, struct: "addr" },
+      identification: { offset: 36, size: 2 },
+      protocol: { offset: 38, size: 1 },
+      reserved: { offset: 39, size: 1 },
+      src: { offset: 4, size: 16, struct: "addr" },
+      vni: { offset: 0, size: 4 },
+    },
+    size: 40,
+  },
   host_config: {
     fields: {
       address: { offset: 0, size: 16, struct: "addr" },
-      reserved: { offset: 20, size: 4 },
+      idle: { offset: 20, size: 20, struct: "idle_ms" },
       tunnel_ifindex: { offset: 16, size: 4 },
     },
-    size: 24,
+    size: 40,
+  },
+  idle_ms: {
+    fields: {
+      answered: { offset: 8, size: 4 },
+      echo: { offset: 16, size: 4 },
+      tcp_answered: { offset: 0, size: 4 },
+      tcp_other: { offset: 4, size: 4 },
+      unanswered: { offset: 12, size: 4 },
+    },
+    size: 20,
   },
   mapping: {
     fields: {
@@ -126,41 +220,111 @@ export const STRUCTS = {
   },
   packet: {
     fields: {
+      dport: { offset: 62, size: 2 },
       dst: { offset: 32, size: 16, struct: "addr" },
       eth_dst: { offset: 0, size: 6 },
       eth_proto: { offset: 12, size: 2 },
       eth_src: { offset: 6, size: 6 },
-      flags: { offset: 53, size: 1 },
-      ip_len: { offset: 48, size: 4 },
-      l3_len: { offset: 54, size: 1 },
-      l4_len: { offset: 55, size: 1 },
+      flags: { offset: 66, size: 2 },
+      identification: { offset: 64, size: 2 },
+      ip_len: { offset: 56, size: 4 },
+      l3_len: { offset: 69, size: 1 },
+      l4_len: { offset: 70, size: 1 },
+      now: { offset: 48, size: 8 },
       port: { offset: 14, size: 2 },
-      protocol: { offset: 52, size: 1 },
+      protocol: { offset: 68, size: 1 },
+      reserved: { offset: 71, size: 1 },
+      sport: { offset: 60, size: 2 },
       src: { offset: 16, size: 16, struct: "addr" },
     },
-    size: 56,
+    size: 72,
   },
-  rule: {
+  rule_bits: {
     fields: {
-      family: { offset: 37, size: 1 },
-      mask: { offset: 16, size: 16, struct: "addr" },
-      network: { offset: 0, size: 16, struct: "addr" },
-      port_from: { offset: 32, size: 2 },
-      port_to: { offset: 34, size: 2 },
-      protocol: { offset: 36, size: 1 },
-      reserved: { offset: 38, size: 2 },
+      w: { offset: 0, size: 32, length: 4 },
+    },
+    size: 32,
+  },
+  rule_group: {
+    fields: {
+      bits: { offset: 16, size: 32, struct: "rule_bits" },
+      key: { offset: 0, size: 12, struct: "rule_group_key" },
+      reserved: { offset: 12, size: 4 },
+    },
+    size: 48,
+  },
+  rule_group_key: {
+    fields: {
+      direction: { offset: 4, size: 4 },
+      group_set_id: { offset: 8, size: 4 },
+      ruleset_id: { offset: 0, size: 4 },
+    },
+    size: 12,
+  },
+  rule_peer: {
+    fields: {
+      bits: { offset: 8, size: 32, struct: "rule_bits" },
+      direction: { offset: 4, size: 4 },
+      ruleset_id: { offset: 0, size: 4 },
     },
     size: 40,
   },
+  rule_peer_key: {
+    fields: {
+      direction: { offset: 8, size: 1 },
+      family: { offset: 9, size: 1 },
+      peer: { offset: 12, size: 16, struct: "addr" },
+      prefixlen: { offset: 0, size: 4 },
+      reserved: { offset: 10, size: 2 },
+      ruleset_id: { offset: 4, size: 4 },
+    },
+    size: 28,
+  },
+  rule_ports: {
+    fields: {
+      bits: { offset: 16, size: 32, struct: "rule_bits" },
+      direction: { offset: 8, size: 4 },
+      reserved: { offset: 12, size: 4 },
+      ruleset_id: { offset: 0, size: 4 },
+      table: { offset: 4, size: 4 },
+    },
+    size: 48,
+  },
+  rule_ports_key: {
+    fields: {
+      port: { offset: 10, size: 2 },
+      prefixlen: { offset: 0, size: 4 },
+      protocol: { offset: 9, size: 1 },
+      ruleset_id: { offset: 4, size: 4 },
+      table: { offset: 8, size: 1 },
+    },
+    size: 12,
+  },
+  rule_query: {
+    fields: {
+      direction: { offset: 4, size: 4 },
+      orphan: { offset: 31, size: 1 },
+      peer: { offset: 8, size: 16, struct: "addr" },
+      peer_group_set: { offset: 24, size: 4 },
+      port: { offset: 28, size: 2 },
+      protocol: { offset: 30, size: 1 },
+      ruleset_id: { offset: 0, size: 4 },
+    },
+    size: 32,
+  },
   ruleset: {
     fields: {
-      egress: { offset: 2568, size: 2560, struct: "rule", length: 64 },
-      egress_count: { offset: 6, size: 2 },
+      digest: { offset: 8, size: 8 },
       id: { offset: 0, size: 4 },
-      ingress: { offset: 8, size: 2560, struct: "rule", length: 64 },
-      ingress_count: { offset: 4, size: 2 },
+      reserved: { offset: 4, size: 4 },
     },
-    size: 5128,
+    size: 16,
+  },
+  scratch_room: {
+    fields: {
+      words: { offset: 0, size: 512, length: 64 },
+    },
+    size: 512,
   },
   sender: {
     fields: {
@@ -178,6 +342,8 @@ export const STRUCTS = {
 } as const;
 
 export const ENUMS = {
+  connection_flag: { CONNECTION_ANSWERED: 1, CONNECTION_CLOSING: 2 },
+  connection_op: { CONNECTION_NONE: 0, CONNECTION_TOUCH: 1, CONNECTION_BEGIN: 2, CONNECTION_RENEW: 3, CONNECTION_DELETE: 4 },
   device_kind: { DEVICE_VETH: 1, DEVICE_TAP: 2 },
   direction: { DIRECTION_INGRESS: 1, DIRECTION_EGRESS: 2 },
   drop_reason: {
@@ -210,8 +376,11 @@ export const ENUMS = {
     DROP_HOST_NOT_CONFIGURED: 26,
     DROP_SUBSTRATE_UNSUPPORTED: 27,
     DROP_REWRITE_FAILED: 28,
+    DROP_CONNECTION_BUDGET: 29,
+    DROP_CONNECTION_TABLE: 30,
   },
   endpoint_flag: { ENDPOINT_SOURCE_DEST_CHECK: 1 },
+  rule_ports_table: { RULE_PORTS: 0, RULE_PORTS_ANY: 16 },
   verdict: { VERDICT_DROP: 0, VERDICT_TUNNEL: 1, VERDICT_DELIVER: 2, VERDICT_ARP_REPLY: 3, VERDICT_TOO_BIG: 4 },
 } as const;
 
@@ -241,7 +410,11 @@ export const DROP_REASONS = [
   },
   { number: 11, name: "RULE_EGRESS", description: "No egress rule of the sender's interface allows the packet" },
   { number: 12, name: "RULE_INGRESS", description: "No ingress rule of the receiving interface allows the packet" },
-  { number: 13, name: "FRAGMENT", description: "Later fragment (it shows no port), and no rule allows all ports of its protocol" },
+  {
+    number: 13,
+    name: "FRAGMENT",
+    description: "Later fragment whose first was not seen: it shows no port, and no rule allows all ports of its protocol",
+  },
   {
     number: 14,
     name: "TOO_BIG_ANSWERED",
@@ -269,4 +442,14 @@ export const DROP_REASONS = [
   { number: 26, name: "HOST_NOT_CONFIGURED", description: "The host's own address or tunnel device is not set" },
   { number: 27, name: "SUBSTRATE_UNSUPPORTED", description: "The target host has no IPv4 substrate address" },
   { number: 28, name: "REWRITE_FAILED", description: "The kernel refused to change the packet (memory, or offsets that contradict it)" },
+  {
+    number: 29,
+    name: "CONNECTION_BUDGET",
+    description: "The interface holds as many connections as it may, and the packet would begin one more",
+  },
+  {
+    number: 30,
+    name: "CONNECTION_TABLE",
+    description: "The kernel refused an element for a new connection: the host's table is full, or memory",
+  },
 ] as const;
