@@ -10,8 +10,9 @@ export type Answer = Readonly<Record<string, string | number | bigint>>;
 
 /** What the program wrote beside its decision. */
 export interface Written {
-  /** Reason with which the writing of a connection refused the packet. */
+  /** Reason with which the writing of a connection refused the packet, and for whom. */
   refused: number;
+  refusedFor: number;
   bytes: number;
   rawBytes: number;
 }
@@ -20,11 +21,14 @@ export function reasonName(number: number): string {
   return DROP_REASONS.find((reason) => reason.number === number)?.name ?? `reason ${number}`;
 }
 
-export function readAnswer(decision: Buffer, { refused, bytes, rawBytes }: Written): Answer {
+export function readAnswer(decision: Buffer, { refused, refusedFor, bytes, rawBytes }: Written): Answer {
   const number = (name: Parameters<typeof readNumber<"decision">>[2]): number => readNumber("decision", decision, name);
   const verdict = number("verdict");
-  if (refused !== 0) return { verdict: "refused at the writing", reason: reasonName(refused) };
-  const ethernet = { destination: macText(readBytes("decision", decision, "eth_dst")), source: macText(readBytes("decision", decision, "eth_src")) };
+  if (refused !== 0) return { verdict: "drop", reason: reasonName(refused), countedFor: refusedFor };
+  const ethernet = {
+    destination: macText(readBytes("decision", decision, "eth_dst")),
+    source: macText(readBytes("decision", decision, "eth_src")),
+  };
   const way = { vni: number("vni"), ifindex: number("ifindex"), target: number("target_wire_id"), groups: number("group_set_id") };
   const meters = {
     ...{ egressMeter: readBigint("decision", decision, "egress_meter"), ingressMeter: readBigint("decision", decision, "ingress_meter") },
@@ -40,7 +44,13 @@ export function readAnswer(decision: Buffer, { refused, bytes, rawBytes }: Writt
     case ENUMS.verdict.VERDICT_TUNNEL:
       return { verdict: "tunnel", ...way, ...ethernet, ...meters, remote: addressText(readBytes("decision", decision, "remote")) };
     case ENUMS.verdict.VERDICT_DELIVER:
-      return { verdict: "deliver", ...way, ...ethernet, ...meters, device: number("device") === ENUMS.device_kind.DEVICE_TAP ? "tap" : "veth" };
+      return {
+        verdict: "deliver",
+        ...way,
+        ...ethernet,
+        ...meters,
+        device: number("device") === ENUMS.device_kind.DEVICE_TAP ? "tap" : "veth",
+      };
     default:
       return { verdict };
   }
@@ -61,7 +71,10 @@ export function readConnections(map: BpfMap, epoch: bigint): HeldConnection[] {
     const state = readBytes("connection", value, "state");
     const flags = readNumber("connection_state", state, "flags");
     const id = keyOf(key);
-    const ids = { rulesetId: readNumber("connection_state", state, "ruleset_id"), groupSetId: readNumber("connection_state", state, "peer_group_set") };
+    const ids = {
+      rulesetId: readNumber("connection_state", state, "ruleset_id"),
+      groupSetId: readNumber("connection_state", state, "peer_group_set"),
+    };
     const seen = readBigint("connection_state", state, "last_seen") - epoch;
     const rest = { ...ids, lastSeen: Number(seen) / 1e6, answered: (flags & ANSWERED) !== 0, closing: (flags & CLOSING) !== 0 };
     return { wireId: id.wireId, text: connectionText({ key: id, ...rest }) };
@@ -82,14 +95,13 @@ export function connectionText(c: {
 
 function keyOf(key: Buffer): ConnectionKey {
   const number = (name: Parameters<typeof readNumber<"connection_key">>[2]): number => readNumber("connection_key", key, name);
-  const port = (name: "sport" | "dport"): number => readBytes("connection_key", key, name).readUInt16BE();
   return {
     wireId: number("wire_id"),
     direction: number("direction") === ENUMS.direction.DIRECTION_EGRESS ? "egress" : "ingress",
     protocol: number("protocol"),
     source: addressText(readBytes("connection_key", key, "src")),
     destination: addressText(readBytes("connection_key", key, "dst")),
-    sourcePort: port("sport"),
-    destinationPort: port("dport"),
+    sourcePort: number("sport"),
+    destinationPort: number("dport"),
   };
 }

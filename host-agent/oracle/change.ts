@@ -20,7 +20,6 @@ const CHANGES: readonly (readonly [weight: number, note: string, change: Change]
   [2, "source check", (random, c) => changeEndpoint(random, c, { sourceDestCheck: random.chance(0.5) })],
   [2, "budget", (random, c) => changeEndpoint(random, c, { connectionBudget: random.pick([1, 2, 4, 65536]) })],
   [1.5, "ruleset gone", (random, c) => ({ ...c, rulesets: without(random, c.rulesets) })],
-  [3, "meter gone", (random, c) => ({ ...c, meterIds: new Set(without(random, [...c.meterIds])) })],
   [1, "host unknown", (_, c) => ({ ...c, host: undefined })],
   [8, "all as it should be", repaired],
   [2, "another world", (random, _, world) => randomConfiguration(random, world)],

@@ -62,7 +62,8 @@ export function shrink(program: Program, found: Difference): Difference {
 export function describe({ scenario, expected, actual }: Difference): string {
   const text = (value: unknown): string => JSON.stringify(value, replacer, 1).replaceAll(/\n\s+/g, " ");
   const steps = scenario.steps.map((step, i) => `${i}. ${stepText(step, text)}`);
-  const parts = [`seed ${scenario.seed}`, `start ${text(scenario.start)}`, ...steps, `model   ${text(expected)}`, `program ${text(actual)}`];
+  const answers = [`model   ${text(expected)}`, `program ${text(actual)}`];
+  const parts = [`seed ${scenario.seed}`, ...answers, ...steps, `start ${text(scenario.start)}`];
   return parts.join("\n");
 }
 

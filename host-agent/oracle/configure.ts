@@ -2,7 +2,8 @@ import type { Configuration, Endpoint, Mapping, Rule } from "#lib/model/index.ts
 import type * as ports from "../core/ports.ts";
 import type { BpfMap } from "../out/datapath/bpf-map.ts";
 import { DEFAULT_CONNECTION_LIMITS, encodeHostConfig } from "../out/datapath/connections.ts";
-import { encode, u32 } from "../out/datapath/record.ts";
+import { STRUCTS } from "../out/datapath/layout.gen.ts";
+import { u32 } from "../out/datapath/record.ts";
 
 export const EMPTY: Configuration = { host: undefined, endpoints: [], meterIds: new Set(), rulesets: [], mappings: [] };
 
@@ -23,8 +24,10 @@ export function configure(datapath: ports.Datapath, host: BpfMap, before: Config
 
 /** Idle times are there also where the host does not know its own place. */
 function hostConfig({ host }: Configuration): Buffer {
-  if (host === undefined) return encode("host_config", {});
-  return encodeHostConfig({ hostAddress: host.address, tunnelIfindex: host.tunnelIfindex }, DEFAULT_CONNECTION_LIMITS);
+  const place = { hostAddress: host?.address ?? "0.0.0.0", tunnelIfindex: host?.tunnelIfindex ?? 0 };
+  const bytes = encodeHostConfig(place, DEFAULT_CONNECTION_LIMITS);
+  const { offset, size } = STRUCTS.host_config.fields.address;
+  return host === undefined ? bytes.fill(0, offset, offset + size) : bytes;
 }
 
 /** The port refuses an endpoint without ruleset, and makes its meter: what is to be missing is removed afterwards. */

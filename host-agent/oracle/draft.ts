@@ -11,6 +11,8 @@ export interface Draft {
   ip: Parameters<typeof ipv4>[0];
   payload: Buffer;
   gsoSize: number;
+  /** Not 0: the frame carried this VLAN tag. */
+  vlanTci: number;
   /** The IP packet's bytes, where they are not what the fields say. */
   override?: Buffer;
   note: string;
@@ -23,7 +25,14 @@ export function draftOf(random: Random, configuration: Configuration, flow: Flow
   if (route === undefined) return undefined;
   const ip = { src: sender.address, dst: receiver.address, protocol: flow.protocol, dontFragment: random.chance(0.5) };
   const note = `${isAnswer ? "answer" : "packet"} ${sender.address}:${sender.port} > ${receiver.address}:${receiver.port} protocol ${flow.protocol}`;
-  return { ...route, ip: { ...ip, identification: random.between(0, 2) }, payload: payloadOf(random, flow, isAnswer), gsoSize: 0, note };
+  return {
+    ...route,
+    ip: { ...ip, identification: random.between(0, 2) },
+    payload: payloadOf(random, flow, isAnswer),
+    gsoSize: 0,
+    vlanTci: 0,
+    note,
+  };
 }
 
 /** How a packet of this sender comes to this host. */
@@ -48,7 +57,11 @@ export function routeOf(
   return { origin: { from: "tunnel", key: { vni, sender } }, ethernet: link };
 }
 
-export function packetOf({ origin, ethernet: link, ip, payload, gsoSize, override }: Draft): Packet {
-  const frame = ethernet(link, override ?? ipv4(ip, payload));
-  return { ...origin, frame, gsoSize };
+export function packetOf({ origin, ethernet: link, ip, payload, gsoSize, vlanTci, override }: Draft): Packet {
+  const bytes = override ?? ipv4(ip, payload);
+  const missing = Math.max(0, (link.type === ETHERTYPE.ipv4 ? LEAST : 1) - bytes.length);
+  return { ...origin, frame: ethernet(link, Buffer.concat([bytes, Buffer.alloc(missing)])), gsoSize, vlanTci };
 }
+
+/** BPF_PROG_TEST_RUN refuses IPv4 frames that have no room for a header. */
+const LEAST = 20;

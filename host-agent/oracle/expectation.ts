@@ -15,7 +15,13 @@ export function expectedAnswer(decision: Decision): Answer {
       const meter = (direction: string): bigint => decision.meters.find((m) => m.direction === direction)?.meterId ?? 0n;
       const [{ bytes, rawBytes }] = decision.meters as [(typeof decision.meters)[number]];
       return {
-        ...{ verdict: decision.verdict, vni: decision.vni, ifindex: decision.ifindex, target: decision.targetWireId, groups: decision.groupSetId },
+        ...{
+          verdict: decision.verdict,
+          vni: decision.vni,
+          ifindex: decision.ifindex,
+          target: decision.targetWireId,
+          groups: decision.groupSetId,
+        },
         ...decision.ethernet,
         ...{ egressMeter: meter("egress"), ingressMeter: meter("ingress"), bytes, rawBytes },
         ...(decision.verdict === "tunnel" ? { remote: decision.remote } : { device: decision.device }),

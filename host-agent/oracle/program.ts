@@ -39,7 +39,10 @@ export class Program {
     const guests = Array.from({ length: DEVICES }, (_, i) => this.#lab.guest(this.#host, `10.0.0.${i + 1}`));
     this.world = { ports: guests.map(({ endpoint }) => endpoint), tunnelIfindex: this.#host.options.tunnelIfindex };
     const pin = (name: string): number => check(objGet(`${this.#host.options.bpffsDir}/${SCHEMA}/maps/${name}`), `open ${name}`);
-    this.#maps = Object.fromEntries(Object.keys(MAPS).map((name) => [name, new BpfMap(name as MapName, pin(name))])) as typeof this.#maps;
+    this.#maps = Object.fromEntries(Object.keys(MAPS).map((name) => [name, new BpfMap(name as MapName, pin(name))])) as Record<
+      MapName,
+      BpfMap
+    >;
     this.#object = openObject(objectPath, Object.fromEntries(Object.values(this.#maps).map(({ name, fd }) => [name, fd])), PROGRAMS);
     const { structs } = describeLayout(readFileSync(objectPath));
     this.#layouts = { tunnel: structs["tunnel_source"]!, control: structs["test_control"]! };
@@ -72,7 +75,7 @@ export class Program {
   run(packet: Packet, now: number): Answer {
     const { path } = this.#host;
     const nanoseconds = EPOCH + BigInt(now) * 1_000_000n;
-    this.#write("test_control", this.#layouts.control, { now: nanoseconds, commit: 1 });
+    this.#write("test_control", this.#layouts.control, { now: nanoseconds, commit: 1, vlan_tci: packet.vlanTci });
     if (packet.from === "tunnel") this.#inject(packet.key);
     const name = packet.from === "instance" ? "test_from_instance" : "test_from_tunnel";
     const ifindex = packet.from === "instance" ? packet.ifindex : this.world.tunnelIfindex;
@@ -83,7 +86,7 @@ export class Program {
     const control = Buffer.alloc(this.#layouts.control.size);
     check(mapLookup(this.#object.mapFd("test_control"), u32(0), control), "read what was written");
     const read = (field: string): number => control.readUInt32LE(this.#layouts.control.fields[field]!.offset);
-    return readAnswer(decision, { refused: read("refused"), bytes: read("bytes"), rawBytes: read("raw") });
+    return readAnswer(decision, { refused: read("refused"), refusedFor: read("refused_for"), bytes: read("bytes"), rawBytes: read("raw") });
   }
 
   /** What the table holds. */
@@ -94,12 +97,15 @@ export class Program {
   /** How many connections each interface is said to hold. */
   held(): Map<number, number> {
     const { count } = STRUCTS.connection_budget.fields;
-    return new Map([...this.#maps.budgets.entries()].map(([key, value]) => [key.readUInt32LE(), Number(value.readBigUInt64LE(count.offset))]));
+    return new Map(
+      [...this.#maps.budgets.entries()].map(([key, value]) => [key.readUInt32LE(), Number(value.readBigUInt64LE(count.offset))]),
+    );
   }
 
   #inject(key: { vni: number; sender: string } | undefined): void {
-    const values = key === undefined ? {} : { present: 1, vni: key.vni, sender: addressKey(key.sender) };
-    this.#write("test_tunnel", this.#layouts.tunnel, values);
+    const { tunnel } = this.#layouts;
+    if (key === undefined) this.#write("test_tunnel", tunnel, {});
+    else this.#write("test_tunnel", tunnel, { present: 1, vni: key.vni, sender: addressKey(key.sender) });
   }
 
   /** One element of a map that only the test object has. */

@@ -70,6 +70,10 @@ function bytesOf(d: Draft): Buffer {
 }
 
 function tagged(random: Random, d: Draft): void {
+  if (random.chance(0.8)) {
+    d.vlanTci = random.between(1, 4095);
+    return;
+  }
   d.override = vlanTag(random.between(0, 4095), d.ethernet.type, bytesOf(d));
   d.ethernet.type = random.pick([ETHERTYPE.vlan, 0x88a8]);
 }
@@ -107,7 +111,8 @@ function laterFragment(random: Random, d: Draft): void {
 function superPacket(random: Random, d: Draft): void {
   if (d.ip.protocol !== PROTOCOLS.tcp && d.ip.protocol !== PROTOCOLS.udp) return;
   d.gsoSize = random.pick([100, 536, 900, 960, 1390, 1410, 1430, 1500]);
-  d.payload = Buffer.concat([d.payload, Buffer.alloc(random.pick([0, 99, 100, 101, 1000, 2000]))]);
+  // More than one segment's worth: else the kernel knows no super-packet.
+  d.payload = Buffer.concat([d.payload, Buffer.alloc(d.gsoSize + random.pick([1, 99, 100, 101, 1000]))]);
 }
 
 function withOptions(random: Random, d: Draft): void {

@@ -10,7 +10,7 @@ import { randomConfiguration, type World } from "./world.ts";
 
 /** The idle limits of the design page and what lies just beside them, and fractions of them, in milliseconds. */
 const SPANS = [
-  1, 1000, 1999, 2000, 2001, 1875, 1876, 3750, 3751, 11_250, 11_251, 30_000, 30_001, 60_000, 60_001, 180_000, 180_001, 7_200_000, 7_200_001,
+  1, 1000, 1999, 2000, 2001, 1875, 1876, 3750, 3751, 11_250, 11_251, 29_999, 30_001, 59_999, 60_001, 179_999, 180_001, 7_199_999, 7_200_001,
 ];
 
 /** The story of this seed. */
@@ -80,7 +80,7 @@ class Teller {
     if (route === undefined) return undefined;
     const ip = { src: from, dst: about.ip.src, protocol: 1, dontFragment: random.chance(0.5) };
     const { payload, note } = icmpError(random, about);
-    return { ...route, ip, payload, gsoSize: 0, note: `${note} from ${from}, about ${about.note}` };
+    return { ...route, ip, payload, gsoSize: 0, vlanTci: 0, note: `${note} from ${from}, about ${about.note}` };
   }
 
   #vniOf(ifindex: number): number | undefined {

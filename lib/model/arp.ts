@@ -14,15 +14,15 @@ const NOBODY = "0.0.0.0";
  * would say that the address is taken.
  */
 export function decideArp(endpoint: Endpoint, message: Buffer): Decision {
-  const { wireId, ifindex, guestMac, gatewayMac, addresses } = endpoint;
+  const { wireId, ifindex, guestMac, gatewayMac, addresses, sourceDestCheck } = endpoint;
   if (message.length < LENGTH || message.toString("hex", 0, 6) !== FIXED) return drop("MALFORMED", wireId);
   const operation = message.readUInt16BE(6);
   const asker = ipv4Text(message, 14);
   const wanted = ipv4Text(message, 24);
-  if (operation !== REQUEST) return drop("ARP_UNANSWERED", wireId);
   if (mac(message, 8) !== guestMac) return drop("ARP_SPOOFED", wireId);
   if (asker === NOBODY) return drop("ARP_UNANSWERED", wireId);
-  if (!addresses.includes(asker)) return drop("ARP_SPOOFED", wireId);
+  if (sourceDestCheck && !addresses.includes(asker)) return drop("ARP_SPOOFED", wireId);
+  if (operation !== REQUEST) return drop("ARP_UNANSWERED", wireId);
   if (addresses.includes(wanted)) return drop("ARP_UNANSWERED", wireId);
   return { verdict: "arp-reply", wireId, ifindex, ethernet: { destination: guestMac, source: gatewayMac } };
 }

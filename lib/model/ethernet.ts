@@ -1,4 +1,4 @@
-/** The Ethernet header (D15: a VLAN tag is never expected). */
+/** The Ethernet header. */
 export interface Ethernet {
   readonly destination: string;
   readonly source: string;
@@ -7,13 +7,11 @@ export interface Ethernet {
 }
 
 export const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const;
-const VLAN_TYPES: readonly number[] = [0x8100, 0x88a8];
 const HEADER = 14;
 
-export function readEthernet(frame: Buffer): Ethernet | "MALFORMED" | "VLAN_TAG" {
-  if (frame.length < HEADER) return "MALFORMED";
+export function readEthernet(frame: Buffer): Ethernet | undefined {
+  if (frame.length < HEADER) return undefined;
   const type = frame.readUInt16BE(12);
-  if (VLAN_TYPES.includes(type)) return "VLAN_TAG";
   return { destination: mac(frame, 0), source: mac(frame, 6), type, payload: frame.subarray(HEADER) };
 }
 

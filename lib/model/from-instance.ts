@@ -20,6 +20,8 @@ export interface FromInstance {
   readonly frame: Buffer;
   /** Payload of a segment, where the kernel will cut the packet later; else 0. */
   readonly gsoSize: number;
+  /** Not 0: the kernel took this VLAN tag off the frame (D15). No interface expects one. */
+  readonly vlanTci: number;
 }
 
 /** The fate of a packet at its sender's interface and, if it stays on this host, at its receiver's. */
@@ -28,7 +30,8 @@ export function decideFromInstance(configuration: Configuration, state: State, n
   const sender = configuration.endpoints.find(({ ifindex }) => ifindex === packet.ifindex);
   if (sender === undefined) return ends(drop("NOT_CONFIGURED", HOST));
   const ethernet = readEthernet(packet.frame);
-  if (typeof ethernet === "string") return ends(drop(ethernet, sender.wireId));
+  if (ethernet === undefined) return ends(drop("MALFORMED", sender.wireId));
+  if (packet.vlanTci !== 0) return ends(drop("VLAN_TAG", sender.wireId));
   if (ethernet.source !== sender.guestMac) return ends(drop("SOURCE_MAC", sender.wireId));
   switch (ethernet.type) {
     case ETHERTYPE.arp:
@@ -69,9 +72,9 @@ function decideIpv4(configuration: Configuration, state: State, now: number, { s
 
   const tooBig = checkMtu(sender, ip, own, packet.gsoSize);
   if (tooBig !== undefined) return { decision: tooBig, state };
-  if (mapping === undefined) return refuse("NO_MAPPING");
   const { host } = configuration;
   if (host === undefined) return refuse("HOST_NOT_CONFIGURED");
+  if (mapping === undefined) return refuse("NO_MAPPING");
 
   const allowed: Allowed = { endpoint: sender, direction: "egress", connection: judgement.connection };
   const sent = { vni, ip, own, transport, groupSetId: sender.groupSetId, size: wireSize(ip, packet.frame.length, packet.gsoSize) };

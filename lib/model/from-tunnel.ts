@@ -17,6 +17,7 @@ export interface FromTunnel {
   readonly key: { readonly vni: number; readonly sender: string } | undefined;
   readonly frame: Buffer;
   readonly gsoSize: number;
+  readonly vlanTci: number;
 }
 
 /** The fate of a packet that another host sent. Until its receiver is known, refusals are the host's. */
@@ -25,8 +26,10 @@ export function decideFromTunnel(configuration: Configuration, state: State, now
   const { key, frame, gsoSize } = packet;
   if (key === undefined) return refuse("NO_TUNNEL_KEY");
   const { vni, sender } = key;
+  if (!isHostOf(configuration, vni, sender)) return refuse("UNKNOWN_SENDER_HOST");
   const ethernet = readEthernet(frame);
-  if (typeof ethernet === "string") return refuse(ethernet);
+  if (ethernet === undefined) return refuse("MALFORMED");
+  if (packet.vlanTci !== 0) return refuse("VLAN_TAG");
   if (ethernet.type === ETHERTYPE.ipv6) return refuse("IPV6_UNSUPPORTED");
   if (ethernet.type !== ETHERTYPE.ipv4) return refuse("ETHERTYPE");
   const ip = readIpv4(ethernet.payload);
@@ -36,7 +39,6 @@ export function decideFromTunnel(configuration: Configuration, state: State, now
   const targetWireId = wireIdOf(ethernet.destination);
   const groupSetId = wireIdOf(ethernet.source);
   if (targetWireId === undefined || groupSetId === undefined) return refuse("WIRE_HEADER");
-  if (!isHostOf(configuration, vni, sender)) return refuse("UNKNOWN_SENDER_HOST");
   if (mappingOf(configuration, vni, ip.source)?.hostAddress !== sender) return refuse("SENDER_NOT_OWNER");
 
   const transport = recallTransport(state, vni, ip, own, now);

@@ -1,8 +1,8 @@
 import type { Configuration, Direction, Endpoint } from "./configuration.ts";
-import type { Connection } from "./connection.ts";
+import { keyText, type Connection } from "./connection.ts";
 import { drop, type Decision, type Drop } from "./decision.ts";
 import { meterChange, type MeterChange, type Size } from "./metering.ts";
-import { withConnection, type State } from "./state.ts";
+import { hasRoom, withConnection, type State } from "./state.ts";
 
 /** What a packet leads to. */
 export interface Outcome {
@@ -18,12 +18,21 @@ export interface Allowed {
   readonly connection: Connection | undefined;
 }
 
-/** The last check, of all interfaces on the way: nothing passes unmetered. Only then is anything written. */
+/**
+ * The last checks, of all interfaces on the way: nothing passes unmetered, and who sends to itself needs room for both connections.
+ * Only then is anything written.
+ */
 export function checkHandover({ meterIds }: Configuration, state: State, way: readonly Allowed[]): { state: State } | Drop {
   const unmetered = way.find(({ endpoint }) => !meterIds.has(endpoint.meterId));
   if (unmetered !== undefined) return drop("METER_MISSING", unmetered.endpoint.wireId);
-  const written = way.flatMap(({ connection }) => (connection === undefined ? [] : [connection]));
-  return { state: written.reduce(withConnection, state) };
+  let written = state;
+  for (const { endpoint, connection } of way) {
+    if (connection === undefined) continue;
+    const isNew = !written.connections.has(keyText(connection.key));
+    if (isNew && !hasRoom(written, endpoint.wireId, endpoint.connectionBudget)) return drop("CONNECTION_BUDGET", endpoint.wireId);
+    written = withConnection(written, connection);
+  }
+  return { state: written };
 }
 
 export function meterChanges(way: readonly Allowed[], size: Size): MeterChange[] {

@@ -89,7 +89,7 @@ function judgeAnew(
   const question: Question = { direction, protocol: ip.protocol, port: ruledPort(transport), peer, groupSetId };
   if (!isAllowed(rules, question)) return denied(dependsOnPort(rules, question) ? "FRAGMENT" : denial(direction));
   if (key === undefined) return { allowed: true, connection: undefined };
-  if (!hasRoom(state, key, endpoint.connectionBudget)) return denied("CONNECTION_BUDGET");
+  if (!hasRoom(state, endpoint.wireId, endpoint.connectionBudget)) return denied("CONNECTION_BUDGET");
   const closing = transport.kind === "ports" && transport.tcp.closing;
   return { allowed: true, connection: { key, rulesetId: endpoint.rulesetId, groupSetId, lastSeen: now, answered: false, closing } };
 }

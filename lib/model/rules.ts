@@ -1,7 +1,7 @@
 import { parseAddress } from "#lib/net/address.ts";
 import { cidr, containsAddress } from "#lib/net/cidr.ts";
 import { NO_GROUPS, type Direction, type Rule } from "./configuration.ts";
-import { hasPorts, ICMP, PROTOCOL, type Transport } from "./transport.ts";
+import { hasPorts, ICMP, type Transport } from "./transport.ts";
 
 /** What a packet, or the packet that began its connection, asks of the rules of an interface. */
 export interface Question {
@@ -15,7 +15,6 @@ export interface Question {
 }
 
 const LAST_PORT = 65535;
-const LAST_ICMP_TYPE = 255;
 
 /** A rule that allows it exists. */
 export function isAllowed(rules: readonly Rule[], question: Question): boolean {
@@ -45,7 +44,7 @@ function matchesPort(rule: Rule, { port }: Question): boolean {
 /** All of its protocol. Any protocol, and one without ports, cannot be narrowed. */
 function needsNoPort({ protocol: ruled, portFrom, portTo }: Rule): boolean {
   if (ruled === 0 || !hasPorts(ruled)) return true;
-  return portFrom === 0 && portTo >= (ruled === PROTOCOL.icmp ? LAST_ICMP_TYPE : LAST_PORT);
+  return portFrom === 0 && portTo === LAST_PORT;
 }
 
 /** What rules compare with their range. */

@@ -30,8 +30,7 @@ export function withFragment(state: State, key: string, fragment: FirstFragment)
   return { ...state, fragments: new Map(state.fragments).set(key, fragment) };
 }
 
-/** Whether an interface may hold this one too. Idle ones count as long as they lie there; one under the same key is replaced. */
-export function hasRoom(state: State, key: ConnectionKey, budget: number): boolean {
-  if (state.connections.has(keyText(key))) return true;
-  return [...state.connections.values()].filter((other) => other.key.wireId === key.wireId).length < budget;
+/** Whether an interface may hold one more. Idle ones count as long as they lie there. */
+export function hasRoom(state: State, wireId: number, budget: number): boolean {
+  return [...state.connections.values()].filter(({ key }) => key.wireId === wireId).length < budget;
 }

@@ -22,14 +22,14 @@ export interface TcpSigns {
 export const NO_SIGNS: TcpSigns = { opening: false, closing: false };
 
 export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, dccp: 33, sctp: 132, udpLite: 136 } as const;
-/** Those of which rules can name a port (ICMP: a type), with the least that their header has. */
+/** Those of which rules can name a port (ICMP: a type), with the least that must be there of their header. */
 const HEADERS: ReadonlyMap<number, number> = new Map([
   [PROTOCOL.icmp, 8],
   [PROTOCOL.tcp, 20],
   [PROTOCOL.udp, 8],
   [PROTOCOL.udpLite, 8],
-  [PROTOCOL.dccp, 12],
-  [PROTOCOL.sctp, 12],
+  [PROTOCOL.dccp, 8],
+  [PROTOCOL.sctp, 8],
 ]);
 export const ICMP = { echoReply: 0, unreachable: 3, echoRequest: 8 } as const;
 const ICMP_ERRORS: readonly number[] = [3, 4, 5, 11, 12];
