@@ -17,8 +17,8 @@ import { HERE, type World } from "./world.ts";
 
 const PROGRAMS = ["test_from_instance", "test_from_tunnel"];
 const DEVICES = 5;
-/** Injected as the program's clock; not 0, which would be the kernel's. */
-const EPOCH = 1_000_000_000_000n;
+/** Injected as the program's clock: a time that no timer of the kernel reaches. */
+const EPOCH = 10n ** 18n;
 
 /**
  * The program's deciding half on the maps of a real host, filled through the host agent's own port. One at a time in a process; it
