@@ -3,21 +3,7 @@
 #define PLENUM_ACT_CONNECTION_H
 
 #include <linux/errno.h>
-#include "connection.h"
-
-#define CLOCK_MONOTONIC 1
-
-/* An entry looks at least this often whether its interface is still there. */
-#define CONNECTION_LOOK_MAX (300 * 1000 * NS_PER_MS)
-
-/* Never below zero: counters that were made anew do not know the connections of before. */
-static __always_inline void connection_release(__u32 wire_id)
-{
-	struct connection_budget *budget = bpf_map_lookup_elem(&budgets, &wire_id);
-
-	if (budget && budget->count > 0)
-		__sync_fetch_and_add(&budget->count, -1);
-}
+#include "connection_expiry.h"
 
 static __always_inline bool connection_reserve(__u32 wire_id)
 {
@@ -29,42 +15,6 @@ static __always_inline bool connection_reserve(__u32 wire_id)
 		return true;
 	__sync_fetch_and_add(&budget->count, -1);
 	return false;
-}
-
-static __always_inline void connection_delete(struct connection_key *key)
-{
-	__u32 wire_id = key->wire_id;
-
-	if (!bpf_map_delete_elem(&connections, key))
-		connection_release(wire_id);
-}
-
-/* Runs in the kernel, whether or not an agent lives. */
-static int connection_look(void *map, struct connection_key *key, struct connection *c)
-{
-	__u64 idle = connection_idle(c->state.key.protocol, c->state.flags);
-	__u64 age = connection_age(&c->state, bpf_ktime_get_ns());
-	__u32 wire_id = c->state.key.wire_id;
-
-	(void)map;
-	if (age >= idle || !bpf_map_lookup_elem(&endpoints, &wire_id)) {
-		connection_delete(key);
-		return 0;
-	}
-
-	__u64 left = idle - age;
-
-	bpf_timer_start(&c->timer, left < CONNECTION_LOOK_MAX ? left : CONNECTION_LOOK_MAX, 0);
-	return 0;
-}
-
-static __always_inline bool connection_arm(struct connection_effect *e)
-{
-	struct connection *c = bpf_map_lookup_elem(&connections, &e->key);
-	__u64 idle = connection_idle(e->key.protocol, e->flags);
-
-	return c && !bpf_timer_init(&c->timer, &connections, CLOCK_MONOTONIC) && !bpf_timer_set_callback(&c->timer, connection_look) &&
-	       !bpf_timer_start(&c->timer, idle < CONNECTION_LOOK_MAX ? idle : CONNECTION_LOOK_MAX, 0);
 }
 
 /*
@@ -94,9 +44,9 @@ static __always_inline enum drop_reason connection_write(struct connection_effec
 		error = bpf_map_update_elem(&connections, &e->key, &c, BPF_EXIST);
 	if (error)
 		return DROP_CONNECTION_TABLE;
-	if (connection_arm(e))
+	if (connection_arm(&e->key, e->flags))
 		return DROP_NONE;
-	/* Without a timer it would stay for ever. */
+	/* With nobody to end it, it would stay for ever. */
 	connection_delete(&e->key);
 	return DROP_CONNECTION_TABLE;
 }

@@ -1,11 +1,11 @@
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { VXLAN_PORT } from "#lib/linux/index.ts";
-import { BpfMap, type MapName } from "./bpf-map.ts";
-import { dropReasons, SCHEMA } from "./index.ts";
-import { check, objGet } from "./libbpf.ts";
+import type { BpfMap } from "./bpf-map.ts";
+import { dropReasons, LIMITS } from "./index.ts";
+import { STRUCTS } from "./layout.gen.ts";
 import { encode, u32 } from "./record.ts";
 import { arp, ethernet, ETHERTYPE, icmpEcho, ipv4, udp, vlanTag, vxlan, wireMac, type Ipv4Fields } from "./testing/frames.ts";
+import { withMap } from "./testing/flows.ts";
 import { dropsOf, GATEWAY_MAC, GUEST_DEVICE, Lab, mappingOf, type LabGuest, type LabHost } from "./testing/lab.ts";
 import { sendDatagram, sendFrame, type SendOptions } from "./testing/raw-socket.ts";
 import { runPinned, TC_ACT_SHOT } from "./testing/test-run.ts";
@@ -41,16 +41,6 @@ function provokes(reason: string, host: LabHost, wireId: number, provoke: () => 
   provoke();
   expect(dropsOf(host, wireId)).toEqual({ ...before, [reason]: (before[reason] ?? 0n) + 1n });
   provoked.add(reason);
-}
-
-/** Reaches past the port, into a map as the host has it pinned. */
-function withMap(host: LabHost, name: MapName, use: (map: BpfMap) => void): void {
-  const map = new BpfMap(name, check(objGet(join(host.options.bpffsDir, SCHEMA, "maps", name)), "open the map"));
-  try {
-    use(map);
-  } finally {
-    map.close();
-  }
 }
 
 const datagram = udp(5000, 6000, Buffer.from("x"));
@@ -123,7 +113,7 @@ test("rules, and fragments that show no port", () => {
   a.datapath.putRuleset({ id: 1, rules: [{ direction: "egress", ...ports }] });
   a.datapath.putEndpoint({ ...one.endpoint, rulesetId: 1 });
   const wireId = one.endpoint.wireId;
-  const later = { fragmentOffset: 64 };
+  const later = { fragmentOffset: 64, identification: 8 };
   try {
     guestSends(packet());
     guestSends(packet({ moreFragments: true }));
@@ -135,7 +125,7 @@ test("rules, and fragments that show no port", () => {
     const frame = ethernet({ dst: GATEWAY_MAC, src: near.endpoint.guestMac }, back);
     provokes("RULE_INGRESS", a, wireId, () => sendFrame(near.path, GUEST_DEVICE, frame));
     a.datapath.deleteRuleset(1);
-    provokes("RULESET_MISSING", a, wireId, () => guestSends(packet()));
+    provokes("RULESET_MISSING", a, wireId, () => guestSends(packet({}, udp(5001, 6000, Buffer.from("x")))));
   } finally {
     a.datapath.putEndpoint(one.endpoint);
   }
@@ -236,6 +226,40 @@ test("a host that does not know its own tunnel", () => {
     }
   });
 });
+
+test("an interface that holds as many connections as it may, and a host that does", () => {
+  const wireId = one.endpoint.wireId;
+  const begins = (port: number): Buffer => packet({}, udp(port, 6000, Buffer.from("x")));
+  const budget = { wire_id: wireId, limit: 0 };
+  withMap(a, "budgets", (budgets) => {
+    budgets.put(u32(wireId), encode("connection_budget", budget));
+    provokes("CONNECTION_BUDGET", a, wireId, () => guestSends(begins(7001)));
+    budgets.put(u32(wireId), encode("connection_budget", { ...budget, limit: 10 }));
+    withMap(a, "connections", (connections) => {
+      const filled = fill(connections);
+      provokes("CONNECTION_TABLE", a, wireId, () => guestSends(begins(7002)));
+      expect(budgets.get(u32(wireId)), "what was refused counts for nobody").toEqual(encode("connection_budget", { ...budget, limit: 10 }));
+      connections.deleteMany(filled);
+      const before = dropsOf(a, wireId);
+      guestSends(begins(7002));
+      expect(dropsOf(a, wireId)).toEqual(before);
+    });
+  });
+});
+
+/** Connections of an interface that is none, until no more fit; their keys. */
+function fill(connections: BpfMap): Buffer[] {
+  const room = LIMITS.connections - [...connections.entries()].length;
+  const keys = Buffer.alloc(room * STRUCTS.connection_key.size);
+  const values = Buffer.alloc(room * STRUCTS.connection.size);
+  const list = Array.from({ length: room }, (_, n) => keys.subarray(n * STRUCTS.connection_key.size, (n + 1) * STRUCTS.connection_key.size));
+  list.forEach((key, n) => {
+    key.set(encode("connection_key", { wire_id: 0xffff_0000, sport: n & 0xffff, dport: n >> 16 }));
+    values.set(key, n * STRUCTS.connection.size);
+  });
+  connections.putMany(keys, values, room);
+  return list;
+}
 
 test("a drop is counted for the host when the interface's counters are gone", () => {
   const leaving = lab.openGuest(a, "10.0.0.50");

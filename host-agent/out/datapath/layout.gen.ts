@@ -1,7 +1,7 @@
 // Generated from the compiled BPF object by host-agent/out/datapath/generate-layout.ts; never edited (D27).
 
 /** Hash over all maps and what they hold; names the pin directory. */
-export const SCHEMA = "d1679e57445a";
+export const SCHEMA = "8bebfa13968b";
 
 /** Sizes in bytes. */
 export const MAPS = {
@@ -20,6 +20,8 @@ export const MAPS = {
   rulesets: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 16, value: "ruleset" },
   scratch: { type: 6, flags: 0, maxEntries: 1, keySize: 4, valueSize: 512, value: "scratch_room" },
   senders: { type: 1, flags: 1, maxEntries: 262144, keySize: 20, valueSize: 20, key: "sender_key", value: "sender" },
+  sweeper: { type: 2, flags: 0, maxEntries: 1, keySize: 4, valueSize: 24, value: "connection_sweeper" },
+  untimed: { type: 1, flags: 1, maxEntries: 262144, keySize: 44, valueSize: 44, key: "connection_key", value: "connection_untimed" },
 } as const;
 
 /** Sizes and offsets in bytes. */
@@ -81,6 +83,20 @@ export const STRUCTS = {
       ruleset_id: { offset: 44, size: 4 },
     },
     size: 64,
+  },
+  connection_sweeper: {
+    fields: {
+      reserved: { offset: 20, size: 4 },
+      running: { offset: 16, size: 4 },
+      timer: { offset: 0, size: 16, struct: "bpf_timer" },
+    },
+    size: 24,
+  },
+  connection_untimed: {
+    fields: {
+      key: { offset: 0, size: 44, struct: "connection_key" },
+    },
+    size: 44,
   },
   decision: {
     fields: {

@@ -33,6 +33,7 @@ export interface Ipv4Fields {
   moreFragments?: boolean;
   /** In bytes, a multiple of 8. */
   fragmentOffset?: number;
+  /** By default 7. */
   identification?: number;
   /** A wrong one, to test with. */
   totalLength?: number;
@@ -65,10 +66,27 @@ export function tcpChecksumRight(ends: { src: string; dst: string }, segment: Bu
   return checksum(Buffer.concat([pseudo(ends, 6, segment.length), segment])) === 0;
 }
 
-export function icmpEcho(payload: Uint8Array = new Uint8Array()): Buffer {
-  const message = Buffer.concat([Buffer.from([8, 0, 0, 0, 0, 1, 0, 1]), payload]);
+export const TCP_FLAG = { fin: 1, syn: 2, rst: 4, ack: 16 };
+
+/** A TCP segment without payload; its checksum is 0, which no program here looks at. */
+export function tcp(from: number, to: number, flags: number): Buffer {
+  return Buffer.concat([be16(from), be16(to), Buffer.from([0, 0, 0, 1, 0, 0, 0, 0, 5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0])]);
+}
+
+export function icmpEcho(payload: Uint8Array = new Uint8Array(), { identifier = 1, reply = false } = {}): Buffer {
+  return icmp(reply ? 0 : 8, Buffer.concat([be16(identifier), be16(1), payload]));
+}
+
+/** `rest`: what follows the checksum. */
+export function icmp(type: number, rest: Uint8Array, code = 0): Buffer {
+  const message = Buffer.concat([Buffer.from([type, code, 0, 0]), rest]);
   message.writeUInt16BE(checksum(message), 2);
   return message;
+}
+
+/** "Port unreachable" about an IPv4 packet. */
+export function icmpUnreachable(about: Buffer): Buffer {
+  return icmp(3, Buffer.concat([Buffer.alloc(4), about.subarray(0, 28)]), 3);
 }
 
 /** RFC 7348 header and the inner frame. */

@@ -23,6 +23,9 @@ export const ALLOW_ALL: readonly Rule[] = [
   { direction: "egress", ...everything },
 ];
 
+/** One direction of it. */
+export const ALLOW = { ingress: ALLOW_ALL.slice(0, 1), egress: ALLOW_ALL.slice(1) } as const;
+
 export interface LabHost {
   name: string;
   /** Path of its namespace. */
@@ -131,6 +134,7 @@ export class Lab {
       linux.setLink(nl, indexOf(nl, GUEST_DEVICE), { up: true });
       linux.addAddress(nl, indexOf(nl, GUEST_DEVICE), `${address}/24`);
     });
+    for (const end of [path, host.path]) untilRunning(end, end === path ? GUEST_DEVICE : hostDevice);
     const endpoint: Endpoint = {
       ...{ wireId, vni: 700, addresses: [address], guestMac, gatewayMac: GATEWAY_MAC, ifindex, device: "veth", guestMtu: GUEST_MTU },
       ...{ rulesetId: wireId, groupSetId: 0xa0b0c0d0, meterId: BigInt(wireId), sourceDestCheck: true },
@@ -174,6 +178,17 @@ function indexOf(nl: linux.NetlinkSocket, device: string): number {
   const link = linux.getLink(nl, device);
   if (link === undefined) throw new Error(`no device ${device}`);
   return link.ifindex;
+}
+
+const IFF_RUNNING = 0x40;
+
+/** The kernel opens a device's queue some time after it got its carrier; until then what is sent out of it is lost. */
+function untilRunning(path: string, device: string): void {
+  const deadline = performance.now() + 5000;
+  linux.withNetlink(path, (nl) => {
+    while (((linux.getLink(nl, device)?.flags ?? 0) & IFF_RUNNING) === 0)
+      if (performance.now() > deadline) throw new Error(`${device} does not come up`);
+  });
 }
 
 /** Numbered drops of one interface (0: the host), by name. */
