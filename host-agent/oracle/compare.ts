@@ -87,9 +87,10 @@ export function describe({ scenario, expected, actual }: Difference): string {
   return parts.join("\n");
 }
 
+const BRIEF = process.env["BRIEF"] !== undefined;
 function stepText(step: Step, text: (value: unknown) => string): string {
   if (step.what === "time") return `${step.milliseconds} ms later`;
-  if (step.what === "configuration") return `${step.note}: ${text(step.configuration)}`;
+  if (step.what === "configuration") return `${step.note}: ${BRIEF ? "" : text(step.configuration)}`;
   const { frame, ...rest } = step.packet;
   return `${step.note}: ${text(rest)} ${frame.subarray(0, 96).toString("hex")}${frame.length > 96 ? `… (${frame.length} octets)` : ""}`;
 }

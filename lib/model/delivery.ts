@@ -42,7 +42,10 @@ export function deliver(configuration: Configuration, state: State, now: number,
       state: judgement.deleted === undefined ? state : withoutConnection(state, judgement.deleted),
     };
 
-  const way: Allowed[] = [...arriving.before, { endpoint: target, direction: "ingress", connection: judgement.connection }];
+  const way: Allowed[] = [
+    ...arriving.before,
+    { endpoint: target, direction: "ingress", connection: judgement.connection, begins: judgement.begins },
+  ];
   const handed = checkHandover(configuration, state, way);
   if (isDrop(handed)) return { decision: handed, state };
   return {

@@ -76,7 +76,7 @@ function decideIpv4(configuration: Configuration, state: State, now: number, { s
   if (host === undefined) return refuse("HOST_NOT_CONFIGURED");
   if (mapping === undefined) return refuse("NO_MAPPING");
 
-  const allowed: Allowed = { endpoint: sender, direction: "egress", connection: judgement.connection };
+  const allowed: Allowed = { endpoint: sender, direction: "egress", connection: judgement.connection, begins: judgement.begins };
   const sent = { vni, ip, own, transport, groupSetId: sender.groupSetId, size: wireSize(ip, packet.frame.length, packet.gsoSize) };
   if (mapping.hostAddress === host.address)
     return deliver(configuration, state, now, { ...sent, targetWireId: mapping.wireId, before: [allowed], blame: wireId });

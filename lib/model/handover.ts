@@ -1,5 +1,5 @@
 import type { Configuration, Direction, Endpoint } from "./configuration.ts";
-import { keyText, type Connection } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { drop, type Decision, type Drop } from "./decision.ts";
 import { meterChange, type MeterChange, type Size } from "./metering.ts";
 import { hasRoom, withConnection, type State } from "./state.ts";
@@ -16,6 +16,7 @@ export interface Allowed {
   readonly direction: Direction;
   /** To be written, if any. */
   readonly connection: Connection | undefined;
+  readonly begins: boolean;
 }
 
 /**
@@ -26,11 +27,9 @@ export function checkHandover({ meterIds }: Configuration, state: State, way: re
   const unmetered = way.find(({ endpoint }) => !meterIds.has(endpoint.meterId));
   if (unmetered !== undefined) return drop("METER_MISSING", unmetered.endpoint.wireId);
   let written = state;
-  for (const { endpoint, connection } of way) {
-    if (connection === undefined) continue;
-    const isNew = !written.connections.has(keyText(connection.key));
-    if (isNew && !hasRoom(written, endpoint.wireId, endpoint.connectionBudget)) return drop("CONNECTION_BUDGET", endpoint.wireId);
-    written = withConnection(written, connection);
+  for (const { endpoint, connection, begins } of way) {
+    if (begins && !hasRoom(written, endpoint.wireId, endpoint.connectionBudget)) return drop("CONNECTION_BUDGET", endpoint.wireId);
+    if (connection !== undefined) written = withConnection(written, connection);
   }
   return { state: written };
 }

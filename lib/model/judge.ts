@@ -17,9 +17,9 @@ export interface Passage {
   readonly groupSetId: number;
 }
 
-/** Allowed: `connection` is what is to be written if the packet is handed over. Denied: `deleted` goes at once. */
+/** Allowed: `connection` is what is to be written if the packet is handed over, and `begins` if it takes a place. Denied: `deleted` goes at once. */
 export type Judgement =
-  | { readonly allowed: true; readonly connection: Connection | undefined }
+  | { readonly allowed: true; readonly connection: Connection | undefined; readonly begins: boolean }
   | { readonly allowed: false; readonly reason: DropReason; readonly deleted: ConnectionKey | undefined };
 
 /** By the connection that the packet belongs to, else by the rules (docs/design/connections.md). */
@@ -37,8 +37,8 @@ export function judge(configuration: Configuration, state: State, now: number, p
 function touched(connection: Connection, transport: Transport): Connection {
   if (transport.kind !== "ports") return connection;
   const { opening, closing } = transport.tcp;
-  const before = opening && connection.closing ? { ...connection, answered: false, closing: false } : connection;
-  return { ...before, closing: before.closing || closing };
+  if (opening && !closing && connection.closing) return { ...connection, answered: false, closing: false }; // begins anew
+  return { ...connection, closing: connection.closing || closing };
 }
 
 /** A packet of a connection, which it changes. Rules are asked only if what it rests on has changed, and in its own direction. */
@@ -46,9 +46,10 @@ function judgeAgain(configuration: Configuration, passage: Passage, before: Conn
   const { endpoint, groupSetId } = passage;
   const { rulesetId } = endpoint;
   if (before.rulesetId === rulesetId && before.groupSetId === groupSetId)
-    return { allowed: true, connection: afterPacket(before, changed, now) };
+    return { allowed: true, begins: false, connection: afterPacket(before, changed, now) };
   const verdict = stillAllowed(configuration, endpoint, before.key, groupSetId);
-  if (verdict === true) return { allowed: true, connection: afterPacket(before, { ...changed, rulesetId, groupSetId }, now) };
+  if (verdict === true)
+    return { allowed: true, begins: false, connection: afterPacket(before, { ...changed, rulesetId, groupSetId }, now) };
   return { allowed: false, reason: verdict, deleted: verdict === "RULESET_MISSING" ? undefined : before.key };
 }
 
@@ -61,7 +62,9 @@ function judgeError(configuration: Configuration, state: State, now: number, pas
   const named = findQuoted(state, now, passage, quoted);
   if (named === undefined) return judgeAnew(configuration, state, passage, undefined, now);
   const verdict = named.rulesetId === endpoint.rulesetId || stillAllowed(configuration, endpoint, named.key, named.groupSetId);
-  return verdict === true ? { allowed: true, connection: undefined } : { allowed: false, reason: verdict, deleted: undefined };
+  return verdict === true
+    ? { allowed: true, begins: false, connection: undefined }
+    : { allowed: false, reason: verdict, deleted: undefined };
 }
 
 /** Whether the present rules would let a connection begin as it did; else the reason. */
@@ -88,10 +91,14 @@ function judgeAnew(
   const peer = direction === "egress" ? ip.destination : ip.source;
   const question: Question = { direction, protocol: ip.protocol, port: ruledPort(transport), peer, groupSetId };
   if (!isAllowed(rules, question)) return denied(dependsOnPort(rules, question) ? "FRAGMENT" : denial(direction));
-  if (key === undefined) return { allowed: true, connection: undefined };
+  if (key === undefined) return { allowed: true, begins: false, connection: undefined };
   if (!hasRoom(state, endpoint.wireId, endpoint.connectionBudget)) return denied("CONNECTION_BUDGET");
   const closing = transport.kind === "ports" && transport.tcp.closing;
-  return { allowed: true, connection: { key, rulesetId: endpoint.rulesetId, groupSetId, lastSeen: now, answered: false, closing } };
+  return {
+    allowed: true,
+    begins: true,
+    connection: { key, rulesetId: endpoint.rulesetId, groupSetId, lastSeen: now, answered: false, closing },
+  };
 }
 
 function rulesOf({ rulesets }: Configuration, { rulesetId }: Endpoint): readonly Rule[] | undefined {
