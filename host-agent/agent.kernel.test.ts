@@ -87,7 +87,15 @@ function addHost(n: number): void {
     "namespace-prefix": `${prefix}${name}`,
     "meter-linger-ms": "500",
   });
-  const allow = [true, false].map((egress) => ({ egress, protocol: 0, portFrom: 0, portTo: 65_535, peerCidr: "0.0.0.0/0", peerIsGroup: false, peerGroupSetIds: [] }));
+  const allow = [true, false].map((egress) => ({
+    egress,
+    protocol: 0,
+    portFrom: 0,
+    portTo: 65_535,
+    peerCidr: "0.0.0.0/0",
+    peerIsGroup: false,
+    peerGroupSetIds: [],
+  }));
   const items = new Map([["ruleset 1", ruleset(rulesetItem(1, { rules: allow }))]]);
   hosts.push({ name, hostId: newId("host"), address, netns, agent, version: 1n, items, session: undefined });
 }

@@ -112,14 +112,19 @@ describe("an index of rules", () => {
 
   test("has no more entries than a rule's ports need prefixes", () => {
     const one = (portFrom: number, portTo: number): number =>
-      indexRules([{ direction: "egress", protocol: 6, portFrom, portTo, peerCidr: cidr({ family: 4, bytes: [0, 0, 0, 0], length: 0 }) }], prefixOf)
-        .ports.length;
+      indexRules(
+        [{ direction: "egress", protocol: 6, portFrom, portTo, peerCidr: cidr({ family: 4, bytes: [0, 0, 0, 0], length: 0 }) }],
+        prefixOf,
+      ).ports.length;
     expect([one(0, 65535), one(80, 80), one(1024, 65535), one(1, 65534)]).toEqual([1, 1, 6, 30]);
   });
 
   test("refuses what is out of range", () => {
     const some = { direction: "egress" as const, protocol: 6, portFrom: 80, portTo: 80, peerGroupSets: [1] };
-    const index = (...rules: Rule[]) => () => indexRules(rules, prefixOf);
+    const index =
+      (...rules: Rule[]) =>
+      () =>
+        indexRules(rules, prefixOf);
     expect(index(...Array.from({ length: RULES_PER_DIRECTION }, () => some))).not.toThrow();
     expect(index(...Array.from({ length: RULES_PER_DIRECTION + 1 }, () => some))).toThrow("at most 256");
     expect(index({ ...some, protocol: 256 })).toThrow(RangeError);

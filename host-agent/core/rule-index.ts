@@ -103,7 +103,7 @@ function portPrefixes({ protocol, portFrom, portTo }: Rule): Omit<PortEntry, "bi
   if (protocol === 0) return [{ protocol, port: 0, length: 0 }];
   if (!WITH_PORTS.has(protocol)) return [{ protocol, port: 0, length: PROTOCOL_LENGTH }];
   const prefixes = [];
-  for (let port = portFrom; port <= portTo; ) {
+  for (let port = portFrom; port <= portTo;) {
     let free = 0; // low bits that may be anything
     while (free < 16 && port % (1 << (free + 1)) === 0 && port + (1 << (free + 1)) - 1 <= portTo) free++;
     prefixes.push({ protocol, port, length: WHOLE_LENGTH - free });

@@ -128,7 +128,13 @@ describe.each(["on one host", "across hosts"])("%s", (place) => {
   });
 
   test("an ICMP error passes for a connection that is there, and for no other", () => {
-    const sender = quietGuest(lab, a, "10.0.0.7", [{ direction: "egress", protocol: 17, portFrom: 53, portTo: 53, peerCidr: "0.0.0.0/0" }], { vni });
+    const sender = quietGuest(
+      lab,
+      a,
+      "10.0.0.7",
+      [{ direction: "egress", protocol: 17, portFrom: 53, portTo: 53, peerCidr: "0.0.0.0/0" }],
+      { vni },
+    );
     const about = (packet: Buffer, src: LabGuest, dst: LabGuest): Buffer =>
       ipv4({ src: src.address, dst: dst.address, protocol: 1 }, icmpUnreachable(packet));
     const { opening, answer } = udpBetween(sender, open, ++port, 53);
@@ -146,7 +152,13 @@ describe.each(["on one host", "across hosts"])("%s", (place) => {
   });
 
   test("later fragments pass by the ports of the first, and an orphan does not", () => {
-    const sender = quietGuest(lab, a, "10.0.0.8", [{ direction: "egress", protocol: 17, portFrom: 53, portTo: 53, peerCidr: "0.0.0.0/0" }], { vni });
+    const sender = quietGuest(
+      lab,
+      a,
+      "10.0.0.8",
+      [{ direction: "egress", protocol: 17, portFrom: 53, portTo: 53, peerCidr: "0.0.0.0/0" }],
+      { vni },
+    );
     const ends = { src: sender.address, dst: open.address, protocol: 17 };
     const first = (identification: number, to: number): Buffer =>
       ipv4({ ...ends, identification, moreFragments: true }, udp(++port, to, Buffer.alloc(1000)));
@@ -172,7 +184,9 @@ describe.each(["on one host", "across hosts"])("%s", (place) => {
   test("kernels that cut a large datagram up understand each other", async () => {
     const asking = lab.openGuest(a, "10.0.0.9", { vni }, ALLOW.egress);
     const target = lab.openGuest(here ? a : b, "10.0.0.10", { vni }, ALLOW.ingress);
-    expect(await inNamespace(asking.path, "ping", "-c", "3", "-i", "0.05", "-W", "1", "-s", "4000", target.address)).toMatchObject({ ok: true });
+    expect(await inNamespace(asking.path, "ping", "-c", "3", "-i", "0.05", "-W", "1", "-s", "4000", target.address)).toMatchObject({
+      ok: true,
+    });
   });
 });
 

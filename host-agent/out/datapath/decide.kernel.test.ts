@@ -8,6 +8,7 @@ import { check, mapLookup, mapUpdate, objGet } from "./libbpf.ts";
 import { openObject, type OpenObject } from "./load.ts";
 import { readBigint, readBytes, readNumber, u32 } from "./record.ts";
 import { ethernet, ipv4, udp, wireMac } from "./testing/frames.ts";
+import { withMap } from "./testing/flows.ts";
 import { GATEWAY_MAC, Lab, type LabGuest, type LabHost } from "./testing/lab.ts";
 import { testRun, TC_ACT_OK } from "./testing/test-run.ts";
 
@@ -55,6 +56,14 @@ function inject(vni: number, sender: string): void {
   check(mapUpdate(decider.mapFd("test_tunnel"), u32(0), source, 0n), "inject a tunnel key");
 }
 
+/** struct test_control: the clock to decide by (0: the kernel's), and whether connections are written. */
+function control({ now = 0n, commit = 0 }: { now?: bigint; commit?: number }): void {
+  const value = Buffer.alloc(16);
+  value.writeBigUInt64LE(now, 0);
+  value.writeUInt32LE(commit, 8);
+  check(mapUpdate(decider.mapFd("test_control"), u32(0), value, 0n), "set the test's control");
+}
+
 test("a guest's packet for another host: the tunnel, and what it will carry", () => {
   const payload = ipv4({ src: one.address, dst: far.address, protocol: 17 }, udp(1, 2, Buffer.from("x")));
   const frame = ethernet({ dst: GATEWAY_MAC, src: one.endpoint.guestMac }, payload);
@@ -83,6 +92,27 @@ test("a packet from the tunnel with an injected key: delivered, the sender's gro
   const stranger = decide("test_from_tunnel", frame);
   expect(readNumber("decision", stranger, "verdict")).toBe(ENUMS.verdict.VERDICT_DROP);
   expect(readNumber("decision", stranger, "reason")).toBe(ENUMS.drop_reason.DROP_UNKNOWN_SENDER_HOST);
+});
+
+test("deciding begins no connection; committing the decision does", () => {
+  const payload = ipv4({ src: one.address, dst: near.address, protocol: 17 }, udp(1, 2, Buffer.from("x")));
+  const frame = ethernet({ dst: GATEWAY_MAC, src: one.endpoint.guestMac }, payload);
+  const ops = (): number[] => {
+    const d = decide("test_from_instance", frame, one.endpoint.ifindex);
+    return (["egress", "ingress"] as const).map((side) => readNumber("connection_effect", readBytes("decision", d, side), "op"));
+  };
+  const { CONNECTION_BEGIN, CONNECTION_NONE } = ENUMS.connection_op;
+  const entries = (): number => withMap(a, "connections", (map) => [...map.entries()].length);
+  expect([ops(), ops(), entries()]).toEqual([[CONNECTION_BEGIN, CONNECTION_BEGIN], [CONNECTION_BEGIN, CONNECTION_BEGIN], 0]);
+  control({ commit: 1 });
+  expect([ops(), entries()]).toEqual([[CONNECTION_BEGIN, CONNECTION_BEGIN], 2]);
+  control({ commit: 0 });
+  expect(ops()).toEqual([CONNECTION_NONE, CONNECTION_NONE]);
+  control({ now: process.hrtime.bigint() + 29_000_000_000n });
+  expect(ops()).toEqual([ENUMS.connection_op.CONNECTION_TOUCH, ENUMS.connection_op.CONNECTION_TOUCH]);
+  control({ now: process.hrtime.bigint() + 31_000_000_000n });
+  expect(ops(), "idle for too long").toEqual([CONNECTION_BEGIN, CONNECTION_BEGIN]);
+  control({});
 });
 
 test("deciding changes no meter and counts no drop", () => {

@@ -252,7 +252,9 @@ function fill(connections: BpfMap): Buffer[] {
   const room = LIMITS.connections - [...connections.entries()].length;
   const keys = Buffer.alloc(room * STRUCTS.connection_key.size);
   const values = Buffer.alloc(room * STRUCTS.connection.size);
-  const list = Array.from({ length: room }, (_, n) => keys.subarray(n * STRUCTS.connection_key.size, (n + 1) * STRUCTS.connection_key.size));
+  const list = Array.from({ length: room }, (_, n) =>
+    keys.subarray(n * STRUCTS.connection_key.size, (n + 1) * STRUCTS.connection_key.size),
+  );
   list.forEach((key, n) => {
     key.set(encode("connection_key", { wire_id: 0xffff_0000, sport: n & 0xffff, dport: n >> 16 }));
     values.set(key, n * STRUCTS.connection.size);

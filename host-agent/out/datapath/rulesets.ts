@@ -107,7 +107,13 @@ function portEntry(id: number, table: number, direction: number, entry: PortEntr
   const port = Buffer.alloc(2);
   port.writeUInt16BE(entry.port);
   const { protocol } = entry;
-  const key = encode("rule_ports_key", { prefixlen: PORTS_HEAD_BITS + entry.length, ruleset_id: id, table: table | direction, protocol, port });
+  const key = encode("rule_ports_key", {
+    prefixlen: PORTS_HEAD_BITS + entry.length,
+    ruleset_id: id,
+    table: table | direction,
+    protocol,
+    port,
+  });
   return [key, encode("rule_ports", { ruleset_id: id, table, direction, bits: bitsBytes(entry.bits) })];
 }
 

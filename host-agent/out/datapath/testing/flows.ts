@@ -23,7 +23,7 @@ export function quietGuest(lab: Lab, host: LabHost, address: string, rules: read
 export function outcome(from: LabGuest, to: LabGuest, packet: Buffer): string {
   const before = totals(from, to);
   sendFrame(from.path, GUEST_DEVICE, ethernet({ dst: GATEWAY_MAC, src: from.endpoint.guestMac }, packet));
-  for (const deadline = performance.now() + 2000; performance.now() < deadline; ) {
+  for (const deadline = performance.now() + 2000; performance.now() < deadline;) {
     const after = totals(from, to);
     const changed = [...after].filter(([name, count]) => count !== (before.get(name) ?? 0n)).map(([name]) => name.replace(/^\d+ /, ""));
     if (changed.length > 0) return changed.join(" and ");
@@ -35,7 +35,9 @@ function totals(from: LabGuest, to: LabGuest): Map<string, bigint> {
   const hosts = [...new Set([from.host, to.host])];
   const wireIds = [...new Set([0, from.endpoint.wireId, to.endpoint.wireId])];
   const drops = hosts.flatMap((host) =>
-    wireIds.flatMap((id) => Object.entries(dropsOf(host, id)).map(([name, n]): [string, bigint] => [`${hosts.indexOf(host)}${id} ${name}`, n])),
+    wireIds.flatMap((id) =>
+      Object.entries(dropsOf(host, id)).map(([name, n]): [string, bigint] => [`${hosts.indexOf(host)}${id} ${name}`, n]),
+    ),
   );
   const meter = to.host.datapath.readMeters().find((m) => m.meterId === to.endpoint.meterId && m.direction === "ingress");
   return new Map([...drops, ["passes", meter?.packets ?? 0n]]);

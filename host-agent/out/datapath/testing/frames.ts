@@ -41,7 +41,12 @@ export interface Ipv4Fields {
 
 export function ipv4(f: Ipv4Fields, payload: Uint8Array): Buffer {
   const flags = (f.dontFragment ? 0x4000 : 0) | (f.moreFragments ? 0x2000 : 0) | ((f.fragmentOffset ?? 0) / 8);
-  const head = Buffer.concat([Buffer.from([0x45, 0]), be16(f.totalLength ?? 20 + payload.length), be16(f.identification ?? 7), be16(flags)]);
+  const head = Buffer.concat([
+    Buffer.from([0x45, 0]),
+    be16(f.totalLength ?? 20 + payload.length),
+    be16(f.identification ?? 7),
+    be16(flags),
+  ]);
   const rest = Buffer.concat([Buffer.from([64, f.protocol]), be16(0), v4(f.src), v4(f.dst)]);
   const header = Buffer.concat([head, rest]);
   header.writeUInt16BE(checksum(header), 10);

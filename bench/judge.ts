@@ -1,14 +1,14 @@
 import { closeSync } from "node:fs";
-import { buildTestBpf } from "../bpf/build.ts";
-import type { Rule } from "../core/ports.ts";
-import { MAPS, SCHEMA } from "../out/datapath/layout.gen.ts";
-import { check, objGet } from "../out/datapath/libbpf.ts";
-import { openObject } from "../out/datapath/load.ts";
-import { ethernet, ipv4, udp } from "../out/datapath/testing/frames.ts";
-import { GATEWAY_MAC, Lab } from "../out/datapath/testing/lab.ts";
-import { runPinned, testRun } from "../out/datapath/testing/test-run.ts";
+import { buildTestBpf } from "../host-agent/bpf/build.ts";
+import type { Rule } from "../host-agent/core/ports.ts";
+import { MAPS, SCHEMA } from "../host-agent/out/datapath/layout.gen.ts";
+import { check, objGet } from "../host-agent/out/datapath/libbpf.ts";
+import { openObject } from "../host-agent/out/datapath/load.ts";
+import { ethernet, ipv4, udp } from "../host-agent/out/datapath/testing/frames.ts";
+import { GATEWAY_MAC, Lab } from "../host-agent/out/datapath/testing/lab.ts";
+import { runPinned, testRun } from "../host-agent/out/datapath/testing/test-run.ts";
 
-// Nanoseconds that the deciding half takes for one packet of a guest to another host. As root: node host-agent/bench/judge.ts
+// Nanoseconds that the deciding half takes for one packet of a guest to another host. As root: npm run bench judge
 
 const REPEAT = 300_000;
 const ROUNDS = 9;
@@ -22,7 +22,7 @@ try {
   );
   const decider = openObject(buildTestBpf().objectPath, maps, ["test_from_instance", "test_from_tunnel"]);
   const program = decider.programFd("test_from_instance");
-  for (const count of (process.argv[2] ?? "1,16,64").split(",").map(Number)) {
+  for (const count of (process.argv[2] ?? "1,16,64,256").split(",").map(Number)) {
     // The one that matches is the last.
     const rules = Array.from({ length: count }, (_, i): Rule => {
       const last = i === count - 1;

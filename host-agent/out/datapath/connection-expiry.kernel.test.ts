@@ -1,0 +1,99 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { STRUCTS } from "./layout.gen.ts";
+import { readBigint, u32 } from "./record.ts";
+import { outcome, quietGuest, tcpBetween, udpBetween, withMap } from "./testing/flows.ts";
+import { ALLOW, ALLOW_ALL, dropsOf, Lab, type LabGuest, type LabHost } from "./testing/lab.ts";
+
+const BUDGET = 3;
+const IDLE = 1000; // milliseconds
+
+let lab: Lab;
+let a: LabHost;
+let client: LabGuest;
+let server: LabGuest;
+
+beforeEach(() => {
+  lab = new Lab();
+  const connections = {
+    perInterface: BUDGET,
+    idleTcpAnswered: 60_000,
+    idleTcpOther: IDLE,
+    idleAnswered: IDLE,
+    idleUnanswered: IDLE,
+    idleEcho: IDLE,
+  };
+  a = lab.host("a", "198.18.0.1", { connections });
+  const b = lab.host("b", "198.18.0.2");
+  client = quietGuest(lab, a, "10.0.0.1", ALLOW.egress);
+  server = quietGuest(lab, b, "10.0.0.2", ALLOW_ALL);
+});
+afterEach(() => lab.dispose());
+
+const held = (guest: LabGuest): number =>
+  withMap(guest.host, "budgets", (map) =>
+    Number(readBigint("connection_budget", map.get(u32(guest.endpoint.wireId)) ?? Buffer.alloc(16), "count")),
+  );
+const entries = (host: LabHost): number => withMap(host, "connections", (map) => [...map.entries()].length);
+
+/** Timers are the kernel's, so there is nothing to wait on but the map. */
+async function gone(host: LabHost): Promise<void> {
+  await expect.poll(() => entries(host), { timeout: 8000, interval: 50 }).toBe(0);
+}
+
+test("an interface that has spent its budget begins no more until some have gone, and no other feels it", async () => {
+  const other = quietGuest(lab, a, "10.0.0.3", ALLOW.egress);
+  const talk = (port: number, from = client) => udpBetween(from, server, port, 53);
+  for (let port = 1; port <= BUDGET; port++) expect(outcome(client, server, talk(port).opening)).toBe("passes");
+  expect(outcome(client, server, talk(4).opening)).toBe("CONNECTION_BUDGET");
+  expect(outcome(server, client, talk(BUDGET).answer), "what is there goes on").toBe("passes");
+  expect(outcome(other, server, talk(4, other).opening)).toBe("passes");
+  expect(held(client)).toBe(BUDGET);
+  await gone(a);
+  expect([held(client), held(other)]).toEqual([0, 0]);
+  expect(outcome(client, server, talk(4).opening)).toBe("passes");
+  expect(dropsOf(a, other.endpoint.wireId)).toEqual({});
+});
+
+test("connections go while no agent lives", async () => {
+  for (let port = 1; port <= BUDGET; port++) expect(outcome(client, server, udpBetween(client, server, port, 53).opening)).toBe("passes");
+  a.datapath.close();
+  expect(entries(a)).toBe(BUDGET);
+  await gone(a);
+  expect(held(client)).toBe(0);
+});
+
+test("connections stay through a restart of the agent, as long as they are used", () => {
+  const { opening, answer } = tcpBetween(client, server, 1000, 80);
+  expect(outcome(client, server, opening)).toBe("passes");
+  expect(outcome(server, client, answer)).toBe("passes");
+  lab.reopen(a);
+  expect(outcome(server, client, answer)).toBe("passes");
+  expect(held(client)).toBe(1);
+});
+
+test("an entry that is idle longer is absent, though it is still there", () => {
+  const { opening, answer } = tcpBetween(client, server, 1000, 80);
+  expect(outcome(client, server, opening)).toBe("passes");
+  expect(outcome(server, client, answer)).toBe("passes");
+  withMap(a, "connections", (map) => {
+    for (const [key, value] of map.entries()) {
+      // 61 seconds ago, where answered TCP may rest for 60. What is put has no timer.
+      value.writeBigUInt64LE(process.hrtime.bigint() - 61_000_000_000n, STRUCTS.connection_state.fields.last_seen.offset);
+      map.put(key, value);
+    }
+  });
+  expect(outcome(server, client, answer)).toBe("RULE_INGRESS");
+  expect(entries(a)).toBe(1);
+  expect(outcome(client, server, opening)).toBe("passes");
+  expect([entries(a), held(client)], "the same element, begun anew").toEqual([1, 1]);
+  expect(outcome(server, client, answer)).toBe("passes");
+});
+
+test("a closed interface's connections are of no worth, and freed when they are looked at next", async () => {
+  const { opening, answer } = tcpBetween(client, server, 1000, 80);
+  expect(outcome(client, server, opening)).toBe("passes");
+  expect(outcome(server, client, answer)).toBe("passes");
+  a.datapath.closeEndpoint(client.endpoint.wireId);
+  expect(outcome(server, client, answer)).toBe("TARGET_CLOSED");
+  await gone(a); // an hour before its time
+});
