@@ -2,7 +2,7 @@ import type { Configuration, Packet } from "#lib/model/index.ts";
 import { ethernet, ETHERTYPE, ipv4, wireMac } from "../out/datapath/testing/frames.ts";
 import { localEndpoint, payloadOf, type Flow } from "./flow.ts";
 import type { Random } from "./random.ts";
-import { HERE, THERE } from "./world.ts";
+import { THERE } from "./world.ts";
 
 /** A packet before it is bytes: each part can still be made wrong. */
 export interface Draft {
@@ -51,8 +51,9 @@ export function routeOf(
   const target = localEndpoint(configuration, vni, to);
   const mapping = configuration.mappings.find((m) => m.vni === vni && m.address === from);
   if (target === undefined) return undefined;
-  const sender =
-    mapping === undefined || mapping.hostAddress === HERE || mapping.hostAddress.includes(":") ? random.pick(THERE) : mapping.hostAddress;
+  const isElsewhere = mapping !== undefined && THERE.some((host) => host === mapping.hostAddress);
+  if (!isElsewhere && random.chance(0.7)) return undefined;
+  const sender = isElsewhere ? mapping.hostAddress : random.pick(THERE);
   const link = { dst: wireMac(target.wireId), src: wireMac(mapping?.groupSetId ?? 0), type: ETHERTYPE.ipv4 };
   return { origin: { from: "tunnel", key: { vni, sender } }, ethernet: link };
 }

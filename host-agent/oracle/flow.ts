@@ -31,7 +31,7 @@ export function randomFlow(random: Random, { endpoints, mappings }: Configuratio
     [1, PROTOCOLS.sctp],
   ]);
   const service = { port: random.pick(PORTS) };
-  const client = { port: random.chance(0.1) ? service.port : random.between(40000, 40002) };
+  const client = { port: random.pick([service.port, 40000, 40001, 40002, protocol === PROTOCOLS.icmp ? 0 : 40003]) };
   const isClientNear = random.chance(0.6);
   const [a, b] = isClientNear ? [near, far] : [far, near];
   return {

@@ -29,8 +29,8 @@ export class Program {
   readonly #lab = new Lab();
   readonly #host: LabHost;
   readonly #maps: Record<MapName, BpfMap>;
-  readonly #object: OpenObject;
-  readonly #layouts: { tunnel: Layout; control: Layout };
+  #object: OpenObject;
+  #layouts: { tunnel: Layout; control: Layout };
   #configuration = EMPTY;
 
   /** `objectPath`: of the test object, by default the one built from bpf/. */
@@ -43,9 +43,20 @@ export class Program {
       MapName,
       BpfMap
     >;
-    this.#object = openObject(objectPath, Object.fromEntries(Object.values(this.#maps).map(({ name, fd }) => [name, fd])), PROGRAMS);
-    const { structs } = describeLayout(readFileSync(objectPath));
-    this.#layouts = { tunnel: structs["tunnel_source"]!, control: structs["test_control"]! };
+    this.#object = this.#open(objectPath);
+    this.#layouts = layoutsOf(objectPath);
+  }
+
+  #open(objectPath: string): OpenObject {
+    return openObject(objectPath, Object.fromEntries(Object.values(this.#maps).map(({ name, fd }) => [name, fd])), PROGRAMS);
+  }
+
+  /** Another object on the same maps. @throws Error if the verifier refuses it; the one before stays then */
+  load(objectPath: string): void {
+    const next = this.#open(objectPath);
+    this.#object.close();
+    this.#object = next;
+    this.#layouts = layoutsOf(objectPath);
   }
 
   /** Back to a host that knows nothing and remembers nothing. */
@@ -125,6 +136,11 @@ export class Program {
     for (const map of Object.values(this.#maps)) closeSync(map.fd);
     this.#lab.dispose();
   }
+}
+
+function layoutsOf(objectPath: string): { tunnel: Layout; control: Layout } {
+  const { structs } = describeLayout(readFileSync(objectPath));
+  return { tunnel: structs["tunnel_source"]!, control: structs["test_control"]! };
 }
 
 type Layout = ReturnType<typeof describeLayout>["structs"][string];

@@ -24,7 +24,7 @@ const ANY: readonly Weighted[] = [
   [3, "random octet", flipped],
   [2, "padding", (random, d) => (d.override = Buffer.concat([bytesOf(d), random.bytes(random.between(1, 30))]))],
   [5, "first fragment", (random, d) => ((d.ip.moreFragments = true), (d.ip.identification = random.between(0, 2)))],
-  [14, "later fragment", laterFragment],
+  [20, "later fragment", laterFragment],
   [2, "super-packet", superPacket],
   [2, "another destination", (random, d) => (d.ip.dst = random.pick([...ADDRESSES, "10.0.0.200", "192.0.2.1"]))],
   [1, "IP options", withOptions],
@@ -45,10 +45,10 @@ const INSTANCE: readonly Weighted[] = [
 ];
 
 const TUNNEL: readonly Weighted[] = [
-  [3, "no key", (_, d) => d.origin.from === "tunnel" && (d.origin.key = undefined)],
+  [4, "no key", (_, d) => d.origin.from === "tunnel" && (d.origin.key = undefined)],
   [3, "another host", (random, d) => keyed(d, (key) => (key.sender = random.pick([STRANGER, ...THERE, "198.18.0.1"])))],
   [3, "a stranger", (_, d) => keyed(d, (key) => (key.sender = STRANGER))],
-  [3, "another network", (random, d) => keyed(d, (key) => (key.vni = random.pick([...VNIS, 702])))],
+  [4, "another network", (random, d) => keyed(d, (key) => (key.vni = random.pick([...VNIS, 702])))],
   [3, "foreign source", (random, d) => (d.ip.src = random.pick(ADDRESSES))],
   [
     3,
@@ -104,7 +104,7 @@ function flipped(random: Random, d: Draft): void {
 function laterFragment(random: Random, d: Draft): void {
   d.ip.fragmentOffset = 8 * random.between(1, 100);
   d.ip.moreFragments = random.chance(0.5);
-  d.ip.identification = random.between(0, 2);
+  d.ip.identification = random.pick([0, 1, 2, 900, 901, 902]);
   d.payload = random.bytes(random.between(0, 60));
 }
 

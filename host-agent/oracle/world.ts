@@ -27,10 +27,18 @@ export interface World {
 
 export function randomRuleset(random: Random): Ruleset {
   const direction = (): Rule["direction"] => random.pick(["ingress", "egress"] as const);
+  const id = random.between(1, 0x7fffffff);
+  if (random.chance(0.25)) return { id, rules: [membersOnly(random, "ingress"), membersOnly(random, "egress")] };
   const rules = random.list(0, 8, (): Rule => ({ direction: direction(), ...randomMatch(random) }));
   for (const generous of ["ingress", "egress"] as const)
     if (random.chance(0.62)) rules.push({ direction: generous, protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } });
-  return { id: random.between(1, 0x7fffffff), rules };
+  return { id, rules };
+}
+
+/** Everything, with members of some groups. */
+function membersOnly(random: Random, direction: Rule["direction"]): Rule {
+  const groupSetIds = GROUP_SETS.slice(1).filter(() => random.chance(0.6));
+  return { direction, protocol: 0, portFrom: 0, portTo: 65535, peer: { groupSetIds } };
 }
 
 function randomMatch(random: Random): Omit<Rule, "direction"> {

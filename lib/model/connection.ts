@@ -82,20 +82,20 @@ export function idleLimit({ key, answered, closing }: Connection): number {
 }
 
 /**
- * The connection after one more of its packets. Its time is written anew only if a sixteenth of the limit has passed or something else
- * is new: a fast flow does not write at each packet.
+ * The connection after one more of its packets; undefined: nothing is to be written. Its time alone is written only when a sixteenth of
+ * the limit has passed: a fast flow does not write at each packet.
  */
-export function afterPacket(before: Connection, changed: Connection, now: number): Connection {
+export function afterPacket(before: Connection, changed: Connection, now: number): Connection | undefined {
   const isSame =
     before.answered === changed.answered &&
     before.closing === changed.closing &&
     before.rulesetId === changed.rulesetId &&
     before.groupSetId === changed.groupSetId;
-  return isSame && now - before.lastSeen <= idleLimit(before) / 16 ? before : { ...changed, lastSeen: now };
+  return isSame && now - before.lastSeen <= idleLimit(before) / 16 ? undefined : { ...changed, lastSeen: now };
 }
 
 export function isIdle(connection: Connection, now: number): boolean {
-  return now - connection.lastSeen > idleLimit(connection);
+  return now - connection.lastSeen >= idleLimit(connection);
 }
 
 /** No other ICMP has connections. */

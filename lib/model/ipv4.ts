@@ -20,10 +20,11 @@ const SMALLEST_HEADER = 20;
 /** Undefined: the header is missing, shorter than it says, or promises more than there is. */
 export function readIpv4(bytes: Buffer): Ipv4 | undefined {
   const header = readHeader(bytes);
-  return header === undefined || header.totalLength > bytes.length ? undefined : header;
+  if (header === undefined || header.totalLength < header.headerLength || header.totalLength > bytes.length) return undefined;
+  return { ...header, payload: bytes.subarray(header.headerLength, header.totalLength) };
 }
 
-/** The same, of a packet that was cut short, as ICMP errors quote them: the length is not asked for. */
+/** The same, of a packet that was cut short, as ICMP errors quote them: its length says nothing. */
 export function readQuotedIpv4(bytes: Buffer): Ipv4 | undefined {
   return readHeader(bytes);
 }
@@ -32,7 +33,7 @@ function readHeader(bytes: Buffer): Ipv4 | undefined {
   if (bytes.length < SMALLEST_HEADER || bytes.readUInt8(0) >> 4 !== 4) return undefined;
   const headerLength = (bytes.readUInt8(0) & 0xf) * 4;
   const totalLength = bytes.readUInt16BE(2);
-  if (headerLength < SMALLEST_HEADER || headerLength > bytes.length || totalLength < headerLength) return undefined;
+  if (headerLength < SMALLEST_HEADER || headerLength > bytes.length) return undefined;
   const fragment = bytes.readUInt16BE(6);
   return {
     source: ipv4Text(bytes, 12),
@@ -44,7 +45,7 @@ function readHeader(bytes: Buffer): Ipv4 | undefined {
     fragmentOffset: (fragment & 0x1fff) * 8,
     headerLength,
     totalLength,
-    payload: bytes.subarray(headerLength, totalLength),
+    payload: bytes.subarray(headerLength),
   };
 }
 
