@@ -104,6 +104,7 @@ function flipped(random: Random, d: Draft): void {
 function laterFragment(random: Random, d: Draft): void {
   d.ip.fragmentOffset = 8 * random.between(1, 100);
   d.ip.moreFragments = random.chance(0.5);
+  if (random.chance(0.5)) d.ip.protocol = random.pick([PROTOCOLS.tcp, PROTOCOLS.udp]);
   d.ip.identification = random.pick([0, 1, 2, 900, 901, 902]);
   d.payload = random.bytes(random.between(0, 60));
 }

@@ -31,7 +31,7 @@ export function randomRuleset(random: Random): Ruleset {
   if (random.chance(0.25)) return { id, rules: [membersOnly(random, "ingress"), membersOnly(random, "egress")] };
   const rules = random.list(0, 8, (): Rule => ({ direction: direction(), ...randomMatch(random) }));
   for (const generous of ["ingress", "egress"] as const)
-    if (random.chance(0.62)) rules.push({ direction: generous, protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } });
+    if (random.chance(0.57)) rules.push({ direction: generous, protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } });
   return { id, rules };
 }
 
