@@ -45,12 +45,15 @@ function compareOnce(program: Program, scenario: Scenario, saw: (decision: Decis
     else if (step.what === "configuration") program.configure((configuration = step.configuration));
     else {
       const outcome = decide(configuration, state, now, step.packet);
+      const isChanged = outcome.state !== state;
       state = outcome.state;
       saw(outcome.decision);
       const answer = program.run(step.packet, now);
       const wanted = expectedAnswer(outcome.decision);
       if (!isDeepStrictEqual(answer, wanted)) return { scenario, at, expected: wanted, actual: answer };
-      const difference = compareTables(program, state);
+      // Reading a table of a million buckets is slow; what should not have been written still stands there a few packets later.
+      const isDue = isChanged || at % 8 === 7 || at === scenario.steps.length - 1;
+      const difference = isDue ? compareTables(program, state) : undefined;
       if (difference !== undefined) return { scenario, at, ...difference };
     }
   }
