@@ -28,6 +28,8 @@ class Teller {
   #flows: Flow[];
   /** The last packet that was sent as its flow would. */
   #last: Draft | undefined;
+  /** Just now: an error comes often then, about a connection that is to be judged again. */
+  #isChanged = false;
   /** A later fragment that is still to come. */
   #rest: Draft | undefined;
 
@@ -49,6 +51,7 @@ class Teller {
   #change(): Step {
     const { note, configuration } = randomChange(this.#random, this.#configuration, this.#world);
     this.#configuration = configuration;
+    this.#isChanged = true;
     return { what: "configuration", configuration, note };
   }
 
@@ -56,7 +59,8 @@ class Teller {
     const random = this.#random;
     if (random.chance(0.06)) this.#flows[random.between(0, this.#flows.length - 1)] = randomFlow(random, this.#configuration);
     for (;;) {
-      const draft = random.chance(0.1) ? this.#error() : this.#ofFlow();
+      const draft = random.chance(this.#isChanged ? 0.6 : 0.08) ? this.#error() : this.#ofFlow();
+      this.#isChanged = false;
       if (draft !== undefined) return { what: "packet", packet: packetOf(draft), note: draft.note };
       this.#flows.push(randomFlow(random, this.#configuration));
     }
@@ -89,7 +93,7 @@ class Teller {
     const about = this.#last;
     if (about === undefined) return undefined;
     const vni = about.origin.from === "tunnel" ? about.origin.key?.vni : this.#vniOf(about.origin.ifindex);
-    const from = random.chance(0.7) ? about.ip.dst : random.pick(this.#configuration.mappings).address;
+    const from = random.chance(0.5) ? about.ip.dst : random.pick(this.#configuration.mappings).address;
     const route = vni === undefined ? undefined : routeOf(random, this.#configuration, vni, from, about.ip.src);
     if (route === undefined) return undefined;
     const ip = { src: from, dst: about.ip.src, protocol: 1, dontFragment: random.chance(0.5), moreFragments: random.chance(0.15) };
