@@ -58,7 +58,9 @@ export function explain(error: unknown): { text: string; exitCode: ExitCode } {
   }
   const { exitCode, remedy } = BY_STATUS[failure.status] ?? { exitCode: ExitCode.FAILED, remedy: "" };
   const reason = failure.reason === "" ? failure.status : failure.reason;
-  const fields = failure.violations.map(({ field, description }) => `${field}: ${description}`);
+  // A single violation is the message itself.
+  const { violations } = failure;
+  const fields = violations.length < 2 ? [] : violations.map(({ field, description }) => `${field}: ${description}`);
   return { text: lines(`${failure.message} (${reason})`, fields, remedy), exitCode };
 }
 

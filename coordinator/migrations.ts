@@ -6,6 +6,7 @@ import { identityMigrations } from "./identity/api.ts";
 import { interfaceMigrations } from "./interface/api.ts";
 import { networkMigrations } from "./network/api.ts";
 import { placementMigrations } from "./placement/api.ts";
+import { retentionMigrations } from "./retention.ts";
 import { topologyMigrations } from "./topology/api.ts";
 
 export { SCHEMA } from "./call/api.ts";
@@ -20,4 +21,5 @@ export const coordinatorMigrations: Migrations = {
   ...interfaceMigrations,
   ...placementMigrations,
   ...feedMigrations,
+  ...retentionMigrations,
 };

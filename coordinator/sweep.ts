@@ -4,6 +4,10 @@ import type { Logger } from "#lib/log/log.ts";
 import type { Calls } from "./call/api.ts";
 import { forgetOldAttachments } from "./interface/api.ts";
 import { forgetOldInstances, forgetOldTokens } from "./placement/api.ts";
+import { forgetOld } from "./retention.ts";
+
+/** Between removals of what is kept for long, or as long as something names it. */
+const LONG_MS = 3_600_000;
 
 /** Removes what is only kept for a while, now and then. Any number of copies may do it. */
 export function startSweeper(options: {
@@ -15,6 +19,7 @@ export function startSweeper(options: {
 }): { stop(): Promise<void> } {
   const { calls, db, log } = options;
   let running: Promise<void> | undefined;
+  let longDue = 0;
   const sweep = async (): Promise<void> => {
     try {
       await calls.sweep();
@@ -24,6 +29,9 @@ export function startSweeper(options: {
         await forgetOldInstances(tx);
         await forgetOldTokens(tx);
       });
+      if (performance.now() < longDue) return;
+      await forgetOld(db);
+      longDue = performance.now() + LONG_MS;
     } catch (error) {
       log.warn({ err: error }, "old rows could not be removed; trying again");
     }

@@ -38,6 +38,7 @@ export const AGENT_CONFIG = {
     env: "PLENUM_HOST_NAME",
     flag: "name",
     schema: setting.text().default(() => hostname().split(".")[0]?.toLowerCase() ?? "host"),
+    defaultText: "the machine's name",
     description: "Name to join under: 1 to 63 lower case letters, digits, hyphens",
   }),
   bpffsDir: key({
@@ -45,6 +46,12 @@ export const AGENT_CONFIG = {
     flag: "bpffs-dir",
     schema: setting.text().optional(),
     description: "Directory in a mounted bpffs for pins, this host's own; if absent, one is mounted at <state-dir>/bpf",
+  }),
+  attachMode: key({
+    env: "PLENUM_HOST_ATTACH_MODE",
+    flag: "attach-mode",
+    schema: setting.oneOf("clsact", "tcx").default("clsact"),
+    description: "How programs are attached to devices (docs/adr/0006); change it only while the host carries no instance",
   }),
   namespacePrefix: key({
     env: "PLENUM_HOST_NAMESPACE_PREFIX",

@@ -34,8 +34,8 @@ import { tunnelOverhead, VxlanUnderlay } from "./out/net/underlay.ts";
 const FEED_BACKOFF = { firstMs: 100, maxMs: 5_000 };
 /** Waits between attempts of a step that the kernel refused. */
 const STEP_BACKOFF = { firstMs: 100, maxMs: 10_000 };
-/** Steps of one pass: some 50 ms of making devices before the event loop gets its turn. */
-const STEP_LIMIT = 256;
+/** What a pass may take before heartbeats and messages get their turn, milliseconds. */
+const PASS_BUDGET_MS = 50;
 
 /**
  * Wires one host agent, in the calling process's network namespace. Needs root. Returns when it runs; `shutdown` ends it and leaves pins,
@@ -51,12 +51,14 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
     prefix: config.namespacePrefix ?? config.name,
     stateDir: joinPath(stateDir, "instances"),
     onExit: () => agent.observe(),
+    onUnreadable: (instanceId, error) => log.error({ err: error, instance: instanceId }, "an instance's state is lost; it starts anew"),
   });
   const devices = new VethDevices({ netnsPath: (id) => instances.netnsPath(id) });
   const datapath = openDatapath({
     bpffsDir: config.bpffsDir ?? ownBpffs(stateDir),
     hostAddress: substrateAddress,
     tunnelIfindex: underlay.ensureTunnel(),
+    attach: config.attachMode,
   });
   shutdown.add("data path", () => Promise.resolve(datapath.close()));
 
@@ -67,6 +69,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
       instances,
       reportFinal: (meterIds) => agent.reportFinal(meterIds),
       wake: () => agent.wake(),
+      clock: () => performance.now(),
       failed: (step, error) => {
         metrics.stepFailed();
         log.warn({ err: error, step }, "a step failed; it will be tried again");
@@ -77,7 +80,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
       graceMs: config.meterGraceMs,
       lingerMs: config.meterLingerMs,
       backoff: STEP_BACKOFF,
-      stepLimit: STEP_LIMIT,
+      budgetMs: PASS_BUDGET_MS,
     },
   );
   const registry = createRegistry();

@@ -17,6 +17,8 @@ bash scripts/bootstrap.sh "$what"
 
 # From here on `node` is the one that the lockfile names, whatever the machine has.
 export PATH="$PWD/node_modules/.bin:$PATH"
+# TypeScript is stripped and compiled once for all the processes of a run, not by each of them.
+export NODE_COMPILE_CACHE="$PWD/build/compile-cache"
 case $what in
 demo) exec node cli/demo/main.ts "$@" ;;
 up) exec node cli/main.ts up "$@" ;;

@@ -3,7 +3,7 @@ import { InstanceDriver, InstanceServiceDefinition } from "#gen/plenum/compute/v
 import type { Instance } from "#gen/plenum/compute/v1/instance.ts";
 import { OperationServiceDefinition } from "#gen/plenum/operation/v1/operation.ts";
 import type { Operation } from "#gen/plenum/operation/v1/operation.ts";
-import { CliError } from "../cli-error.ts";
+import { CliError, ExitCode } from "../cli-error.ts";
 import { waitForOperation } from "../operation-wait.ts";
 import { allPages, present, withSession } from "../session.ts";
 import type { Session } from "../session.ts";
@@ -114,6 +114,7 @@ function addRun(instance: Command): void {
           throw new CliError(
             "--group is for interfaces that are made here",
             "name a --subnet, or change the interface with `plenum eni update`",
+            ExitCode.USAGE,
           );
         }
         const answer = await session.client(InstanceServiceDefinition).runInstance({

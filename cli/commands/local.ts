@@ -12,7 +12,7 @@ import { describeCluster } from "../up/describe.ts";
 import { MAX_HOSTS } from "../up/layout.ts";
 import { isRunning, registeredRuns } from "../up/registry.ts";
 import type { RunRecord } from "../up/registry.ts";
-import { removeRun } from "../up/remove.ts";
+import { removeDeadRuns } from "../up/remove.ts";
 import { checkRequirements } from "../up/requirements.ts";
 import { untilSignal } from "../up/signals.ts";
 import { parseNumber } from "../values.ts";
@@ -72,7 +72,7 @@ async function up(options: UpOptions): Promise<void> {
   say("ended; nothing but the data directory is left");
 }
 
-/** So that `plenum` on this machine finds it by itself. Goes with the run (removeRun). */
+/** So that `plenum` on this machine finds it by itself. Goes with the run (cli/up/remove.ts). */
 function writeContext(cluster: Cluster): void {
   const context: ContextFile = { endpoint: cluster.endpoint, caFile: cluster.caPath, tokenFile: cluster.tokenPath, run: cluster.runName };
   writeFileSync(join(cluster.dataDir, CONTEXT_FILE), JSON.stringify(context, null, 2));
@@ -92,7 +92,7 @@ async function down(dataDir: string | undefined): Promise<void> {
 
 async function end(run: RunRecord): Promise<void> {
   if (!isRunning(run)) {
-    await removeRun(run);
+    await removeDeadRuns((record) => record.run === run.run);
     return say(`${run.run}: its launcher was gone; removed what it had left`);
   }
   process.kill(run.pid, "SIGTERM");

@@ -1,6 +1,7 @@
+import { CliError, ExitCode } from "../cli-error.ts";
 import { openDataDir } from "./data-dir.ts";
 import { layout } from "./layout.ts";
-import { register } from "./registry.ts";
+import { isRunning, register, registeredRuns } from "./registry.ts";
 import { removeDeadRuns, removeRun } from "./remove.ts";
 import { RunningCluster } from "./running-cluster.ts";
 
@@ -75,10 +76,12 @@ export interface Cluster {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const swept = await removeDeadRuns();
   if (swept.length > 0) options.tell?.(`removed what killed runs had left: ${swept.join(", ")}`);
-  const { path, run } = openDataDir(options.dataDir, options.runName);
+  const dataDir = openDataDir(options.dataDir, options.runName);
+  const { path, run } = dataDir;
+  refuseCopy(path, run);
   const record = register({ run, dataDir: path, temporary: options.temporary ?? false });
   await removeRun(record, { keep: true });
-  const cluster = new RunningCluster(layout(run, path, options.hosts ?? 2), record, options);
+  const cluster = new RunningCluster(layout(run, path, options.hosts ?? 2), record, dataDir, options);
   try {
     await cluster.start();
     return cluster;
@@ -86,4 +89,15 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     await cluster.stop();
     throw error;
   }
+}
+
+/** A copied data directory has the name of the run that it was copied from: while that one lives, each would take the other's namespaces. */
+function refuseCopy(path: string, run: string): void {
+  const other = registeredRuns().find((record) => record.run === run && record.dataDir !== path && isRunning(record));
+  if (other === undefined) return;
+  throw new CliError(
+    `${path} is a copy of ${other.dataDir}, which is in use as run ${run}`,
+    `remove ${path}/run to give the copy a name of its own`,
+    ExitCode.CONFLICT,
+  );
 }

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode } from "#lib/linux/index.ts";
 import { flock, LOCK_EX } from "#lib/linux/libc.ts";
@@ -9,13 +9,15 @@ import { newRunName } from "./registry.ts";
 export const DEFAULT_DATA_DIR = "/var/lib/plenum";
 
 /** Fail instead of waiting. */
-const LOCK_NB = 4;
+export const LOCK_NB = 4;
 
-/** A data directory that is ours until we end. */
+/** A data directory that is ours until we release it or end. */
 export interface DataDir {
+  /** Without symbolic links, as the kernel's list of mounts has it. */
   path: string;
   /** The same at every start: what agents remember of their namespaces stays true. */
   run: string;
+  release(): void;
 }
 
 /**
@@ -34,18 +36,19 @@ export function openDataDir(path: string, preferredRun = newRunName()): DataDir 
   // Open to walk through: PostgreSQL runs as another account below it. What is secret in it is closed file by file.
   mkdirSync(join(path, "logs"), { recursive: true, mode: 0o755 });
   chmodSync(path, 0o755);
-  const lock = openSync(join(path, "lock"), "a", 0o600); // never closed: it is held as long as we live
+  const lock = openSync(join(path, "lock"), "a", 0o600);
   try {
     flock(`lock ${path}`, lock, LOCK_EX | LOCK_NB);
   } catch (error) {
-    if (!hasCode(error, "EAGAIN")) throw error;
+    closeSync(lock);
+    if (!hasCode(error, "EAGAIN", "EWOULDBLOCK")) throw error;
     throw new CliError(
       `${path} is in use by another \`plenum up\``,
       "stop that one (`plenum down`), or name another with --data-dir",
       ExitCode.CONFLICT,
     );
   }
-  return { path, run: runName(join(path, "run"), preferredRun) };
+  return { path: realpathSync(path), run: runName(join(path, "run"), preferredRun), release: () => closeSync(lock) };
 }
 
 function runName(file: string, preferred: string): string {

@@ -25,6 +25,7 @@ Plenum runs. Run ${cluster.runName}, data in ${cluster.dataDir}. Ctrl-C (or \`pl
                nsenter --net=${first?.netns ?? ""} ip -br link                     as its host sees it
                nsenter --net=${cluster.cpNetns} tshark -i sub0 -d udp.port==4789,vxlan   what crosses between hosts
   Metrics      curl --unix-socket ${cluster.metricsSocket} http://plenum/metrics
+               nsenter --net=${first?.netns ?? ""} curl http://127.0.0.1:9402/metrics   (an agent's)
   Logs         ${cluster.dataDir}/logs/
 `;
 }

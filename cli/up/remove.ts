@@ -1,9 +1,12 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { deleteNamedNamespace, listNamedNamespaces, unmount } from "#lib/linux/index.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { deleteNamedNamespace, hasCode, listNamedNamespaces, unmount } from "#lib/linux/index.ts";
+import { flock, LOCK_EX } from "#lib/linux/libc.ts";
+import { LOCK_NB } from "./data-dir.ts";
 import { CONTEXT_FILE, CURRENT_POINTER } from "../connection.ts";
 import { endProcesses, processesInNamespaces } from "./processes.ts";
-import { isRunning, registeredRuns, unregister } from "./registry.ts";
+import { isRunning, REGISTRY_DIR, registeredRuns, unregister } from "./registry.ts";
 import type { RunRecord } from "./registry.ts";
 
 /** What is left in a namespace after its owners were told to stop gets this long. */
@@ -52,9 +55,34 @@ export async function removeRun(record: RunRecord, options: { keep?: boolean } =
   unregister(record.run);
 }
 
-/** Cleans up after launchers that died without doing it. @returns the names of their runs */
-export async function removeDeadRuns(): Promise<string[]> {
-  const dead = registeredRuns().filter((record) => !isRunning(record));
-  for (const record of dead) await removeRun(record);
-  return dead.map(({ run }) => run);
+/** Two that start at once must not both remove the same leftovers. Released by closing it. */
+async function takeSweepLock(): Promise<number> {
+  const lock = openSync(join(REGISTRY_DIR, "sweep.lock"), "a", 0o600);
+  for (;;) {
+    try {
+      flock("lock the removal of leftovers", lock, LOCK_EX | LOCK_NB);
+      return lock;
+    } catch (error) {
+      if (!hasCode(error, "EAGAIN", "EWOULDBLOCK")) throw error;
+      await delay(50); // not a blocking lock: it may be this very process that holds it
+    }
+  }
+}
+
+/**
+ * Cleans up after launchers that died without doing it.
+ * @param which only those for which it holds; default all
+ * @returns the names of their runs
+ */
+export async function removeDeadRuns(which: (record: RunRecord) => boolean = () => true): Promise<string[]> {
+  const isDead = (record: RunRecord): boolean => which(record) && !isRunning(record);
+  if (!registeredRuns().some(isDead)) return [];
+  const lock = await takeSweepLock();
+  try {
+    const dead = registeredRuns().filter(isDead); // again: another sweeper may have been at it
+    for (const record of dead) await removeRun(record);
+    return dead.map(({ run }) => run);
+  } finally {
+    closeSync(lock);
+  }
 }

@@ -3,6 +3,7 @@ import { HostServiceDefinition, HostState } from "#gen/plenum/host/v1/host.ts";
 import type { Host } from "#gen/plenum/host/v1/host.ts";
 import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
 import { namespacePath } from "#lib/linux/index.ts";
+import { isTransient } from "#lib/rpc/client-error.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
 import { CliError } from "../cli-error.ts";
@@ -10,6 +11,7 @@ import { unlessAborted } from "./abort.ts";
 import { agentOf, prepareHost } from "./agent.ts";
 import type { Cluster, ClusterHost, ClusterOptions } from "./cluster.ts";
 import { CONTROL_PLANE_SCRIPT, prepareControlPlane } from "./control-plane-files.ts";
+import type { DataDir } from "./data-dir.ts";
 import { REGION, ZONES } from "./layout.ts";
 import type { HostPlan, Layout } from "./layout.ts";
 import type { RunRecord } from "./registry.ts";
@@ -28,6 +30,7 @@ const CONNECT_POLL_MS = 50;
 export class RunningCluster implements Cluster {
   readonly #plan: Layout;
   readonly #record: RunRecord;
+  readonly #dataDir: DataDir;
   readonly #options: ClusterOptions;
   readonly #controlPlane: Supervised;
   #agents: Supervised[] = [];
@@ -38,9 +41,10 @@ export class RunningCluster implements Cluster {
   operatorToken = "";
   hosts: ClusterHost[] = [];
 
-  constructor(plan: Layout, record: RunRecord, options: ClusterOptions) {
+  constructor(plan: Layout, record: RunRecord, dataDir: DataDir, options: ClusterOptions) {
     this.#plan = plan;
     this.#record = record;
+    this.#dataDir = dataDir;
     this.#options = options;
     this.#controlPlane = new Supervised({
       name: "control plane",
@@ -104,8 +108,10 @@ export class RunningCluster implements Cluster {
     this.#options.signal?.throwIfAborted();
     this.#agents = this.#plan.hosts.map((host) => agentOf(host, (line) => this.#tell(line)));
     this.hosts = this.#plan.hosts.map((host, index) => clusterHost(host, () => this.#agents[index]?.pid));
+    // In a data directory with a past, the coordinator may still hold a host's last session for open: only a new one counts.
+    const epochs = await Promise.all(this.hosts.map(async ({ name }) => (await this.#find(name))?.sessionEpoch));
     for (const agent of this.#agents) agent.start();
-    await unlessAborted(this.#options.signal, Promise.all(this.hosts.map((_, index) => this.waitConnected(index))));
+    await unlessAborted(this.#options.signal, Promise.all(epochs.map((epoch, index) => this.waitConnected(index, epoch))));
   }
 
   async waitConnected(index: number, epoch = 0n): Promise<void> {
@@ -124,8 +130,13 @@ export class RunningCluster implements Cluster {
   }
 
   async #find(name: string): Promise<Host | undefined> {
-    const { hosts } = await this.#api().client(HostServiceDefinition).listHosts({ pageSize: 1_000 });
-    return hosts.find((host) => host.name === name);
+    try {
+      const { hosts } = await this.#api().client(HostServiceDefinition).listHosts({ pageSize: 1_000 });
+      return hosts.find((host) => host.name === name);
+    } catch (error) {
+      if (isTransient(error)) return undefined; // the control plane is being started again
+      throw error;
+    }
   }
 
   async restartAgent(index: number): Promise<void> {
@@ -165,7 +176,11 @@ export class RunningCluster implements Cluster {
     const results = await Promise.allSettled(this.#agents.map((agent) => agent.stop()));
     if (relay !== undefined) results.push(...(await Promise.allSettled([relay.close()])));
     results.push(...(await Promise.allSettled([this.#controlPlane.stop()])));
-    await removeRun(this.#record);
+    try {
+      await removeRun(this.#record);
+    } finally {
+      this.#dataDir.release();
+    }
     const failed = results.filter((result) => result.status === "rejected");
     if (failed.length > 0)
       throw new AggregateError(

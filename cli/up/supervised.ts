@@ -40,6 +40,8 @@ function childEnvironment(): NodeJS.ProcessEnv {
 export class Supervised {
   readonly #options: SupervisedOptions;
   #child: ChildProcess | undefined;
+  /** The one whose end was asked for. */
+  #killed: ChildProcess | undefined;
   #wanted = false;
   #wasReady = false;
   #backoff = FIRST_BACKOFF_MS;
@@ -95,7 +97,7 @@ export class Supervised {
       if (this.#options.saysReady && !this.#wasReady) this.#wanted = false;
       if (!this.#wanted) return;
       if (performance.now() - started > STEADY_MS) this.#backoff = FIRST_BACKOFF_MS;
-      tell(`${name} ended (${how}); it is started again; its log: ${logFile}`);
+      if (this.#killed !== child) tell(`${name} ended (${how}); it is started again; its log: ${logFile}`);
       void this.#again();
     };
     child.on("error", (error) => end(error.message));
@@ -109,9 +111,10 @@ export class Supervised {
     if (this.#wanted && this.#child === undefined) this.#spawn();
   }
 
-  /** Sends a signal and, where it ends the process, resolves when it has ended. It is then started again. */
+  /** Sends a signal that ends the process; resolves when it has ended. It is then started again. */
   async kill(signal: NodeJS.Signals): Promise<void> {
     const ended = this.#ended;
+    this.#killed = this.#child;
     if (this.#child?.kill(signal) !== true) return;
     await ended;
   }

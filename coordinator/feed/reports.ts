@@ -4,7 +4,7 @@ import type { Calls } from "../call/api.ts";
 import type { Operations } from "../identity/api.ts";
 import { addDrops, addReadings, applyStatuses, instancesOfAttachments, networkScope } from "../interface/api.ts";
 import type { Signals } from "../interface/api.ts";
-import { addHostDrops, applyInstanceStatuses, lockInstances, takeVersions, touchSession } from "../placement/api.ts";
+import { addHostDrops, applyInstanceStatuses, lockInstances, sessionLives, takeVersions } from "../placement/api.ts";
 import type { PendingApplied } from "./core/merge-applied.ts";
 import { staleSession } from "./out/sessions.ts";
 
@@ -45,18 +45,20 @@ export async function takeApplied(
       attachments.map((status) => status.attachmentId),
     );
     const locked = await lockInstances(call.tx, [...new Set([...of, ...instances.map((status) => status.instanceId)])]);
-    const { attachmentIds } = await applyStatuses(call, hostId, attachments);
+    const outcome = await applyStatuses(call, hostId, attachments);
     await applyInstanceStatuses(call, operations, hostId, locked, instances);
-    return attachmentIds;
+    return outcome;
   });
-  signals.announce([...changed, ...[...pending.networks.keys()].map(networkScope)]);
+  // Who waits for a network's hosts looks again also when one of them is no longer among them.
+  const networks = new Set([...pending.networks.keys(), ...changed.networkIds]);
+  signals.announce([...changed.attachmentIds, ...[...networks].map(networkScope)]);
 }
 
-/** Write a host's cumulative readings. Safe to repeat. ABORTED (STALE_SESSION). */
+/** Write a host's cumulative readings. Safe to repeat. ABORTED (STALE_SESSION). Holds no lock of the host: acknowledgements go on. */
 export async function takeCounters({ calls }: ReportDependencies, hostId: string, epoch: bigint, counters: Counters): Promise<void> {
   const drops = counters.drops.map((drop) => ({ ...drop, reason: clean(drop.reason).slice(0, 128) }));
   await calls.internal(async (call) => {
-    if (!(await touchSession(call.tx, hostId, epoch))) throw staleSession(epoch);
+    if (!(await sessionLives(call.tx, hostId, epoch))) throw staleSession(epoch);
     await addReadings(call.tx, hostId, counters.readTime ?? call.now, counters.meters);
     await addDrops(
       call.tx,

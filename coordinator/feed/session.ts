@@ -1,5 +1,5 @@
 import { HostChange } from "#gen/plenum/host/v1/host_feed.ts";
-import type { Applied, ConnectRequest, ConnectResponse, HostItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Applied, ConnectRequest, ConnectResponse, Counters, HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Follower, ScopeReader } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { historyGone, invalidArgument, unavailable } from "#lib/rpc/errors.ts";
@@ -26,6 +26,35 @@ export interface SessionDependencies extends ReportDependencies {
 /** Networks that one host may watch at most. */
 const MAX_NETWORKS = 16_384;
 
+/** What the database can hold of a version, a generation or a count: a host's word goes no further. */
+const MAX_NUMBER = 2n ** 63n - 1n;
+
+/** INVALID_ARGUMENT: it says what cannot be. One host's nonsense must not meet the statement that writes the words of many. */
+function checkNumbers(field: string, values: Iterable<bigint>): void {
+  for (const value of values) if (value > MAX_NUMBER) throw invalidArgument(field, `has ${value}`, `send at most ${MAX_NUMBER}`);
+}
+
+function checkApplied(applied: Applied): void {
+  if (applied.networkVersions.size > MAX_NETWORKS)
+    throw invalidArgument("applied.network_versions", `has ${applied.networkVersions.size} networks`, `send at most ${MAX_NETWORKS}`);
+  checkNumbers("applied.host_version", [applied.hostVersion]);
+  checkNumbers("applied.network_versions", [...applied.networkVersions].flat());
+  for (const field of ["attachments", "instances"] as const)
+    checkNumbers(
+      `applied.${field}`,
+      applied[field].map((one) => one.generation),
+    );
+}
+
+function checkCounters({ meters, drops }: Counters): void {
+  for (const one of meters)
+    checkNumbers("counters.meters", [one.meterId, one.egressPackets, one.egressBytes, one.ingressPackets, one.ingressBytes]);
+  checkNumbers(
+    "counters.drops",
+    drops.map((one) => one.packets),
+  );
+}
+
 /**
  * One open stream of one host. Everything remembered over it is here; it ends with the stream, and a new stream starts from a snapshot.
  * Two things run side by side: the scope's follower fills the outbox, and `hear` takes what the host says.
@@ -39,6 +68,7 @@ export class HostSession implements Endable {
   #inSync = false;
   #pending: PendingApplied | undefined;
   #writing: Promise<void> = Promise.resolve();
+  #counting: Promise<void> = Promise.resolve();
 
   constructor(deps: SessionDependencies, hostId: string, epoch: bigint) {
     this.hostId = hostId;
@@ -89,7 +119,9 @@ export class HostSession implements Endable {
             break;
           case "counters":
             this.#check(message.value.sessionEpoch);
-            await takeCounters(this.#deps, this.hostId, this.epoch, message.value);
+            checkCounters(message.value);
+            await this.#counting; // one at a time: a host that counts faster than it is written waits
+            this.#counted(message.value);
             break;
           case "heartbeat":
             this.#check(message.value.sessionEpoch);
@@ -110,7 +142,7 @@ export class HostSession implements Endable {
     this.#outbox.end(unavailable("the session ended"));
     this.#follower.close();
     this.#deps.sessions.remove(this);
-    await this.#writing;
+    await Promise.all([this.#writing, this.#counting]);
     try {
       await closeSession(this.#deps.db, this.hostId, this.epoch);
     } catch (error) {
@@ -135,8 +167,7 @@ export class HostSession implements Endable {
 
   /** Collected while a write runs, so that a host that says much costs one transaction at a time. */
   #applied(applied: Applied): void {
-    if (applied.networkVersions.size > MAX_NETWORKS)
-      throw invalidArgument("applied.network_versions", `has ${applied.networkVersions.size} networks`, `send at most ${MAX_NETWORKS}`);
+    checkApplied(applied);
     const first = this.#pending === undefined;
     this.#pending ??= new PendingApplied();
     this.#pending.add(applied);
@@ -156,6 +187,12 @@ export class HostSession implements Endable {
       networks: pending.networks,
     });
     if (!live) throw staleSession(this.epoch);
+  }
+
+  /** Beside the acknowledgements: nobody waits for counts. */
+  #counted(counters: Counters): void {
+    this.#beat();
+    this.#counting = takeCounters(this.#deps, this.hostId, this.epoch, counters).catch((error: unknown) => this.end(error as Error));
   }
 
   /** Prolong the lease. The database being away is no reason to lose the stream. */

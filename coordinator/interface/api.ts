@@ -15,8 +15,9 @@ import { carried } from "./out/rows.ts";
 import { createSignals } from "./out/signals.ts";
 import type { Signals } from "./out/signals.ts";
 
-export { attachInterfaces, instanceRef, MAX_DEVICES } from "./attach.ts";
-export type { WantedAttachment } from "./attach.ts";
+export { attachInterfaces, instanceRef } from "./attach.ts";
+export { MAX_DEVICES } from "./attach-checks.ts";
+export type { WantedAttachment } from "./attach-checks.ts";
 export type { HostFacts } from "./core/conditions.ts";
 export type { InstanceDirectory, LockedInstance, PlacedHost, Reader } from "./ports.ts";
 export { createInterfaces } from "./create.ts";

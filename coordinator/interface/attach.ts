@@ -1,30 +1,19 @@
 import { newId } from "#lib/ids/ids.ts";
-import { notFound } from "#lib/rpc/errors.ts";
+import { aborted, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
 import { holdGroupSets } from "../network/api.ts";
+import { assignDevices, checkStates } from "./attach-checks.ts";
+import type { WantedAttachment } from "./attach-checks.ts";
 import { prefixOf } from "./core/items.ts";
 import type { InstanceDirectory, LockedInstance, PlacedHost } from "./ports.ts";
-import { conflict, invalid, Problems } from "./core/problems.ts";
+import { conflict, Problems } from "./core/problems.ts";
 import { interfaceRef } from "./create.ts";
-import { holdersOf, insertAttachments, readAttachments } from "./out/attachment-store.ts";
+import { holdersOf, insertAttachments, readHolders, takeAddresses } from "./out/attachment-store.ts";
 import type { NewAttachment } from "./out/attachment-store.ts";
 import { tellHosts, tellNetworks } from "./out/changes.ts";
 import { lockInterfaces } from "./out/interface-store.ts";
 import type { AttachmentRow, InterfaceRow } from "./out/rows.ts";
-
-/** Interfaces on one instance at most (guest devices eth0 to eth14). */
-export const MAX_DEVICES = 15;
-
-/** An attachment to make, and where it stands in the request ("spec", "specs[3]"). */
-export interface WantedAttachment {
-  readonly interfaceId: string;
-  readonly instanceId: string;
-  /** Undefined: the lowest free one. */
-  readonly deviceIndex: number | undefined;
-  readonly deleteOnTerminate: boolean;
-  readonly path: string;
-}
 
 export const instanceRef = (instance: { instanceId: string; ownerAccount: string }): ResourceRef => ({
   kind: "instance",
@@ -51,127 +40,28 @@ function authorise(
   }
 }
 
-/** Which device each gets; what is asked for and taken is a problem. */
-function assignDevices(wanted: readonly WantedAttachment[], existing: readonly AttachmentRow[], problems: Problems): number[] {
-  const taken = new Map<string, Set<number>>();
-  const of = (instanceId: string): Set<number> => {
-    const set = taken.get(instanceId) ?? new Set<number>();
-    taken.set(instanceId, set);
-    return set;
-  };
-  for (const row of existing) of(row.instance_id).add(row.device_index);
-  for (const { instanceId, deviceIndex, path } of wanted) {
-    if (deviceIndex === undefined) continue;
-    const set = of(instanceId);
-    if (set.has(deviceIndex))
-      problems.add(
-        invalid(`${path}.device_index`, `is ${deviceIndex}, which is taken on ${instanceId}: leave it out for the lowest free one`),
-      );
-    set.add(deviceIndex);
-  }
-  return wanted.map(({ instanceId, deviceIndex, path }) => {
-    if (deviceIndex !== undefined) return deviceIndex;
-    const set = of(instanceId);
-    let index = 0;
-    while (set.has(index)) index += 1;
-    set.add(index);
-    if (index >= MAX_DEVICES)
-      problems.add(
-        conflict("LIMIT_EXCEEDED", `${path}.instance_id`, `is ${instanceId}, which has ${MAX_DEVICES} interfaces, the most there can be`, {
-          limit: String(MAX_DEVICES),
-        }),
-      );
-    return index;
-  });
-}
-
-/** What stands in the way whatever the others do: attached already, an instance that ends, a zone that does not fit. */
-function checkStates(
-  wanted: readonly WantedAttachment[],
-  rows: ReadonlyMap<string, InterfaceRow>,
-  instances: ReadonlyMap<string, LockedInstance>,
-  existing: readonly AttachmentRow[],
-  problems: Problems,
-): void {
-  const holders = new Map(existing.map((row) => [row.interface_id, row]));
-  const seen = new Set<string>();
-  for (const { interfaceId, instanceId, path } of wanted) {
-    const holder = holders.get(interfaceId);
-    if (holder !== undefined) {
-      problems.add(
-        conflict(
-          "ALREADY_ATTACHED",
-          `${path}.interface_id`,
-          `is ${interfaceId}, which is attached already (${holder.attachment_id}): detach it first`,
-          { attachment_id: holder.attachment_id },
-        ),
-      );
-    } else if (seen.has(interfaceId))
-      problems.add(invalid(`${path}.interface_id`, `names ${interfaceId} a second time: an interface has one attachment`));
-    seen.add(interfaceId);
-    const instance = instances.get(instanceId);
-    if (instance === undefined) continue;
-    if (!instance.attachable)
-      problems.add(
-        conflict("WRONG_STATE", `${path}.instance_id`, `is ${instanceId}, which is ${instance.state}`, { state: instance.state }),
-      );
-    const zone = rows.get(interfaceId)?.zone_id ?? "";
-    const own = instance.host?.zoneId ?? instance.zoneId;
-    if (zone !== "" && own !== "" && zone !== own) {
-      problems.add(
-        conflict(
-          "WRONG_STATE",
-          `${path}.instance_id`,
-          `is in zone ${own}, the interface's subnet is for zone ${zone}: use an interface of another subnet`,
-          { state: own },
-        ),
-      );
-    }
-  }
-}
-
-/** Somebody else was first at the index: say at what, by index. */
-async function explainConflicts(
-  call: WriteCall,
-  wanted: readonly WantedAttachment[],
-  rows: readonly NewAttachment[],
-  made: readonly AttachmentRow[],
-): Promise<void> {
+/**
+ * Throws for addresses that others hold, by index. Nothing else can have been in the way: instances and records are locked, and were
+ * looked at under their locks. Returns when nobody holds any of them now: a detach ended in between.
+ */
+async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachment[], rows: readonly NewAttachment[]): Promise<void> {
   const problems = new Problems();
-  const ours = new Set(made.map((row) => row.attachment_id));
-  const holders = await readAttachments(call.tx, { interfaceIds: rows.map((row) => row.interface_id) });
+  const plain = (address: string): string => prefixOf(address).split("/")[0] ?? "";
+  const held = new Map<string, string>();
+  for (const [networkId, own] of Map.groupBy(rows, (row) => row.network_id)) {
+    const addresses = own.flatMap((row) => row.addresses.map(plain));
+    for (const { address, attachment_id } of await holdersOf(call.tx, networkId, addresses))
+      held.set(`${networkId} ${address}`, attachment_id);
+  }
   for (const [index, row] of rows.entries()) {
-    const path = wanted[index]?.path ?? "";
-    const holder = holders.find((other) => other.interface_id === row.interface_id && !ours.has(other.attachment_id));
-    if (holder !== undefined) {
-      problems.add(
-        conflict(
-          "ALREADY_ATTACHED",
-          `${path}.interface_id`,
-          `is ${row.interface_id}, which is attached already (${holder.attachment_id}): detach it first`,
-          { attachment_id: holder.attachment_id },
-        ),
-      );
-      continue;
-    }
-    const own = row.addresses.map((address) => prefixOf(address).split("/")[0] ?? "");
-    for (const held of await holdersOf(call.tx, row.network_id, own)) {
-      if (held.attachment_id === row.attachment_id) continue;
-      problems.add(
-        conflict(
-          "ADDRESS_IN_USE",
-          `${path}.interface_id`,
-          `has ${held.address}, which another attached interface of the network holds: detach that one first`,
-          { address: held.address },
-        ),
-      );
-    }
-    if (!ours.has(row.attachment_id) && !problems.any) {
-      problems.add(conflict("CONFLICT", `${path}.device_index`, "was taken by another call at the same time: repeat the call"));
-    }
+    const address = row.addresses
+      .map(plain)
+      .find((one) => (held.get(`${row.network_id} ${one}`) ?? row.attachment_id) !== row.attachment_id);
+    if (address === undefined) continue;
+    const description = `has ${address}, which another attached interface of the network holds: detach that one first`;
+    problems.add(conflict("ADDRESS_IN_USE", `${wanted[index]?.path ?? ""}.interface_id`, description, { address }));
   }
   problems.throwIfAny();
-  throw new Error("attachments conflict with nothing");
 }
 
 /**
@@ -195,9 +85,8 @@ export async function attachInterfaces(
   authorise(call, wanted, rows, refs, instances);
 
   const problems = new Problems();
-  const existing = await readAttachments(call.tx, { instanceIds: [...instances.keys()] });
-  const held = await readAttachments(call.tx, { interfaceIds: ids });
-  checkStates(wanted, rows, instances, held, problems);
+  const existing = await readHolders(call.tx, ids, [...instances.keys()]);
+  checkStates(wanted, rows, instances, existing, problems);
   const devices = assignDevices(wanted, existing, problems);
   problems.throwIfAny();
   const sets = await holdGroupSets(
@@ -231,7 +120,12 @@ export async function attachInterfaces(
   });
   const { made, addresses } = await insertAttachments(call.tx, given);
   const asked = given.reduce((sum, row) => sum + row.addresses.length, 0);
-  if (made.length < given.length || addresses < asked) await explainConflicts(call, wanted, given, made);
+  if (made.length < given.length || addresses < asked) {
+    await explainConflicts(call, wanted, given);
+    const more = await takeAddresses(call.tx, made);
+    if (made.length < given.length || addresses + more < asked)
+      throw aborted("CONFLICT", "the addresses were taken and let go while the call ran; repeat the call");
+  }
   const byId = new Map(made.map((row) => [row.attachment_id, row]));
   const inOrder = given.flatMap((row) => byId.get(row.attachment_id) ?? []);
   const placed = inOrder.filter((row) => row.host_id !== null);

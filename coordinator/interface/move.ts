@@ -115,7 +115,12 @@ export async function reconfigureLocked(
   to: (row: AttachmentRow) => Reconfiguration,
   hosts: ReadonlyMap<string, PlacedHost>,
 ): Promise<void> {
-  const changes = rows.map((row) => ({ attachment_id: row.attachment_id, next: reconfigure(standing(row)), ...to(row) }));
+  const changes = rows.map((row): AttachmentChange => {
+    const { ruleset_id, ...rest } = to(row);
+    // What its host lets go of keeps the rules that the host has: those it is told to forget. Starting again brings the new ones.
+    const held = row.host_id !== null && row.wanted === Wanted.ABSENT;
+    return { attachment_id: row.attachment_id, next: reconfigure(standing(row)), ...rest, ruleset_id: held ? undefined : ruleset_id };
+  });
   const before = new Map(rows.map((row) => [row.attachment_id, row]));
   const changed = await updateAttachments(call.tx, changes);
   const carriedNow = changed.filter((row) => mapped(standing(row)));
@@ -143,6 +148,8 @@ export interface AttachmentSaid extends HostSaid {
 export interface AppliedOutcome {
   /** Attachments about which something became known. */
   readonly attachmentIds: readonly string[];
+  /** Networks in which the host may have nothing more. */
+  readonly networkIds: readonly bigint[];
 }
 
 /**
@@ -150,7 +157,7 @@ export interface AppliedOutcome {
  * that is somewhere else or over, or of none changes nothing.
  */
 export async function applyStatuses(call: WriteCall, hostId: string, said: readonly AttachmentSaid[]): Promise<AppliedOutcome> {
-  if (said.length === 0) return { attachmentIds: [] };
+  if (said.length === 0) return { attachmentIds: [], networkIds: [] };
   const newest = new Map(said.map((one) => [one.attachmentId, one]));
   const rows = (await lockAttachments(call.tx, { attachmentIds: [...newest.keys()] })).filter((row) => row.host_id === hostId);
   const changes = rows.flatMap((row): AttachmentChange[] => {
@@ -169,7 +176,11 @@ export async function applyStatuses(call: WriteCall, hostId: string, said: reado
   });
   const changed = await updateAttachments(call.tx, changes);
   await deleteOwed(call, changed);
-  const gone = changed.filter((row) => row.state === AttachmentState.DETACHED || row.host_id === null).map((row) => Number(row.ruleset_id));
-  await forgetRulesets(call, hostId, gone);
-  return { attachmentIds: changed.map((row) => row.attachment_id) };
+  const gone = changed.filter((row) => row.state === AttachmentState.DETACHED || row.host_id === null);
+  await forgetRulesets(
+    call,
+    hostId,
+    gone.map((row) => Number(row.ruleset_id)),
+  );
+  return { attachmentIds: changed.map((row) => row.attachment_id), networkIds: [...new Set(gone.map((row) => row.network_id))] };
 }

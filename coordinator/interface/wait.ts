@@ -5,7 +5,6 @@ import type { InstanceDirectory, Reader } from "./ports.ts";
 import { readAttachments } from "./out/attachment-store.ts";
 import { networkScope } from "./out/changes.ts";
 import { observe, reachOf } from "./out/reach.ts";
-import type { Observation } from "./out/reach.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 import type { Signals } from "./out/signals.ts";
 
@@ -39,7 +38,13 @@ function hostDone(row: AttachmentRow, goal: WaitRequest["goal"]): boolean {
 }
 
 /** Nobody will say anything for a while. Waiting longer would only keep the caller (C6). */
-const hostSilent = (row: AttachmentRow, seen: Observation): boolean => row.host_id !== null && seen.hosts.get(row.host_id)?.silent === true;
+async function allSilent(db: Reader, directory: InstanceDirectory, rows: readonly AttachmentRow[]): Promise<boolean> {
+  const hosts = await directory.hosts(
+    db,
+    rows.flatMap((row) => row.host_id ?? []),
+  );
+  return rows.every((row) => row.host_id !== null && hosts.get(row.host_id)?.silent === true);
+}
 
 /**
  * Wait until the hosts have done what a call asked for, the time is over, or a host is silent for longer than its lease. Never
@@ -59,20 +64,19 @@ export async function waitForHosts(
   const scopes = reachable ? networkIds.map(networkScope) : [];
   const { wake, close } = signals.watch([...attachmentIds, ...scopes]);
   try {
-    for (;;) {
+    for (let looks = 0; ; looks += 1) {
       const rows = await readAttachments(db, { attachmentIds, over: true });
       const open = rows.filter((row) => !hostDone(row, goal));
-      const seen = reachable || open.length > 0 ? await observe(db, directory, reachable ? rows : open) : undefined;
-      if (seen !== undefined)
-        for (const [id, { level }] of seen.networks) if (!targets.has(networkScope(id))) targets.set(networkScope(id), level);
+      // The others are asked only once their own hosts are done: until then nothing could end the wait.
+      const seen = reachable && open.length === 0 ? await observe(db, directory, rows) : undefined;
+      for (const [id, { level }] of seen?.networks ?? []) if (!targets.has(networkScope(id))) targets.set(networkScope(id), level);
       const reached = (row: AttachmentRow): boolean => {
-        const progress = reachable ? seen?.networks.get(row.network_id) : undefined;
+        const progress = seen?.networks.get(row.network_id);
         return progress === undefined || reachOf(progress, targets.get(networkScope(row.network_id)) ?? 0n).behind.length === 0;
       };
-      const unfinished = rows.filter((row) => !hostDone(row, goal) || !reached(row));
+      const unfinished = open.length > 0 ? open : rows.filter((row) => !reached(row));
       const left = end - performance.now();
-      const hopeless = seen !== undefined && open.length > 0 && open.every((row) => hostSilent(row, seen));
-      if (unfinished.length === 0 || left <= 0 || hopeless) {
+      if (unfinished.length === 0 || left <= 0 || (looks > 0 && open.length > 0 && (await allSilent(db, directory, open)))) {
         return { rows, unfinished: new Set(unfinished.map((row) => row.attachment_id)) };
       }
       await wake.wait(Math.min(left, POLL_MS), signal);

@@ -19,7 +19,7 @@ export { instanceDirectory } from "./out/directory.ts";
 export { addHostDrops, readHosts } from "./out/host-store.ts";
 export { forgetOldInstances, lockInstances } from "./out/instance-store.ts";
 export { forgetOldTokens } from "./out/join-store.ts";
-export { closeSession, openSession, renewKey, takeVersions, touchSession } from "./out/session-store.ts";
+export { closeSession, openSession, renewKey, sessionLives, takeVersions } from "./out/session-store.ts";
 export type { SessionVersions } from "./out/session-store.ts";
 
 /** Every instance that a host must know now: those it carries or has not let go of (C3). */

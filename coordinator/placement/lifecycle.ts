@@ -61,7 +61,8 @@ async function lockFor(call: WriteCall, instanceId: string, action: string): Pro
 
 function refuse(row: InstanceRow, verb: string): never {
   const state = stateName(row.state);
-  throw failedPrecondition("WRONG_STATE", `${row.instance_id} is ${state} and cannot be ${verb} now; wait until it is over`, { state });
+  const remedy = row.state === InstanceState.STOPPING ? "wait until it is STOPPED" : "run another instance";
+  throw failedPrecondition("WRONG_STATE", `${row.instance_id} is ${state} and cannot be ${verb}: ${remedy}`, { state });
 }
 
 const nextOf = (step: Step): InstanceStanding | undefined => (step.kind === "move" ? step.next : undefined);

@@ -1,6 +1,7 @@
+import { Status } from "nice-grpc-common";
 import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { newId } from "#lib/ids/ids.ts";
-import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { invalidArgument, notFound, PlenumError } from "#lib/rpc/errors.ts";
 import type { WriteCall } from "../call/api.ts";
 import { requireAccount } from "../identity/api.ts";
 import type { Operations } from "../identity/api.ts";
@@ -44,8 +45,13 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
     if (!(await instanceDirectory.hosts(call.tx, [wanted.hostId])).has(wanted.hostId)) throw notFound("host", wanted.hostId);
   }
   if (!wanted.stopped && wanted.interfaces.length === 0) {
-    throw failedPrecondition("NO_INTERFACE", "an instance cannot start without an interface: give interfaces, or stopped = true", {
-      instance_id: "",
+    const description = "is empty, and an instance cannot start without an interface: give interfaces, or stopped = true";
+    throw new PlenumError({
+      code: Status.FAILED_PRECONDITION,
+      reason: "NO_INTERFACE",
+      message: `interfaces ${description}`,
+      facts: { field: "interfaces" },
+      violations: [{ field: "interfaces", description }],
     });
   }
   call.concerns(instanceRef({ instanceId, ownerAccount }));

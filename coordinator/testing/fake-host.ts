@@ -43,9 +43,17 @@ export class FakeHost {
   #abort = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
-  private constructor(hostId: string, channel: RpcChannel) {
+  readonly #identity: { cert: string; key: string };
+
+  private constructor(hostId: string, internal: { address: string; ca: string }, identity: { cert: string; key: string }) {
     this.hostId = hostId;
-    this.#channel = channel;
+    this.#identity = identity;
+    this.#channel = openChannel({ address: internal.address, ca: internal.ca, serverName: "localhost", ...identity });
+  }
+
+  /** The same host, as it connects to another copy. */
+  at(internal: { address: string; ca: string }): FakeHost {
+    return new FakeHost(this.hostId, internal, this.#identity);
   }
 
   /** Join with a token and make the mTLS channel. */
@@ -55,8 +63,7 @@ export class FakeHost {
     const anonymous = openChannel({ address: internal.address, ca: internal.ca, serverName: "localhost" });
     const joined = await anonymous.client(HostFeedServiceDefinition).join({ token, csr: der, name, substrateAddress });
     anonymous.close();
-    const channel = openChannel({ address: internal.address, ca: internal.ca, serverName: "localhost", cert: joined.certificate, key });
-    return new FakeHost(joined.hostId, channel);
+    return new FakeHost(joined.hostId, internal, { cert: joined.certificate, key });
   }
 
   get client() {

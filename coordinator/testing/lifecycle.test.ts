@@ -78,6 +78,8 @@ describe("an instance", () => {
     expect(await failure(clients.instances.runInstance({ interfaces: [] }))).toMatchObject({
       code: Status.FAILED_PRECONDITION,
       reason: "NO_INTERFACE",
+      facts: { field: "interfaces" },
+      violations: [{ field: "interfaces" }],
     });
     expect(await failure(clients.instances.runInstance({ zoneId: "nowhere", interfaces: [create] }))).toMatchObject({
       code: Status.NOT_FOUND,
@@ -129,6 +131,12 @@ describe("an instance", () => {
     expect(await failure(clients.instances.startInstance({ instanceId }))).toMatchObject({
       reason: "WRONG_STATE",
       facts: { state: "TERMINATED" },
+      message: expect.stringContaining("run another instance"),
+    });
+    expect(await failure(clients.interfaces.attachInterface({ spec: { interfaceId: kept, instanceId } }))).toMatchObject({
+      reason: "WRONG_STATE",
+      facts: { state: "TERMINATED" },
+      message: expect.stringContaining("attach to another instance"),
     });
   });
 

@@ -1,8 +1,10 @@
+import { sql } from "kysely";
 import { Status } from "nice-grpc-common";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HostState } from "#gen/plenum/host/v1/host.ts";
-import { HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { AppliedState, HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { transaction } from "#lib/db/transaction.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
@@ -152,6 +154,55 @@ describe("a session", () => {
     anonymous.close();
   });
 
+  test("rules that change while the host lets go of what named them go, too", async () => {
+    const { host, clients, instanceId, defaultGroup } = await scene();
+    expect(host.rulesets.size).toBe(1);
+    host.behaviour.acknowledge = false;
+    const stopped = await clients.instances.stopInstance({ instanceId });
+    await clients.groups.replaceSecurityGroupRules({ securityGroupId: defaultGroup, rules: [] });
+    await expect.poll(() => [...host.attachments.values()].map((item) => item.wanted)).toEqual([Wanted.ABSENT]);
+    host.acknowledge();
+    await world.finished(clients, stopped.operation?.operationId);
+    await expect.poll(() => host.rulesets.size).toBe(0);
+    host.behaviour.acknowledge = true;
+    await world.finished(clients, (await clients.instances.startInstance({ instanceId })).operation?.operationId);
+    expect([...host.rulesets.values()].map((item) => item.rules)).toEqual([[]]);
+  });
+
+  test("counts that cannot be written yet hold up no acknowledgement", async () => {
+    const { host, clients, subnetId, instanceId } = await scene();
+    const [item] = host.attachments.values();
+    const meterId = item?.meterId ?? 0n;
+    const { interface: made } = await clients.interfaces.createInterface({ spec: { subnetId } });
+    const traffic = async () =>
+      (await clients.interfaces.getAttachment({ attachmentId: item?.attachmentId })).attachment?.traffic?.egressBytes;
+    await transaction(world.db.kysely, async (tx) => {
+      await sql`SELECT FROM meter WHERE meter_id = ${meterId} FOR UPDATE`.execute(tx);
+      host.count({ meters: [{ meterId, egressPackets: 1n, egressBytes: 77n, ingressPackets: 0n, ingressBytes: 0n }] });
+      const { attachment } = await clients.interfaces.attachInterface({ spec: { interfaceId: made?.interfaceId, instanceId } });
+      expect(attachment?.state).toBe(AttachmentState.ATTACHED);
+      expect(await traffic()).toBe(0n);
+    });
+    await expect.poll(traffic).toBe(77n);
+  });
+
+  test("a number that no database holds ends the stream of who says it", async () => {
+    const { host } = await scene();
+    const [item] = host.attachments.values();
+    const huge = 2n ** 63n;
+    const applied = { sessionEpoch: 0n, hostVersion: 0n, networkVersions: new Map<bigint, bigint>(), attachments: [], instances: [] };
+    const status = { attachmentId: item?.attachmentId ?? "", generation: huge, state: AppliedState.PRESENT, message: "" };
+    for (const wrong of [{ hostVersion: huge }, { networkVersions: new Map([[1n, huge]]) }, { attachments: [status] }]) {
+      host.send({ $case: "applied", value: { ...applied, sessionEpoch: host.epoch, ...wrong } });
+      await host.ended();
+      expect(callFailure(host.failure)).toMatchObject({ code: Status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
+      await host.connect();
+    }
+    host.count({ drops: [{ wireId: item?.wireId ?? 0, reason: "NO_RULE", packets: huge }] });
+    await host.ended();
+    expect(callFailure(host.failure)).toMatchObject({ code: Status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
+  });
+
   test("rules and items of a change come together, and old rules go", async () => {
     const { host, clients, defaultGroup } = await scene();
     const [before] = host.attachments.values();
@@ -264,6 +315,23 @@ describe("joining", () => {
     await world.expireTokens();
     expect(await failure(join(good))).toMatchObject({ reason: "BAD_JOIN_TOKEN", code: Status.UNAUTHENTICATED });
     expect(await failure(world.operator.hosts.createJoinToken({ zoneId: "nowhere" }))).toMatchObject({ code: Status.NOT_FOUND });
+  });
+
+  test("a key is one host's: neither a renewal nor a join gets another's", async () => {
+    const { csr } = await createHostRequest();
+    const [one, two] = [await world.host(), await world.host()];
+    await one.client.renewCertificate({ csr: der(csr) });
+    const refused = await failure(two.client.renewCertificate({ csr: der(csr) }));
+    expect(refused).toMatchObject({ code: Status.ALREADY_EXISTS, reason: "NAME_TAKEN", facts: { field: "csr" } });
+    // Two tokens, two names, one key at once: one host.
+    const both = der((await createHostRequest()).csr);
+    const tokens = await Promise.all([1, 2].map(() => world.operator.hosts.createJoinToken({ zoneId: "zone-a" })));
+    const joins = tokens.map(({ token }, index) =>
+      failure(join({ token, csr: both, name: `twin-${index}`, substrateAddress: `198.18.79.${index + 1}` })),
+    );
+    const outcomes = await Promise.all(joins);
+    expect(outcomes.filter((one) => one === undefined)).toHaveLength(1);
+    expect(outcomes.find((one) => one !== undefined)?.code).not.toBe(Status.INTERNAL);
   });
 
   test("a certificate is renewed for the same host", async () => {

@@ -69,6 +69,10 @@ export interface World {
   age(hostId: string, seconds: number): Promise<void>;
   /** Let all join tokens have ended. */
   expireTokens(): Promise<void>;
+  /** Decides the fate of each message on the bus. */
+  readonly hub: MemoryHub;
+  /** Another copy of the coordinator on the same database and bus; its internal listener, and clients of an owner. */
+  copy(): Promise<{ internal: { address: string; ca: string }; as(accountId: string): Promise<Clients> }>;
   /** End the coordinator and start another on the same database and address. */
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -125,7 +129,8 @@ export async function startWorld(): Promise<World> {
   undo.push(() => rm(directory, { recursive: true, force: true }));
   const ca = await openCertificateAuthority(directory);
   const tokens = await openTokenIssuer(directory);
-  const bus = new MemoryHub().connect(silentLog());
+  const hub = new MemoryHub();
+  const bus = hub.connect(silentLog());
   const given = { url: postgres.url, bus, ca, tokens };
   let served = await serve(given, { api: "127.0.0.1:0", internal: "127.0.0.1:0" });
   const internal = { address: served.internal, ca: ca.ca };
@@ -155,6 +160,20 @@ export async function startWorld(): Promise<World> {
     db,
     operator,
     internal,
+    hub,
+    async copy() {
+      const second = await serve({ ...given, bus: hub.connect(silentLog()) }, { api: "127.0.0.1:0", internal: "127.0.0.1:0" });
+      undo.splice(3, 0, () => second.stop());
+      return {
+        internal: { address: second.internal, ca: ca.ca },
+        async as(accountId) {
+          const { token } = await tokens.issue({ principalId: "alice", accountId, roles: ["owner"] });
+          const channel = openChannel({ address: second.api, token });
+          channels.push(channel);
+          return clientsOf(channel);
+        },
+      };
+    },
     as,
     async account() {
       serial += 1;

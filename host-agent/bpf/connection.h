@@ -25,7 +25,7 @@ struct connection_key {
 	__u16 dport;
 };
 
-/* The part that a program may copy. */
+/* The part that a program may write. */
 struct connection_state {
 	struct connection_key key;
 	__u32 ruleset_id; /* under which it was allowed, */
@@ -99,9 +99,9 @@ static __always_inline __u64 connection_idle(__u8 protocol, __u32 flags)
 }
 
 /* Processors' clocks may differ by a little: seen in the future is seen now. */
-static __always_inline __u64 connection_age(const struct connection_state *state, __u64 now)
+static __always_inline __u64 connection_age(__u64 last_seen, __u64 now)
 {
-	return now > state->last_seen ? now - state->last_seen : 0;
+	return now > last_seen ? now - last_seen : 0;
 }
 
 static __always_inline bool connection_key_equal(const struct connection_key *a, const struct connection_key *b)
@@ -110,16 +110,29 @@ static __always_inline bool connection_key_equal(const struct connection_key *a,
 	       a->dport == b->dport && addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst);
 }
 
-/* A copy of the entry, if it is there and not idle for too long. */
-static __always_inline bool connection_find(const struct connection_key *key, __u64 now, struct connection_state *state)
+/* What is copied of an entry; the stack has no room for its key too. */
+struct connection_known {
+	__u32 ruleset_id;
+	__u32 peer_group_set;
+	__u32 flags;
+	__u32 reserved;
+	__u64 last_seen;
+};
+
+/* A copy of the entry, if it is there and not idle for too long. The key is compared last: the element may become another's (D5). */
+static __always_inline bool connection_find(const struct connection_key *key, __u64 now, struct connection_known *known)
 {
 	struct connection *found = bpf_map_lookup_elem(&connections, key);
 
 	if (!found)
 		return false;
-	*state = found->state;
+	known->ruleset_id = found->state.ruleset_id;
+	known->peer_group_set = found->state.peer_group_set;
+	known->flags = found->state.flags;
+	known->last_seen = found->state.last_seen;
 	barrier();
-	return connection_key_equal(&state->key, key) && connection_age(state, now) < connection_idle(key->protocol, state->flags);
+	return connection_key_equal(&found->state.key, key) &&
+	       connection_age(known->last_seen, now) < connection_idle(key->protocol, known->flags);
 }
 
 static __always_inline bool connection_budget_left(__u32 wire_id)

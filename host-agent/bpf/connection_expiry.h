@@ -63,7 +63,7 @@ static __always_inline void connection_delete(struct connection_key *key)
 static __always_inline __u64 connection_left(const struct connection *c)
 {
 	__u64 idle = connection_idle(c->state.key.protocol, c->state.flags);
-	__u64 age = connection_age(&c->state, bpf_ktime_get_ns());
+	__u64 age = connection_age(c->state.last_seen, bpf_ktime_get_ns());
 	__u32 wire_id = c->state.key.wire_id;
 
 	if (age >= idle || !bpf_map_lookup_elem(&endpoints, &wire_id))

@@ -61,16 +61,16 @@ enum connection_hit {
  * one that a new connection would have.
  */
 static __always_inline enum connection_hit connection_of(const struct flow *flow, __u32 direction, __u64 now, struct connection_key *key,
-							  struct connection_state *state)
+							  struct connection_known *known)
 {
 	if (!(flow->flags & PACKET_ANSWERS)) {
 		connection_key_as_is(key, direction, flow);
-		if (connection_find(key, now, state))
+		if (connection_find(key, now, known))
 			return HIT_FORWARD;
 	}
 	if (!(flow->flags & PACKET_BEGINS)) {
 		connection_key_turned(key, direction, flow);
-		if (connection_find(key, now, state))
+		if (connection_find(key, now, known))
 			return HIT_ANSWER;
 		connection_key_as_is(key, direction, flow);
 	}
@@ -108,25 +108,25 @@ static __always_inline enum drop_reason judge_again(const struct connection_key 
 	return rules_reason(rules_judge(&query), direction_denied(key->direction));
 }
 
-static __always_inline enum drop_reason judge_hit(const struct packet *pkt, enum connection_hit hit, const struct connection_state *state,
+static __always_inline enum drop_reason judge_hit(const struct packet *pkt, enum connection_hit hit, const struct connection_known *known,
 						  struct connection_effect *e)
 {
 	enum drop_reason reason;
 
-	e->flags = state->flags;
+	e->flags = known->flags;
 	if (hit == HIT_ANSWER)
 		e->flags |= CONNECTION_ANSWERED;
 	if (pkt->flags & PACKET_TCP_END)
 		e->flags |= CONNECTION_CLOSING;
 	/* The same ports again, after the end. */
-	else if ((pkt->flags & PACKET_BEGINS) && (state->flags & CONNECTION_CLOSING))
+	else if ((pkt->flags & PACKET_BEGINS) && (known->flags & CONNECTION_CLOSING))
 		e->flags = 0;
 
-	if (state->ruleset_id == e->ruleset_id && state->peer_group_set == e->peer_group_set) {
+	if (known->ruleset_id == e->ruleset_id && known->peer_group_set == e->peer_group_set) {
 		/* Not at every packet: a fast flow would drag the entry from processor to processor. */
-		bool due = connection_age(state, pkt->now) > connection_idle(state->key.protocol, state->flags) / 16;
+		bool due = connection_age(known->last_seen, pkt->now) > connection_idle(e->key.protocol, known->flags) / 16;
 
-		e->op = due || e->flags != state->flags ? CONNECTION_TOUCH : CONNECTION_NONE;
+		e->op = due || e->flags != known->flags ? CONNECTION_TOUCH : CONNECTION_NONE;
 		return DROP_NONE;
 	}
 
@@ -144,7 +144,7 @@ static __always_inline enum drop_reason judge_hit(const struct packet *pkt, enum
  */
 __noinline int decide_connection(struct packet *pkt, struct connection_effect *e)
 {
-	struct connection_state state;
+	struct connection_known known;
 	enum drop_reason reason;
 
 	if (!pkt || !e)
@@ -162,10 +162,10 @@ __noinline int decide_connection(struct packet *pkt, struct connection_effect *e
 			.flags = pkt->flags & PACKET_FLOW_FLAGS,
 			.protocol = pkt->protocol,
 		};
-		enum connection_hit hit = connection_of(&flow, direction, pkt->now, &e->key, &state);
+		enum connection_hit hit = connection_of(&flow, direction, pkt->now, &e->key, &known);
 
 		if (hit != HIT_NONE)
-			return judge_hit(pkt, hit, &state, e);
+			return judge_hit(pkt, hit, &known, e);
 	}
 
 	reason = judge_packet(pkt, direction, e);
@@ -218,7 +218,7 @@ static __always_inline bool parse_quoted(struct __sk_buff *skb, __u32 at, struct
 __noinline int decide_icmp_error(struct __sk_buff *skb, struct packet *pkt, struct connection_effect *e)
 {
 	struct flow quoted = {};
-	struct connection_state state;
+	struct connection_known known;
 
 	if (!pkt || !e)
 		return DROP_RULESET_MISSING;
@@ -226,9 +226,9 @@ __noinline int decide_icmp_error(struct __sk_buff *skb, struct packet *pkt, stru
 	__u32 direction = e->key.direction;
 
 	if (!parse_quoted(skb, ETH_HEADER + pkt->l3_len + sizeof(struct icmp_header), &quoted) ||
-	    !connection_of(&quoted, direction_other(direction), pkt->now, &e->key, &state))
+	    !connection_of(&quoted, direction_other(direction), pkt->now, &e->key, &known))
 		return judge_packet(pkt, direction, e);
-	return state.ruleset_id == e->ruleset_id ? DROP_NONE : judge_again(&e->key, e->ruleset_id, state.peer_group_set);
+	return known.ruleset_id == e->ruleset_id ? DROP_NONE : judge_again(&e->key, e->ruleset_id, known.peer_group_set);
 }
 
 /* Whether a packet may pass an interface in a direction, and what is to be remembered of it. */

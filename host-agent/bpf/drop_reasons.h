@@ -18,8 +18,8 @@
 	REASON(8, IPV6_UNSUPPORTED, "IPv6 packet; this version forwards IPv4 only")                                                   \
 	REASON(9, ARP_SPOOFED, "ARP request whose sender MAC or sender address is not the interface's")                               \
 	REASON(10, ARP_UNANSWERED, "ARP that gets no answer: a probe, an announcement, a question for an own address, or a reply")    \
-	REASON(11, RULE_EGRESS, "No egress rule of the sender's interface allows the packet")                                         \
-	REASON(12, RULE_INGRESS, "No ingress rule of the receiving interface allows the packet")                                      \
+	REASON(11, RULE_EGRESS, "No egress rule of the interface allows the packet, or what began its connection")                      \
+	REASON(12, RULE_INGRESS, "No ingress rule of the interface allows the packet, or what began its connection")                    \
 	REASON(13, FRAGMENT, "Later fragment whose first was not seen: it shows no port, and no rule allows all ports of its protocol")                       \
 	REASON(14, TOO_BIG_ANSWERED, "Longer than the interface's MTU, do-not-fragment set: the guest was sent fragmentation-needed") \
 	REASON(15, TOO_BIG, "Longer than the interface's MTU and no message was due")                                                 \

@@ -13,49 +13,50 @@ interface Failure {
 
 /**
  * Runs the kernel steps of a pass. A step that throws is remembered with its message and tried again after a growing wait; the others
- * go on. A pass does a bounded number of steps, so that the event loop gets its turn between passes.
+ * go on. A pass has a bounded time (and does one step at least), so that the event loop gets its turn between passes.
  */
 export class Attempts {
   readonly #backoff: Backoff;
-  readonly #stepLimit: number;
+  readonly #clock: () => number;
+  readonly #budgetMs: number;
   readonly #onFailure: (key: string, error: Error) => void;
   readonly #failures = new Map<string, Failure>();
   readonly #tried = new Set<string>();
   #now = 0;
-  #steps = 0;
+  #end = 0;
+  #putOff = false;
 
-  constructor(options: { backoff: Backoff; stepLimit: number; onFailure: (key: string, error: Error) => void }) {
+  /** `clock`: monotonic milliseconds. `budgetMs`: what a pass may take before it leaves the rest to the next one. */
+  constructor(options: { backoff: Backoff; clock: () => number; budgetMs: number; onFailure: (key: string, error: Error) => void }) {
     this.#backoff = options.backoff;
-    this.#stepLimit = options.stepLimit;
+    this.#clock = options.clock;
+    this.#budgetMs = options.budgetMs;
     this.#onFailure = options.onFailure;
   }
 
-  /** `now`: monotonic milliseconds. */
-  begin(now: number): void {
-    this.#now = now;
-    this.#steps = 0;
+  /** A pass begins. Returns its time. */
+  begin(): number {
+    this.#now = this.#clock();
+    this.#end = this.#now + this.#budgetMs;
+    this.#putOff = false;
     this.#tried.clear();
-  }
-
-  get now(): number {
     return this.#now;
   }
 
-  /** True when the pass has done its share; what is left waits for the next one. */
-  get exhausted(): boolean {
-    return this.#steps >= this.#stepLimit;
+  /** Whether steps of this pass were left to the next one. */
+  get putOff(): boolean {
+    return this.#putOff;
   }
 
-  /**
-   * Runs `step` unless it failed lately or the pass is exhausted (an `urgent` one runs all the same). `cost`: how many ordinary steps
-   * it is worth. True: it ran and worked.
-   */
-  run(key: string, step: () => void, { urgent = false, cost = 1 }: { urgent?: boolean; cost?: number } = {}): boolean {
+  /** Runs `step` unless it failed lately or the pass has had its time (an `urgent` one runs all the same). True: it ran and worked. */
+  run(key: string, step: () => void, urgent = false): boolean {
     const failure = this.#failures.get(key);
     if (failure !== undefined && failure.at > this.#now) return false;
-    if (this.exhausted && !urgent) return false;
+    if (!urgent && (this.#putOff || (this.#tried.size > 0 && this.#clock() >= this.#end))) {
+      this.#putOff = true;
+      return false;
+    }
     this.#tried.add(key);
-    this.#steps += cost;
     try {
       step();
     } catch (error) {
@@ -93,7 +94,7 @@ export class Attempts {
   end(): number | undefined {
     let next: number | undefined;
     for (const [key, failure] of this.#failures) {
-      if (failure.at <= this.#now && !this.#tried.has(key) && !this.exhausted) this.#failures.delete(key);
+      if (failure.at <= this.#now && !this.#tried.has(key) && !this.#putOff) this.#failures.delete(key);
       else if (next === undefined || failure.at < next) next = failure.at;
     }
     return next;

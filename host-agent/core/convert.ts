@@ -1,6 +1,6 @@
-import { isIP } from "node:net";
 import type { AttachmentItem, InstanceItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { PackedMapping } from "#lib/mapping/packed.ts";
+import { bitsOf, parseAddress } from "#lib/net/address.ts";
 import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { DeviceSpec, Endpoint, InstanceSpec, Mapping, Rule, Ruleset } from "./ports.ts";
 
@@ -28,9 +28,8 @@ function within(value: number, from: number, to: number, what: string): number {
 /** "10.0.1.5/24" → "10.0.1.5". */
 function addressOf(text: string): string {
   const [address = "", length] = text.split("/");
-  const family = isIP(address);
-  const widest = family === 4 ? 32 : 128;
-  if (family === 0 || length === undefined || !/^\d{1,3}$/.test(length) || Number(length) > widest) {
+  const family = parseAddress(address)?.family;
+  if (family === undefined || length === undefined || !/^\d{1,3}$/.test(length) || Number(length) > bitsOf(family)) {
     throw new NotConvertible(`${JSON.stringify(text)} is not an address with a prefix length`);
   }
   return address;
@@ -57,7 +56,7 @@ export function endpointOf(item: AttachmentItem, guestMtu: number): EndpointSpec
 
 /** Throws {@link NotConvertible}. */
 export function deviceOf(item: AttachmentItem, guestMtu: number): DeviceSpec {
-  if (isIP(item.gateway) === 0) throw new NotConvertible(`gateway ${JSON.stringify(item.gateway)} is not an address`);
+  if (parseAddress(item.gateway) === undefined) throw new NotConvertible(`gateway ${JSON.stringify(item.gateway)} is not an address`);
   return {
     wireId: item.wireId,
     instanceId: item.instanceId,

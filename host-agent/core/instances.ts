@@ -32,7 +32,7 @@ export class Instances {
     for (const status of this.#driver.list()) this.tracker.doubt(status.instanceId, { status, started: wasStarted(status) });
   }
 
-  /** Reads what the host has. Returns the ids of those whose status changed. */
+  /** Reads what the host has. Returns the ids of those whose status changed. One whose namespace is gone (no path) is to be made again. */
   observe(): string[] {
     const changed: string[] = [];
     const seen = new Set<string>();
@@ -42,7 +42,9 @@ export class Instances {
       const before = this.tracker.actual(status.instanceId);
       if (before === undefined || sameStatus(before.status, status)) continue;
       changed.push(status.instanceId);
-      this.tracker.present(status.instanceId, { status, started: before.started || wasStarted(status) });
+      const now = { status, started: before.started || wasStarted(status) };
+      if (status.netnsPath === "") this.tracker.doubt(status.instanceId, now);
+      else this.tracker.present(status.instanceId, now);
     }
     for (const [id] of [...this.tracker.possibleEntries()]) {
       if (seen.has(id) || this.#removing.has(id)) continue;
@@ -77,14 +79,15 @@ export class Instances {
   remove(free: (instanceId: string) => boolean): void {
     for (const [id] of this.tracker.pendingDeletes()) {
       if (this.#removing.has(id) || !free(id)) continue;
-      this.#attempts.run(removeKey(id), () => {
+      const step = (): void => {
         const removal = this.#driver.remove(id);
         this.#removing.add(id);
         removal.then(
           () => this.#removed(id, () => this.tracker.absent(id)),
           (error: unknown) => this.#removed(id, () => this.#attempts.fail(removeKey(id), error)),
         );
-      });
+      };
+      this.#attempts.run(removeKey(id), step);
     }
   }
 

@@ -22,6 +22,8 @@ export class Interfaces {
   readonly devices = new DeltaTracker<number, DeviceSpec, ActualDevice>((w, a) => a.spec !== undefined && sameDevice(w, a.spec));
   readonly endpoints = new DeltaTracker<number, Endpoint>(sameEndpoint);
   readonly #specs = new Map<number, EndpointSpec>();
+  /** Wanted rulesets that no kernel will ever hold, with the reason. What names one is closed: its old rules are not wanted any more. */
+  readonly #impossible = new Map<number, string>();
   readonly #datapath: Datapath;
   readonly #driver: Devices;
   readonly #attempts: Attempts;
@@ -34,7 +36,7 @@ export class Interfaces {
     this.#datapath = ports.datapath;
     this.#driver = ports.devices;
     this.#attempts = attempts;
-    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal);
+    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal, (wireId) => this.#specs.get(wireId)?.meterId);
   }
 
   /** Takes over what a predecessor left, before anything is wanted. */
@@ -95,16 +97,30 @@ export class Interfaces {
   wantRuleset(ruleset: Ruleset): void {
     this.rulesets.want(ruleset.id, ruleset);
     this.#attempts.forget(rulesetKey(ruleset.id));
+    this.#possible(ruleset.id);
+  }
+
+  unwantRuleset(id: number): void {
+    this.rulesets.unwant(id);
+    this.#possible(id);
   }
 
   putRulesets(): void {
+    const before = this.#impossible.size;
     for (const [id, ruleset] of this.rulesets.pendingPuts()) {
+      if (this.#impossible.has(id)) continue;
       this.#attempts.run(rulesetKey(id), () => {
         this.rulesets.doubt(id, true);
-        this.#datapath.putRuleset(ruleset);
+        try {
+          this.#datapath.putRuleset(ruleset);
+        } catch (error) {
+          if (error instanceof RangeError) this.#cannotBe(id, error.message);
+          throw error;
+        }
         this.rulesets.present(id, true);
       });
     }
+    if (this.#impossible.size > before) this.close();
   }
 
   /** Traffic stops here: never put off to a later pass. */
@@ -115,7 +131,7 @@ export class Interfaces {
         this.#datapath.closeEndpoint(wireId);
         this.endpoints.absent(wireId);
       };
-      this.#attempts.run(closeKey(wireId), step, { urgent: true });
+      this.#attempts.run(closeKey(wireId), step, true);
     }
   }
 
@@ -206,6 +222,7 @@ export class Interfaces {
       return `ruleset ${spec.rulesetId} is not in the feed`;
     }
     return (
+      this.#impossible.get(spec.rulesetId) ??
       message(rulesetKey(spec.rulesetId)) ??
       this.meters.failure(spec.meterId) ??
       message(closeKey(wireId)) ??
@@ -221,12 +238,28 @@ export class Interfaces {
       .some(([, other]) => other.instanceId === spec.instanceId && (other.spec?.deviceIndex ?? spec.deviceIndex) === spec.deviceIndex);
   }
 
-  /** An endpoint is wanted as soon as its device is there, on that device. */
+  /** It was tried, and is not tried again: a ruleset is immutable. */
+  #cannotBe(id: number, why: string): void {
+    this.#impossible.set(id, `ruleset ${id}: ${why}`);
+    this.#aimAll(id);
+  }
+
+  /** It has not been tried. */
+  #possible(id: number): void {
+    if (this.#impossible.delete(id)) this.#aimAll(id);
+  }
+
+  #aimAll(rulesetId: number): void {
+    for (const [wireId, spec] of this.#specs) if (spec.rulesetId === rulesetId) this.#aim(wireId);
+  }
+
+  /** An endpoint is wanted as soon as its device is there, on that device; and not with rules that cannot be. */
   #aim(wireId: number): void {
     const spec = this.#specs.get(wireId);
     const device = this.devices.possible(wireId);
     if (
       spec !== undefined &&
+      !this.#impossible.has(spec.rulesetId) &&
       device !== undefined &&
       device.ifindex !== 0 &&
       device.instanceId === this.devices.wanted(wireId)?.instanceId

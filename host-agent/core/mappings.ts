@@ -3,10 +3,8 @@ import { sameMapping } from "./convert.ts";
 import type { Datapath, Mapping } from "./ports.ts";
 import { DeltaTracker } from "./tracker.ts";
 
-/** Mappings written with one call. */
+/** Mappings written with one call: some milliseconds. */
 const BATCH = 4_096;
-/** What such a call takes (some milliseconds), in steps of one device. */
-const BATCH_COST = 16;
 
 interface Network {
   tracker: DeltaTracker<string, Mapping>;
@@ -109,7 +107,6 @@ export class Mappings {
   #step(vni: number, tracker: DeltaTracker<string, Mapping>): boolean {
     const puts = tracker.pendingPuts(BATCH);
     const deletes = puts.length > 0 ? [] : tracker.pendingDeletes(BATCH);
-    const cost = Math.ceil(((puts.length + deletes.length) / BATCH) * BATCH_COST);
     const step = (): void => {
       for (const [prefix, mapping] of [...puts, ...deletes]) tracker.doubt(prefix, mapping);
       if (puts.length > 0) this.#datapath.putMappings(puts.map(([, mapping]) => mapping));
@@ -117,7 +114,7 @@ export class Mappings {
       for (const [prefix, mapping] of puts) tracker.present(prefix, mapping);
       for (const [prefix] of deletes) tracker.absent(prefix);
     };
-    return this.#attempts.run(`mappings of VNI ${vni}`, step, { cost });
+    return this.#attempts.run(`mappings of VNI ${vni}`, step);
   }
 
   #network(vni: number): Network {

@@ -21,21 +21,42 @@ export class Meters {
   readonly #attempts: Attempts;
   readonly #times: MeterTimes;
   readonly #report: (meterIds: readonly bigint[]) => boolean;
+  readonly #wantedOf: (wireId: number) => bigint | undefined;
   /** Meter id → when it was first seen without an endpoint. */
   readonly #closing = new Map<bigint, number>();
   /** Meter id → when its last reading was reported. In the order of these times. */
   readonly #lingering = new Map<bigint, number>();
 
-  /** `report`: sends the present readings of these meters; false: nobody listens now. */
-  constructor(datapath: Datapath, attempts: Attempts, times: MeterTimes, report: (meterIds: readonly bigint[]) => boolean) {
+  /**
+   * `report`: sends the present readings of these meters; false: nobody listens now. `wantedOf`: the meter that an attachment is to
+   * count on.
+   */
+  constructor(
+    datapath: Datapath,
+    attempts: Attempts,
+    times: MeterTimes,
+    report: (meterIds: readonly bigint[]) => boolean,
+    wantedOf: (wireId: number) => bigint | undefined,
+  ) {
     this.#datapath = datapath;
     this.#attempts = attempts;
     this.#times = times;
     this.#report = report;
+    this.#wantedOf = wantedOf;
   }
 
+  /**
+   * An attachment that comes back does so with a new meter, after the coordinator has taken the old one's last reading: the old one, and
+   * the drop counters that both share, make room at once.
+   */
   put(): void {
-    for (const [meterId, meter] of this.tracker.pendingPuts()) {
+    const pending = this.tracker.pendingPuts();
+    const wires = new Set(pending.map(([, { wireId }]) => wireId));
+    for (const meterId of this.#lingering.keys()) {
+      const meter = this.tracker.possible(meterId);
+      if (meter !== undefined && this.tracker.wanted(meterId) === undefined && wires.has(meter.wireId)) this.#drop(meterId);
+    }
+    for (const [meterId, meter] of pending) {
       this.#attempts.run(key(meterId), () => {
         this.tracker.doubt(meterId, meter);
         this.#datapath.putMeter(meter);
@@ -58,7 +79,10 @@ export class Meters {
         this.#lingering.set(meterId, now);
       }
     }
-    this.#drop(now);
+    for (const [meterId, since] of this.#lingering) {
+      if (since + this.#times.lingerMs > now) break;
+      this.#drop(meterId);
+    }
     return this.#nextTime(now);
   }
 
@@ -82,19 +106,20 @@ export class Meters {
     }
   }
 
-  #drop(now: number): void {
-    for (const [meterId, since] of this.#lingering) {
-      if (since + this.#times.lingerMs > now) break;
-      const meter = this.tracker.possible(meterId);
-      const dropped = this.#attempts.run(key(meterId), () => {
-        if (meter === undefined) return;
-        this.tracker.doubt(meterId, meter);
-        this.#datapath.dropMeter(meter.wireId, meterId);
-      });
-      if (!dropped) continue;
-      this.tracker.absent(meterId);
-      this.#lingering.delete(meterId);
-    }
+  #drop(meterId: bigint): void {
+    const meter = this.tracker.possible(meterId);
+    const dropped = this.#attempts.run(key(meterId), () => {
+      if (meter === undefined) return;
+      this.tracker.doubt(meterId, meter);
+      this.#datapath.dropMeter(meter.wireId, meterId);
+      // The drop counters of its attachment went with it; another meter of the attachment needs them.
+      const other = this.#wantedOf(meter.wireId);
+      if (other !== undefined && this.tracker.actual(other) !== undefined)
+        this.#datapath.putMeter({ wireId: meter.wireId, meterId: other });
+    });
+    if (!dropped) return;
+    this.tracker.absent(meterId);
+    this.#lingering.delete(meterId);
   }
 
   /** Past times are not returned: they wait for a session or for a failed step, and both bring a pass of their own. */

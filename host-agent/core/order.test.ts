@@ -56,11 +56,11 @@ describe("order", () => {
     host.takeCalls();
     states();
     tell(detached());
-    const { wakeAt } = host.reconciler.pass(host.now);
+    const { wakeAt } = host.reconciler.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
     expect([wakeAt, host.finals, states()]).toEqual([50, [], []]);
     host.now = 50;
-    const linger = host.reconciler.pass(host.now).wakeAt;
+    const linger = host.reconciler.pass().wakeAt;
     expect(host.finals).toEqual([1001n]);
     expect(host.takeCalls()).toEqual(["devices.remove"]);
     expect([linger, states()]).toEqual([30_050, [["eni-attach-1", AppliedState.ABSENT, ""]]]);
@@ -92,6 +92,35 @@ describe("order", () => {
     expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
   });
 
+  it("gives an attachment that comes back its new meter, and fresh drop counters", () => {
+    attached();
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    host.takeCalls();
+    tell(attachment(attachmentItem(1, 2, { generation: 3n, meterId: 2001n })));
+    host.pass();
+    expect(host.takeCalls()).toEqual([
+      ...["datapath.dropMeter", "datapath.putMeter", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
+    ]);
+    host.now = 40_000;
+    host.pass();
+    expect(host.takeCalls()).toEqual([]);
+    expect([...host.pins.meters.keys()]).toEqual(["2001 ingress", "2001 egress"]);
+  });
+
+  it("reads a replaced meter for the last time, and restores the drop counters that go with it", () => {
+    attached();
+    host.takeCalls();
+    tell(attachment(attachmentItem(1, 2, { generation: 2n, meterId: 2001n })));
+    for (host.now of [0, 50]) host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.putMeter", "datapath.putEndpoint"]);
+    expect(host.finals).toEqual([1001n]);
+    host.now = 40_000;
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.dropMeter", "datapath.putMeter"]);
+    expect(host.pins.endpoints.get(1)?.meterId).toBe(2001n);
+  });
+
   it("changes rules with the new ruleset and one write of the endpoint", () => {
     attached();
     host.takeCalls();
@@ -116,6 +145,44 @@ describe("order", () => {
     await Promise.resolve();
     host.pass();
     expect(host.reconciler.statuses.takeNew().instances).toMatchObject([{ instanceId: "i-2", generation: 2n, state: AppliedState.ABSENT }]);
+  });
+
+  it("forgets an instance that is gone once that was told, and tells it again where it is asked again", async () => {
+    host.snapshot(world);
+    tell(instance(instanceItem(2)));
+    host.pass();
+    tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })));
+    host.pass();
+    await Promise.resolve();
+    host.pass();
+    expect(host.reconciler.host.instance("i-2")).toBeDefined(); // not told yet
+    const gone = [{ instanceId: "i-2", generation: 2n, state: AppliedState.ABSENT }];
+    expect(host.reconciler.statuses.takeNew().instances).toMatchObject(gone);
+    host.pass();
+    expect(host.reconciler.host.instance("i-2")).toBeUndefined();
+    expect(host.reconciler.statuses.takeAll().instances).toEqual([]);
+    host.snapshot(world); // the word was lost: the item is still there
+    host.pass();
+    expect(host.reconciler.statuses.takeAll().instances).toMatchObject(gone);
+    tell(instance(instanceItem(2, { generation: 3n })));
+    host.pass();
+    expect(host.reconciler.statuses.takeNew().instances).toMatchObject([
+      { instanceId: "i-2", generation: 3n, state: AppliedState.PRESENT },
+    ]);
+  });
+
+  it("does not forget an instance that was gone and is wanted again", async () => {
+    host = new FakeHost({ slow: true });
+    host.snapshot(world);
+    tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })));
+    host.pass();
+    host.reconciler.statuses.takeNew();
+    tell(instance(instanceItem(3)));
+    tell(instance(instanceItem(2, { generation: 3n })));
+    host.pass(); // one step: the other instance's
+    await host.settle(world);
+    const { instances } = host.reconciler.statuses.takeAll();
+    expect(instances.find(({ instanceId }) => instanceId === "i-2")).toMatchObject({ generation: 3n, state: AppliedState.PRESENT });
   });
 
   it("waits for the old device before it makes one of the same name", () => {
@@ -182,7 +249,7 @@ describe("restart", () => {
     expect(reconciler.mappings.appliedVersion(101)).toBeUndefined();
     reconciler.mappings.replace(101, new Map([["10.0.101.9/32", mapping]]), 4n);
     host.takeCalls();
-    expect(reconciler.pass(host.now).networks).toEqual([101]);
+    expect(reconciler.pass().networks).toEqual([101]);
     expect(host.takeCalls()).toEqual([]); // it is there already
     expect(reconciler.mappings.appliedVersion(101)).toBe(4n);
   });
@@ -203,7 +270,7 @@ describe("trouble", () => {
     expect(host.takeCalls()).not.toContain("instances.start");
     const times: number[] = [];
     for (let round = 0; round < 9; round++) {
-      host.now = host.reconciler.pass(host.now).wakeAt ?? NaN;
+      host.now = host.reconciler.pass().wakeAt ?? NaN;
       times.push(host.now);
     }
     expect(times).toEqual([100, 300, 700, 1500, 3100, 6300, 12_700, 22_700, 32_700].map((t) => t));
@@ -230,6 +297,58 @@ describe("trouble", () => {
     host.pass();
     expect(states()).toEqual([["eni-attach-1", AppliedState.FAILED, message]]);
     expect(host.pins.endpoints.size).toBe(0);
+  });
+
+  describe("a ruleset that cannot be put", () => {
+    let refusal: Error | undefined;
+    beforeEach(() => {
+      refusal = undefined;
+      host = new FakeHost({
+        fault: (call) => {
+          if (refusal !== undefined && call === "datapath.putRuleset") throw refusal;
+        },
+      });
+      attached();
+      host.takeCalls();
+      states();
+    });
+    const changed = (id: number, generation: bigint): HostItem[] => [
+      attachment(attachmentItem(1, 2, { rulesetId: id, generation })),
+      ruleset(rulesetItem(id)),
+    ];
+    const because = (message: string) => [["eni-attach-1", AppliedState.FAILED, message]];
+
+    it("ever, closes the interface: its old rules are not wanted any more", () => {
+      refusal = new RangeError("at most 64 rules");
+      tell(...changed(2, 2n));
+      host.pass();
+      expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
+      expect(states()).toEqual(because("ruleset 2: at most 64 rules"));
+      // The next agent does not know yet, and finds out.
+      host.restart();
+      host.snapshot(world);
+      for (host.now of [1_000, 60_000, 120_000]) host.pass();
+      expect(host.pins.endpoints.size).toBe(0);
+      expect(host.failures).toEqual(["ruleset 2: at most 64 rules", "ruleset 2: at most 64 rules"]); // once each
+      expect(states()).toEqual(because("ruleset 2: at most 64 rules"));
+      refusal = undefined;
+      tell(...changed(3, 3n));
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(3);
+      expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
+    });
+
+    it("now, leaves it as it is and is tried again", () => {
+      refusal = new Error("out of memory");
+      tell(...changed(2, 2n));
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(1);
+      expect(states()).toEqual(because("out of memory"));
+      refusal = undefined;
+      host.now = 60_000;
+      host.pass();
+      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(2);
+    });
   });
 
   it("keeps a ruleset that an open interface still names", () => {
@@ -291,6 +410,20 @@ describe("trouble", () => {
     host.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"]);
     expect(host.pins.endpoints.get(1)?.ifindex).not.toBe(before);
+  });
+
+  it("makes a namespace anew that somebody has deleted", () => {
+    attached();
+    host.takeCalls();
+    const process = host.instanceKernel.instances.get("i-2")!.process;
+    host.instanceKernel.instances.set("i-2", { process, deleted: true });
+    host.deviceKernel.pairs.clear(); // a pair goes with either end
+    expect(host.reconciler.observe()).toBe(true);
+    host.pass();
+    expect(host.takeCalls()).toEqual([
+      ...["datapath.closeEndpoint", "instances.create", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
+    ]);
+    expect(host.reconciler.observe()).toBe(false);
   });
 
   it("tells when a process ends", () => {

@@ -93,7 +93,7 @@ describe("whatever way the same state is told, the kernel ends the same", () => 
             host.change(change);
             host.pass(world);
           },
-          new FakeHost({ settings: { stepLimit: 1 } }),
+          new FakeHost({ slow: true }),
         ),
       ),
     );

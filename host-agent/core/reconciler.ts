@@ -17,6 +17,8 @@ export interface ReconcilerPorts {
   instances: InstanceDriver;
   /** Sends the present readings of these meters to the coordinator; false: there is no session, ask again with the next. */
   reportFinal(meterIds: readonly bigint[]): boolean;
+  /** Monotonic milliseconds. */
+  clock(): number;
   /** Something that a pass started has ended: there is work for another one. */
   wake(): void;
   /** A step failed; it is tried again. */
@@ -27,14 +29,14 @@ export interface ReconcilerSettings extends MeterTimes {
   /** What guests may send at IP level (D12). */
   guestMtu: number;
   backoff: Backoff;
-  /** Kernel steps of one pass. */
-  stepLimit: number;
+  /** What a pass may take before it leaves the rest to the next one, milliseconds. */
+  budgetMs: number;
 }
 
 export interface PassResult {
-  /** False: the pass had done its share before the work was done; go on soon. */
+  /** False: its time was over before the work was done; go on soon. */
   complete: boolean;
-  /** When something is due that no event will tell of: a failed step, a grace period. Same clock as the pass's `now`. */
+  /** When something is due that no event will tell of: a failed step, a grace period. By the port's clock. */
   wakeAt: number | undefined;
   /** VNIs whose mappings this pass brought to their newest version. */
   networks: number[];
@@ -75,7 +77,8 @@ export class Reconciler {
     this.#settings = settings;
     this.attempts = new Attempts({
       backoff: settings.backoff,
-      stepLimit: settings.stepLimit,
+      clock: () => ports.clock(),
+      budgetMs: settings.budgetMs,
       onFailure: (key, error) => ports.failed(key, error),
     });
     this.mappings = new Mappings(ports.datapath, this.attempts);
@@ -107,12 +110,12 @@ export class Reconciler {
     return instances.length + wires.size > 0;
   }
 
-  /** `now`: monotonic milliseconds. Does nothing before the host feed was in sync. */
-  pass(now: number): PassResult {
+  /** Does nothing before the host feed was in sync. */
+  pass(): PassResult {
     if (!this.host.inSync) return { complete: true, wakeAt: undefined, networks: [] };
     const { interfaces, instances, attempts } = this;
     this.#absorb();
-    attempts.begin(now);
+    const now = attempts.begin();
     interfaces.close();
     interfaces.putRulesets();
     instances.create();
@@ -125,7 +128,7 @@ export class Reconciler {
     interfaces.removeDevices();
     instances.remove((id) => this.#free(id));
     interfaces.deleteRulesets();
-    const complete = !attempts.exhausted;
+    const complete = !attempts.putOff;
     if (complete) this.#appliedVersion = this.host.version;
     this.statuses.refresh();
     this.#forget();
@@ -152,7 +155,7 @@ export class Reconciler {
     const dirt = this.host.takeDirt();
     for (const id of dirt.rulesets) {
       const item = this.host.ruleset(id);
-      if (item === undefined) this.interfaces.rulesets.unwant(id);
+      if (item === undefined) this.interfaces.unwantRuleset(id);
       else this.interfaces.wantRuleset(rulesetOf(item));
     }
     for (const id of dirt.instances) {
@@ -229,6 +232,10 @@ export class Reconciler {
       if (item !== undefined && this.interfaces.meters.tracker.possible(item.meterId) !== undefined) continue;
       this.host.forgetAttachment(id);
       this.statuses.forgetAttachment(id);
+    }
+    for (const id of this.statuses.goneInstances()) {
+      this.host.forgetInstance(id);
+      this.statuses.forgetInstance(id);
     }
   }
 }

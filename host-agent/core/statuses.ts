@@ -31,6 +31,7 @@ export class Statuses {
   readonly #newAttachments = new Set<string>();
   readonly #newInstances = new Set<string>();
   readonly #gone = new Set<string>();
+  readonly #goneInstances = new Set<string>();
 
   constructor(from: StatusSources) {
     this.#from = from;
@@ -42,6 +43,7 @@ export class Statuses {
 
   openInstance(id: string): void {
     this.#openInstances.add(id);
+    this.#goneInstances.delete(id);
   }
 
   /** After a pass. */
@@ -53,8 +55,8 @@ export class Statuses {
     }
     for (const id of [...this.#openInstances]) {
       const status = this.#instanceStatus(id);
-      if (this.#from.host.instance(id) === undefined) this.#forgetInstance(id);
-      else if (status !== undefined && status.state !== AppliedState.FAILED) this.#openInstances.delete(id);
+      if (this.#from.host.instance(id) === undefined) this.forgetInstance(id);
+      else if (status !== undefined) this.#settleInstance(id, status);
       if (status !== undefined) note(id, status, this.#instances, this.#newInstances);
     }
   }
@@ -89,9 +91,21 @@ export class Statuses {
     return [...this.#gone].filter((id) => !this.#newAttachments.has(id));
   }
 
+  /** Instances likewise. */
+  goneInstances(): string[] {
+    return [...this.#goneInstances].filter((id) => !this.#newInstances.has(id));
+  }
+
   forgetAttachment(id: string): void {
     this.#gone.delete(id);
     this.#attachments.delete(id);
+  }
+
+  forgetInstance(id: string): void {
+    this.#goneInstances.delete(id);
+    this.#openInstances.delete(id);
+    this.#instances.delete(id);
+    this.#newInstances.delete(id);
   }
 
   #take(attachmentIds: readonly string[], instanceIds: readonly string[]): StatusReport {
@@ -114,10 +128,10 @@ export class Statuses {
     else this.#gone.delete(id);
   }
 
-  #forgetInstance(id: string): void {
-    this.#openInstances.delete(id);
-    this.#instances.delete(id);
-    this.#newInstances.delete(id);
+  #settleInstance(id: string, { state }: InstanceStatus): void {
+    if (state !== AppliedState.FAILED) this.#openInstances.delete(id);
+    if (state === AppliedState.ABSENT) this.#goneInstances.add(id);
+    else this.#goneInstances.delete(id);
   }
 
   /** Undefined: not decided yet, or no item. */

@@ -32,6 +32,7 @@ function startAgent(): { stop: () => Promise<void>; datapath: FakeDatapath; erro
       instances: new FakeInstanceDriver({ kernel: kernels.instances, onExit: () => agent.observe() }),
       reportFinal: (ids) => agent.reportFinal(ids),
       wake: () => agent.wake(),
+      clock: () => performance.now(),
       failed: (step, error) => errors.push(step, error),
     },
     { ...FAKE_SETTINGS, graceMs: 10, lingerMs: 1_000 },

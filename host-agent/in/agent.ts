@@ -107,7 +107,7 @@ export class Agent {
   #pass(): void {
     clearTimeout(this.#timer);
     const start = performance.now();
-    const result = this.#reconciler.pass(start);
+    const result = this.#reconciler.pass();
     if (this.#watching !== this.#reconciler.networksGeneration) {
       this.#watching = this.#reconciler.networksGeneration;
       this.#sessions?.mappings.watch(this.#reconciler.watchedNetworks());

@@ -11,15 +11,16 @@ export const FAKE_SETTINGS: ReconcilerSettings = {
   graceMs: 50,
   lingerMs: 30_000,
   backoff: { firstMs: 100, maxMs: 10_000 },
-  stepLimit: 256,
+  budgetMs: 50,
 };
 
 export interface FakeHostOptions {
+  /** A pass does one step, as if each took longer than all may take. */
+  slow?: boolean;
   /** Throws to make a call of a port fail before it did anything. */
   fault?: (call: string) => void;
   /** Throws to make a call fail after it did all. */
   faultAfter?: (call: string) => void;
-  settings?: Partial<ReconcilerSettings>;
 }
 
 /** A host that keeps its kernel over restarts of its agent, driven by hand: no clock, no feeds. */
@@ -86,7 +87,7 @@ export class FakeHost {
 
   /** With a world: and watches what is to be watched then, as the agent does after each pass. */
   pass(world?: FeedWorld): void {
-    this.reconciler.pass(this.now);
+    this.reconciler.pass();
     if (world !== undefined) this.watchNetworks(world);
   }
 
@@ -98,7 +99,7 @@ export class FakeHost {
   /** Passes, and time, until nothing is left to do. */
   async settle(world: FeedWorld): Promise<void> {
     for (let round = 0; round < 2_000; round++) {
-      const { complete, wakeAt } = this.reconciler.pass(this.now);
+      const { complete, wakeAt } = this.reconciler.pass();
       await Promise.resolve(); // removals of instances end in a microtask
       await Promise.resolve();
       const before = this.reconciler.mappings.pending;
@@ -176,12 +177,13 @@ export class FakeHost {
           if (this.connected) this.finals.push(...ids);
           return this.connected;
         },
+        clock: () => this.now,
         wake: () => {
           this.#wake = true;
         },
         failed: (step, error) => this.failures.push(`${step}: ${error.message}`),
       },
-      { ...FAKE_SETTINGS, ...this.#options.settings },
+      { ...FAKE_SETTINGS, ...(this.#options.slow === true ? { budgetMs: 0 } : {}) },
     );
     reconciler.adopt();
     return reconciler;

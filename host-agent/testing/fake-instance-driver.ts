@@ -2,7 +2,8 @@ import type { InstanceDriver, InstanceSpec, InstanceStatus } from "../core/ports
 
 /** What outlives the agent: give the same one to a second FakeInstanceDriver to play a restart. */
 export interface FakeInstanceKernel {
-  instances: Map<string, { process: InstanceStatus["process"] }>;
+  /** `deleted`: somebody took the namespace away. */
+  instances: Map<string, { process: InstanceStatus["process"]; deleted?: boolean }>;
   nextPid: number;
 }
 
@@ -36,7 +37,9 @@ export class FakeInstanceDriver implements InstanceDriver {
   create(spec: InstanceSpec): InstanceStatus {
     this.#fault("create");
     const { instances } = this.kernel;
-    if (!instances.has(spec.instanceId)) instances.set(spec.instanceId, { process: { state: "none" } });
+    const instance = instances.get(spec.instanceId);
+    if (instance === undefined) instances.set(spec.instanceId, { process: { state: "none" } });
+    else if (instance.deleted === true) instances.set(spec.instanceId, { process: abandoned(instance.process) });
     return this.#status(spec.instanceId);
   }
 
@@ -62,7 +65,10 @@ export class FakeInstanceDriver implements InstanceDriver {
 
   list(): InstanceStatus[] {
     this.#fault("list");
-    return [...this.kernel.instances.keys()].map((instanceId) => this.#status(instanceId));
+    return [...this.kernel.instances.keys()].map((instanceId) => {
+      const status = this.#status(instanceId);
+      return this.kernel.instances.get(instanceId)?.deleted === true ? { ...status, netnsPath: "" } : status;
+    });
   }
 
   /** The process ends by itself. @param detail "exit code 3", "signal SIGKILL" */
@@ -80,4 +86,8 @@ export class FakeInstanceDriver implements InstanceDriver {
       process: this.kernel.instances.get(instanceId)?.process ?? { state: "none" },
     };
   }
+}
+
+function abandoned(process: InstanceStatus["process"]): InstanceStatus["process"] {
+  return process.state === "running" ? { state: "exited", detail: "killed: its network namespace had been deleted" } : process;
 }

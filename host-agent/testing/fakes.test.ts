@@ -31,6 +31,9 @@ instanceDriverContract("FakeInstanceDriver", () => {
     namespaceExists: (path) => driver.list().some((status) => status.netnsPath === path),
     processAlive: (pid) => driver.list().some((status) => status.process.state === "running" && status.process.pid === pid),
     end: async (instanceId) => driver.exitProcess(instanceId, "exit code 3"),
+    deleteNamespace: (instanceId) => {
+      driver.kernel.instances.get(instanceId)!.deleted = true;
+    },
     dispose: async () => {},
   };
 });

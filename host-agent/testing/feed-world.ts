@@ -96,13 +96,13 @@ export class FeedWorld {
         return item && this.#host([this.#detach(item)]);
       }
       case "return": {
-        // Not what the coordinator does today; an agent has to bear it all the same.
+        // As when its instance is stopped and started: the same attachment, another meter.
         const going = [...this.attachments.values()].filter((a) => a.wanted === Wanted.ABSENT);
         const item = this.#pick(going, event.attachment);
         if (item === undefined || this.instances.get(item.instanceId)?.wanted !== Wanted.PRESENT) return undefined;
         const siblings = this.#present(this.attachments).filter((a) => a.instanceId === item.instanceId);
         if (siblings.some((a) => a.deviceIndex === item.deviceIndex)) return undefined;
-        const back = { ...item, wanted: Wanted.PRESENT, rulesetId: 1, generation: item.generation + 1n };
+        const back = { ...item, wanted: Wanted.PRESENT, rulesetId: 1, meterId: item.meterId + 1000n, generation: item.generation + 1n };
         return this.#host([ruleset(rulesetItem(1)), attachment(this.#setAttachment(back))]);
       }
       case "rules": {

@@ -9,6 +9,8 @@ export interface InstanceDriverHarness {
   processAlive(pid: number): boolean;
   /** The process of an instance ends by itself with exit code 3; returns once that can be seen. */
   end(instanceId: string): Promise<void>;
+  /** Somebody else takes an instance's namespace away. */
+  deleteNamespace(instanceId: string): void;
   dispose(): Promise<void>;
 }
 
@@ -73,6 +75,21 @@ export function instanceDriverContract(name: string, harness: () => InstanceDriv
       const second = pidOf(host.driver.start(instanceExample()));
       expect(second).not.toBe(first);
       expect(host.processAlive(second)).toBe(true);
+    });
+
+    it("tells that a namespace is missing, makes it anew when asked, and removes what is left when not", async () => {
+      const { netnsPath } = host.driver.create(instanceExample());
+      const pid = pidOf(host.driver.start(instanceExample()));
+      host.deleteNamespace("i-one");
+      expect(host.driver.list()).toMatchObject([{ instanceId: "i-one", netnsPath: "" }]);
+      const again = host.driver.create(instanceExample());
+      expect(again).toMatchObject({ netnsPath, process: { state: "exited" } });
+      expect(host.namespaceExists(netnsPath)).toBe(true);
+      expect(host.driver.list()).toEqual([again]);
+      host.deleteNamespace("i-one");
+      await host.driver.remove("i-one");
+      expect(host.processAlive(pid)).toBe(false);
+      expect(host.driver.list()).toEqual([]);
     });
 
     it("is taken over by the agent's successor, process and all", async () => {

@@ -13,6 +13,8 @@ export interface ConfigKey<Schema extends z.ZodType = z.ZodType> {
   readonly description: string;
   /** Never shown. */
   readonly secret?: boolean;
+  /** The default in words, where it depends on the machine. */
+  readonly defaultText?: string;
 }
 
 /** The one table of a service's settings. */
@@ -126,10 +128,10 @@ export interface DescribedKey {
 
 /** Every key for `--help` and for the reference pages. */
 export function describeConfig(table: ConfigTable): DescribedKey[] {
-  return Object.values(table).map(({ flag, env, schema, description, secret }) => {
+  return Object.values(table).map(({ flag, env, schema, description, secret, defaultText }) => {
     const absent = schema.safeParse(undefined);
     const value = absent.success ? (absent.data === undefined ? "none" : secret === true ? "set" : String(absent.data)) : undefined;
-    return { flag, env, default: value, description };
+    return { flag, env, default: defaultText ?? value, description };
   });
 }
 

@@ -2,7 +2,7 @@ import { ServerError, Status } from "nice-grpc-common";
 import { BadRequest, ErrorInfo, RichServerError } from "nice-grpc-error-details";
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import { mapError } from "./error-mapping.ts";
+import { mapError, MAX_STATUS_BYTES } from "./error-mapping.ts";
 import { invalidArguments, notFound } from "./errors.ts";
 
 function map(error: unknown, closing = false): { mapped: ServerError; logged: string } {
@@ -12,19 +12,38 @@ function map(error: unknown, closing = false): { mapped: ServerError; logged: st
 }
 
 describe("mapping of errors", () => {
-  it("keeps a trailer small, whatever a batch has wrong", () => {
-    const violations = Array.from({ length: 1_000 }, (_, index) => ({ field: `items[${index}]`, description: "x".repeat(5_000) }));
-    const { mapped } = map(invalidArguments(violations));
+  it.each([
+    ["long texts", (index: number) => ({ field: `items[${index}]`, description: "x".repeat(5_000) }), 1],
+    ["characters of three bytes", (index: number) => ({ field: `items[${index}]`, description: "€".repeat(5_000) }), 1],
+    ["long names", (index: number) => ({ field: `${"x".repeat(5_000)}[${index}]`, description: "is wrong" }), 1],
+    ["short ones", (index: number) => ({ field: `items[${index}]`, description: "is wrong" }), 90],
+  ])("keeps a status within 4 KiB, whatever a batch has wrong: %s", (_what, violation, least) => {
+    const violations = Array.from({ length: 1_000 }, (_, index) => violation(index));
+    const { mapped } = map(invalidArguments(violations, "INVALID_FIELD", { a: "€".repeat(5_000), b: "y".repeat(5_000) }));
     const details = (mapped as RichServerError).extra;
     const bad = details.find((detail): detail is BadRequest => detail.$type === BadRequest.$type)!;
-    expect(bad.fieldViolations).toHaveLength(32);
-    expect(bad.fieldViolations[0]?.description.length).toBe(1_000);
-    expect(mapped.details.length).toBe(1_000);
-    expect(details.find((detail): detail is ErrorInfo => detail.$type === ErrorInfo.$type)).toMatchObject({
-      domain: "plenum",
-      reason: "INVALID_FIELD",
-      metadata: { field: "items[0]" },
-    });
+    const info = details.find((detail): detail is ErrorInfo => detail.$type === ErrorInfo.$type)!;
+    expect(bad.fieldViolations.length).toBeGreaterThanOrEqual(least);
+    expect(bad.fieldViolations[0]?.field.startsWith(violations[0]?.field.slice(0, 8) ?? "?")).toBe(true);
+    expect(info).toMatchObject({ domain: "plenum", reason: "INVALID_FIELD" });
+    expect(JSON.stringify([mapped.details, details])).not.toContain("\ufffd");
+    // As gRPC does it: Any has a type URL, Status a code; each with tags and lengths.
+    const any = (type: string, bytes: Uint8Array) => 30 + type.length + bytes.length;
+    const status =
+      10 +
+      Buffer.byteLength(mapped.details) +
+      any(BadRequest.$type, BadRequest.encode(bad).finish()) +
+      any(ErrorInfo.$type, ErrorInfo.encode(info).finish());
+    expect(status).toBeLessThanOrEqual(MAX_STATUS_BYTES);
+  });
+
+  it("leaves what is short as it is", () => {
+    const { mapped } = map(invalidArguments([{ field: "spec.name", description: "is empty: give one" }]));
+    expect(mapped.details).toBe("spec.name is empty: give one");
+    expect((mapped as RichServerError).extra).toMatchObject([
+      { metadata: { field: "spec.name" } },
+      { fieldViolations: [{ field: "spec.name", description: "is empty: give one" }] },
+    ]);
   });
 
   it("logs nothing of our own errors, and all of a bug under the id that the caller gets", () => {

@@ -9,21 +9,55 @@ import { PlenumError, aborted, unavailable } from "./errors.ts";
 /** Of every Plenum error (`google.rpc.ErrorInfo.domain`). */
 export const ERROR_DOMAIN = "plenum";
 
-/** The status travels in HTTP/2 trailers, whose size is bounded by every client: a batch of 1,000 faults names the first ones. */
-const MAX_VIOLATIONS = 32;
-const MAX_TEXT = 1_000;
+/**
+ * The status travels in HTTP/2 trailers, and clients bound those: gRPC's C core by 8 KiB for all of them, with what is binary in base64
+ * (a third more) and the message once in the details and once beside them. A larger one reaches the caller as RESOURCE_EXHAUSTED of its
+ * own client, without any of ours. So the encoded `google.rpc.Status` has 4 KiB at most: a batch of 1,000 faults names the first ones.
+ */
+export const MAX_STATUS_BYTES = 4_096;
+const MAX_MESSAGE_BYTES = 1_000;
+const MAX_FACT_BYTES = 1_000;
+const MAX_FACTS_BYTES = 2_000;
+const MAX_DESCRIPTION_BYTES = 500;
+const MAX_FIELD_BYTES = 200;
+/** Type names, tags and lengths around the parts. */
+const ENVELOPE_BYTES = 200;
 
-const clip = (text: string): string => (text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 1)}…`);
+/** At most that many bytes of UTF-8, whole characters. */
+function clip(text: string, bytes: number): string {
+  const encoded = Buffer.from(text);
+  if (encoded.length <= bytes) return text;
+  let end = Math.max(0, bytes - Buffer.byteLength("…"));
+  while (end > 0 && ((encoded[end] ?? 0) & 0xc0) === 0x80) end -= 1; // inside a character
+  return `${encoded.toString("utf8", 0, end)}…`;
+}
+
+/** The first violations that fit into `budget` bytes. */
+function firstViolations(violations: PlenumError["violations"], budget: number): BadRequest {
+  const fieldViolations: { field: string; description: string }[] = [];
+  let left = budget;
+  for (const { field, description } of violations) {
+    const one = { field: clip(field, MAX_FIELD_BYTES), description: clip(description, MAX_DESCRIPTION_BYTES) };
+    left -= BadRequest.encode(BadRequest.fromPartial({ fieldViolations: [one] })).finish().length;
+    if (left < 0) break;
+    fieldViolations.push(one);
+  }
+  return BadRequest.fromPartial({ fieldViolations });
+}
 
 /** What goes over the wire for one of our errors. */
 export function toServerError(error: PlenumError): RichServerError {
-  const metadata = Object.fromEntries(Object.entries(error.facts).map(([key, value]) => [key, clip(value)]));
-  const details: ErrorDetails[] = [ErrorInfo.fromPartial({ reason: error.reason, domain: ERROR_DOMAIN, metadata })];
+  const message = clip(error.message, MAX_MESSAGE_BYTES);
+  const facts = Object.entries(error.facts);
+  const each = Math.min(MAX_FACT_BYTES, Math.floor(MAX_FACTS_BYTES / Math.max(1, facts.length)));
+  const metadata = Object.fromEntries(facts.map(([key, value]) => [key, clip(value, each)]));
+  const info = ErrorInfo.fromPartial({ reason: error.reason, domain: ERROR_DOMAIN, metadata });
+  const details: ErrorDetails[] = [info];
   if (error.violations.length > 0) {
-    const fieldViolations = error.violations.slice(0, MAX_VIOLATIONS).map((v) => ({ field: v.field, description: clip(v.description) }));
-    details.push(BadRequest.fromPartial({ fieldViolations }));
+    const used = Buffer.byteLength(message) + ErrorInfo.encode(info).finish().length + ENVELOPE_BYTES;
+    details.push(firstViolations(error.violations, MAX_STATUS_BYTES - used));
   }
-  return new RichServerError(error.code, clip(error.message), details);
+  return new RichServerError(error.code, message, details);
 }
 
 const isAbort = (error: unknown): boolean => error instanceof Error && error.name === "AbortError";

@@ -15,6 +15,7 @@ util-linux              | nsenter                     | run       | enters netwo
 procps                  | ps                          | run       | lists processes
 git                     | git                         | check     | lists the files that repository rules judge
 tshark                  | tshark                      | test      | reads packets on the substrate
+tcpdump                 | tcpdump                     | test      | shows packets in the guides
 curl                    | curl                        | test      | asks for metrics
 prometheus              | promtool                    | test      | judges metrics (only its promtool is used)
 python3                 | /usr/bin/python3            | test      | runs a generated client
@@ -22,6 +23,11 @@ python3-grpcio          | py:grpc                     | test      | runs a gener
 python3-protobuf        | py:google.protobuf          | test      | runs a generated client
 protobuf-compiler-grpc  | grpc_python_plugin          | test      | generates that client
 protobuf-compiler       | protoc                      | test      | generates that client
+iperf3                  | iperf3                      | bench     | sends what benchmarks measure
+nftables                | nft                         | bench     | filters in the peer that we are compared with
+openvswitch-switch      | ovs-vswitchd                | peer      | the switch under OVN, the peer that attaching is compared with
+ovn-central             | ovn-northd                  | peer      | OVN, the peer that attaching is compared with
+ovn-host                | ovn-controller              | peer      | OVN, the peer that attaching is compared with
 '
 
 package_present() {
@@ -65,7 +71,7 @@ install_debian_packages() {
 apt_install() {
   local policy=/usr/sbin/policy-rc.d made=no rc=0 unit
   local -a units=()
-  for unit in nats-server prometheus; do [ -e "/lib/systemd/system/$unit.service" ] || units+=("$unit"); done
+  for unit in nats-server prometheus openvswitch-switch ovn-central ovn-host ovn-controller ovn-northd nftables iperf3; do [ -e "/lib/systemd/system/$unit.service" ] || units+=("$unit"); done
   if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' >$policy
     chmod 755 $policy

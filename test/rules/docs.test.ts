@@ -20,6 +20,31 @@ describe("documents", () => {
     expect(broken).toEqual([]);
   });
 
+  it("name only files that exist", () => {
+    // In backquotes, from the root of the repository or from where the page is; "…", "<name>" and "*" are no names. What a page
+    // specifies before it is written is marked: `lib/x` (to come).
+    const top = new Set(repositoryFiles().map((file) => file.split("/")[0]!));
+    const wrong = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/`([\w.-]+\/[\w./-]*)`(?! \(to come\))/g)]
+        .map((m) => m[1]!)
+        .filter((name) => top.has(name.split("/")[0]!) && !existsSync(join(root, name)) && !existsSync(join(root, dirname(page), name)))
+        .map((name) => `${page}: ${name}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it("show the way of a field of Interface as it is", () => {
+    // CONTRIBUTING leads along source_dest_check: every file of its table must have a line of it, and no source that has one may be missing.
+    const named = [...textOf("CONTRIBUTING.md").matchAll(/^\|.*\| `([^` ]+\.(?:proto|ts|h))` +\|$/gm)].map((m) => m[1]!);
+    expect(named.length).toBeGreaterThan(15);
+    const has = (file: string): boolean => /source_?dest_?check/i.test(textOf(file));
+    expect(named.filter((file) => !has(file))).toEqual([]);
+    const sources = repositoryFiles("*.ts", "*.proto", "*.h").filter(
+      (file) => !/^gen\/|\.gen\.ts$|\.test\.ts$|(^|\/)test(ing)?\//.test(file),
+    );
+    expect(sources.filter((file) => has(file) && !named.includes(file))).toEqual([]);
+  });
+
   it("name only npm scripts that exist", () => {
     const wrong = pages.flatMap((page) =>
       [...textOf(page).matchAll(/npm run ([a-z:-]+)/g)].filter((m) => !scripts.includes(m[1]!)).map((m) => `${page}: npm run ${m[1]}`),

@@ -12,6 +12,7 @@ const sources = repositoryFiles("*.ts").filter((f) => !isGenerated(f));
 
 /** Repository path that an import means, or undefined for a package or a Node module. */
 function resolveImport(file: string, specifier: string): string | undefined {
+  if (specifier.endsWith(".json")) return undefined; // data, not code: the version in package.json
   if (specifier.startsWith("#")) return specifier.slice(1);
   if (specifier.startsWith(".")) return posix.normalize(posix.join(posix.dirname(file), specifier));
   return undefined;
@@ -77,6 +78,8 @@ describe("imports", () => {
   });
 
   it("never imports a test from the product", () => {
-    expect(edges.filter(({ file, target }) => !isTest(file) && !/^(test|bench)\//.test(file) && isTest(target))).toEqual([]);
+    // Benchmarks are no product either: they measure in the laboratories of the tests.
+    const product = (file: string) => !isTest(file) && !/^(test|bench)\//.test(file);
+    expect(edges.filter(({ file, target }) => product(file) && isTest(target))).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { isDatabaseUnavailable } from "#lib/db/errors.ts";
 import { transaction } from "#lib/db/transaction.ts";
 import { networkScope } from "../../interface/api.ts";
 import type { Signals } from "../../interface/api.ts";
@@ -46,19 +47,26 @@ export class VersionWriter {
     while (this.#waiting.length > 0) {
       const batch = this.#take();
       try {
-        const live = await transaction(this.#db, (tx) =>
-          takeVersions(
-            tx,
-            batch.map((entry) => entry.versions),
-          ),
-        );
-        const networks = new Set(batch.flatMap(({ versions }) => (live.has(versions.hostId) ? [...versions.networks.keys()] : [])));
-        if (networks.size > 0) this.#signals.announce([...networks].map(networkScope));
-        for (const { versions, done } of batch) done.resolve(live.has(versions.hostId));
+        await this.#write(batch);
       } catch (error) {
-        for (const { done } of batch) done.reject(error);
+        // One that cannot be written must not keep the others from it.
+        if (batch.length > 1 && !isDatabaseUnavailable(error))
+          for (const entry of batch) await this.#write([entry]).catch(entry.done.reject);
+        else for (const { done } of batch) done.reject(error);
       }
     }
+  }
+
+  async #write(batch: readonly Entry[]): Promise<void> {
+    const live = await transaction(this.#db, (tx) =>
+      takeVersions(
+        tx,
+        batch.map((entry) => entry.versions),
+      ),
+    );
+    const networks = new Set(batch.flatMap(({ versions }) => (live.has(versions.hostId) ? [...versions.networks.keys()] : [])));
+    if (networks.size > 0) this.#signals.announce([...networks].map(networkScope));
+    for (const { versions, done } of batch) done.resolve(live.has(versions.hostId));
   }
 
   /** One entry a host: a second one of the same statement would hide the first, or be another session's. */

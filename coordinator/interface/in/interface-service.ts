@@ -18,8 +18,9 @@ import { integer, listOf, required } from "#lib/rpc/validate.ts";
 import { durationMs, openPage, storedAs, subjectOf } from "../../call/api.ts";
 import type { Calls, ReadCall, ResourceRef } from "../../call/api.ts";
 import { grantsFor } from "../../consent/api.ts";
-import { attachInterfaces, instanceRef, MAX_DEVICES } from "../attach.ts";
-import type { WantedAttachment } from "../attach.ts";
+import { attachInterfaces, instanceRef } from "../attach.ts";
+import { MAX_DEVICES } from "../attach-checks.ts";
+import type { WantedAttachment } from "../attach-checks.ts";
 import type { InstanceDirectory } from "../ports.ts";
 import { Problems } from "../core/problems.ts";
 import { createInterfaces, interfaceRef } from "../create.ts";
@@ -31,7 +32,6 @@ import type { Signals } from "../out/signals.ts";
 import { checkUpdate, deleteInterfaceRecord, updateInterfaceRecord } from "../update.ts";
 import { waitForHosts } from "../wait.ts";
 import type { WaitRequest } from "../wait.ts";
-import { networkScope } from "../out/changes.ts";
 import { attachmentMessages, interfaceMessages } from "./messages.ts";
 import { visibleTo } from "./visible.ts";
 
@@ -96,14 +96,7 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     }
     const networkIds = [...new Set(rows.flatMap((row) => row.networkId ?? []))];
     const outcome = await waitForHosts(db, directory, signals, { ...request, attachmentIds, networkIds }, context.signal);
-    const waited = new Map(
-      outcome.rows
-        .filter((row) => outcome.unfinished.has(row.attachment_id))
-        .map((row) => [
-          row.attachment_id,
-          { seconds: request.timeoutMs / 1_000, networkVersion: request.versions.get(networkScope(row.network_id)) },
-        ]),
-    );
+    const waited = { seconds: request.timeoutMs / 1_000, unfinished: outcome.unfinished, versions: request.versions };
     return inOrder(await attachmentMessages(db, directory, viewer, outcome.rows, waited));
   }
 

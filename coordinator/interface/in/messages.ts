@@ -11,6 +11,7 @@ import type { InstanceDirectory, Reader } from "../ports.ts";
 import { ACCESS_ACTIONS } from "./spec.ts";
 import type { AccessList } from "./spec.ts";
 import { readAttachments } from "../out/attachment-store.ts";
+import { networkScope } from "../out/changes.ts";
 import { trafficOf } from "../out/meter-store.ts";
 import type { TrafficSum } from "../out/meter-store.ts";
 import { observe, reachOf, versionThatMatters } from "../out/reach.ts";
@@ -25,17 +26,21 @@ const traffic = (sum: TrafficSum | undefined): Traffic | undefined =>
 
 const seesHost = (viewer: Viewer, row: AttachmentRow): boolean => viewer.kind === "operator" || viewer.accountId === row.instance_owner;
 
-/** How long a wait for this attachment ended in vain, seconds. */
+/** What a call that waited knows beside the rows. */
 export interface Waited {
+  /** How long it waited, seconds. */
   readonly seconds: number;
-  /** The version of its network that the call wrote; undefined: whatever concerns its addresses. */
-  readonly networkVersion?: bigint | undefined;
+  /** For which attachments in vain. */
+  readonly unfinished: ReadonlySet<string>;
+  /** The versions of scopes that it wrote: reaching them is what it asked for. */
+  readonly versions: ReadonlyMap<string, bigint>;
 }
 
 async function reachFacts(db: Reader, row: AttachmentRow, seen: Observation, waited: Waited | undefined): Promise<ReachFacts | undefined> {
   const progress = row.host_id === null ? undefined : seen.networks.get(row.network_id);
   if (progress === undefined) return undefined;
-  const version = waited?.networkVersion ?? (await versionThatMatters(db, row.network_id, progress, row.addresses));
+  const version =
+    waited?.versions.get(networkScope(row.network_id)) ?? (await versionThatMatters(db, row.network_id, progress, row.addresses));
   return reachOf(progress, version);
 }
 
@@ -48,7 +53,7 @@ export async function attachmentMessages(
   directory: InstanceDirectory,
   viewer: Viewer,
   rows: readonly AttachmentRow[],
-  waited: ReadonlyMap<string, Waited> = new Map(),
+  waited?: Waited,
 ): Promise<Attachment[]> {
   const seen = await observe(db, directory, rows);
   const sums = await trafficOf(
@@ -58,7 +63,6 @@ export async function attachmentMessages(
   );
   const messages: Attachment[] = [];
   for (const row of rows) {
-    const wait = waited.get(row.attachment_id);
     const host = row.host_id === null ? undefined : seen.hosts.get(row.host_id);
     const conditions = attachmentConditions(
       {
@@ -73,7 +77,11 @@ export async function attachmentMessages(
         appliedTime: row.applied_time ?? undefined,
         changeTime: row.change_time,
       },
-      { host, reach: await reachFacts(db, row, seen, wait), waitedSeconds: wait?.seconds },
+      {
+        host,
+        reach: await reachFacts(db, row, seen, waited),
+        waitedSeconds: waited?.unfinished.has(row.attachment_id) === true ? waited.seconds : undefined,
+      },
     );
     const open = seesHost(viewer, row);
     messages.push({

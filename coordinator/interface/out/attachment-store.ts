@@ -62,6 +62,20 @@ export async function insertAttachments(tx: Tx, rows: readonly NewAttachment[]):
   return { made, addresses: Number(made[0]?.taken ?? 0n) };
 }
 
+/** Take what of these attachments' addresses nobody holds; how many that were. */
+export async function takeAddresses(tx: Tx, rows: readonly AttachmentRow[]): Promise<number> {
+  const given = rows.flatMap(({ network_id, attachment_id, addresses }) =>
+    addresses.map((address) => ({ network_id, attachment_id, address })),
+  );
+  const { rows: taken } = await sql`
+    INSERT INTO attachment_address (network_id, address, attachment_id)
+    SELECT network_id, host(address::inet)::inet, attachment_id
+    FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (network_id bigint, address text, attachment_id text) ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+    RETURNING 1`.execute(tx);
+  return taken.length;
+}
+
 /** Which attachments to read. */
 export interface AttachmentQuery {
   readonly attachmentIds?: readonly string[];
@@ -80,6 +94,14 @@ function where(query: AttachmentQuery): RawBuilder<unknown> {
   if (query.groupSetIds !== undefined) conditions.push(sql`group_set_id = ANY(${query.groupSetIds}::bigint[])`);
   if (conditions.length === 0) throw new Error("a query for all attachments is a mistake");
   return sql.join(conditions, sql` AND `);
+}
+
+/** What already holds one of these interfaces or a device of these instances. */
+export async function readHolders(tx: Reader, interfaceIds: readonly string[], instanceIds: readonly string[]): Promise<AttachmentRow[]> {
+  const { rows } = await sql<AttachmentRow>`
+    SELECT * FROM attachment
+    WHERE state <> 4 AND (interface_id = ANY(${interfaceIds}::text[]) OR instance_id = ANY(${instanceIds}::text[]))`.execute(tx);
+  return rows;
 }
 
 /** In order of instance and device. */

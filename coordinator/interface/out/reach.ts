@@ -8,9 +8,9 @@ import type { AttachmentRow } from "./rows.ts";
 
 /** How far the connected hosts of one network are. */
 export interface NetworkProgress {
-  /** Newest version of the network. */
+  /** Newest version of the network; 0 when no host watches it. */
   readonly level: bigint;
-  /** Connected hosts with an attachment in it, and the version that each has applied (0: none in this session). */
+  /** Connected hosts that are to carry an attachment in it, and the version that each has applied (0: none in this session). */
   readonly applied: ReadonlyMap<string, bigint>;
 }
 
@@ -25,19 +25,20 @@ export async function observe(db: Reader, directory: InstanceDirectory, rows: re
   const own = rows.flatMap((row) => row.host_id ?? []);
   const networkIds = [...new Set(rows.filter((row) => row.host_id !== null).map((row) => row.network_id))];
   if (networkIds.length === 0) return { hosts: new Map(), networks: new Map() };
-  const { rows: watching } = await sql<{ network_id: bigint; host_id: string }>`
-    SELECT DISTINCT network_id, host_id FROM attachment
-    WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4`.execute(db);
-  const hosts = await directory.hosts(db, [...new Set([...own, ...watching.map((row) => row.host_id)])]);
+  const { rows: watching } = await sql<{ network_id: bigint; host_id: string; watches: boolean; level: bigint | null }>`
+    SELECT network_id, host_id, watches, version AS level FROM (
+      SELECT network_id, host_id, bool_or(wanted = 1) AS watches FROM attachment
+      WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4 GROUP BY network_id, host_id
+    ) AS watching LEFT JOIN scope ON scope = 'network:' || network_id`.execute(db);
+  const hosts = await directory.hosts(db, [...own, ...watching.map((row) => row.host_id)]);
   const versions = await directory.networkVersions(db, networkIds);
-  const { rows: levels } = await sql<{ scope: string; version: bigint }>`
-    SELECT scope, version FROM scope WHERE scope = ANY(${networkIds.map(networkScope)}::text[])`.execute(db);
-  const level = new Map(levels.map((row) => [row.scope, row.version]));
   const byNetwork = Map.groupBy(watching, (row) => row.network_id);
   const networks = networkIds.map((id): [bigint, NetworkProgress] => {
-    const connected = (byNetwork.get(id) ?? []).filter((row) => hosts.get(row.host_id)?.connected === true);
+    const all = byNetwork.get(id) ?? [];
+    // A host whose every attachment there is on its way out applies no further version: nobody waits for it.
+    const connected = all.filter((row) => row.watches && hosts.get(row.host_id)?.connected === true);
     const applied = new Map(connected.map((row) => [row.host_id, versions.get(`${row.host_id} ${id}`) ?? 0n]));
-    return [id, { level: level.get(networkScope(id)) ?? 0n, applied }];
+    return [id, { level: all[0]?.level ?? 0n, applied }];
   });
   return { hosts, networks: new Map(networks) };
 }

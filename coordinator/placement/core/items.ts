@@ -1,8 +1,9 @@
 import type { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import { wantedOnHost } from "./instance-state.ts";
 
-/** What its host is told of an instance. */
+/** What its host is told of an instance. What is to go has no process: nothing would start it, and hosts hold such items for a while. */
 export function instanceItem(of: {
   readonly instance_id: string;
   readonly generation: bigint;
@@ -10,12 +11,8 @@ export function instanceItem(of: {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 }): HostItem {
-  const value = {
-    instanceId: of.instance_id,
-    generation: of.generation,
-    wanted: wantedOnHost(of.state),
-    argv: [...of.argv],
-    env: { ...of.env },
-  };
+  const wanted = wantedOnHost(of.state);
+  const process = wanted === Wanted.PRESENT ? { argv: [...of.argv], env: { ...of.env } } : { argv: [], env: {} };
+  const value = { instanceId: of.instance_id, generation: of.generation, wanted, ...process };
   return { item: { $case: "instance", value } };
 }

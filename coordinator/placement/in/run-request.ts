@@ -10,6 +10,8 @@ import { MAX_DEVICES } from "../../interface/api.ts";
 const MAX_ARGS = 64;
 const MAX_ARG = 4_096;
 const MAX_ENV = 64;
+/** Arguments and environment together, bytes: every host's snapshot carries them, and the kernel takes them at once (execve). */
+const MAX_PROCESS_BYTES = 131_072;
 
 /** An interface of a new instance: one that exists, or one to make. */
 export type RunInterface = { readonly path: string; readonly deleteOnTerminate: boolean } & (
@@ -51,6 +53,9 @@ function checkProcess(program: InstanceProcess | undefined): { argv: readonly st
       throw invalidArgument(field, "is not a name", "use letters, digits and underscores, not a digit first");
     withoutNul(text(value, field, { min: 0, max: MAX_ARG }), field);
   }
+  const bytes = [...program.argv, ...entries.flat()].reduce((sum, one) => sum + Buffer.byteLength(one) + 1, 0);
+  if (bytes > MAX_PROCESS_BYTES)
+    throw invalidArgument("process", `has ${bytes} bytes of arguments and environment`, `give at most ${MAX_PROCESS_BYTES} together`);
   return { argv: program.argv, env: program.env };
 }
 

@@ -3,8 +3,8 @@ import type { Tx } from "../../call/api.ts";
 import type { HostFacts, InstanceDirectory, LockedInstance, PlacedHost, Reader } from "../../interface/api.ts";
 import { attachable, runs, stateName } from "../core/instance-state.ts";
 import { networkVersions, readHosts } from "./host-store.ts";
-import { lockInstances } from "./instance-store.ts";
-import type { InstanceRow } from "./instance-store.ts";
+import { lockPlacedInstances } from "./instance-store.ts";
+import type { InstanceRow, PlacedInstanceRow } from "./instance-store.ts";
 
 async function hosts(db: Reader, hostIds: readonly string[]): Promise<ReadonlyMap<string, HostFacts & PlacedHost>> {
   const rows = await readHosts(db, [...new Set(hostIds)]);
@@ -35,15 +35,16 @@ export function lockedInstance(row: InstanceRow, host: PlacedHost | undefined): 
   };
 }
 
+function placedHost(row: PlacedInstanceRow): PlacedHost | undefined {
+  if (row.host_id === null || row.host_zone === null || row.host_address === null) return undefined;
+  return { hostId: row.host_id, zoneId: row.host_zone, substrateAddress: row.host_address };
+}
+
 /** What interfaces need to know of instances and hosts. */
 export const instanceDirectory: InstanceDirectory = {
   async lock(tx: Tx, instanceIds) {
-    const rows = await lockInstances(tx, instanceIds);
-    const at = await hosts(
-      tx,
-      [...rows.values()].flatMap((row) => row.host_id ?? []),
-    );
-    return new Map([...rows].map(([id, row]) => [id, lockedInstance(row, row.host_id === null ? undefined : at.get(row.host_id))]));
+    const rows = await lockPlacedInstances(tx, instanceIds);
+    return new Map(rows.map((row) => [row.instance_id, lockedInstance(row, placedHost(row))]));
   },
   async owners(db, instanceIds) {
     const { rows } = await sql<{ instance_id: string; owner_account: string }>`

@@ -68,6 +68,21 @@ export async function lockInstances(tx: Tx, ids: readonly string[]): Promise<Rea
   return new Map(rows.map((row) => [row.instance_id, row]));
 }
 
+/** An instance and the host that it is on. */
+export interface PlacedInstanceRow extends InstanceRow {
+  readonly host_zone: string | null;
+  readonly host_address: string | null;
+}
+
+/** The same with their hosts, in one statement; the hosts' rows are not locked (what is asked of them never changes). */
+export async function lockPlacedInstances(tx: Tx, ids: readonly string[]): Promise<PlacedInstanceRow[]> {
+  const { rows } = await sql<PlacedInstanceRow>`
+    SELECT i.*, h.zone_id AS host_zone, host(h.substrate_address) AS host_address
+    FROM instance i LEFT JOIN host h USING (host_id)
+    WHERE instance_id = ANY(${ids}::text[]) ORDER BY instance_id FOR UPDATE OF i`.execute(tx);
+  return rows;
+}
+
 export async function readInstance(db: Kysely<unknown>, id: string): Promise<InstanceRow | undefined> {
   const { rows } = await sql<InstanceRow>`SELECT * FROM instance WHERE instance_id = ${id}`.execute(db);
   return rows[0];

@@ -54,7 +54,7 @@ export async function hostOfKey(tx: Tx, keyFingerprint: string): Promise<JoinedH
   return rows[0];
 }
 
-/** ALREADY_EXISTS (NAME_TAKEN) when another host has the name or the address. */
+/** ALREADY_EXISTS (NAME_TAKEN) when another host has the name, the address or the key. */
 export async function insertHost(
   tx: Tx,
   host: { name: string; zoneId: string; substrateAddress: string; keyFingerprint: string },
@@ -69,6 +69,7 @@ export async function insertHost(
     const constraint = violatedConstraint(error)?.constraint;
     if (constraint === "host_name") throw taken("name", host.name);
     if (constraint === "host_substrate_address") throw taken("substrate_address", host.substrateAddress);
+    if (constraint === HOST_KEY) throw keyTaken(host.keyFingerprint);
     throw error;
   }
 }
@@ -77,6 +78,15 @@ const taken = (field: string, value: string): Error =>
   alreadyExists("NAME_TAKEN", `another host has the ${field} ${value}: a machine that joins anew needs its old key, or another ${field}`, {
     name: value,
     field,
+  });
+
+/** Name of the constraint by which a key is one host's. */
+export const HOST_KEY = "host_key";
+
+export const keyTaken = (keyFingerprint: string): Error =>
+  alreadyExists("NAME_TAKEN", `csr is for a key that another host has (SHA-256 ${keyFingerprint}): make a new key, or repeat the call`, {
+    name: keyFingerprint,
+    field: "csr",
   });
 
 /** Forget tokens that ended a day ago. */

@@ -1,7 +1,9 @@
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
+import { violatedConstraint } from "#lib/db/errors.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
+import { HOST_KEY, keyTaken } from "./join-store.ts";
 
 /** Who connects. */
 export interface SessionHello {
@@ -28,10 +30,9 @@ export async function closeSession(db: Kysely<unknown>, hostId: string, epoch: b
   await sql`UPDATE host SET connected = false WHERE host_id = ${hostId} AND session_epoch = ${epoch}`.execute(db);
 }
 
-/** Prolong the lease within a transaction; false: the session is not the host's newest, and nothing of it may be written. */
-export async function touchSession(tx: Tx, hostId: string, epoch: bigint): Promise<boolean> {
-  const { rows } = await sql`
-    UPDATE host SET last_seen = now(), connected = true WHERE host_id = ${hostId} AND session_epoch = ${epoch} RETURNING 1`.execute(tx);
+/** Whether the session is the host's newest. For what may be written a moment late: the host's row is not locked. */
+export async function sessionLives(tx: Tx, hostId: string, epoch: bigint): Promise<boolean> {
+  const { rows } = await sql`SELECT FROM host WHERE host_id = ${hostId} AND session_epoch = ${epoch}`.execute(tx);
   return rows.length > 0;
 }
 
@@ -44,8 +45,9 @@ export interface SessionVersions {
 }
 
 /**
- * Take what many sessions have applied, and prolong their leases: one statement for all. Versions only rise within a session. Answers
- * the hosts whose session is still the newest; of others nothing is written.
+ * Take what many sessions have applied, and prolong their leases: one statement for all. Versions only rise within a session, and
+ * those of networks in which the host has nothing are passed over. Answers the hosts whose session is still the newest; of others
+ * nothing is written.
  */
 export async function takeVersions(db: Kysely<unknown>, sessions: readonly SessionVersions[]): Promise<ReadonlySet<string>> {
   const networks = sessions.flatMap(({ hostId, networks: own }) =>
@@ -53,7 +55,7 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
   );
   const { rows } = await sql<{ host_id: string }>`
     WITH live AS (
-      UPDATE host h SET last_seen = now(), connected = true, applied_version = greatest(h.applied_version, s.version)
+      UPDATE host h SET last_seen = now(), applied_version = greatest(h.applied_version, s.version)
       FROM unnest(${sessions.map((s) => s.hostId)}::text[], ${sessions.map((s) => s.epoch)}::bigint[], ${sessions.map((s) => s.hostVersion)}::bigint[])
         AS s (host_id, epoch, version)
       WHERE h.host_id = s.host_id AND h.session_epoch = s.epoch RETURNING h.host_id
@@ -62,15 +64,24 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
       SELECT n.network_id, n.host_id, n.version
       FROM unnest(${networks.map((n) => n.networkId)}::bigint[], ${networks.map((n) => n.hostId)}::text[], ${networks.map((n) => n.version)}::bigint[])
         AS n (network_id, host_id, version)
-      JOIN live USING (host_id) ORDER BY 1, 2
+      JOIN live USING (host_id)
+      WHERE EXISTS (SELECT FROM attachment a WHERE a.host_id = n.host_id AND a.network_id = n.network_id AND a.state <> 4)
+      ORDER BY 1, 2
       ON CONFLICT (network_id, host_id) DO UPDATE SET version = excluded.version WHERE own.version < excluded.version
     )
     SELECT host_id FROM live`.execute(db);
   return new Set(rows.map((row) => row.host_id));
 }
 
-/** A host's certificate is renewed, perhaps for another key: from now on that one is the host's. NOT_FOUND: no such host. */
+/**
+ * A host's certificate is renewed, perhaps for another key: from now on that one is the host's. NOT_FOUND: no such host.
+ * ALREADY_EXISTS (NAME_TAKEN): another host has the key.
+ */
 export async function renewKey(tx: Tx, hostId: string, keyFingerprint: string): Promise<void> {
-  const { rows } = await sql`UPDATE host SET key_fingerprint = ${keyFingerprint} WHERE host_id = ${hostId} RETURNING 1`.execute(tx);
-  if (rows.length === 0) throw notFound("host", hostId);
+  try {
+    const { rows } = await sql`UPDATE host SET key_fingerprint = ${keyFingerprint} WHERE host_id = ${hostId} RETURNING 1`.execute(tx);
+    if (rows.length === 0) throw notFound("host", hostId);
+  } catch (error) {
+    throw violatedConstraint(error)?.constraint === HOST_KEY ? keyTaken(keyFingerprint) : error;
+  }
 }

@@ -424,8 +424,8 @@ export const DROP_REASONS = [
     name: "ARP_UNANSWERED",
     description: "ARP that gets no answer: a probe, an announcement, a question for an own address, or a reply",
   },
-  { number: 11, name: "RULE_EGRESS", description: "No egress rule of the sender's interface allows the packet" },
-  { number: 12, name: "RULE_INGRESS", description: "No ingress rule of the receiving interface allows the packet" },
+  { number: 11, name: "RULE_EGRESS", description: "No egress rule of the interface allows the packet, or what began its connection" },
+  { number: 12, name: "RULE_INGRESS", description: "No ingress rule of the interface allows the packet, or what began its connection" },
   {
     number: 13,
     name: "FRAGMENT",

@@ -48,7 +48,12 @@ test("an id keeps its rules: the same again are fine, others are refused", () =>
   a.datapath.putRuleset({ id: 4, rules });
   const before = sizes();
   a.datapath.putRuleset({ id: 4, rules });
-  for (const others of [rules.slice(1), [...rules, web], [...ALLOW_ALL, { ...web, portTo: 82 }], [...ALLOW_ALL, { ...web, peerGroupSets: [3] }]])
+  for (const others of [
+    rules.slice(1),
+    [...rules, web],
+    [...ALLOW_ALL, { ...web, portTo: 82 }],
+    [...ALLOW_ALL, { ...web, peerGroupSets: [3] }],
+  ])
     expect(() => a.datapath.putRuleset({ id: 4, rules: others })).toThrow("immutable");
   expect(sizes()).toEqual(before);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findLaunchers, instanceUid } from "./guest-process.ts";
+import { findLaunchers, instanceUid, startGuestProcess } from "./guest-process.ts";
 import { describeWaitStatus, identify, stateOf } from "./process-identity.ts";
 
 describe("an instance's user", () => {
@@ -30,4 +30,9 @@ describe("a process", () => {
 
 it("says which program is missing and whose it is", () => {
   expect(() => findLaunchers("/nonexistent")).toThrow(/nsenter.*util-linux/);
+});
+
+it("refuses a program that would be taken for a variable", () => {
+  const guest = { instanceId: "i-one", namespacePath: "/nonexistent", argv: ["LD_PRELOAD=x.so"], env: {}, logPath: "/nonexistent/log" };
+  expect(() => startGuestProcess(findLaunchers(), guest)).toThrow(RangeError);
 });

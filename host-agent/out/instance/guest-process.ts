@@ -2,8 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { accessSync, closeSync, constants, openSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { FILE_LIMIT_BYTES } from "./instance-log.ts";
 
-/** What a process sees where its specification names no other value. Nothing of the agent's own environment is passed on. */
+/**
+ * All that the programs see which still run as root, and what a guest's process sees where its specification names no other value.
+ * Nothing of the agent's own environment is passed on.
+ */
 const BASE_ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/", LANG: "C.UTF-8" };
 
 /**
@@ -32,15 +36,17 @@ export interface GuestProcess {
   logPath: string;
 }
 
-/** The programs that put a process into a namespace without privileges (util-linux, present on every Debian). */
+/** The programs that put a process into a namespace without privileges (of packages that every Debian has). */
 export interface Launchers {
+  prlimit: string;
   nsenter: string;
   setpriv: string;
+  env: string;
 }
 
 /** @throws Error naming what is missing and where it comes from */
 export function findLaunchers(path = process.env["PATH"] ?? BASE_ENVIRONMENT.PATH): Launchers {
-  const find = (program: string): string => {
+  const find = (program: string, from: string): string => {
     for (const dir of path.split(delimiter)) {
       try {
         accessSync(join(dir, program), constants.X_OK);
@@ -49,27 +55,41 @@ export function findLaunchers(path = process.env["PATH"] ?? BASE_ENVIRONMENT.PAT
         continue; // Not in this directory.
       }
     }
-    throw new Error(`${program} is not in PATH (${path}); it is part of the package util-linux`);
+    throw new Error(`${program} is not in PATH (${path}); it is part of the package ${from}`);
   };
-  return { nsenter: find("nsenter"), setpriv: find("setpriv") };
+  const ofUtilLinux = (program: string): string => find(program, "util-linux");
+  return {
+    nsenter: ofUtilLinux("nsenter"),
+    prlimit: ofUtilLinux("prlimit"),
+    setpriv: ofUtilLinux("setpriv"),
+    env: find("env", "coreutils"),
+  };
 }
 
 /**
  * Starts argv in the namespace, as a session of its own that outlives the agent, as the instance's user, without any capability and
- * without a way to gain one. nsenter and setpriv replace themselves: the child's pid is argv's. A program that does not exist ends
- * with code 127 and a line in the log.
+ * without a way to gain one. Each program on the way replaces itself by the next: the child's pid is argv's. A program that does not
+ * exist ends with code 127 and a line in the log.
+ *
+ * The guest's variables are set by the last of them, when the privileges are gone: some (LD_PRELOAD) run code of the guest's choice in
+ * whatever is started with them.
+ *
+ * @throws RangeError for a program with a "=" in its name, which could not be told from a variable
  */
 export function startGuestProcess(launchers: Launchers, guest: GuestProcess): ChildProcess {
+  if (guest.argv[0]?.includes("=") === true) throw new RangeError(`a program's name must not hold "=": ${guest.argv[0]}`);
   const uid = String(instanceUid(guest.instanceId));
+  const user = ["--reuid", uid, "--regid", uid, "--clear-groups"];
+  const variables = Object.entries({ ...BASE_ENVIRONMENT, ...guest.env }).map(([name, value]) => `${name}=${value}`);
+  const limits = [`--fsize=${FILE_LIMIT_BYTES}`, "--"];
+  const privileged = [`--net=${guest.namespacePath}`, "--", launchers.setpriv, ...user, ...NO_PRIVILEGES, "--"];
   const log = openSync(guest.logPath, "a", 0o600);
   try {
-    const user = ["--reuid", uid, "--regid", uid, "--clear-groups"];
-    const args = [`--net=${guest.namespacePath}`, "--", launchers.setpriv, ...user, ...NO_PRIVILEGES, "--", ...guest.argv];
-    return spawn(launchers.nsenter, args, {
+    return spawn(launchers.prlimit, [...limits, launchers.nsenter, ...privileged, launchers.env, "-i", "--", ...variables, ...guest.argv], {
       cwd: "/",
       detached: true,
       stdio: ["ignore", log, log],
-      env: { ...BASE_ENVIRONMENT, ...guest.env },
+      env: BASE_ENVIRONMENT,
     });
   } finally {
     closeSync(log);

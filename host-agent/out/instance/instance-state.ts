@@ -6,6 +6,8 @@ const record = z.object({
   instanceId: z.string(),
   /** Name under /run/netns. */
   namespace: z.string(),
+  /** A start was begun and its end is not known: a process of it may run that nobody wrote down. */
+  starting: z.boolean().optional(),
   /** What was started last, if anything was. */
   process: z.object({ pid: z.number().int(), startTime: z.string(), bootId: z.string() }).optional(),
   /** How that ended, once known. */
@@ -14,6 +16,8 @@ const record = z.object({
 
 /** What an agent must remember of an instance to take it over after a restart. */
 export type InstanceRecord = z.infer<typeof record>;
+
+const SUFFIX = ".json";
 
 /** One file per instance, replaced as a whole, so that a crash leaves the old one or the new one. */
 export class InstanceState {
@@ -28,39 +32,47 @@ export class InstanceState {
   /**
    * An empty file counts as none: we never write one, but a power failure can leave it, after which no process is left either. That
    * is why `save` need not wait for the disk.
-   * @throws Error naming the file, if one cannot be understood: guessing would orphan a process
+   *
+   * One that cannot be understood is set aside as `<instance>.json.unreadable`, and the caller is told: of its instance only the id is
+   * known, the others are not to wait for it.
    */
-  load(): InstanceRecord[] {
-    const paths = readdirSync(this.#dir)
-      .filter((file) => file.endsWith(".json"))
-      .map((file) => join(this.#dir, file));
-    return paths.flatMap((path) => {
+  load(unreadable: (instanceId: string, error: Error) => void): InstanceRecord[] {
+    const files = readdirSync(this.#dir).filter((file) => file.endsWith(SUFFIX));
+    return files.flatMap((file) => {
+      const path = join(this.#dir, file);
       const text = readFileSync(path, "utf8");
       if (text === "") return [];
       try {
         return record.parse(JSON.parse(text));
-      } catch (error) {
-        throw new Error(`instance state ${path} cannot be read`, { cause: error });
+      } catch (cause) {
+        renameSync(path, `${path}.unreadable`);
+        unreadable(file.slice(0, -SUFFIX.length), new Error(`instance state ${path} cannot be read; set aside as .unreadable`, { cause }));
+        return [];
       }
     });
   }
 
   save(instance: InstanceRecord): void {
-    const path = join(this.#dir, `${instance.instanceId}.json`);
+    const path = this.#path(instance.instanceId);
     writeFileSync(`${path}.tmp`, JSON.stringify(instance), { mode: 0o600 });
     renameSync(`${path}.tmp`, path);
   }
 
   /** Like save, unless the instance has been forgotten meanwhile: late news must not bring it back. */
   update(instance: InstanceRecord): void {
-    if (existsSync(join(this.#dir, `${instance.instanceId}.json`))) this.save(instance);
+    if (existsSync(this.#path(instance.instanceId))) this.save(instance);
   }
 
   forget(instanceId: string): void {
-    for (const suffix of [".json.tmp", ".log", ".log.1", ".json"]) rmSync(join(this.#dir, `${instanceId}${suffix}`), { force: true });
+    const suffixes = [`${SUFFIX}.tmp`, `${SUFFIX}.unreadable`, ".log", ".log.1", SUFFIX];
+    for (const suffix of suffixes) rmSync(join(this.#dir, `${instanceId}${suffix}`), { force: true });
   }
 
   logPath(instanceId: string): string {
     return join(this.#dir, `${instanceId}.log`);
+  }
+
+  #path(instanceId: string): string {
+    return join(this.#dir, `${instanceId}${SUFFIX}`);
   }
 }

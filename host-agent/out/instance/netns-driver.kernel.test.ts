@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -9,14 +9,14 @@ import { willLeave } from "#lib/linux/testing/leftovers.ts";
 import type { InstanceStatus } from "../../core/ports.ts";
 import { instanceDriverContract, instanceExample } from "../../testing/instance-driver.contract.ts";
 import { instanceUid } from "./guest-process.ts";
-import { LOG_LIMIT_BYTES } from "./instance-log.ts";
-import { NetnsInstanceDriver } from "./netns-driver.ts";
-import { identify, stateOf } from "./process-identity.ts";
+import { FILE_LIMIT_BYTES, LOG_LIMIT_BYTES } from "./instance-log.ts";
+import { NetnsInstanceDriver, type NetnsDriverOptions } from "./netns-driver.ts";
+import { identify, processesOf, stateOf } from "./process-identity.ts";
 
 interface Bench {
   prefix: string;
   stateDir: string;
-  open(options?: { onExit?: (status: InstanceStatus) => void; termMilliseconds?: number }): NetnsInstanceDriver;
+  open(options?: Partial<NetnsDriverOptions>): NetnsInstanceDriver;
   dispose(): Promise<void>;
 }
 
@@ -64,9 +64,18 @@ instanceDriverContract("NetnsInstanceDriver", () => {
       process.kill(pid, "SIGUSR1");
       await vi.waitUntil(() => !alive(pid));
     },
+    deleteNamespace: (instanceId) => linux.deleteNamedNamespace(driver.netnsPath(instanceId).slice(linux.NETNS_DIR.length + 1)),
     dispose,
   };
 });
+
+function attempt<T>(step: () => T): T | undefined {
+  try {
+    return step();
+  } catch {
+    return undefined;
+  }
+}
 
 /** Whether a process handles SIGUSR1 (number 10) itself. */
 function catchesUsr1(pid: number): boolean {
@@ -81,10 +90,15 @@ describe("a process in a namespace", () => {
   });
   afterEach(() => host.dispose());
 
-  async function outputOf(...argv: string[]): Promise<{ output: string; process: InstanceStatus["process"] }> {
+  const outputOf = (...argv: string[]) => outputWith({}, ...argv);
+
+  async function outputWith(
+    env: Record<string, string>,
+    ...argv: string[]
+  ): Promise<{ output: string; process: InstanceStatus["process"] }> {
     const exited = Promise.withResolvers<InstanceStatus>();
     const driver = host.open({ onExit: exited.resolve });
-    const spec = instanceExample({ argv });
+    const spec = instanceExample({ argv, env: { COLOUR: "blue", ...env } });
     driver.create(spec);
     driver.start(spec);
     const status = await exited.promise;
@@ -101,6 +115,34 @@ describe("a process in a namespace", () => {
     expect(output).toContain(`CapBnd:\t${(1 << 13).toString(16).padStart(16, "0")}`); // net_raw, which cannot be gained.
     expect(output).toContain("COLOUR=blue");
     expect(output).not.toContain("hidden");
+  });
+
+  it("gets its variables only when its privileges are gone: none runs code as root", async () => {
+    const shared = mkdtempSync(join(tmpdir(), "plenum-preload-"));
+    willLeave({ kind: "directory", dir: shared });
+    chmodSync(shared, 0o755);
+    // Anybody may write there: the library shall be able to tell on whomever it runs as.
+    const seen = join(shared, "seen");
+    mkdirSync(seen);
+    chmodSync(seen, 0o777);
+    writeFileSync(
+      join(shared, "tell.c"),
+      `#include <fcntl.h>
+       #include <stdio.h>
+       #include <unistd.h>
+       __attribute__((constructor)) static void tell(void) {
+         char name[4096];
+         snprintf(name, sizeof name, "${seen}/%u", geteuid());
+         close(open(name, O_WRONLY | O_CREAT, 0644));
+       }`,
+    );
+    const library = join(shared, "tell.so");
+    execFileSync("clang", ["-shared", "-fPIC", "-o", library, join(shared, "tell.c")]);
+    const { output } = await outputWith({ LD_PRELOAD: library, PATH: "/usr/bin:/bin", "--help": "x" }, "sh", "-c", "env; id -u");
+    expect(readdirSync(seen)).toEqual([String(instanceUid("i-one"))]);
+    expect(output).toContain(`LD_PRELOAD=${library}\n`);
+    expect(output).toContain("PATH=/usr/bin:/bin\n");
+    rmSync(shared, { recursive: true });
   });
 
   it("may use low ports and ping itself, and sees only its own devices", async () => {
@@ -158,6 +200,57 @@ describe("a process in a namespace", () => {
     expect(existsSync(started.netnsPath)).toBe(false);
   });
 
+  it("does not run twice when the agent was killed before it had written down the first", async () => {
+    // Killed by itself when it is about to put the state file in place that names the process.
+    const script = `
+      import fs from "node:fs";
+      import { syncBuiltinESMExports } from "node:module";
+      const { renameSync, readFileSync } = fs;
+      fs.renameSync = (from, to) => {
+        if (readFileSync(from, "utf8").includes('"pid"')) process.kill(process.pid, "SIGKILL");
+        renameSync(from, to);
+      };
+      syncBuiltinESMExports();
+      const { NetnsInstanceDriver } = await import(${JSON.stringify(new URL("./netns-driver.ts", import.meta.url).href)});
+      const driver = new NetnsInstanceDriver(${JSON.stringify({ prefix: host.prefix, stateDir: host.stateDir })});
+      driver.create(${JSON.stringify(instanceExample())});
+      driver.start(${JSON.stringify(instanceExample())});`;
+    const agent = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "ignore", "inherit"] });
+    expect(await once(agent, "exit")).toEqual([null, "SIGKILL"]);
+    const successor = host.open();
+    const { netnsPath, process: known } = successor.create(instanceExample());
+    expect(known).toEqual({ state: "none" });
+    const inode = linux.withNamespace(netnsPath, () => readlinkSync(linux.OWN_NAMESPACE));
+    // Shells only: each has a sleep beside it now and then.
+    const shells = () =>
+      processesOf(inode, instanceUid("i-one")).filter((pid) => alive(pid) && readFileSync(`/proc/${pid}/comm`, "utf8") === "sh\n");
+    const [first] = await vi.waitUntil(() => shells().length > 0 && shells());
+    // As the agent does: a step that fails is tried again.
+    const second = pidOf(await vi.waitUntil(() => attempt(() => successor.start(instanceExample()))));
+    await vi.waitUntil(() => catchesUsr1(second));
+    expect(alive(first!)).toBe(false);
+    expect(shells()).toEqual([second]);
+  });
+
+  it("is ended and started anew when its state file cannot be understood", async () => {
+    const driver = host.open();
+    driver.create(instanceExample());
+    const orphan = pidOf(driver.start(instanceExample()));
+    await vi.waitUntil(() => catchesUsr1(orphan));
+    const { netnsPath } = driver.create(instanceExample({ instanceId: "i-two", argv: [] }));
+    writeFileSync(join(host.stateDir, "i-one.json"), '{"instanceId":');
+    const unreadable: string[] = [];
+    const successor = host.open({ onUnreadable: (instanceId) => unreadable.push(instanceId) });
+    expect(unreadable).toEqual(["i-one"]);
+    expect(successor.list()).toEqual([
+      { instanceId: "i-two", netnsPath, process: { state: "none" } },
+      { instanceId: "i-one", netnsPath: driver.netnsPath("i-one"), process: { state: "none" } },
+    ]);
+    successor.create(instanceExample());
+    const anew = pidOf(await vi.waitUntil(() => attempt(() => successor.start(instanceExample()))));
+    expect([alive(orphan), alive(anew)]).toEqual([false, true]);
+  });
+
   it("is not mistaken for another that got its number", async () => {
     const bystander = spawn("sleep", ["1000"], { stdio: "ignore" });
     try {
@@ -186,6 +279,17 @@ describe("a process in a namespace", () => {
     expect(pidOf(driver.start(instanceExample()))).not.toBe(orphan);
   });
 
+  it("can neither fill the disk nor stretch its log between two looks", async () => {
+    const { output, process: filler } = await outputOf("sh", "-c", `exec head -c ${2 * FILE_LIMIT_BYTES} /dev/zero`);
+    expect(filler).toEqual({ state: "exited", detail: "signal SIGXFSZ" });
+    expect(output.length).toBe(FILE_LIMIT_BYTES);
+    host.open().list(); // empties the log
+    const stretch = "$SIG{XFSZ} = 'IGNORE'; truncate(STDOUT, 1 << 40) and exit 7; print STDERR $!; exit 8";
+    const { output: refusal, process: stretcher } = await outputOf("perl", "-e", stretch);
+    expect(stretcher).toEqual({ state: "exited", detail: "exit code 8" });
+    expect(refusal).toMatch(/File too large$/);
+  });
+
   it("has its log bounded by whoever looks", async () => {
     const driver = host.open();
     const spec = instanceExample({ argv: ["sh", "-c", `head -c ${LOG_LIMIT_BYTES + 1} /dev/zero; echo; echo more; exec sleep 1000`] });
@@ -195,6 +299,6 @@ describe("a process in a namespace", () => {
     await vi.waitUntil(() => readFileSync(log).length > LOG_LIMIT_BYTES + 5);
     driver.list();
     expect(readFileSync(log).length).toBe(0);
-    expect(readFileSync(`${log}.1`).length).toBeGreaterThan(LOG_LIMIT_BYTES);
+    expect(readFileSync(`${log}.1`).length).toBe(LOG_LIMIT_BYTES);
   });
 });

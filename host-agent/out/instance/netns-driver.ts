@@ -19,6 +19,9 @@ const KILL_MILLISECONDS = 5_000;
 const FIRST_POLL_MILLISECONDS = 1;
 const POLL_MILLISECONDS = 50;
 
+/** What can be part of a file's name. */
+const INSTANCE_ID = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$/;
+
 export interface NetnsDriverOptions {
   /** Unique to host and run: namespaces are /run/netns/<prefix>-<short instance id>. */
   prefix: string;
@@ -26,6 +29,8 @@ export interface NetnsDriverOptions {
   stateDir: string;
   /** Told when a process that this agent started ends; adopted ones are seen by `list`. */
   onExit?: (status: InstanceStatus) => void;
+  /** Told of each instance whose state file cannot be understood. */
+  onUnreadable?: (instanceId: string, error: Error) => void;
   /** Shorter in tests. */
   termMilliseconds?: number;
 }
@@ -43,14 +48,24 @@ export class NetnsInstanceDriver implements InstanceDriver {
   readonly #instances = new Map<string, InstanceRecord>();
   readonly #removals = new Map<string, Promise<void>>();
 
-  /** Takes over what `stateDir` tells of. @throws Error if a state file cannot be read or util-linux is missing */
+  /**
+   * Takes over what `stateDir` tells of. Of an instance whose file cannot be understood, the namespace follows from its id; whatever
+   * runs in it is ended before a process is started there. @throws Error if util-linux is missing
+   */
   constructor(options: NetnsDriverOptions) {
     this.#prefix = options.prefix;
     this.#onExit = options.onExit ?? (() => {});
     this.#termMilliseconds = options.termMilliseconds ?? TERM_MILLISECONDS;
     this.#launchers = findLaunchers();
     this.#state = new InstanceState(options.stateDir);
-    for (const instance of this.#state.load()) this.#instances.set(instance.instanceId, instance);
+    const unreadable: string[] = [];
+    const loaded = this.#state.load((instanceId, error) => {
+      unreadable.push(instanceId);
+      options.onUnreadable?.(instanceId, error);
+    });
+    for (const instance of loaded) this.#instances.set(instance.instanceId, instance);
+    for (const instanceId of unreadable.filter((name) => INSTANCE_ID.test(name)))
+      this.#keep({ instanceId, namespace: this.#namespaceName(instanceId), starting: true });
   }
 
   /** Where an instance's namespace is or would be. @throws RangeError for what is no instance id */
@@ -77,19 +92,25 @@ export class NetnsInstanceDriver implements InstanceDriver {
     return this.#status(instanceId);
   }
 
-  /** A process that has ended is started again: whether it should be is the caller's to decide. @throws Error before `create` */
+  /**
+   * A process that has ended is started again: whether it should be is the caller's to decide.
+   * @throws Error before `create`; while processes of a start that an earlier agent did not live to write down are being killed
+   */
   start(spec: InstanceSpec): InstanceStatus {
     const { instanceId, argv, env } = spec;
     const instance = this.#instances.get(instanceId);
     if (instance === undefined || this.#removals.has(instanceId)) throw new Error(`${instanceId} has not been created`);
     if (argv.length === 0 || this.#status(instanceId).process.state === "running") return this.#status(instanceId);
-    const namespacePath = linux.namespacePath(instance.namespace);
+    if (instance.starting === true) endUnrecorded(instance);
+    const { namespace } = instance;
+    this.#keep({ instanceId, namespace, starting: true });
+    const namespacePath = linux.namespacePath(namespace);
     const logPath = this.#state.logPath(instanceId);
     const child = startGuestProcess(this.#launchers, { instanceId, argv, env, namespacePath, logPath });
     this.#watch(child, instanceId);
     const identity = child.pid === undefined ? undefined : identify(child.pid);
     // Without a pid nothing runs and `error` follows; it may be ours to say before that event comes.
-    this.#keep({ ...instance, process: identity, ended: identity === undefined ? "could not be started" : undefined });
+    this.#keep({ instanceId, namespace, process: identity, ended: identity === undefined ? "could not be started" : undefined });
     return this.#status(instanceId);
   }
 
@@ -103,16 +124,20 @@ export class NetnsInstanceDriver implements InstanceDriver {
     return removal;
   }
 
-  /** Also bounds the logs (LOG_LIMIT_BYTES): call it now and then. */
+  /**
+   * Also bounds the logs (LOG_LIMIT_BYTES): call it now and then. An instance without its namespace (somebody deleted it, or the machine
+   * started anew) has the path "": `create` makes it whole, `remove` takes away what is left.
+   */
   list(): InstanceStatus[] {
-    return [...this.#instances.keys()].map((instanceId) => {
+    return [...this.#instances.values()].map(({ instanceId, namespace }) => {
       boundLog(this.#state.logPath(instanceId));
-      return this.#status(instanceId);
+      const status = this.#status(instanceId);
+      return linux.namespaceExists(namespace) ? status : { ...status, netnsPath: "" };
     });
   }
 
   #namespaceName(instanceId: string): string {
-    if (!/^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$/.test(instanceId)) throw new RangeError(`not an instance id: ${JSON.stringify(instanceId)}`);
+    if (!INSTANCE_ID.test(instanceId)) throw new RangeError(`not an instance id: ${JSON.stringify(instanceId)}`);
     // The end of a UUIDv7 is its random part; its beginning is the time.
     return `${this.#prefix}-${instanceId.length <= 14 ? instanceId : instanceId.slice(-12)}`;
   }
@@ -167,10 +192,9 @@ export class NetnsInstanceDriver implements InstanceDriver {
   }
 
   async #endProcesses(instance: InstanceRecord): Promise<void> {
-    const uid = instanceUid(instance.instanceId);
     const inode = namespaceInode(instance);
     const living = (): number[] => {
-      const pids = new Set(inode === undefined ? [] : processesOf(inode, uid));
+      const pids = new Set(processesIn(inode, instance));
       // The process itself even if its namespace lost its name; never by its number alone.
       if (instance.process !== undefined && stateOf(instance.process).state === "running") pids.add(instance.process.pid);
       return [...pids].filter((pid) => isAlive(pid));
@@ -194,6 +218,17 @@ export class NetnsInstanceDriver implements InstanceDriver {
 function namespaceInode(instance: InstanceRecord): string | undefined {
   if (!linux.namespaceExists(instance.namespace)) return undefined;
   return linux.withNamespace(linux.namespacePath(instance.namespace), () => readlinkSync(linux.OWN_NAMESPACE));
+}
+
+function processesIn(inode: string | undefined, { instanceId }: InstanceRecord): number[] {
+  return inode === undefined ? [] : processesOf(inode, instanceUid(instanceId));
+}
+
+/** @throws Error if there were any: their ending takes a moment */
+function endUnrecorded(instance: InstanceRecord): void {
+  const pids = processesIn(namespaceInode(instance), instance).filter((pid) => isAlive(pid));
+  for (const pid of pids) signal(pid, "SIGKILL");
+  if (pids.length > 0) throw new Error(`${instance.instanceId}: processes ${pids.join(", ")} of an interrupted start are being ended`);
 }
 
 /** Ended and waiting for its parent to notice counts as gone. */

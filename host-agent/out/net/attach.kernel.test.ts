@@ -10,7 +10,7 @@ import { inNamespace } from "../../testing/guest-shell.ts";
 import { type BpfDatapath, openDatapath } from "../datapath/index.ts";
 import { NetnsInstanceDriver } from "../instance/netns-driver.ts";
 import { VethDevices } from "./devices.ts";
-import { TestHost } from "./test-host.ts";
+import { TestHost } from "./testing/test-host.ts";
 import { tunnelOverhead, VxlanUnderlay } from "./underlay.ts";
 
 const VNI = 77;

@@ -5,7 +5,7 @@ import { deviceExample, devicesContract } from "../../testing/devices.contract.t
 import { inNamespace } from "../../testing/guest-shell.ts";
 import { VethDevices } from "./devices.ts";
 import { forgetGuest } from "./guest-network.ts";
-import { TestHost } from "./test-host.ts";
+import { TestHost } from "./testing/test-host.ts";
 
 function open(host: TestHost): VethDevices {
   return new VethDevices({ netnsPath: (instanceId) => host.instancePath(instanceId), hostNamespace: host.path });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import * as linux from "#lib/linux/index.ts";
 import { underlayContract } from "../../testing/underlay.contract.ts";
-import { TestHost } from "./test-host.ts";
+import { TestHost } from "./testing/test-host.ts";
 import { TUNNEL_DEVICE, VxlanUnderlay } from "./underlay.ts";
 
 const hostAddress = "198.18.0.1";

@@ -1,0 +1,93 @@
+import { sql } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
+import { sqlMigration } from "#lib/db/migrate.ts";
+import type { Migrations } from "#lib/db/migrate.ts";
+
+/**
+ * What nobody asks for any more, over the tables of all modules: one place that says how long anything is kept. Rows with a short life
+ * of their own are removed by their module (idempotency keys, changes, attachments, instances, join tokens).
+ */
+
+/** Days for which decisions, and consents that were taken back, are kept: a year and a month. */
+const AUDIT_DAYS = 400;
+/** Days for which an operation that ended can be read; an instance's newest stays with the instance. */
+const OPERATION_DAYS = 30;
+
+/** Indexes by which those rows are found. */
+export const retentionMigrations: Migrations = {
+  "0030_retention": sqlMigration(`
+    CREATE INDEX audit_entry_time ON audit_entry (time);
+    CREATE INDEX operation_ended ON operation (end_time) WHERE end_time IS NOT NULL;
+    CREATE INDEX consent_revoked ON consent (revoke_time) WHERE state = 'REVOKED';
+    CREATE INDEX group_set_ruleset ON group_set (ruleset_id);
+    -- Which networks a host has anything in.
+    DROP INDEX attachment_host;
+    CREATE INDEX attachment_host ON attachment (host_id, network_id) WHERE state <> 4 AND host_id IS NOT NULL;
+  `),
+};
+
+interface Kept {
+  readonly table: string;
+  /** True of the rows that go. */
+  readonly over: RawBuilder<unknown>;
+}
+
+const days = (count: number) => sql`now() - make_interval(days => ${count})`;
+
+const KEPT: readonly Kept[] = [
+  { table: "audit_entry", over: sql`time < ${days(AUDIT_DAYS)}` },
+  { table: "consent", over: sql`state = 'REVOKED' AND revoke_time < ${days(AUDIT_DAYS)}` },
+  {
+    table: "operation",
+    over: sql`end_time < ${days(OPERATION_DAYS)}
+      AND NOT EXISTS (SELECT FROM instance WHERE instance.instance_id = operation.subject_id AND instance.operation_id = operation.operation_id)`,
+  },
+  // What a record and all its attachments counted ends with the last of them: nothing can show it any more.
+  {
+    table: "meter",
+    over: sql`NOT EXISTS (SELECT FROM interface WHERE interface.interface_id = meter.interface_id)
+      AND NOT EXISTS (SELECT FROM attachment WHERE attachment.attachment_id = meter.attachment_id)`,
+  },
+  { table: "subnet_pick", over: sql`NOT EXISTS (SELECT FROM subnet WHERE subnet.subnet_id = subnet_pick.subnet_id)` },
+  // A set with a group that is gone can be named by no new record: numbers of groups are not given out again.
+  {
+    table: "group_set",
+    over: sql`EXISTS (
+        SELECT FROM unnest(members) AS member
+        WHERE NOT EXISTS (SELECT FROM security_group WHERE security_group_id = member))
+      AND NOT EXISTS (SELECT FROM interface WHERE interface.group_set_id = group_set.group_set_id)
+      AND NOT EXISTS (SELECT FROM attachment WHERE attachment.group_set_id = group_set.group_set_id AND state <> 4)`,
+  },
+  // One that no set means and no attachment names is never named again: a change of rules makes a new one. The hour is for whoever has
+  // just read its number.
+  {
+    table: "ruleset",
+    over: sql`create_time < now() - interval '1 hour'
+      AND NOT EXISTS (SELECT FROM group_set WHERE group_set.ruleset_id = ruleset.ruleset_id)
+      AND NOT EXISTS (SELECT FROM attachment WHERE attachment.ruleset_id = ruleset.ruleset_id AND state <> 4)`,
+  },
+  {
+    table: "host_network_version",
+    over: sql`NOT EXISTS (
+        SELECT FROM attachment
+        WHERE attachment.host_id = host_network_version.host_id AND attachment.network_id = host_network_version.network_id AND state <> 4)`,
+  },
+];
+
+/** Rows that one statement removes at most, so that none runs for long. */
+const BATCH = 5_000;
+
+/**
+ * Remove what is kept no longer. Each batch is a transaction of its own; any number of copies may do it. A row that was written since it
+ * was chosen has another ctid and stays.
+ */
+export async function forgetOld(db: Kysely<unknown>): Promise<void> {
+  for (const { table, over } of KEPT) {
+    const name = sql.table(table);
+    for (;;) {
+      const { numAffectedRows = 0n } = await sql`
+        DELETE FROM ${name} WHERE ctid = ANY (ARRAY (SELECT ctid FROM ${name} WHERE ${over} LIMIT ${BATCH}))`.execute(db);
+      if (numAffectedRows < BigInt(BATCH)) break;
+    }
+  }
+}
