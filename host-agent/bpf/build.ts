@@ -43,12 +43,15 @@ function newestSource(source: string): number {
 }
 
 /** `-mcpu=v3` and clang 14 are what the floor (Debian 12, kernel 6.1) has. */
+export function compilerFlags(): string[] {
+  const include = `/usr/include/${TRIPLETS[process.arch] ?? process.arch}`;
+  return ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", `-I${include}`];
+}
+
 function compile(source: string, objectPath: string): void {
   mkdirSync(dirname(objectPath), { recursive: true });
   const temporary = `${objectPath}.${process.pid}`; // renamed when whole: a reader never sees half an object
-  const include = `/usr/include/${TRIPLETS[process.arch] ?? process.arch}`;
-  const flags = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror", `-I${include}`];
-  const clang = spawnSync("clang", [...flags, "-c", source, "-o", temporary], { encoding: "utf8" });
+  const clang = spawnSync("clang", [...compilerFlags(), "-Werror", "-c", source, "-o", temporary], { encoding: "utf8" });
   if (clang.error !== undefined) {
     const code = (clang.error as NodeJS.ErrnoException).code;
     if (code === "ENOENT") throw new Error("clang is missing, needed to compile the BPF programs: apt-get install clang libbpf-dev");

@@ -17,6 +17,10 @@ struct test_control {
 	__u64 now;    /* 0: the kernel's clock */
 	__u32 commit; /* 1: connections and fragments are written as for a packet handed over, or dropped */
 	__u32 refused; /* out: drop reason with which the writing refused the packet */
+	__u32 vlan_tci; /* not 0: the kernel took this tag off the frame (D15) */
+	__u32 refused_for; /* out: the interface that was refused */
+	__u64 bytes;   /* out: what meters would count (D17) */
+	__u32 raw;
 };
 
 struct {
@@ -40,20 +44,22 @@ struct {
 	__type(value, struct decision);
 } test_decision SEC(".maps");
 
-static __always_inline struct scratch *test_begin(void)
+static __always_inline struct scratch *test_begin(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
 	struct scratch *s = scratch_begin();
 	struct test_control *control = bpf_map_lookup_elem(&test_control, &zero);
 
+	if (control && control->vlan_tci && bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), control->vlan_tci))
+		return 0;
 	if (s && control && control->now)
 		s->packet.now = control->now;
 	return s;
 }
 
-static __always_inline int report(struct scratch *s)
+static __always_inline int report(struct __sk_buff *skb, struct scratch *s)
 {
-	__u32 zero = 0, refused_for;
+	__u32 zero = 0, refused_for = 0;
 	struct test_control *control = bpf_map_lookup_elem(&test_control, &zero);
 	struct decision *d = &s->decision;
 
@@ -62,11 +68,16 @@ static __always_inline int report(struct scratch *s)
 	if (!control->commit)
 		return TC_ACT_OK;
 	control->refused = DROP_NONE;
+	control->refused_for = 0;
+	control->bytes = meter_wire_bytes(skb, &s->packet);
+	control->raw = skb->len;
 	if (d->verdict == VERDICT_DROP) {
 		act_connection_dropped(&d->egress);
 		act_connection_dropped(&d->ingress);
 	} else if (d->verdict == VERDICT_TUNNEL || d->verdict == VERDICT_DELIVER) {
 		control->refused = act_remember(&s->packet, d, &refused_for);
+		if (control->refused)
+			control->refused_for = refused_for;
 		if (!control->refused)
 			fragment_leave(&s->packet, d->vni);
 	}
@@ -76,12 +87,12 @@ static __always_inline int report(struct scratch *s)
 SEC("tc")
 int test_from_instance(struct __sk_buff *skb)
 {
-	struct scratch *s = test_begin();
+	struct scratch *s = test_begin(skb);
 
 	if (!s)
 		return TC_ACT_SHOT;
 	decide_from_instance(skb, &s->packet, &s->decision);
-	return report(s);
+	return report(skb, s);
 }
 
 SEC("tc")
@@ -90,12 +101,12 @@ int test_from_tunnel(struct __sk_buff *skb)
 	struct tunnel_source source = {};
 	__u32 zero = 0;
 	struct tunnel_source *injected = bpf_map_lookup_elem(&test_tunnel, &zero);
-	struct scratch *s = test_begin();
+	struct scratch *s = test_begin(skb);
 
 	if (!s)
 		return TC_ACT_SHOT;
 	if (injected)
 		source = *injected;
 	decide_from_tunnel(skb, &source, &s->packet, &s->decision);
-	return report(s);
+	return report(skb, s);
 }

@@ -1,0 +1,104 @@
+import { isDeepStrictEqual } from "node:util";
+import { decide, NOTHING, type Decision, type State } from "#lib/model/index.ts";
+import { expectedAnswer, expectedConnections } from "./expectation.ts";
+import type { Program } from "./program.ts";
+import type { Scenario, Step } from "./scenario.ts";
+
+/** Where program and model part. */
+export interface Difference {
+  readonly scenario: Scenario;
+  /** Of the step after which they do. */
+  readonly at: number;
+  readonly expected: unknown;
+  readonly actual: unknown;
+}
+
+/** Tells a scenario to both; undefined: they agree at each step. `saw` hears of each packet's decision, once all is told. */
+export function compare(program: Program, scenario: Scenario, saw: (decision: Decision) => void = () => undefined): Difference | undefined {
+  for (let tries = 1; ; tries++) {
+    const decisions: Decision[] = [];
+    const found = compareOnce(program, scenario, (decision) => decisions.push(decision));
+    if (tries < PATIENCE && found !== undefined && isRefused(found.actual)) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000); // the kernel tells nobody when it has memory again
+      continue;
+    }
+    decisions.forEach(saw);
+    return found;
+  }
+}
+
+/** Seconds that the kernel may have no memory for a connection: on a busy machine it can be short of it for a while. */
+const PATIENCE = 30;
+
+function isRefused(actual: unknown): boolean {
+  return typeof actual === "object" && actual !== null && "reason" in actual && actual.reason === "CONNECTION_TABLE";
+}
+
+function compareOnce(program: Program, scenario: Scenario, saw: (decision: Decision) => void): Difference | undefined {
+  program.reset();
+  program.configure(scenario.start);
+  let configuration = scenario.start;
+  let state: State = NOTHING;
+  let now = 0;
+  for (const [at, step] of scenario.steps.entries()) {
+    if (step.what === "time") now += step.milliseconds;
+    else if (step.what === "configuration") program.configure((configuration = step.configuration));
+    else {
+      const outcome = decide(configuration, state, now, step.packet);
+      const isChanged = outcome.state !== state;
+      state = outcome.state;
+      saw(outcome.decision);
+      const answer = program.run(step.packet, now);
+      const wanted = expectedAnswer(outcome.decision);
+      if (!isDeepStrictEqual(answer, wanted)) return { scenario, at, expected: wanted, actual: answer };
+      // Reading a table of a million buckets is slow; what should not have been written still stands there a few packets later.
+      const isDue = isChanged || at % 8 === 7 || at === scenario.steps.length - 1;
+      const difference = isDue ? compareTables(program, state) : undefined;
+      if (difference !== undefined) return { scenario, at, ...difference };
+    }
+  }
+  return undefined;
+}
+
+function compareTables(program: Program, state: State): { expected: unknown; actual: unknown } | undefined {
+  const held = program.connections();
+  const actual = held.map(({ text }) => text).sort();
+  const expected = expectedConnections(state);
+  if (!isDeepStrictEqual(actual, expected)) return { expected, actual };
+  const wrong = [...program.held()].filter(([wireId, count]) => count !== held.filter((c) => c.wireId === wireId).length);
+  return wrong.length === 0 ? undefined : { expected, actual: `counts that are not those of the table: ${JSON.stringify(wrong)}` };
+}
+
+/** The same difference with as few steps as go: each is left out that it does not need. */
+export function shrink(program: Program, found: Difference): Difference {
+  let best: Difference = { ...found, scenario: { ...found.scenario, steps: found.scenario.steps.slice(0, found.at + 1) } };
+  for (let size = best.scenario.steps.length >> 1; size >= 1; size >>= 1)
+    for (let from = best.scenario.steps.length - 1 - size; from >= 0; from -= size) {
+      const steps = best.scenario.steps.toSpliced(from, size);
+      const again = compare(program, { ...best.scenario, steps });
+      if (again !== undefined) best = { ...again, scenario: { ...again.scenario, steps: steps.slice(0, again.at + 1) } };
+    }
+  return best;
+}
+
+/** For a person: the configuration, the steps, both answers. */
+export function describe({ scenario, expected, actual }: Difference): string {
+  const text = (value: unknown): string => JSON.stringify(value, replacer, 1).replaceAll(/\n\s+/g, " ");
+  const steps = scenario.steps.map((step, i) => `${i}. ${stepText(step, text)}`);
+  const answers = [`model   ${text(expected)}`, `program ${text(actual)}`];
+  const parts = [`seed ${scenario.seed}`, ...answers, ...steps, `start ${text(scenario.start)}`];
+  return parts.join("\n");
+}
+
+const BRIEF = process.env["BRIEF"] !== undefined;
+function stepText(step: Step, text: (value: unknown) => string): string {
+  if (step.what === "time") return `${step.milliseconds} ms later`;
+  if (step.what === "configuration") return `${step.note}: ${BRIEF ? "" : text(step.configuration)}`;
+  const { frame, ...rest } = step.packet;
+  return `${step.note}: ${text(rest)} ${frame.subarray(0, 96).toString("hex")}${frame.length > 96 ? `… (${frame.length} octets)` : ""}`;
+}
+
+function replacer(_: string, value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  return value instanceof Set ? [...value] : value;
+}

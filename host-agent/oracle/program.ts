@@ -1,0 +1,146 @@
+import { closeSync, readFileSync } from "node:fs";
+import { withNamespace } from "#lib/linux/index.ts";
+import type { Configuration, Packet } from "#lib/model/index.ts";
+import { buildTestBpf } from "../bpf/build.ts";
+import { addressKey } from "../out/datapath/address.ts";
+import { BpfMap, type MapName } from "../out/datapath/bpf-map.ts";
+import { describeLayout } from "../out/datapath/describe-layout.ts";
+import { MAPS, SCHEMA, STRUCTS } from "../out/datapath/layout.gen.ts";
+import { check, mapLookup, mapUpdate, objGet } from "../out/datapath/libbpf.ts";
+import { openObject, type OpenObject } from "../out/datapath/load.ts";
+import { encode, u32 } from "../out/datapath/record.ts";
+import { Lab, type LabHost } from "../out/datapath/testing/lab.ts";
+import { TC_ACT_OK, testRun } from "../out/datapath/testing/test-run.ts";
+import { readAnswer, readConnections, type Answer } from "./answer.ts";
+import { configure, EMPTY } from "./configure.ts";
+import { HERE, type World } from "./world.ts";
+
+const PROGRAMS = ["test_from_instance", "test_from_tunnel"];
+const DEVICES = 5;
+/** Injected as the program's clock: a time that no timer of the kernel reaches. */
+const EPOCH = 10n ** 18n;
+
+/**
+ * The program's deciding half on the maps of a real host, filled through the host agent's own port. One at a time in a process; it
+ * must be disposed of.
+ */
+export class Program {
+  readonly world: World;
+  readonly #lab = new Lab();
+  readonly #host: LabHost;
+  readonly #maps: Record<MapName, BpfMap>;
+  #object: OpenObject;
+  #layouts: { tunnel: Layout; control: Layout };
+  #configuration = EMPTY;
+
+  /** `objectPath`: of the test object, by default the one built from bpf/. */
+  constructor(objectPath = buildTestBpf().objectPath) {
+    this.#host = this.#lab.host("a", HERE);
+    const guests = Array.from({ length: DEVICES }, (_, i) => this.#lab.guest(this.#host, `10.0.0.${i + 1}`));
+    this.world = { ports: guests.map(({ endpoint }) => endpoint), tunnelIfindex: this.#host.options.tunnelIfindex };
+    const pin = (name: string): number => check(objGet(`${this.#host.options.bpffsDir}/${SCHEMA}/maps/${name}`), `open ${name}`);
+    this.#maps = Object.fromEntries(Object.keys(MAPS).map((name) => [name, new BpfMap(name as MapName, pin(name))])) as Record<
+      MapName,
+      BpfMap
+    >;
+    this.#object = this.#open(objectPath);
+    this.#layouts = layoutsOf(objectPath);
+  }
+
+  #open(objectPath: string): OpenObject {
+    return openObject(objectPath, Object.fromEntries(Object.values(this.#maps).map(({ name, fd }) => [name, fd])), PROGRAMS);
+  }
+
+  /** Another object on the same maps. @throws Error if the verifier refuses it; the one before stays then */
+  load(objectPath: string): void {
+    const next = this.#open(objectPath);
+    this.#object.close();
+    this.#object = next;
+    this.#layouts = layoutsOf(objectPath);
+  }
+
+  /** Back to a host that knows nothing and remembers nothing. */
+  reset(): void {
+    this.configure(EMPTY);
+    for (const name of ["connections", "fragments", "budgets"] as const)
+      for (const key of [...this.#maps[name].entries()].map(([k]) => Buffer.from(k))) this.#maps[name].delete(key);
+  }
+
+  /** Brings the maps to a configuration, as the reconciler would; connections stay. */
+  configure(next: Configuration): void {
+    withNamespace(this.#host.path, () => configure(this.#host.datapath, this.#maps.host, this.#configuration, next));
+    this.#configuration = next;
+    this.#putBudgets(next);
+  }
+
+  /** The limits of this configuration, with what the table holds now. */
+  #putBudgets({ endpoints }: Configuration): void {
+    const held = this.connections().map(({ wireId }) => wireId);
+    for (const { wireId, connectionBudget } of endpoints) {
+      const count = BigInt(held.filter((id) => id === wireId).length);
+      this.#maps.budgets.put(u32(wireId), encode("connection_budget", { wire_id: wireId, limit: connectionBudget, count }));
+    }
+  }
+
+  /** Decides a packet at a time in milliseconds, and lets it leave behind what it leaves. */
+  run(packet: Packet, now: number): Answer {
+    const { path } = this.#host;
+    const nanoseconds = EPOCH + BigInt(now) * 1_000_000n;
+    this.#write("test_control", this.#layouts.control, { now: nanoseconds, commit: 1, vlan_tci: packet.vlanTci });
+    if (packet.from === "tunnel") this.#inject(packet.key);
+    const name = packet.from === "instance" ? "test_from_instance" : "test_from_tunnel";
+    const ifindex = packet.from === "instance" ? packet.ifindex : this.world.tunnelIfindex;
+    const { verdict } = testRun(this.#object.programFd(name), packet.frame, { path, ifindex, gsoSize: packet.gsoSize });
+    if (verdict !== TC_ACT_OK) throw new Error(`${name} gave up`);
+    const decision = Buffer.alloc(STRUCTS.decision.size);
+    check(mapLookup(this.#object.mapFd("test_decision"), u32(0), decision), "read the decision");
+    const control = Buffer.alloc(this.#layouts.control.size);
+    check(mapLookup(this.#object.mapFd("test_control"), u32(0), control), "read what was written");
+    const read = (field: string): number => control.readUInt32LE(this.#layouts.control.fields[field]!.offset);
+    return readAnswer(decision, { refused: read("refused"), refusedFor: read("refused_for"), bytes: read("bytes"), rawBytes: read("raw") });
+  }
+
+  /** What the table holds. */
+  connections(): ReturnType<typeof readConnections> {
+    return readConnections(this.#maps.connections, EPOCH);
+  }
+
+  /** How many connections each interface is said to hold. */
+  held(): Map<number, number> {
+    const { count } = STRUCTS.connection_budget.fields;
+    return new Map(
+      [...this.#maps.budgets.entries()].map(([key, value]) => [key.readUInt32LE(), Number(value.readBigUInt64LE(count.offset))]),
+    );
+  }
+
+  #inject(key: { vni: number; sender: string } | undefined): void {
+    const { tunnel } = this.#layouts;
+    if (key === undefined) this.#write("test_tunnel", tunnel, {});
+    else this.#write("test_tunnel", tunnel, { present: 1, vni: key.vni, sender: addressKey(key.sender) });
+  }
+
+  /** One element of a map that only the test object has. */
+  #write(map: string, { size, fields }: Layout, values: Record<string, number | bigint | Buffer>): void {
+    const bytes = Buffer.alloc(size);
+    for (const [name, value] of Object.entries(values)) {
+      const at = fields[name]!.offset;
+      if (typeof value === "bigint") bytes.writeBigUInt64LE(value, at);
+      else if (typeof value === "number") bytes.writeUInt32LE(value, at);
+      else bytes.set(value, at);
+    }
+    check(mapUpdate(this.#object.mapFd(map), u32(0), bytes, 0n), `write ${map}`);
+  }
+
+  dispose(): void {
+    this.#object.close();
+    for (const map of Object.values(this.#maps)) closeSync(map.fd);
+    this.#lab.dispose();
+  }
+}
+
+function layoutsOf(objectPath: string): { tunnel: Layout; control: Layout } {
+  const { structs } = describeLayout(readFileSync(objectPath));
+  return { tunnel: structs["tunnel_source"]!, control: structs["test_control"]! };
+}
+
+type Layout = ReturnType<typeof describeLayout>["structs"][string];

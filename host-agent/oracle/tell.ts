@@ -1,0 +1,109 @@
+import type { Configuration } from "#lib/model/index.ts";
+import { randomChange } from "./change.ts";
+import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
+import { icmpError } from "./error.ts";
+import { randomFlow, type Flow } from "./flow.ts";
+import { Random } from "./random.ts";
+import type { Scenario, Step } from "./scenario.ts";
+import { spoil } from "./spoil.ts";
+import { randomConfiguration, type World } from "./world.ts";
+
+/** The idle limits of the design page and what lies just beside them, and fractions of them, in milliseconds. */
+const SPANS = [
+  1, 1000, 1999, 2000, 2001, 1875, 1876, 3750, 3751, 11_250, 11_251, 29_999, 30_000, 59_999, 60_000, 179_999, 180_000, 7_199_999, 7_200_000,
+];
+
+/** The story of this seed. */
+export function tell(seed: number, world: World, length: number): Scenario {
+  const random = new Random(seed);
+  const start = randomConfiguration(random, world);
+  const teller = new Teller(random, world, start);
+  return { seed, start, steps: Array.from({ length }, () => teller.step()) };
+}
+
+class Teller {
+  readonly #random: Random;
+  readonly #world: World;
+  #configuration: Configuration;
+  #flows: Flow[];
+  /** The last packet that was sent as its flow would. */
+  #last: Draft | undefined;
+  /** Just now: an error comes often then, about a connection that is to be judged again. */
+  #isChanged = false;
+  /** A later fragment that is still to come. */
+  #rest: Draft | undefined;
+
+  constructor(random: Random, world: World, start: Configuration) {
+    this.#random = random;
+    this.#world = world;
+    this.#configuration = start;
+    this.#flows = random.list(2, 4, () => randomFlow(random, start));
+  }
+
+  step(): Step {
+    return this.#random.weighted<() => Step>([
+      [88, () => this.#packet()],
+      [6, () => this.#change()],
+      [6, () => ({ what: "time", milliseconds: this.#random.pick(SPANS) })],
+    ])();
+  }
+
+  #change(): Step {
+    const { note, configuration } = randomChange(this.#random, this.#configuration, this.#world);
+    this.#configuration = configuration;
+    this.#isChanged = true;
+    return { what: "configuration", configuration, note };
+  }
+
+  #packet(): Step {
+    const random = this.#random;
+    if (random.chance(0.06)) this.#flows[random.between(0, this.#flows.length - 1)] = randomFlow(random, this.#configuration);
+    for (;;) {
+      const draft = random.chance(this.#isChanged ? 0.6 : 0.08) ? this.#error() : this.#ofFlow();
+      this.#isChanged = false;
+      if (draft !== undefined) return { what: "packet", packet: packetOf(draft), note: draft.note };
+      this.#flows.push(randomFlow(random, this.#configuration));
+    }
+  }
+
+  #ofFlow(): Draft | undefined {
+    const random = this.#random;
+    const rest = this.#rest;
+    this.#rest = undefined;
+    if (rest !== undefined) return rest;
+    const draft = draftOf(random, this.#configuration, random.pick(this.#flows), random.chance(0.4));
+    if (draft === undefined) return undefined;
+    this.#last = { ...draft, ip: { ...draft.ip } };
+    if (random.chance(0.45)) spoil(random, draft, this.#configuration);
+    this.#keepRest(draft);
+    return draft;
+  }
+
+  /** Of a first fragment: what follows it, mostly. */
+  #keepRest(first: Draft): void {
+    const random = this.#random;
+    if (first.ip.moreFragments !== true || (first.ip.fragmentOffset ?? 0) > 0 || first.override !== undefined || random.chance(0.3)) return;
+    const ip = { ...first.ip, fragmentOffset: 8 * random.between(1, 50), moreFragments: random.chance(0.5) };
+    this.#rest = { ...first, ip, payload: random.bytes(random.between(0, 40)), gsoSize: 0, note: `rest of ${first.note}` };
+  }
+
+  /** An ICMP error about the last packet, from its receiver or from somebody on the way. */
+  #error(): Draft | undefined {
+    const random = this.#random;
+    const about = this.#last;
+    if (about === undefined) return undefined;
+    const vni = about.origin.from === "tunnel" ? about.origin.key?.vni : this.#vniOf(about.origin.ifindex);
+    const from = random.chance(0.5) ? about.ip.dst : random.pick(this.#configuration.mappings).address;
+    const route = vni === undefined ? undefined : routeOf(random, this.#configuration, vni, from, about.ip.src);
+    if (route === undefined) return undefined;
+    const ip = { src: from, dst: about.ip.src, protocol: 1, dontFragment: random.chance(0.5), moreFragments: random.chance(0.15) };
+    const { payload, note } = icmpError(random, about);
+    const error = { ...route, ip, payload, gsoSize: 0, vlanTci: 0, note: `${note} from ${from}, about ${about.note}` };
+    this.#keepRest(error);
+    return error;
+  }
+
+  #vniOf(ifindex: number): number | undefined {
+    return this.#configuration.endpoints.find((e) => e.ifindex === ifindex)?.vni;
+  }
+}

@@ -1,0 +1,94 @@
+import { expect, test } from "vitest";
+import type { Configuration, Endpoint, Rule } from "./configuration.ts";
+import { decide, type Packet } from "./decide.ts";
+import { NOTHING, type State } from "./state.ts";
+import { wireMac } from "./wire-id.ts";
+
+const SECOND = 1000;
+const anybody = { protocol: 17, portFrom: 53, portTo: 53, peer: { cidr: "0.0.0.0/0" } } as const;
+const ASKS: Rule = { direction: "egress", ...anybody };
+
+const guest: Endpoint = {
+  ...{ wireId: 1, vni: 700, addresses: ["10.0.0.1"], guestMac: "06:00:00:00:00:01", gatewayMac: "06:00:00:00:ff:ff", ifindex: 4 },
+  ...{ device: "veth", guestMtu: 1450, rulesetId: 1, groupSetId: 5, meterId: 9n, sourceDestCheck: true, connectionBudget: 2 },
+};
+
+const CONFIGURATION: Configuration = {
+  host: { address: "198.18.0.1", tunnelIfindex: 3 },
+  endpoints: [guest],
+  meterIds: new Set([9n]),
+  rulesets: [{ id: 1, rules: [ASKS] }],
+  mappings: [
+    { vni: 700, address: "10.0.0.1", hostAddress: "198.18.0.1", wireId: 1, groupSetId: 5 },
+    { vni: 700, address: "10.0.0.2", hostAddress: "198.18.0.2", wireId: 2, groupSetId: 6 },
+  ],
+};
+
+function ipv4(from: number, to: number, ports: [number, number]): Buffer {
+  const bytes = Buffer.alloc(28);
+  bytes.set([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, from, 10, 0, 0, to]);
+  bytes.writeUInt16BE(ports[0], 20);
+  bytes.writeUInt16BE(ports[1], 22);
+  return bytes;
+}
+
+function frame(destination: string, source: string, payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`${destination}${source}0800`.replaceAll(":", ""), "hex"), payload]);
+}
+
+const rest = { gsoSize: 0, vlanTci: 0 };
+const question = (port = 5000): Packet => ({
+  ...{ from: "instance", ifindex: 4, frame: frame(guest.gatewayMac, guest.guestMac, ipv4(1, 2, [port, 53])), ...rest },
+});
+const answer: Packet = {
+  ...{ from: "tunnel", key: { vni: 700, sender: "198.18.0.2" }, frame: frame(wireMac(1), wireMac(6), ipv4(2, 1, [53, 5000])), ...rest },
+};
+
+function verdicts(packets: readonly Packet[], configuration = CONFIGURATION, start: State = NOTHING): string[] {
+  let state = start;
+  return packets.map((packet) => {
+    const outcome = decide(configuration, state, 0, packet);
+    state = outcome.state;
+    return "reason" in outcome.decision ? outcome.decision.reason : outcome.decision.verdict;
+  });
+}
+
+test("an answer needs no rule, but a question before it", () => {
+  expect(verdicts([answer])).toEqual(["RULE_INGRESS"]);
+  expect(verdicts([question(), answer])).toEqual(["tunnel", "deliver"]);
+});
+
+test("a change of rules cuts a connection with the next packet, whichever way it goes", () => {
+  const { state } = decide(CONFIGURATION, NOTHING, 0, question());
+  const changed = { ...CONFIGURATION, endpoints: [{ ...guest, rulesetId: 2 }], rulesets: [{ id: 2, rules: [] }] };
+  expect(verdicts([answer], changed, state)).toEqual(["RULE_EGRESS"]);
+  expect(decide(changed, state, 0, answer).state.connections.size).toBe(0);
+});
+
+test("it is forgotten after its idle time", () => {
+  const { state } = decide(CONFIGURATION, NOTHING, 0, question());
+  expect(decide(CONFIGURATION, state, 30 * SECOND - 1, answer).decision.verdict).toBe("deliver");
+  expect(decide(CONFIGURATION, state, 30 * SECOND, answer).decision.verdict).toBe("drop");
+});
+
+test("an interface holds so many and no more", () => {
+  expect(verdicts([question(1), question(2), question(3), question(1)])).toEqual(["tunnel", "tunnel", "CONNECTION_BUDGET", "tunnel"]);
+});
+
+test("nothing passes unmetered, and nothing is remembered of it", () => {
+  const { decision, state } = decide({ ...CONFIGURATION, meterIds: new Set() }, NOTHING, 0, question());
+  expect(decision).toEqual({ verdict: "drop", reason: "METER_MISSING", countedFor: 1 });
+  expect(state.connections.size).toBe(0);
+});
+
+test("frames without a whole header", () => {
+  for (const [from, length] of [
+    ["instance", 13],
+    ["instance", 20],
+    ["tunnel", 13],
+    ["tunnel", 20],
+  ] as const) {
+    const whole = from === "instance" ? question() : answer;
+    expect(verdicts([{ ...whole, frame: whole.frame.subarray(0, length) }])).toEqual(["MALFORMED"]);
+  }
+});

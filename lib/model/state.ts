@@ -1,0 +1,36 @@
+import { isIdle, keyText, type Connection, type ConnectionKey } from "./connection.ts";
+import type { FirstFragment } from "./fragment.ts";
+
+/** What earlier packets left behind. Immutable: a decision gives a new one. */
+export interface State {
+  /** By `keyText`. Idle ones may still lie here; nobody finds them. */
+  readonly connections: ReadonlyMap<string, Connection>;
+  /** By `fragmentKey`. */
+  readonly fragments: ReadonlyMap<string, FirstFragment>;
+}
+
+export const NOTHING: State = { connections: new Map(), fragments: new Map() };
+
+export function findConnection(state: State, key: ConnectionKey | undefined, now: number): Connection | undefined {
+  const found = key && state.connections.get(keyText(key));
+  return found === undefined || isIdle(found, now) ? undefined : found;
+}
+
+export function withConnection(state: State, connection: Connection): State {
+  return { ...state, connections: new Map(state.connections).set(keyText(connection.key), connection) };
+}
+
+export function withoutConnection(state: State, key: ConnectionKey): State {
+  const connections = new Map(state.connections);
+  connections.delete(keyText(key));
+  return { ...state, connections };
+}
+
+export function withFragment(state: State, key: string, fragment: FirstFragment): State {
+  return { ...state, fragments: new Map(state.fragments).set(key, fragment) };
+}
+
+/** Whether an interface may hold one more. Idle ones count as long as they lie there. */
+export function hasRoom(state: State, wireId: number, budget: number): boolean {
+  return [...state.connections.values()].filter(({ key }) => key.wireId === wireId).length < budget;
+}
