@@ -1,4 +1,3 @@
-import { Lab } from "../host-agent/out/datapath/testing/lab.ts";
 import { iperfSample, startServers } from "./lib/iperf.ts";
 import type { Sample } from "./lib/iperf.ts";
 import { Namespaces } from "./lib/namespaces.ts";
@@ -6,15 +5,14 @@ import { judgedPackets } from "./lib/nftables.ts";
 import { benchOptions } from "./lib/options.ts";
 import { inTurn, printSides } from "./lib/pairs.ts";
 import { bench } from "./lib/run.ts";
-import { kernelSide, plenumSide, vethSide } from "./lib/sides.ts";
+import { kernelSide, plenumSide, substrate, vethSide } from "./lib/sides.ts";
 
 // One TCP connection between guests of two hosts, groups and metering on, against the kernel's own parts with the same rules. DESIGN 6:
 // at least as fast. Unexplained: a segment sent again although nothing counted a drop.
 
 const { pairs, seconds } = benchOptions();
 await bench("cross-host-tcp", async (report, cleanup) => {
-  const lab = new Lab();
-  cleanup(() => lab.dispose());
+  const lab = substrate(cleanup);
   const namespaces = new Namespaces(cleanup);
   const sides = [plenumSide(lab), kernelSide(lab, namespaces), vethSide(namespaces)];
   await startServers(sides);

@@ -1,4 +1,3 @@
-import { Lab } from "../host-agent/out/datapath/testing/lab.ts";
 import { total } from "./lib/drops.ts";
 import { Datagrams } from "./lib/datagrams.ts";
 import type { Sample } from "./lib/iperf.ts";
@@ -8,7 +7,7 @@ import { benchOptions } from "./lib/options.ts";
 import { inTurn, printSides } from "./lib/pairs.ts";
 import { bench } from "./lib/run.ts";
 import { spreadText } from "./lib/stats.ts";
-import { kernelSide, plenumSide, vethSide } from "./lib/sides.ts";
+import { kernelSide, plenumSide, substrate, vethSide } from "./lib/sides.ts";
 
 // UDP datagrams of 64 octets, as many as the sender can make, between guests of two hosts; groups and metering on, against the kernel's own
 // parts with the same rules. DESIGN 6: processor time a delivered packet at most 1/1.3 of theirs. What sender and receiver themselves need
@@ -17,8 +16,7 @@ import { kernelSide, plenumSide, vethSide } from "./lib/sides.ts";
 const { pairs, seconds } = benchOptions();
 const OCTETS = 64;
 await bench("small-packets", async (report, cleanup) => {
-  const lab = new Lab();
-  cleanup(() => lab.dispose());
+  const lab = substrate(cleanup);
   const namespaces = new Namespaces(cleanup);
   const sides = [plenumSide(lab), kernelSide(lab, namespaces), vethSide(namespaces)];
   const datagrams = await Datagrams.start(sides);

@@ -1,3 +1,4 @@
+import * as linux from "#lib/linux/index.ts";
 import { Lab } from "../../host-agent/out/datapath/testing/lab.ts";
 import type { LabHost } from "../../host-agent/out/datapath/testing/lab.ts";
 import type { Rule } from "../../host-agent/core/ports.ts";
@@ -5,6 +6,7 @@ import type { Drops } from "./drops.ts";
 import { ipIn, nameOf } from "./namespaces.ts";
 import type { Namespaces } from "./namespaces.ts";
 import { loadRules } from "./nftables.ts";
+import type { Cleanup } from "./run.ts";
 
 /** Two guests that can reach one another, over whatever is measured. */
 export interface Side {
@@ -32,6 +34,17 @@ export const RULES: readonly Rule[] = (["ingress", "egress"] as const).flatMap((
   { direction, protocol: 17, portFrom: 1024, portTo: 65535, peerCidr: "10.0.0.0/8" },
   { direction, protocol: 1, portFrom: 0, portTo: 255, peerCidr: "0.0.0.0/0" },
 ]);
+
+/**
+ * The substrate of all sides. Its bridge stands for a wire: that a bridge shows packets to netfilter is a default of the kernel's, and
+ * neither side's cost.
+ */
+export function substrate(cleanup: Cleanup): Lab {
+  const lab = new Lab();
+  cleanup(() => lab.dispose());
+  linux.writeSysctlsIn(lab.substrate, { "net.bridge.bridge-nf-call-iptables": 0 });
+  return lab;
+}
 
 /** What the agent chooses unless told otherwise. */
 export const AS_AGENT = { attach: "clsact" } as const;

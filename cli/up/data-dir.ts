@@ -1,4 +1,15 @@
-import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { hasCode } from "#lib/linux/index.ts";
 import { flock, LOCK_EX } from "#lib/linux/libc.ts";
@@ -23,7 +34,7 @@ export interface DataDir {
 /**
  * Makes the directory if absent and takes it for this process (the lock ends with it, in whatever way).
  * @param preferredRun the run's name if the directory is new
- * @throws CliError if the path is too long, or another process has it
+ * @throws CliError if the path is too long, the directory is no place for it, or another process has it
  */
 export function openDataDir(path: string, preferredRun = newRunName()): DataDir {
   if (Buffer.byteLength(path) > DATA_DIR_LIMIT) {
@@ -33,9 +44,8 @@ export function openDataDir(path: string, preferredRun = newRunName()): DataDir 
       ExitCode.USAGE,
     );
   }
-  // Open to walk through: PostgreSQL runs as another account below it. What is secret in it is closed file by file.
+  makeWalkable(path);
   mkdirSync(join(path, "logs"), { recursive: true, mode: 0o755 });
-  chmodSync(path, 0o755);
   const lock = openSync(join(path, "lock"), "a", 0o600);
   try {
     flock(`lock ${path}`, lock, LOCK_EX | LOCK_NB);
@@ -49,6 +59,33 @@ export function openDataDir(path: string, preferredRun = newRunName()): DataDir 
     );
   }
   return { path: realpathSync(path), run: runName(join(path, "run"), preferredRun), release: () => closeSync(lock) };
+}
+
+/** Of /tmp and the like: everybody's. */
+const STICKY = 0o1000;
+
+/**
+ * Open to walk through: PostgreSQL runs as another account below it. What is secret in it is closed file by file. One that is somebody's
+ * already stays as it is; an empty one of our own account was made for this.
+ */
+function makeWalkable(path: string): void {
+  const made = mkdirSync(path, { recursive: true, mode: 0o755 }) !== undefined;
+  const { mode, uid } = statSync(path);
+  if ((mode & STICKY) !== 0) {
+    throw new CliError(
+      `${path} is a directory for everybody's files`,
+      `name one of its own: --data-dir ${join(path, "plenum")}`,
+      ExitCode.USAGE,
+    );
+  }
+  if (made || (uid === process.geteuid?.() && readdirSync(path).length === 0)) chmodSync(path, 0o755);
+  else if ((mode & constants.S_IXOTH) === 0) {
+    throw new CliError(
+      `${path} is closed to other accounts, and PostgreSQL runs as one`,
+      `name a new directory with --data-dir, or open it (chmod o+x ${path})`,
+      ExitCode.USAGE,
+    );
+  }
 }
 
 function runName(file: string, preferred: string): string {

@@ -40,11 +40,11 @@ export async function takeApplied(
   const { result: changed } = await calls.internal(async (call) => {
     const versions = { hostId, epoch, hostVersion: pending.hostVersion, networks: pending.networks };
     if (!(await takeVersions(call.tx, [versions])).has(hostId)) throw staleSession(epoch);
-    const of = await instancesOfAttachments(
+    const locked = await lockInstances(
       call.tx,
-      attachments.map((status) => status.attachmentId),
+      instances.map((status) => status.instanceId),
+      instancesOfAttachments(attachments.map((status) => status.attachmentId)),
     );
-    const locked = await lockInstances(call.tx, [...new Set([...of, ...instances.map((status) => status.instanceId)])]);
     const outcome = await applyStatuses(call, hostId, attachments);
     await applyInstanceStatuses(call, operations, hostId, locked, instances);
     return outcome;

@@ -40,7 +40,7 @@ describe("documents", () => {
     const has = (file: string): boolean => /source_?dest_?check/i.test(textOf(file));
     expect(named.filter((file) => !has(file))).toEqual([]);
     const sources = repositoryFiles("*.ts", "*.proto", "*.h").filter(
-      (file) => !/^gen\/|\.gen\.ts$|\.test\.ts$|(^|\/)test(ing)?\//.test(file),
+      (file) => !/^(gen|bench)\/|\.gen\.ts$|\.test\.ts$|(^|\/)test(ing)?\//.test(file),
     );
     expect(sources.filter((file) => has(file) && !named.includes(file))).toEqual([]);
   });

@@ -18,6 +18,7 @@ import type { TrafficSum } from "../out/meter-store.ts";
 import { forceFacts, observe, reachOf, versionThatMatters } from "../out/reach.ts";
 import type { Observation } from "../out/reach.ts";
 import type { AttachmentRow, InterfaceRow } from "../out/rows.ts";
+import { together } from "../out/together.ts";
 
 /** Whoever asks: hosts are shown to operators and to the owner of the instance only. */
 export type Viewer = Sight["subject"];
@@ -56,11 +57,11 @@ export async function attachmentMessages(
   rows: readonly AttachmentRow[],
   waited?: Waited,
 ): Promise<Attachment[]> {
-  const seen = await observe(db, directory, rows);
-  const sums = await trafficOf(
+  const ids = rows.map((row) => row.attachment_id);
+  const [seen, sums] = await together(
     db,
-    "attachment_id",
-    rows.map((row) => row.attachment_id),
+    () => observe(db, directory, rows),
+    () => trafficOf(db, "attachment_id", ids),
   );
   const messages: Attachment[] = [];
   for (const row of rows) {

@@ -248,11 +248,9 @@ export async function forgetOldAttachments(tx: Tx): Promise<void> {
   await sql`DELETE FROM attachment WHERE state = 4 AND detach_time < now() - interval '1 hour'`.execute(tx);
 }
 
-/** Instances that these attachments are on. Unknown ids are left out. */
-export async function instancesOfAttachments(tx: Tx, attachmentIds: readonly string[]): Promise<string[]> {
-  const { rows } = await sql<{ instance_id: string }>`
-    SELECT DISTINCT instance_id FROM attachment WHERE attachment_id = ANY(${attachmentIds}::text[])`.execute(tx);
-  return rows.map((row) => row.instance_id);
+/** A query for the ids of the instances that these attachments are on, as part of another statement. Unknown ids are left out. */
+export function instancesOfAttachments(attachmentIds: readonly string[]): RawBuilder<unknown> {
+  return sql`SELECT instance_id FROM attachment WHERE attachment_id = ANY(${attachmentIds}::text[])`;
 }
 
 /** An instance's attachments that are not over. */

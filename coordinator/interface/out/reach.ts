@@ -6,6 +6,7 @@ import type { Watcher } from "../core/force.ts";
 import type { InstanceDirectory, PlacedHost, Reader } from "../ports.ts";
 import { prefixOf } from "../core/items.ts";
 import { networkScope } from "./changes.ts";
+import { together } from "./together.ts";
 import type { AttachmentRow } from "./rows.ts";
 
 /** How far the connected hosts of one network are. */
@@ -29,13 +30,17 @@ export async function observe(db: Reader, directory: InstanceDirectory, rows: re
   const own = rows.flatMap((row) => row.host_id ?? []);
   const networkIds = [...new Set(rows.filter((row) => row.host_id !== null).map((row) => row.network_id))];
   if (networkIds.length === 0) return { hosts: new Map(), networks: new Map() };
-  const { rows: watching } = await sql<{ network_id: bigint; host_id: string; watches: boolean; level: bigint | null }>`
+  const watchers = sql<{ network_id: bigint; host_id: string; watches: boolean; level: bigint | null }>`
     SELECT network_id, host_id, watches, version AS level FROM (
       SELECT network_id, host_id, bool_or(wanted = 1) AS watches FROM attachment
       WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4 GROUP BY network_id, host_id
-    ) AS watching LEFT JOIN scope ON scope = 'network:' || network_id`.execute(db);
+    ) AS watching LEFT JOIN scope ON scope = 'network:' || network_id`;
+  const [{ rows: watching }, versions] = await together(
+    db,
+    () => watchers.execute(db),
+    () => directory.networkVersions(db, networkIds),
+  );
   const hosts = await directory.hosts(db, [...own, ...watching.map((row) => row.host_id)]);
-  const versions = await directory.networkVersions(db, networkIds);
   const byNetwork = Map.groupBy(watching, (row) => row.network_id);
   const networks = networkIds.map((id): [bigint, NetworkProgress] => {
     const all = byNetwork.get(id) ?? [];

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Kysely } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
 import type { InstanceDriver, InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import type { Tx } from "../../call/api.ts";
 import type { InstanceStanding } from "../core/instance-state.ts";
@@ -70,11 +70,12 @@ export async function insertInstance(tx: Tx, row: NewInstance): Promise<Instance
   return made;
 }
 
-/** By id, locked in the order of the ids. Unknown ones are left out. */
-export async function lockInstances(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, InstanceRow>> {
-  if (ids.length === 0) return new Map();
+/** By id, locked in the order of the ids. Unknown ones are left out. `more`: a query for further ids. */
+export async function lockInstances(tx: Tx, ids: readonly string[], more?: RawBuilder<unknown>): Promise<ReadonlyMap<string, InstanceRow>> {
+  if (ids.length === 0 && more === undefined) return new Map();
+  const others = more === undefined ? sql`` : sql` || ARRAY(${more})`;
   const { rows } = await sql<InstanceRow>`
-    SELECT * FROM instance WHERE instance_id = ANY(${ids}::text[]) ORDER BY instance_id FOR UPDATE`.execute(tx);
+    SELECT * FROM instance WHERE instance_id = ANY(${ids}::text[]${others}) ORDER BY instance_id FOR UPDATE`.execute(tx);
   return new Map(rows.map((row) => [row.instance_id, row]));
 }
 
