@@ -25,7 +25,7 @@ const edges = sources.flatMap((file) =>
   }),
 );
 
-const isTest = (file: string) => /\.test\.ts$|\/testing\//.test(file);
+const isTest = (file: string) => /\.test\.ts$|\/testing\/|^host-agent\/oracle\//.test(file);
 
 describe("imports", () => {
   it("finds the imports at all", () => {
