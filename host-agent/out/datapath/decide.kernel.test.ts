@@ -56,9 +56,12 @@ function inject(vni: number, sender: string): void {
   check(mapUpdate(decider.mapFd("test_tunnel"), u32(0), source, 0n), "inject a tunnel key");
 }
 
+/** sizeof(struct test_control): the kernel reads as much, whatever is there. */
+const TEST_CONTROL_SIZE = 40;
+
 /** struct test_control: the clock to decide by (0: the kernel's), and whether connections are written. */
 function control({ now = 0n, commit = 0 }: { now?: bigint; commit?: number }): void {
-  const value = Buffer.alloc(16);
+  const value = Buffer.alloc(TEST_CONTROL_SIZE);
   value.writeBigUInt64LE(now, 0);
   value.writeUInt32LE(commit, 8);
   check(mapUpdate(decider.mapFd("test_control"), u32(0), value, 0n), "set the test's control");
