@@ -21,8 +21,16 @@ const WARM = 15;
 
 const { count } = benchOptions();
 await bench("attach", async (report, cleanup) => {
-  const at = await install({ tell: (line) => report.say(line) });
-  cleanup(() => at.stop());
+  const interrupted = new AbortController();
+  const starting = install({ tell: (line) => report.say(line), signal: interrupted.signal });
+  cleanup(async () => {
+    interrupted.abort();
+    await starting.then(
+      (started) => started.stop(),
+      () => {}, // never began: it has removed what it had made
+    );
+  });
+  const at = await starting;
   const namespaces = new Namespaces(cleanup);
   const owner = await at.account();
   const { interfaces } = owner.clients;
@@ -74,8 +82,15 @@ await bench("attach", async (report, cleanup) => {
     await ovn?.once();
   }
   for (let i = 0; i < count; i++) {
-    const { devicesMs, mapsMs } = floor();
-    const sample = { ...(await ours()), ...(await ovn?.once()), floorDevices: devicesMs, floorMaps: mapsMs, floor: devicesMs + mapsMs };
+    const { devicesMs, mapsMs, removeMs } = floor();
+    const sample = {
+      ...(await ours()),
+      ...(await ovn?.once()),
+      floorDevices: devicesMs,
+      floorMaps: mapsMs,
+      floor: devicesMs + mapsMs,
+      floorRemove: removeMs,
+    };
     samples.push(sample);
     report.sample(sample);
   }
@@ -98,6 +113,7 @@ await bench("attach", async (report, cleanup) => {
     row("DetachInterface", "detached"),
     row("floor: device alone", "floorDevices"),
     row("floor: device and maps", "floor"),
+    row("floor: device removed", "floorRemove"),
     ...(ovn === undefined
       ? []
       : [

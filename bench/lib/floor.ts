@@ -10,6 +10,8 @@ export interface Floor {
   devicesMs: number;
   /** Ruleset, meter, endpoint, mapping. */
   mapsMs: number;
+  /** The pair taken away again. */
+  removeMs: number;
 }
 
 /** Through the same ports as the agent's, in this process. */
@@ -40,7 +42,8 @@ export function floorOf(namespaces: Namespaces, cleanup: Cleanup): () => Floor {
     datapath.closeEndpoint(wireId);
     datapath.dropMeter(wireId, BigInt(wireId));
     datapath.deleteRuleset(wireId);
+    const closed = performance.now();
     devices.remove(wireId);
-    return { devicesMs: made - start, mapsMs: open - made };
+    return { devicesMs: made - start, mapsMs: open - made, removeMs: performance.now() - closed };
   };
 }
