@@ -7,6 +7,7 @@ import { grantsFor } from "../consent/api.ts";
 import { instanceRef } from "./attach.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { interfaceRef } from "./create.ts";
+import { ACTION, attachmentRef, requireForce } from "./detach-rights.ts";
 import { forceLocked } from "./force.ts";
 import { detachLocked } from "./move.ts";
 import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
@@ -28,18 +29,6 @@ export function checkTarget(target: DetachInterfaceRequest["target"]): Target {
     case "instanceId":
       return { kind: "instance", id: parseId("i", target.value, "instance_id") };
   }
-}
-
-const ACTION = "nivc:DetachInterface";
-
-/** An attachment as the rules see it: its record's owner may end it, who is a detacher, and the owner of the instance. */
-export function attachmentRef(row: AttachmentRow, grants: ResourceRef["grants"] = []): ResourceRef {
-  return {
-    kind: "attachment",
-    id: row.attachment_id,
-    ownerAccount: row.interface_owner,
-    grants: [...grants, { accountId: row.instance_owner, action: ACTION }],
-  };
 }
 
 /** Rows that a target means now. An attachment that is over counts by its own id only. */
@@ -98,10 +87,4 @@ export async function detachInterfaces(
   const over = rows.filter((row) => row.state === AttachmentState.DETACHED);
   const leaving = await detachLocked(call, open, false);
   return [...over, ...(force ? await forceLocked(call, directory, leaving) : leaving)];
-}
-
-/** It leaves the record's addresses with a host that nobody can ask: for the record's owner to decide, or the operator. */
-function requireForce(call: WriteCall, row: AttachmentRow, grants: ResourceRef["grants"]): void {
-  if (call.subject.kind === "operator" || call.subject.accountId === row.interface_owner) return;
-  call.forbid(ACTION, attachmentRef(row, grants), "only the interface's owner may force");
 }

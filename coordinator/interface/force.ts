@@ -3,8 +3,10 @@ import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { failedPrecondition } from "#lib/rpc/errors.ts";
 import type { PlenumError } from "#lib/rpc/errors.ts";
 import type { WriteCall } from "../call/api.ts";
+import { grantsFor } from "../consent/api.ts";
 import { forceOff } from "./core/attachment-state.ts";
 import type { HostFacts } from "./core/conditions.ts";
+import { requireForce } from "./detach-rights.ts";
 import { deleteOwed, standing } from "./move.ts";
 import { lockAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
@@ -47,9 +49,16 @@ export async function forceLocked(call: WriteCall, directory: InstanceDirectory,
   return rows.map((row) => after.get(row.attachment_id) ?? row);
 }
 
-/** The same for all that an instance has. The instance is locked by the caller. */
+/** The same for all that an instance has. The instance is locked by the caller. PERMISSION_DENIED with an interface of another account. */
 export async function forceAllOf(call: WriteCall, directory: InstanceDirectory, instanceId: string): Promise<AttachmentRow[]> {
-  return forceLocked(call, directory, await lockAttachments(call.tx, { instanceIds: [instanceId] }));
+  const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
+  // The instance may carry records of others: whoever may end the instance may not for that reason give up their addresses.
+  const grants = await grantsFor(
+    call.tx,
+    rows.map((row) => row.interface_id),
+  );
+  for (const row of rows) requireForce(call, row, grants.get(row.interface_id));
+  return forceLocked(call, directory, rows);
 }
 
 /**

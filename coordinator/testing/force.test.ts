@@ -200,6 +200,24 @@ describe("a detach that the host does not acknowledge", () => {
 });
 
 describe("an instance on a host that is silent", () => {
+  test("is not forced off by its owner with the interface of somebody else on it", async () => {
+    const at = await scene();
+    const lender = await world.account();
+    const { subnetId } = await world.network(lender.clients);
+    const { interface: lent } = await lender.clients.interfaces.createInterface({
+      spec: { subnetId, access: { attachers: [{ accountId: at.accountId }] } },
+    });
+    const { instanceId } = at;
+    await at.clients.interfaces.attachInterface({ spec: { interfaceId: lent?.interfaceId, instanceId } });
+    await lose(at, 20);
+    expect(await refusalOfCall(at.clients.instances.terminateInstance({ instanceId, force: true }))).toMatchObject({
+      status: "PERMISSION_DENIED",
+    });
+    const { attachments } = await lender.clients.interfaces.listAttachments({ interfaceId: lent?.interfaceId });
+    expect(attachments.map((one) => one.state)).toEqual([AttachmentState.ATTACHED]);
+    await world.operator.instances.terminateInstance({ instanceId, force: true });
+  });
+
   test("stops by force and starts on another host with the same attachment", async () => {
     const at = await scene();
     const spare = await world.host(`force-${zones}`);

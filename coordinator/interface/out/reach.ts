@@ -33,7 +33,7 @@ export async function observe(db: Reader, directory: InstanceDirectory, rows: re
   const watchers = sql<{ network_id: bigint; host_id: string; watches: boolean; level: bigint | null }>`
     SELECT network_id, host_id, watches, version AS level FROM (
       SELECT network_id, host_id, bool_or(wanted = 1) AS watches FROM attachment
-      WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4 GROUP BY network_id, host_id
+      WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND (state <> 4 OR unconfirmed) GROUP BY network_id, host_id
     ) AS watching LEFT JOIN scope ON scope = 'network:' || network_id`;
   const [{ rows: watching }, versions] = await together(
     db,
