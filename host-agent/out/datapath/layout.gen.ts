@@ -149,6 +149,18 @@ export const STRUCTS = {
     },
     size: 56,
   },
+  flow: {
+    fields: {
+      dport: { offset: 34, size: 2 },
+      dst: { offset: 16, size: 16, struct: "addr" },
+      flags: { offset: 36, size: 2 },
+      protocol: { offset: 38, size: 1 },
+      reserved: { offset: 39, size: 1 },
+      sport: { offset: 32, size: 2 },
+      src: { offset: 0, size: 16, struct: "addr" },
+    },
+    size: 40,
+  },
   fragment: {
     fields: {
       dport: { offset: 44, size: 2 },
@@ -242,6 +254,7 @@ export const STRUCTS = {
       eth_proto: { offset: 12, size: 2 },
       eth_src: { offset: 6, size: 6 },
       flags: { offset: 66, size: 2 },
+      flow: { offset: 72, size: 40, struct: "flow" },
       identification: { offset: 64, size: 2 },
       ip_len: { offset: 56, size: 4 },
       l3_len: { offset: 69, size: 1 },
@@ -249,11 +262,12 @@ export const STRUCTS = {
       now: { offset: 48, size: 8 },
       port: { offset: 14, size: 2 },
       protocol: { offset: 68, size: 1 },
+      query: { offset: 112, size: 32, struct: "rule_query" },
       reserved: { offset: 71, size: 1 },
       sport: { offset: 60, size: 2 },
       src: { offset: 16, size: 16, struct: "addr" },
     },
-    size: 72,
+    size: 144,
   },
   rule_bits: {
     fields: {
@@ -354,6 +368,14 @@ export const STRUCTS = {
       vni: { offset: 0, size: 4 },
     },
     size: 20,
+  },
+  tunnel_source: {
+    fields: {
+      present: { offset: 0, size: 4 },
+      sender: { offset: 8, size: 16, struct: "addr" },
+      vni: { offset: 4, size: 4 },
+    },
+    size: 24,
   },
 } as const;
 
