@@ -57,8 +57,11 @@ class World {
     if (before === undefined || this.#detached.has(id)) return;
     this.#meters.set(id, before + BigInt(bytes));
     this.#expect(`meter ${n}`, BigInt(bytes));
+  }
+
+  drop(n: number): void {
     const drop = this.#drops.get(n);
-    if (drop === undefined) return;
+    if (drop === undefined || this.#detached.has(BigInt(n))) return;
     drop.packets += 1n;
     this.#expect(`drop ${n} NO_RULE`, 1n);
   }
@@ -162,6 +165,7 @@ class World {
 const n = fc.integer({ min: 1, max: METERS });
 const event = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(fc.constant("count" as const), n, fc.integer({ min: 1, max: 1_500 })) },
+  { weight: 3, arbitrary: fc.tuple(fc.constant("drop" as const), n) },
   { weight: 4, arbitrary: fc.tuple(fc.constant("tell" as const)) },
   { weight: 4, arbitrary: fc.tuple(fc.constant("commit" as const)) },
   { weight: 3, arbitrary: fc.tuple(fc.constant("hear" as const)) },
