@@ -7,6 +7,7 @@ import { migrate } from "#lib/db/migrate.ts";
 import { startTestPostgres } from "#lib/db/testing.ts";
 import { transaction } from "#lib/db/transaction.ts";
 import { silentLog } from "#lib/log/log.ts";
+import { foldEpochs, MOST_EPOCHS } from "../fold-epochs.ts";
 import { trafficOf } from "../interface/out/meter-store.ts";
 import { coordinatorMigrations, SCHEMA } from "../migrations.ts";
 import type { FakeHost } from "./fake-host.ts";
@@ -59,7 +60,7 @@ let sequence = 0n;
 /** Sends these and waits until the last of them is acknowledged. */
 async function counted({ host }: Scene, messages: readonly Parameters<FakeHost["count"]>[0][]): Promise<void> {
   for (const message of messages) host.count({ ...message, sequence: (sequence += 1n) });
-  await expect.poll(() => host.counted).toBe(sequence);
+  await expect.poll(() => host.counted, { timeout: 15_000 }).toBe(sequence);
 }
 
 test("readings of many lives in any order, each any number of times, add up to the largest of each life", async () => {
@@ -97,6 +98,38 @@ test("readings of many lives in any order, each any number of times, add up to t
     }),
     { numRuns: 25 },
   );
+});
+
+test("lives without number are folded, and what was counted stays", async () => {
+  const at = await scene();
+  const lives = Array.from({ length: MOST_EPOCHS + 10 }, (_, n) => BigInt(n + 1));
+  await counted(
+    at,
+    lives.map((epoch) => ({
+      epoch,
+      meters: [reading(at.meterId, Number(epoch))],
+      drops: [0, at.wireId].map((wireId) => ({ wireId, reason: "NO_RULE", packets: epoch })),
+    })),
+  );
+  const rows = async () => {
+    const { rows } = await sql<{ count: number }>`
+      SELECT count(*)::int AS count FROM meter_reading WHERE meter_id = ${at.meterId}
+      UNION ALL SELECT count(*)::int FROM attachment_drop WHERE wire_id = ${at.wireId}
+      UNION ALL SELECT count(*)::int FROM host_drop WHERE host_id = ${at.host.hostId}`.execute(world.db.kysely);
+    return rows.map(({ count }) => count);
+  };
+  const counts = async () => [await trafficIn(at), await hostDrops(at)];
+  const before = await counts();
+  const sum = lives.reduce((all, one) => all + one, 0n);
+  expect(before).toMatchObject([{ egressPackets: sum, dropsByReason: { NO_RULE: sum } }, { NO_RULE: sum }]);
+  expect(await rows()).toEqual([lives.length, lives.length, lives.length]);
+  await Promise.all([foldEpochs(world.db.kysely), foldEpochs(world.db.kysely)]);
+  const kept = MOST_EPOCHS / 2 + 1;
+  expect(await rows()).toEqual([kept, kept, kept]);
+  expect(await counts()).toEqual(before);
+  // The present life goes on.
+  await counted(at, [{ epoch: lives.at(-1), meters: [reading(at.meterId, lives.length + 5)] }]);
+  expect((await trafficIn(at))?.egressPackets).toBe(sum + 5n);
 });
 
 describe("an acknowledgement", () => {
