@@ -2229,7 +2229,7 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         InSync.encode(message.message.value, writer.uint32(26).fork()).join();
         break;
       case "countersAcknowledged":
-        CountersAcknowledged.encode(message.message.value, writer.uint32(34).fork()).join();
+        CountersAcknowledged.encode(message.message.value, writer.uint32(82).fork()).join();
         break;
     }
     return writer;
@@ -2272,8 +2272,8 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             message.message = { $case: "inSync", value: InSync.decode(reader, reader.uint32()) };
             continue;
           }
-          case 4: {
-            if (tag !== 34) {
+          case 10: {
+            if (tag !== 82) {
               break;
             }
 
