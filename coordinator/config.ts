@@ -29,6 +29,13 @@ export const COORDINATOR_CONFIG = {
     schema: setting.integer(1, 30 * 86_400).default(3_600),
     description: "Seconds for which changes stay in the log; who was away for longer starts from a snapshot",
   }),
+  hostLeaseMs: key({
+    env: "PLENUM_COORDINATOR_HOST_LEASE_MS",
+    flag: "coordinator-host-lease-ms",
+    schema: setting.integer(10_000, DAY_MS).default(15_000),
+    description:
+      "Milliseconds after its last word until a host counts as silent (agents speak every 2 s), and of patience with all hosts after nobody could hear them; the same in every copy: the one that started last decides",
+  }),
 } as const;
 
 export type CoordinatorConfig = ConfigOf<typeof COORDINATOR_CONFIG>;

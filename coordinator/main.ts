@@ -14,7 +14,7 @@ import { createInterfaceModule } from "./interface/api.ts";
 import { coordinatorMetrics } from "./metrics.ts";
 import { coordinatorMigrations, SCHEMA } from "./migrations.ts";
 import { createNetwork } from "./network/api.ts";
-import { createPlacement, instanceDirectory } from "./placement/api.ts";
+import { createPlacement, instanceDirectory, startPresence } from "./placement/api.ts";
 import { startSweeper } from "./sweep.ts";
 import { createTopology } from "./topology/api.ts";
 
@@ -48,6 +48,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const placement = createPlacement({ calls, pages, ca, operations: identity.operations, network, signals: interfaces.signals });
   const feed = createFeed({ calls, db, bus, ca, operations: identity.operations, signals: interfaces.signals, reader, log });
 
+  const presence = await startPresence({ db, leaseMs: config.hostLeaseMs, log });
   const sweeper = startSweeper({ calls, db, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });
   const forcing = startForcing({ calls, db, operations: identity.operations, signals: interfaces.signals, log });
   coordinatorMetrics(ctx.registry, { sessions: feed.sessions, poolWaiting: () => database.pool.waitingCount });
@@ -66,6 +67,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
     async stop() {
       await sweeper.stop();
       await forcing.stop();
+      await presence.stop();
       await reader.close();
       await feed.stop();
       interfaces.stop();

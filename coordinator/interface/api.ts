@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Bus } from "#lib/bus/bus.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
@@ -11,6 +12,7 @@ import { interfaceService } from "./in/interface-service.ts";
 import { registerAtNetwork } from "./in/network-hooks.ts";
 import { attachmentsOnHost } from "./out/attachment-store.ts";
 import { rulesetsAsItems } from "./out/changes.ts";
+import { residueOnHost } from "./out/residue-store.ts";
 import { carried } from "./out/rows.ts";
 import { createSignals } from "./out/signals.ts";
 import type { Signals } from "./out/signals.ts";
@@ -34,14 +36,19 @@ export { interfaceZones } from "./out/interface-store.ts";
 export { addDrops, addReadings } from "./out/meter-store.ts";
 export type { Signals } from "./out/signals.ts";
 
-/** Everything of interfaces that a host must know now: attachments it carries or has not let go of, and the rules they name (C3). */
+/** Everything of interfaces that a host must know now: attachments it carries or may have, and the rules they name (C3). */
 export async function interfaceItemsOf(db: Reader, hostId: string): Promise<HostItem[]> {
   const rows = await attachmentsOnHost(db, hostId);
+  const gone = await residueOnHost(db, hostId);
   const rules = await rulesetsAsItems(
     db as Tx,
     rows.map((row) => Number(row.ruleset_id)),
   );
-  return [...rules, ...rows.map((row) => attachmentItem(carried(row)))];
+  return [
+    ...rules,
+    ...rows.map((row) => attachmentItem(carried(row))),
+    ...gone.map((row) => attachmentItem({ ...carried(row), wanted: Wanted.ABSENT })),
+  ];
 }
 
 export interface InterfaceModule {

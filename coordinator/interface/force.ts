@@ -11,7 +11,8 @@ import { deleteOwed, standing } from "./move.ts";
 import { lockAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets } from "./out/changes.ts";
-import { forceFacts, neededVersion, observe } from "./out/reach.ts";
+import { forceFacts, neededVersion, observeHeld } from "./out/reach.ts";
+import { leaveResidue } from "./out/residue-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 import type { InstanceDirectory } from "./ports.ts";
 
@@ -67,28 +68,31 @@ export async function forceAllOf(call: WriteCall, directory: InstanceDirectory, 
  */
 export async function settleForced(call: WriteCall, directory: InstanceDirectory, instanceId: string): Promise<string[]> {
   const rows = (await lockAttachments(call.tx, { instanceIds: [instanceId] })).filter((row) => row.forced_version !== null);
-  const seen = await observe(call.tx, directory, rows);
+  const seen = await observeHeld(call.tx, directory, rows);
   const changes = rows.flatMap((row): AttachmentChange[] => {
     const progress = seen.networks.get(row.network_id);
     const next = forceOff(standing(row));
     if (progress === undefined || next === undefined) return [];
     const { attachment_id } = row;
     if (forceFacts(row, seen)?.behind.length === 0) {
-      return [{ attachment_id, next, unconfirmed: next.state === AttachmentState.DETACHED }];
+      return [{ attachment_id, next }];
     }
     if (row.forced_version !== 0n) return [];
     return [{ attachment_id, next: standing(row), forced_version: neededVersion(row, progress) }];
   });
-  const hostOf = new Map(rows.map((row) => [row.attachment_id, row.host_id]));
   const changed = await updateAttachments(call.tx, changes);
   const off = changed.filter((row) => row.state === AttachmentState.DETACHED || row.host_id === null);
   await deleteOwed(call, off);
-  for (const [hostId, own] of Map.groupBy(off, (row) => hostOf.get(row.attachment_id) ?? "")) {
+  const ids = new Set(off.map((row) => row.attachment_id));
+  // As they were: each with the host that it is off.
+  const before = rows.filter((row) => ids.has(row.attachment_id));
+  await leaveResidue(call.tx, before);
+  for (const [hostId, own] of Map.groupBy(before, (row) => row.host_id ?? "")) {
     await forgetRulesets(
       call,
       hostId,
       own.map((row) => Number(row.ruleset_id)),
     );
   }
-  return off.map((row) => row.attachment_id);
+  return [...ids];
 }

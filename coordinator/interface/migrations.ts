@@ -164,4 +164,20 @@ export const interfaceMigrations: Migrations = {
     FROM meter_drop d JOIN meter m USING (meter_id);
     DROP TABLE meter_drop;
   `),
+  "0043_attachment_residue": sqlMigration(`
+    -- What is off a host by force, and that host has not said so: it may forward on. Stays in its feed as ABSENT until it has (C7).
+    CREATE TABLE attachment_residue (
+      host_id       text NOT NULL,
+      attachment_id text NOT NULL REFERENCES attachment,
+      network_id    bigint NOT NULL,
+      generation    bigint NOT NULL, -- of the item that the host must answer
+      meter_id      bigint NOT NULL, -- by which it counted
+      PRIMARY KEY (host_id, attachment_id)
+    );
+    CREATE INDEX attachment_residue_attachment ON attachment_residue (attachment_id);
+    CREATE INDEX attachment_residue_network ON attachment_residue (network_id);
+    INSERT INTO attachment_residue (host_id, attachment_id, network_id, generation, meter_id)
+      SELECT host_id, attachment_id, network_id, generation, meter_id FROM attachment WHERE unconfirmed AND host_id IS NOT NULL;
+    ALTER TABLE attachment DROP COLUMN unconfirmed;
+  `),
 };

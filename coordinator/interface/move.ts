@@ -10,6 +10,7 @@ import { lockAttachments, readAttachments, updateAttachments } from "./out/attac
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets, tellHosts, tellNetworks } from "./out/changes.ts";
 import { deleteInterfaces } from "./out/interface-store.ts";
+import { confirmResidue, replaceResidue } from "./out/residue-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 
 export const standing = (row: AttachmentRow): Standing => ({
@@ -80,6 +81,11 @@ export async function placeAttachments(call: WriteCall, instanceId: string, host
         placed: true,
       };
     }),
+  );
+  await replaceResidue(
+    call.tx,
+    host.hostId,
+    changed.map((row) => row.attachment_id),
   );
   await tellHosts(call, changed);
   tellNetworks(call, changed, new Map([[host.hostId, host]]));
@@ -154,16 +160,22 @@ export interface AppliedOutcome {
 
 /**
  * Take a host's statuses (C5). The instances they are of are locked by the caller. A status of another generation, of an attachment
- * that is somewhere else or over, or of none changes nothing.
+ * that is somewhere else or over, or of none changes nothing, but for one that says at last what was ended by force.
  */
 export async function applyStatuses(call: WriteCall, hostId: string, said: readonly AttachmentSaid[]): Promise<AppliedOutcome> {
   if (said.length === 0) return { attachmentIds: [], networkIds: [] };
   const newest = new Map(said.map((one) => [one.attachmentId, one]));
   const rows = (await lockAttachments(call.tx, { attachmentIds: [...newest.keys()], over: true })).filter((row) => row.host_id === hostId);
+  const late = await confirmResidue(
+    call.tx,
+    hostId,
+    [...newest.values()].filter((one) => one.state === AppliedState.ABSENT),
+  );
+  const confirmed = new Set(late.map((one) => one.attachment_id));
   const changes = rows.flatMap((row): AttachmentChange[] => {
     const one = newest.get(row.attachment_id);
-    if (row.unconfirmed && one?.state === AppliedState.ABSENT && one.generation === row.generation)
-      return [{ attachment_id: row.attachment_id, next: standing(row), applied: one, unconfirmed: false }];
+    if (one !== undefined && row.state === AttachmentState.DETACHED && confirmed.has(row.attachment_id))
+      return [{ attachment_id: row.attachment_id, next: standing(row), applied: one }];
     const taken = one === undefined ? undefined : applied(standing(row), one);
     if (one === undefined || taken === undefined) return [];
     const known = row.applied_generation === one.generation && row.applied_state === one.state && row.applied_message === one.message;
@@ -184,5 +196,8 @@ export async function applyStatuses(call: WriteCall, hostId: string, said: reado
     hostId,
     gone.map((row) => Number(row.ruleset_id)),
   );
-  return { attachmentIds: changed.map((row) => row.attachment_id), networkIds: [...new Set(gone.map((row) => row.network_id))] };
+  return {
+    attachmentIds: [...new Set([...changed.map((row) => row.attachment_id), ...confirmed])],
+    networkIds: [...new Set([...gone, ...late].map((row) => row.network_id))],
+  };
 }

@@ -33,6 +33,8 @@ export interface InstanceDirectory {
   /** Owners, without locks. Unknown ones are left out. */
   owners(db: Reader, instanceIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
   hosts(db: Reader, hostIds: readonly string[]): Promise<ReadonlyMap<string, HostFacts & PlacedHost>>;
+  /** Those of the hosts that are silent, and stay so until the transaction ends: no session of theirs opens within it. Waits for nothing. */
+  holdSilent(tx: Tx, hostIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Newest version of each network that a host has applied in its present session: key `${hostId} ${networkId}`. */
   networkVersions(db: Reader, networkIds: readonly bigint[]): Promise<ReadonlyMap<string, bigint>>;
 }

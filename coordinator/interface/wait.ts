@@ -20,12 +20,6 @@ export interface WaitRequest {
   readonly versions: ReadonlyMap<string, bigint>;
 }
 
-export interface WaitOutcome {
-  readonly rows: readonly AttachmentRow[];
-  /** Those whose wait ended in vain. */
-  readonly unfinished: ReadonlySet<string>;
-}
-
 /** Backstop where a wake-up was lost (C6); in the good case it never comes to this. */
 const POLL_MS = 250;
 
@@ -49,7 +43,7 @@ async function allSilent(db: Reader, directory: InstanceDirectory, rows: readonl
 
 /**
  * Wait until the hosts have done what a call asked for, the time is over, or a host is silent for longer than its lease. Never
- * changes anything, never fails for a host's sake: what is not done is named (C6, C7).
+ * changes anything, never fails for a host's sake. Answers the attachments that it waited for in vain (C6, C7).
  */
 export async function waitForHosts(
   db: Reader,
@@ -57,7 +51,7 @@ export async function waitForHosts(
   signals: Signals,
   request: WaitRequest,
   signal: AbortSignal,
-): Promise<WaitOutcome> {
+): Promise<ReadonlySet<string>> {
   const { attachmentIds, networkIds, goal } = request;
   const reachable = request.wait === WaitFor.REACHABLE;
   const end = performance.now() + request.timeoutMs;
@@ -78,7 +72,7 @@ export async function waitForHosts(
       const unfinished = open.length > 0 ? open : rows.filter((row) => !reached(row));
       const left = end - performance.now();
       if (unfinished.length === 0 || left <= 0 || (looks > 0 && open.length > 0 && (await allSilent(db, directory, open)))) {
-        return { rows, unfinished: new Set(unfinished.map((row) => row.attachment_id)) };
+        return new Set(unfinished.map((row) => row.attachment_id));
       }
       await wake.wait(Math.min(left, POLL_MS), signal);
       signal.throwIfAborted();

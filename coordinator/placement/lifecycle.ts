@@ -40,7 +40,10 @@ export async function pickHost(call: WriteCall, zones: readonly string[], hostId
   const host = chooseHost(await connectedHosts(call.tx), { zones, hostId });
   if (host !== undefined) return host;
   const zoneId = zone.kind === "zone" ? zone.zoneId : "";
-  const where = hostId ?? (zoneId === "" ? "any zone" : `zone ${zoneId}`);
+  const zoneName = zoneId === "" ? "any zone" : `zone ${zoneId}`;
+  // A fixed host was an operator's choice, and its id is the operators'.
+  const fixed = call.subject.kind === "operator" ? hostId : "the place that an operator chose";
+  const where = hostId === undefined ? zoneName : fixed;
   throw failedPrecondition("NO_HOST", `no connected host in ${where} can take the instance: bring one back or let another one join`, {
     zone_id: zoneId,
   });

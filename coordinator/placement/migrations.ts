@@ -92,4 +92,14 @@ export const placementMigrations: Migrations = {
     ALTER TABLE host_drop DROP CONSTRAINT host_drop_pkey, ADD PRIMARY KEY (host_id, reason, epoch);
     ALTER TABLE host_drop ALTER COLUMN epoch DROP DEFAULT;
   `),
+  "0042_host_service": sqlMigration(`
+    -- One row: whether hosts can be heard at all. A host that nobody could have heard is not silent (C7).
+    CREATE TABLE host_service (
+      one   boolean PRIMARY KEY DEFAULT true CHECK (one),
+      lease interval NOT NULL,    -- how long a host's word counts
+      since timestamptz NOT NULL, -- some copy of the coordinator has been there for hosts since then, without a break
+      seen  timestamptz NOT NULL  -- when a copy last said that it is there
+    ) WITH (fillfactor = 10);
+    INSERT INTO host_service (lease, since, seen) VALUES ('15 seconds', now(), now());
+  `),
 };

@@ -2,12 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
-import type { Attachment } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
-import type { FakeHost } from "./fake-host.ts";
+import { catchUp, detach, detached, lose, scene } from "./force-scene.ts";
+import type { Scene } from "./force-scene.ts";
 import { refusalOfCall } from "./refusal.ts";
 import { startWorld } from "./world.ts";
-import type { Clients, TestNetwork, World } from "./world.ts";
+import type { World } from "./world.ts";
 
 // C7: what ends without the word of the host that carries it.
 
@@ -16,63 +16,6 @@ beforeAll(async () => {
   world = await startWorld();
 });
 afterAll(() => world?.stop());
-
-interface Scene extends TestNetwork {
-  readonly clients: Clients;
-  readonly accountId: string;
-  /** Falls silent. */
-  readonly lost: FakeHost;
-  /** Another host of the network. */
-  readonly other: FakeHost;
-  readonly instanceId: string;
-  readonly interfaceId: string;
-}
-
-let zones = 0;
-/** An instance on a host that hears nothing any more, and one on another host of the network. */
-async function scene(): Promise<Scene> {
-  zones += 1;
-  const [zoneId, otherZone] = [`force-${zones}`, `force-other-${zones}`];
-  const [lost, other] = [await world.host(zoneId), await world.host(otherZone)];
-  const { clients, accountId } = await world.account();
-  const network = await world.network(clients);
-  const run = async (zone: string) => {
-    const { instance, operation } = await clients.instances.runInstance({
-      zoneId: zone,
-      interfaces: [{ source: { $case: "create", value: { subnetId: network.subnetId } }, deleteOnTerminate: false }],
-    });
-    expect(await world.finished(clients, operation?.operationId)).toBe("SUCCEEDED");
-    return instance?.instanceId ?? "";
-  };
-  const instanceId = await run(zoneId);
-  await run(otherZone);
-  const { interfaces } = await clients.interfaces.listInterfaces({ filter: { instanceId } });
-  return { ...network, clients, accountId, lost, other, instanceId, interfaceId: interfaces[0]?.interfaceId ?? "" };
-}
-
-const seconds = (value: number) => ({ seconds: BigInt(Math.floor(value)), nanos: Math.round((value % 1) * 1e9) });
-const detached = (attachment: Attachment | undefined) => attachment?.conditions.find((one) => one.type === "Detached");
-
-async function detach({ clients, interfaceId }: Scene, options: { force: boolean; wait?: number }): Promise<Attachment | undefined> {
-  const { attachments } = await clients.interfaces.detachInterface({
-    target: { $case: "interfaceId", value: interfaceId },
-    waitTimeout: seconds(options.wait ?? 0.3),
-    force: options.force,
-  });
-  return attachments[0];
-}
-
-/** The host hears nothing; its lease ends now or later. */
-async function lose({ lost }: Scene, silentFor: number): Promise<void> {
-  lost.behaviour.acknowledge = false;
-  await world.age(lost.hostId, silentFor);
-}
-
-/** The host says that it has applied the network's newest version. */
-async function catchUp(host: FakeHost, networkId: bigint): Promise<void> {
-  host.behaviour.networkVersions.set(networkId, await world.level(`network:${networkId}`));
-  host.acknowledge([]);
-}
 
 async function another({ clients, subnetId, networkId }: Scene, address: string): Promise<string> {
   const { interface: made } = await clients.interfaces.createInterface({ spec: { subnetId, privateAddresses: [address] } });
@@ -85,8 +28,8 @@ const stopped = async (at: Scene): Promise<string> =>
 
 describe("a detach that the host does not acknowledge", () => {
   test("is refused to be forced while the host's lease runs, and says until when", async () => {
-    const at = await scene();
-    await lose(at, 5);
+    const at = await scene(world);
+    await lose(world, at, 5);
     const attachment = await detach(at, { force: false });
     expect(attachment?.state).toBe(AttachmentState.DETACHING);
     const refusal = await refusalOfCall(detach(at, { force: true }));
@@ -96,15 +39,15 @@ describe("a detach that the host does not acknowledge", () => {
   });
 
   test("refused, has not even begun", async () => {
-    const at = await scene();
+    const at = await scene(world);
     await refusalOfCall(detach(at, { force: true }));
     const { interface: record } = await at.clients.interfaces.getInterface({ interfaceId: at.interfaceId });
     expect(record?.attachments[0]?.state).toBe(AttachmentState.ATTACHED);
   });
 
   test("keeps its address, and its record, until it is over", async () => {
-    const at = await scene();
-    await lose(at, 20);
+    const at = await scene(world);
+    await lose(world, at, 20);
     const held = await detach(at, { force: false });
     expect(detached(held)).toMatchObject({ reason: "HostDisconnected" });
     expect(detached(held)?.message).toContain("force");
@@ -116,21 +59,24 @@ describe("a detach that the host does not acknowledge", () => {
     expect(await refusalOfCall(attach(rival))).toMatchObject({ status: "FAILED_PRECONDITION", reason: "ADDRESS_IN_USE" });
     expect(await refusalOfCall(attach(at.interfaceId))).toMatchObject({ reason: "ALREADY_ATTACHED" });
     expect((await refusalOfCall(attach(at.interfaceId))).message).toContain("still being detached");
-    await catchUp(at.other, at.networkId);
+    await catchUp(world, at.other, at.networkId);
     expect((await detach(at, { force: true, wait: 5 }))?.state).toBe(AttachmentState.DETACHED);
     expect((await attach(rival)).attachment?.state).toBe(AttachmentState.ATTACHING);
   });
 
   test("ends by force when every reachable host has applied the version without the mapping, and says whom it awaits until then", async () => {
-    const at = await scene();
-    await lose(at, 20);
+    const at = await scene(world);
+    await lose(world, at, 20);
     const waiting = await detach(at, { force: true });
     expect(waiting?.state).toBe(AttachmentState.DETACHING);
     expect(detached(waiting)).toMatchObject({ reason: "WaitTimedOut" });
-    expect(detached(waiting)?.message).toContain(at.other.hostId);
+    expect(detached(waiting)?.message).toContain("1 of 1 reachable hosts of the network");
+    expect(detached(waiting)?.message).not.toContain(at.other.hostId);
+    const { attachment } = await world.operator.interfaces.getAttachment({ attachmentId: waiting?.attachmentId ?? "" });
+    expect(detached(attachment)?.message).toContain(at.other.hostId);
     expect(await world.operatorMappings(at.networkId)).toHaveLength(1);
     const ending = detach(at, { force: true, wait: 10 });
-    await catchUp(at.other, at.networkId);
+    await catchUp(world, at.other, at.networkId);
     const over = await ending;
     expect(over?.state).toBe(AttachmentState.DETACHED);
     expect(detached(over)).toMatchObject({ reason: "Forced" });
@@ -138,8 +84,8 @@ describe("a detach that the host does not acknowledge", () => {
   });
 
   test("ends by itself after the caller has gone, also when the last awaited host falls silent", async () => {
-    const at = await scene();
-    await lose(at, 20);
+    const at = await scene(world);
+    await lose(world, at, 20);
     const attachment = await detach(at, { force: true, wait: 0 });
     await world.age(at.other.hostId, 20);
     await expect
@@ -148,11 +94,11 @@ describe("a detach that the host does not acknowledge", () => {
   });
 
   test("is over by the host's own word alone when the host is back before that", async () => {
-    const at = await scene();
-    await lose(at, 20);
+    const at = await scene(world);
+    await lose(world, at, 20);
     await detach(at, { force: true });
     await at.lost.connect();
-    await catchUp(at.other, at.networkId);
+    await catchUp(world, at.other, at.networkId);
     const still = await detach(at, { force: false });
     expect(still?.state).toBe(AttachmentState.DETACHING);
     at.lost.acknowledge();
@@ -162,12 +108,12 @@ describe("a detach that the host does not acknowledge", () => {
   });
 
   test("stays in the feed of the host that wakes until it has said that it closed", async () => {
-    const at = await scene();
-    await lose(at, 20);
-    await catchUp(at.other, at.networkId);
+    const at = await scene(world);
+    await lose(world, at, 20);
+    await catchUp(world, at.other, at.networkId);
     const ending = detach(at, { force: true, wait: 10 });
     await expect.poll(async () => (await world.operatorMappings(at.networkId)).length).toBe(1);
-    await catchUp(at.other, at.networkId);
+    await catchUp(world, at.other, at.networkId);
     const over = await ending;
     expect(detached(over)).toMatchObject({ reason: "Forced" });
     await at.lost.disconnect();
@@ -184,24 +130,24 @@ describe("a detach that the host does not acknowledge", () => {
   });
 
   test("is forced by the record's owner or an operator only, not by who may detach", async () => {
-    const at = await scene();
+    const at = await scene(world);
     const detacher = await world.account();
     await at.clients.interfaces.updateInterface({
       interface: { interfaceId: at.interfaceId, access: { detachers: [{ accountId: detacher.accountId }] } },
       updateMask: ["access"],
     });
-    await lose(at, 20);
+    await lose(world, at, 20);
     const theirs = { ...at, clients: detacher.clients };
     expect(await refusalOfCall(detach(theirs, { force: true }))).toMatchObject({ status: "PERMISSION_DENIED" });
     expect((await detach(theirs, { force: false }))?.state).toBe(AttachmentState.DETACHING);
-    await catchUp(at.other, at.networkId);
+    await catchUp(world, at.other, at.networkId);
     expect((await detach({ ...at, clients: world.operator }, { force: true, wait: 5 }))?.state).toBe(AttachmentState.DETACHED);
   });
 });
 
 describe("an instance on a host that is silent", () => {
   test("is not forced off by its owner with the interface of somebody else on it", async () => {
-    const at = await scene();
+    const at = await scene(world);
     const lender = await world.account();
     const { subnetId } = await world.network(lender.clients);
     const { interface: lent } = await lender.clients.interfaces.createInterface({
@@ -209,7 +155,7 @@ describe("an instance on a host that is silent", () => {
     });
     const { instanceId } = at;
     await at.clients.interfaces.attachInterface({ spec: { interfaceId: lent?.interfaceId, instanceId } });
-    await lose(at, 20);
+    await lose(world, at, 20);
     expect(await refusalOfCall(at.clients.instances.terminateInstance({ instanceId, force: true }))).toMatchObject({
       status: "PERMISSION_DENIED",
     });
@@ -219,17 +165,17 @@ describe("an instance on a host that is silent", () => {
   });
 
   test("stops by force and starts on another host with the same attachment", async () => {
-    const at = await scene();
-    const spare = await world.host(`force-${zones}`);
+    const at = await scene(world);
+    const spare = await world.host(at.zoneId);
     const { instanceId } = at;
     expect(await refusalOfCall(at.clients.instances.stopInstance({ instanceId, force: true }))).toMatchObject({
       status: "FAILED_PRECONDITION",
       facts: { state: "HOST_LEASE_RUNNING" },
     });
-    await lose(at, 20);
+    await lose(world, at, 20);
     const { operation } = await at.clients.instances.stopInstance({ instanceId });
     await at.clients.instances.stopInstance({ instanceId, force: true });
-    await catchUp(at.other, at.networkId);
+    await catchUp(world, at.other, at.networkId);
     expect(await world.finished(at.clients, operation?.operationId)).toBe("SUCCEEDED");
     const start = await at.clients.instances.startInstance({ instanceId });
     expect(await world.finished(at.clients, start.operation?.operationId)).toBe("SUCCEEDED");
@@ -239,15 +185,16 @@ describe("an instance on a host that is silent", () => {
     at.lost.instances.clear();
     at.lost.attachments.clear();
     await at.lost.connect();
-    expect([at.lost.instances.size, at.lost.attachments.size]).toEqual([0, 0]);
+    expect(at.lost.instances.size).toBe(0);
+    expect([...at.lost.attachments.values()]).toMatchObject([{ wanted: Wanted.ABSENT, instanceId }]);
   });
 
   test("terminates by force with its interfaces", async () => {
-    const at = await scene();
-    await lose(at, 20);
+    const at = await scene(world);
+    await lose(world, at, 20);
     const { operation, instance } = await at.clients.instances.terminateInstance({ instanceId: at.instanceId, force: true });
     expect(instance?.state).toBe(InstanceState.TERMINATING);
-    await catchUp(at.other, at.networkId);
+    await catchUp(world, at.other, at.networkId);
     expect(await world.finished(at.clients, operation?.operationId)).toBe("SUCCEEDED");
     const { interface: record } = await at.clients.interfaces.getInterface({ interfaceId: at.interfaceId });
     expect(record?.attachments).toEqual([]);

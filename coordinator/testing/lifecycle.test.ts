@@ -258,5 +258,12 @@ describe("an instance", () => {
     expect(await failure(clients.hosts.getHost({ hostId: second.hostId }))).toMatchObject({ code: Status.NOT_FOUND });
     expect((await clients.hosts.listHosts({})).hosts).toEqual([]);
     expect(await failure(clients.hosts.createJoinToken({ zoneId }))).toMatchObject({ code: Status.PERMISSION_DENIED });
+    const { instanceId = "" } = instance ?? {};
+    const stop = await clients.instances.stopInstance({ instanceId });
+    expect(await world.finished(clients, stop.operation?.operationId)).toBe("SUCCEEDED");
+    await world.age(second.hostId, 20);
+    const refused = async (by: Clients) => (await failure(by.instances.startInstance({ instanceId })))?.message;
+    expect(await refused(world.operator)).toContain(second.hostId);
+    expect(await refused(clients)).toContain("no connected host in the place that an operator chose");
   });
 });

@@ -67,14 +67,16 @@ export interface World {
   client<Definition extends CompatServiceDefinition>(definition: Definition): Promise<PlenumClient<Definition>>;
   /** Let a host's last word be this many seconds ago. */
   age(hostId: string, seconds: number): Promise<void>;
+  /** Let this much time pass in which nobody could hear hosts, if it is an outage; else somebody could. */
+  pass(seconds: number, outage: boolean): Promise<void>;
   /** Let all join tokens have ended. */
   expireTokens(): Promise<void>;
   /** Decides the fate of each message on the bus. */
   readonly hub: MemoryHub;
   /** Another copy of the coordinator on the same database and bus; its internal listener, and clients of an owner. */
   copy(): Promise<{ internal: { address: string; ca: string }; as(accountId: string): Promise<Clients> }>;
-  /** End the coordinator and start another on the same database and address. */
-  restart(): Promise<void>;
+  /** End the coordinator and start another on the same database and address. `meanwhile` runs between the two. */
+  restart(meanwhile?: () => Promise<void>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -137,6 +139,8 @@ export async function startWorld(): Promise<World> {
   const db = openDatabase<unknown>({ url: postgres.url, schema: SCHEMA, log: silentLog() });
   undo.push(() => db.close());
   undo.push(() => served.stop());
+  // Hosts could be heard for long: what falls silent from now on is silent.
+  await sql`UPDATE host_service SET since = now() - interval '1 day'`.execute(db.kysely);
   const channels: RpcChannel[] = [];
   const hosts: FakeHost[] = [];
   undo.push(() => channels.forEach((channel) => channel.close()));
@@ -221,12 +225,18 @@ export async function startWorld(): Promise<World> {
     async age(hostId, seconds) {
       await sql`UPDATE host SET last_seen = now() - ${seconds} * interval '1 second' WHERE host_id = ${hostId}`.execute(db.kysely);
     },
+    async pass(seconds, outage) {
+      const ago = sql`${seconds} * interval '1 second'`;
+      await sql`UPDATE host SET last_seen = last_seen - ${ago}`.execute(db.kysely);
+      await sql`UPDATE host_service SET since = since - ${ago}, seen = seen - ${outage ? ago : sql`interval '0'`}`.execute(db.kysely);
+    },
     async expireTokens() {
       await sql`UPDATE join_token SET expire_time = now()`.execute(db.kysely);
     },
-    async restart() {
+    async restart(meanwhile) {
       const at = { api: served.api, internal: served.internal };
       await served.stop();
+      await meanwhile?.();
       served = await serve(given, at);
     },
     async stop() {

@@ -3,7 +3,7 @@ import { ConditionStatus } from "#gen/plenum/common/v1/common.ts";
 import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { attachmentConditions } from "./conditions.ts";
-import type { ConditionFacts, Observed } from "./conditions.ts";
+import type { ConditionFacts, HostSight, Observed } from "./conditions.ts";
 
 const applied: Observed = {
   state: AttachmentState.ATTACHED,
@@ -18,7 +18,7 @@ const applied: Observed = {
   changeTime: new Date(1_000),
 };
 const up = { hostId: "host-1", connected: true, silent: false, lastSeen: new Date(3_000) };
-const facts: ConditionFacts = { host: up, reach: { watching: 2, behind: [] } };
+const facts: ConditionFacts = { sight: "all", host: up, reach: { watching: 2, behind: [] } };
 const away: ConditionFacts = { ...facts, host: { ...up, connected: false } };
 
 const summary = (at: Observed, given: ConditionFacts) =>
@@ -39,7 +39,7 @@ describe("conditions", () => {
     [
       "not placed",
       { ...applied, hostId: null },
-      { host: undefined, reach: undefined },
+      { sight: "all", host: undefined, reach: undefined },
       [
         ["Programmed", FALSE, "NotPlaced"],
         ["Reachable", FALSE, "NotProgrammed"],
@@ -156,7 +156,44 @@ describe("a forced end", () => {
 
   test("is told from one that the host acknowledged, until the host says so", () => {
     const over: Observed = { ...ending, state: AttachmentState.DETACHED };
-    expect(only({ ...over, unconfirmed: true }, facts)).toMatchObject({ type: "Detached", status: TRUE, reason: "Forced" });
+    expect(only({ ...over, unconfirmed: ["host-1"] }, facts)).toMatchObject({ type: "Detached", status: TRUE, reason: "Forced" });
     expect(only(over, facts)).toMatchObject({ type: "Detached", status: TRUE, reason: "Applied" });
   });
+
+  test("of an attachment that goes on elsewhere is told beside the rest", () => {
+    const conditions = attachmentConditions({ ...applied, unconfirmed: ["host-7"] }, facts);
+    expect(conditions.map((one) => [one.type, one.status, one.reason])).toEqual([
+      ["Programmed", TRUE, "Applied"],
+      ["Reachable", TRUE, "AllHostsApplied"],
+      ["Departed", UNKNOWN, "Forced"],
+    ]);
+    expect(conditions[2]?.message).toContain("host-7");
+  });
+});
+
+test("ids of hosts are for operators; the owner of the instance reads its own; the number of others is for all", () => {
+  const ids = ["host-1", "host-2", "host-3", "host-8"];
+  const silent = { ...up, connected: false, silent: true };
+  const read = (sight: HostSight): string => {
+    const given: ConditionFacts[] = [
+      { ...facts, sight, reach: { watching: 3, behind: ["host-2", "host-3"] } },
+      { ...away, sight },
+      { ...facts, sight, waitedSeconds: 2 },
+      { ...facts, sight, host: silent, force: { watching: 3, behind: ["host-2", "host-3"] } },
+      { ...facts, sight, host: undefined, force: { watching: 3, behind: ["host-2"] } },
+    ];
+    const failed = { ...applied, appliedState: AppliedState.FAILED };
+    const leaving: Observed = { ...applied, state: AttachmentState.DETACHING, wanted: Wanted.ABSENT, generation: 3n };
+    const over: Observed = { ...leaving, state: AttachmentState.DETACHED, unconfirmed: ["host-1", "host-8"] };
+    const all = [applied, { ...applied, generation: 3n, unconfirmed: ["host-8"] }, failed, leaving, over];
+    return all.flatMap((at) => given.flatMap((one) => attachmentConditions(at, one).map(({ message }) => message))).join("\n");
+  };
+  const named = (sight: HostSight) => ids.filter((id) => read(sight).includes(id));
+  expect(named("all")).toEqual(ids);
+  expect(named("own")).toEqual(["host-1"]);
+  expect(named("none")).toEqual([]);
+  for (const sight of ["all", "own", "none"] as const) {
+    expect(read(sight)).toContain("2 of 3 connected hosts of the network");
+    expect(read(sight)).toContain("2 of 3 reachable hosts of the network");
+  }
 });

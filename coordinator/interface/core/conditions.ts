@@ -13,8 +13,8 @@ export interface Observed extends Standing {
   readonly appliedTime: Date | undefined;
   /** When the host was last asked for something. */
   readonly changeTime: Date;
-  /** It is over by force, and its host has not said so itself. */
-  readonly unconfirmed?: boolean;
+  /** Hosts that it is off by force and that have not said so themselves. */
+  readonly unconfirmed?: readonly string[];
 }
 
 /** How its host does. */
@@ -37,7 +37,11 @@ export interface ReachFacts {
   readonly behind: readonly string[];
 }
 
+/** Which hosts the reader may know by their ids: hosts are the operator's; the owner of an instance knows where it is. */
+export type HostSight = "all" | "own" | "none";
+
 export interface ConditionFacts {
+  readonly sight: HostSight;
   readonly host: HostFacts | undefined;
   readonly reach: ReachFacts | undefined;
   /** Its end is forced: how far the hosts that are reachable are. */
@@ -49,12 +53,21 @@ export interface ConditionFacts {
 const { TRUE, FALSE, UNKNOWN } = ConditionStatus;
 const MAX_NAMED = 3;
 
-const silentSince = (host: HostFacts): string =>
-  host.lastSeen === undefined
-    ? `host ${host.hostId} never connected`
-    : `host ${host.hostId} has been silent since ${host.lastSeen.toISOString()}`;
+/** The host that it is on, as the reader may know it. */
+const ownHost = (at: Observed, { sight }: ConditionFacts): string => (sight === "none" ? "its host" : `host ${at.hostId ?? ""}`);
 
-const names = (hosts: readonly string[]): string => hosts.slice(0, MAX_NAMED).join(", ") + (hosts.length > MAX_NAMED ? ", …" : "");
+const silentSince = (at: Observed, facts: ConditionFacts): string => {
+  const own = ownHost(at, facts);
+  if (facts.host === undefined) return `${own} is silent`;
+  const { lastSeen } = facts.host;
+  return lastSeen === undefined ? `${own} never connected` : `${own} has been silent since ${lastSeen.toISOString()}`;
+};
+
+/** Other hosts, after their number: who may not know them has that alone. */
+function names(hosts: readonly string[], { sight }: ConditionFacts): string {
+  if (sight !== "all") return "";
+  return `: ${hosts.slice(0, MAX_NAMED).join(", ")}${hosts.length > MAX_NAMED ? ", …" : ""}`;
+}
 
 interface Fact {
   readonly status: ConditionStatus;
@@ -66,15 +79,15 @@ interface Fact {
 function pending(at: Observed, facts: ConditionFacts, what: string, remedy: string): Fact {
   const { host, waitedSeconds } = facts;
   if (at.appliedGeneration === at.generation && at.appliedState === AppliedState.FAILED) {
-    return { status: FALSE, reason: "HostFailed", message: `host ${at.hostId ?? ""} could not and goes on trying: ${at.appliedMessage}` };
+    return { status: FALSE, reason: "HostFailed", message: `${ownHost(at, facts)} could not and goes on trying: ${at.appliedMessage}` };
   }
   if (host !== undefined && !host.connected)
-    return { status: UNKNOWN, reason: "HostDisconnected", message: `${silentSince(host)}; ${remedy}` };
+    return { status: UNKNOWN, reason: "HostDisconnected", message: `${silentSince(at, facts)}; ${remedy}` };
   if (waitedSeconds !== undefined) {
-    const message = `after ${waitedSeconds} s host ${at.hostId ?? ""} has not yet said that ${what}; it goes on: read the attachment again`;
+    const message = `after ${waitedSeconds} s ${ownHost(at, facts)} has not yet said that ${what}; it goes on: read the attachment again`;
     return { status: FALSE, reason: "WaitTimedOut", message };
   }
-  return { status: FALSE, reason: "WaitingForHost", message: `host ${at.hostId ?? ""} has not yet said that ${what}` };
+  return { status: FALSE, reason: "WaitingForHost", message: `${ownHost(at, facts)} has not yet said that ${what}` };
 }
 
 const mayCarry = (at: Observed): boolean => at.hostId !== null && at.wanted === Wanted.PRESENT;
@@ -95,7 +108,7 @@ function programmed(at: Observed, facts: ConditionFacts): Fact {
     return {
       status: UNKNOWN,
       reason: "HostDisconnected",
-      message: `the host applied this, but ${silentSince(facts.host)}; it goes on forwarding what it knows`,
+      message: `the host applied this, but ${silentSince(at, facts)}; it goes on forwarding what it knows`,
     };
   }
   return { status: TRUE, reason: "Applied", message: "" };
@@ -107,30 +120,35 @@ function reachable(hostHasIt: boolean, facts: ConditionFacts): Fact {
   if (reach === undefined) return { status: UNKNOWN, reason: "NotObserved", message: "" };
   if (reach.behind.length === 0) return { status: TRUE, reason: "AllHostsApplied", message: "" };
   const waited = facts.waitedSeconds === undefined ? "" : `after ${facts.waitedSeconds} s `;
-  const message = `${waited}${reach.behind.length} of ${reach.watching} connected hosts of the network have not applied it: ${names(reach.behind)}`;
+  const message = `${waited}${reach.behind.length} of ${reach.watching} connected hosts of the network have not applied it${names(reach.behind, facts)}`;
   return { status: FALSE, reason: facts.waitedSeconds === undefined ? "HostsBehind" : "WaitTimedOut", message };
 }
 
 /** Its host is silent, and the others are to refuse that host's packets instead (C7). */
-function forced(at: Observed, { watching, behind }: ReachFacts, { host, waitedSeconds }: ConditionFacts): Fact {
-  const silent = host === undefined ? `host ${at.hostId ?? ""} is silent` : silentSince(host);
+function forced(at: Observed, { watching, behind }: ReachFacts, facts: ConditionFacts): Fact {
+  const { waitedSeconds } = facts;
   const whom =
     behind.length === 0
       ? "every other one refuses its packets, and the attachment ends"
-      : `${behind.length} of ${watching} reachable hosts of the network have not yet said that they refuse its packets: ${names(behind)}`;
+      : `${behind.length} of ${watching} reachable hosts of the network have not yet said that they refuse its packets${names(behind, facts)}`;
   const waited = waitedSeconds === undefined ? "" : `after ${waitedSeconds} s `;
   return {
     status: FALSE,
     reason: waitedSeconds === undefined ? "WaitingForOtherHosts" : "WaitTimedOut",
-    message: `${silent} and its end is forced; ${waited}${whom}`,
+    message: `${silentSince(at, facts)} and its end is forced; ${waited}${whom}`,
   };
 }
 
+/** What was ended without the word of these hosts. */
+function unconfirmed(hosts: readonly string[], facts: ConditionFacts): string {
+  const [whom, verb, whose] = hosts.length === 1 ? ["1 host", "has", "its"] : [`${hosts.length} hosts`, "have", "their"];
+  return `${whom} that it was on ${verb} not said that traffic stopped there, and every other one refuses ${whose} packets${names(hosts, facts)}`;
+}
+
 function detached(at: Observed, facts: ConditionFacts): Fact {
-  if (at.state === AttachmentState.DETACHED && at.unconfirmed === true) {
-    const message = `host ${at.hostId ?? ""} has not said itself that traffic stopped; every other one refuses its packets`;
-    return { status: TRUE, reason: "Forced", message };
-  }
+  const left = at.unconfirmed ?? [];
+  if (at.state === AttachmentState.DETACHED && left.length > 0)
+    return { status: TRUE, reason: "Forced", message: unconfirmed(left, facts) };
   if (at.state === AttachmentState.DETACHED) return { status: TRUE, reason: "Applied", message: "" };
   if (facts.force !== undefined && facts.host?.silent === true) return forced(at, facts.force, facts);
   // C7: it forwards without us, so only its own word ends the attachment.
@@ -142,7 +160,10 @@ function detached(at: Observed, facts: ConditionFacts): Fact {
   );
 }
 
-/** The facts beside an attachment's state: "Programmed" and "Reachable" while it lasts, "Detached" once its end was asked for. */
+/**
+ * The facts beside an attachment's state: "Programmed" and "Reachable" while it lasts, "Detached" once its end was asked for; "Departed"
+ * while a host that it was forced off has not said that it let go.
+ */
 export function attachmentConditions(at: Observed, facts: ConditionFacts): Condition[] {
   const condition = (type: string, fact: Fact): Condition => ({
     type,
@@ -150,9 +171,13 @@ export function attachmentConditions(at: Observed, facts: ConditionFacts): Condi
     observedGeneration: at.appliedGeneration,
     lastTransitionTime: at.appliedTime !== undefined && at.appliedTime > at.changeTime ? at.appliedTime : at.changeTime,
   });
-  if (at.state === AttachmentState.DETACHING || at.state === AttachmentState.DETACHED) return [condition("Detached", detached(at, facts))];
+  if (at.state === AttachmentState.DETACHED) return [condition("Detached", detached(at, facts))];
+  const left = at.unconfirmed ?? [];
+  const departed = { status: UNKNOWN, reason: "Forced", message: unconfirmed(left, facts) };
+  const also = left.length > 0 ? [condition("Departed", departed)] : [];
+  if (at.state === AttachmentState.DETACHING) return [condition("Detached", detached(at, facts)), ...also];
   const own = programmed(at, facts);
   // A host that fell silent after it applied this goes on forwarding: what is asked here is whether the others know.
   const hostHasIt = mayCarry(at) && at.appliedGeneration === at.generation && at.appliedState === AppliedState.PRESENT;
-  return [condition("Programmed", own), condition("Reachable", reachable(hostHasIt, facts))];
+  return [condition("Programmed", own), condition("Reachable", reachable(hostHasIt, facts)), ...also];
 }

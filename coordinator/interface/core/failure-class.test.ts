@@ -11,11 +11,11 @@ const WORDS = [
 
 test("who may not look into a host learns of what kind its failure is, and an operator its words", () => {
   expect(WORDS.map(failureClass)).toEqual([
-    "the host has no room for it",
-    "its kernel or a tool of it refused",
-    "something that was there before it still ends",
-    "its process waits for an interface of it that fails",
-    "something that was there before it still ends",
+    "the host has no room for it: stop the instance and start it again elsewhere",
+    "its kernel or a tool of it refused: ask an operator, who reads its words",
+    "something that was there before it still ends: wait a little",
+    "its process waits for an interface of it that fails: see that attachment's conditions",
+    "something that was there before it still ends: wait a little",
   ]);
   for (const words of WORDS) {
     expect(failureSeenBy({ kind: "account" }, words)).not.toMatch(/\/|\d/);

@@ -1,14 +1,20 @@
 /** What a host's own words about a failure come to, first match wins. */
 const CLASSES: readonly { readonly words: RegExp; readonly text: string }[] = [
-  { words: /^its process waits for /, text: "its process waits for an interface of it that fails" },
-  { words: /\b(ENOSPC|ENOMEM|EMFILE|ENFILE|EDQUOT)\b|no space|cannot allocate|at most \d/i, text: "the host has no room for it" },
-  { words: /is being removed|are being ended|do not end|belongs to|is still to be/, text: "something that was there before it still ends" },
+  { words: /^its process waits for /, text: "its process waits for an interface of it that fails: see that attachment's conditions" },
+  {
+    words: /\b(ENOSPC|ENOMEM|EMFILE|ENFILE|EDQUOT)\b|no space|cannot allocate|at most \d/i,
+    text: "the host has no room for it: stop the instance and start it again elsewhere",
+  },
+  {
+    words: /is being removed|are being ended|do not end|belongs to|is still to be/,
+    text: "something that was there before it still ends: wait a little",
+  },
 ];
 
-const OTHER = "its kernel or a tool of it refused";
+const OTHER = "its kernel or a tool of it refused: ask an operator, who reads its words";
 
 /**
- * Kind of a host's failure, for who may not look into the host. Its own words are for operators: they name paths, processes and devices
+ * Kind of a host's failure and what to do about it, for who may not look into the host. Its own words are for operators: they name paths, processes and devices
  * of the machine, and of others on it.
  */
 export function failureClass(words: string): string {

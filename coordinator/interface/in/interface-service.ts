@@ -15,8 +15,8 @@ import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { integer, listOf, required } from "#lib/rpc/validate.ts";
-import { durationMs, openPage, storedAs, subjectOf } from "../../call/api.ts";
-import type { Calls, ReadCall, ResourceRef } from "../../call/api.ts";
+import { durationMs, openPage, storedAs } from "../../call/api.ts";
+import type { Calls, ReadCall } from "../../call/api.ts";
 import { grantsFor } from "../../consent/api.ts";
 import type { NetworkModule } from "../../network/api.ts";
 import { attachInterfaces, instanceRef } from "../attach.ts";
@@ -36,6 +36,7 @@ import { checkUpdate, deleteInterfaceRecord, updateInterfaceRecord } from "../up
 import { waitForHosts } from "../wait.ts";
 import type { WaitRequest } from "../wait.ts";
 import { attachmentMessages, interfaceMessages } from "./messages.ts";
+import type { Waited } from "./messages.ts";
 import { visibleTo } from "./visible.ts";
 
 const MAX_BATCH = 1_000;
@@ -91,18 +92,20 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     rows: readonly { id: string; networkId: bigint | undefined }[],
   ): Promise<Attachment[]> {
     const attachmentIds = rows.map((row) => row.id);
-    const viewer = subjectOf(context.caller);
-    const inOrder = (messages: readonly Attachment[]): Attachment[] => {
-      const byId = new Map(messages.map((message) => [message.attachmentId, message]));
-      return attachmentIds.flatMap((id) => byId.get(id) ?? []);
-    };
-    if (request.wait === WaitFor.COMMITTED) {
-      return inOrder(await attachmentMessages(db, directory, viewer, await readAttachments(db, { attachmentIds, over: true })));
+    let waited: Waited | undefined;
+    if (request.wait !== WaitFor.COMMITTED) {
+      const networkIds = [...new Set(rows.flatMap((row) => row.networkId ?? []))];
+      const unfinished = await waitForHosts(db, directory, signals, { ...request, attachmentIds, networkIds }, context.signal);
+      waited = { seconds: request.timeoutMs / 1_000, unfinished, versions: request.versions };
     }
-    const networkIds = [...new Set(rows.flatMap((row) => row.networkId ?? []))];
-    const outcome = await waitForHosts(db, directory, signals, { ...request, attachmentIds, networkIds }, context.signal);
-    const waited = { seconds: request.timeoutMs / 1_000, unfinished: outcome.unfinished, versions: request.versions };
-    return inOrder(await attachmentMessages(db, directory, viewer, outcome.rows, waited));
+    // Decided again on the rows that are answered (C15): who may see them no longer waited for nothing.
+    const messages = await calls.read(context, context.action, async (call) => {
+      const seen = await readAttachments(call.tx, { attachmentIds, over: true });
+      await requireSeeAll(call, seen);
+      return attachmentMessages(call.tx, directory, call.subject, seen, waited);
+    });
+    const byId = new Map(messages.map((message) => [message.attachmentId, message]));
+    return attachmentIds.flatMap((id) => byId.get(id) ?? []);
   }
 
   async function attach(
@@ -256,7 +259,7 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       const attachment = await calls.read(context, context.action, async (call) => {
         const [row] = await readAttachments(call.tx, { attachmentIds: [attachmentId], over: true });
         if (row === undefined) throw notFound("attachment", attachmentId);
-        call.requireSee(await seenAs(call, row));
+        await requireSeeAll(call, [row]);
         return (await attachmentMessages(call.tx, directory, call.subject, [row]))[0];
       });
       return { attachment };
@@ -282,9 +285,14 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
   });
 }
 
-/** Who may see its interface or its instance. */
-async function seenAs(call: ReadCall, row: AttachmentRow): Promise<ResourceRef> {
-  const grants = (await grantsFor(call.tx, [row.interface_id])).get(row.interface_id);
-  const instance = instanceRef({ instanceId: row.instance_id, ownerAccount: row.instance_owner });
-  return call.canSee(instance) ? instance : attachmentRef(row, grants);
+/** NOT_FOUND unless the caller may see each one's interface or instance. */
+async function requireSeeAll(call: ReadCall, rows: readonly AttachmentRow[]): Promise<void> {
+  const instanceOf = (row: AttachmentRow) => instanceRef({ instanceId: row.instance_id, ownerAccount: row.instance_owner });
+  const others = rows.filter((row) => !call.canSee(instanceOf(row)));
+  if (others.length === 0) return;
+  const grants = await grantsFor(
+    call.tx,
+    others.map((row) => row.interface_id),
+  );
+  for (const row of others) call.requireSee(attachmentRef(row, grants.get(row.interface_id)));
 }

@@ -5,7 +5,7 @@ import type { Sight, Tx } from "../../call/api.ts";
 import type { Consent } from "../../consent/api.ts";
 import { consentsOf } from "../../consent/api.ts";
 import { attachmentConditions } from "../core/conditions.ts";
-import type { ReachFacts } from "../core/conditions.ts";
+import type { HostSight, ReachFacts } from "../core/conditions.ts";
 import { failureSeenBy } from "../core/failure-class.ts";
 import { macOfWireId } from "../core/mac.ts";
 import type { InstanceDirectory, Reader } from "../ports.ts";
@@ -17,16 +17,20 @@ import { trafficOf } from "../out/meter-store.ts";
 import type { TrafficSum } from "../out/meter-store.ts";
 import { forceFacts, observe, reachOf, versionThatMatters } from "../out/reach.ts";
 import type { Observation } from "../out/reach.ts";
+import { residueOf } from "../out/residue-store.ts";
 import type { AttachmentRow, InterfaceRow } from "../out/rows.ts";
 import { together } from "../out/together.ts";
 
-/** Whoever asks: hosts are shown to operators and to the owner of the instance only. */
+/** Whoever asks. */
 export type Viewer = Sight["subject"];
 
 const traffic = (sum: TrafficSum | undefined): Traffic | undefined =>
   sum === undefined ? undefined : { ...sum, dropsByReason: { ...sum.dropsByReason } };
 
-const seesHost = (viewer: Viewer, row: AttachmentRow): boolean => viewer.kind === "operator" || viewer.accountId === row.instance_owner;
+const sightOf = (viewer: Viewer, row: AttachmentRow): HostSight => {
+  if (viewer.kind === "operator") return "all";
+  return viewer.accountId === row.instance_owner ? "own" : "none";
+};
 
 /** What a call that waited knows beside the rows. */
 export interface Waited {
@@ -46,9 +50,6 @@ async function reachFacts(db: Reader, row: AttachmentRow, seen: Observation, wai
   return reachOf(progress, version);
 }
 
-/** Text about hosts for who may not know them: the fact stays, the name goes. */
-const masked = (text: string): string => text.replaceAll(/host-[0-9a-f]{32}/g, "its host");
-
 /** Attachments as callers see them, in the order of the rows. */
 export async function attachmentMessages(
   db: Reader,
@@ -58,13 +59,19 @@ export async function attachmentMessages(
   waited?: Waited,
 ): Promise<Attachment[]> {
   const ids = rows.map((row) => row.attachment_id);
-  const [seen, sums] = await together(
+  const [seen, [sums, residue]] = await together(
     db,
     () => observe(db, directory, rows),
-    () => trafficOf(db, "attachment_id", ids),
+    () =>
+      together(
+        db,
+        () => trafficOf(db, "attachment_id", ids),
+        () => residueOf(db, ids),
+      ),
   );
   const messages: Attachment[] = [];
   for (const row of rows) {
+    const sight = sightOf(viewer, row);
     const host = row.host_id === null ? undefined : seen.hosts.get(row.host_id);
     const conditions = attachmentConditions(
       {
@@ -78,16 +85,16 @@ export async function attachmentMessages(
         appliedMessage: failureSeenBy(viewer, row.applied_message),
         appliedTime: row.applied_time ?? undefined,
         changeTime: row.change_time,
-        unconfirmed: row.unconfirmed,
+        unconfirmed: residue.get(row.attachment_id) ?? [],
       },
       {
+        sight,
         host,
         reach: await reachFacts(db, row, seen, waited),
         force: forceFacts(row, seen),
         waitedSeconds: waited?.unfinished.has(row.attachment_id) === true ? waited.seconds : undefined,
       },
     );
-    const open = seesHost(viewer, row);
     messages.push({
       attachmentId: row.attachment_id,
       interfaceId: row.interface_id,
@@ -96,8 +103,8 @@ export async function attachmentMessages(
       deviceIndex: row.device_index,
       deleteOnTerminate: row.delete_on_terminate,
       state: row.state,
-      conditions: open ? conditions : conditions.map((one) => ({ ...one, message: masked(one.message) })),
-      hostId: open ? (row.host_id ?? "") : "",
+      conditions,
+      hostId: sight === "none" ? "" : (row.host_id ?? ""),
       macAddress: row.host_id === null ? "" : macOfWireId(Number(row.wire_id)),
       wireId: Number(row.wire_id),
       attachTime: row.attach_time,

@@ -129,7 +129,6 @@ export interface AttachmentChange {
   readonly placed?: boolean | undefined;
   /** Its end is forced: 0, or the network's version to be reached. Never lowered; gone with its host. */
   readonly forced_version?: bigint | undefined;
-  readonly unconfirmed?: boolean | undefined;
 }
 
 /**
@@ -154,7 +153,7 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
       SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (
         attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
         source_dest_check boolean, delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text,
-        placed boolean, forced_version bigint, unconfirmed boolean)
+        placed boolean, forced_version bigint)
     ), changed AS (
       UPDATE attachment a SET
         state = g.state, wanted = g.wanted, host_id = g.host_id, generation = g.generation,
@@ -170,7 +169,6 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
         meter_id = CASE WHEN g.placed THEN nextval('meter_id_seq') ELSE a.meter_id END,
         programmed_time = CASE WHEN g.state = 2 THEN coalesce(a.programmed_time, now()) ELSE a.programmed_time END,
         forced_version = CASE WHEN g.state = 4 OR g.host_id IS NULL THEN NULL ELSE greatest(a.forced_version, g.forced_version) END,
-        unconfirmed = coalesce(g.unconfirmed, a.unconfirmed),
         detach_time = CASE WHEN g.state = 4 THEN coalesce(a.detach_time, now()) ELSE a.detach_time END
       FROM given g WHERE a.attachment_id = g.attachment_id
       RETURNING a.*, g.placed
@@ -197,10 +195,10 @@ export async function holdersOf(
   return rows;
 }
 
-/** Attachments of a host that it carries or has not said that it let go of, those over by force included: its snapshot (C3). */
+/** Attachments of a host that it carries or is letting go of: its snapshot (C3), with what is off it by force (residue-store). */
 export async function attachmentsOnHost(tx: Reader, hostId: string): Promise<AttachmentRow[]> {
   const { rows } = await sql<AttachmentRow>`
-    SELECT * FROM attachment WHERE host_id = ${hostId} AND (state <> 4 OR unconfirmed) ORDER BY attachment_id`.execute(tx);
+    SELECT * FROM attachment WHERE host_id = ${hostId} AND state <> 4 ORDER BY attachment_id`.execute(tx);
   return rows;
 }
 
@@ -243,9 +241,11 @@ export async function listAttachments(
   return rows;
 }
 
-/** Forget attachments that have been over for an hour. */
+/** Forget attachments that have been over for an hour, but for those that a host has yet to say it let go of. */
 export async function forgetOldAttachments(tx: Tx): Promise<void> {
-  await sql`DELETE FROM attachment WHERE state = 4 AND detach_time < now() - interval '1 hour'`.execute(tx);
+  await sql`
+    DELETE FROM attachment WHERE state = 4 AND detach_time < now() - interval '1 hour'
+      AND NOT EXISTS (SELECT FROM attachment_residue r WHERE r.attachment_id = attachment.attachment_id)`.execute(tx);
 }
 
 /** A query for the ids of the instances that these attachments are on, as part of another statement. Unknown ids are left out. */

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { Tx } from "../../call/api.ts";
 import type { HostFacts, ReachFacts } from "../core/conditions.ts";
 import { awaitedHosts } from "../core/force.ts";
 import type { Watcher } from "../core/force.ts";
@@ -15,7 +16,7 @@ export interface NetworkProgress {
   readonly level: bigint;
   /** Connected hosts that are to carry an attachment in it, and the version that each has applied (0: none in this session). */
   readonly applied: ReadonlyMap<string, bigint>;
-  /** All hosts with an attachment in it. */
+  /** All hosts that have, or may have, an attachment in it. */
   readonly watchers: readonly Watcher[];
 }
 
@@ -25,6 +26,25 @@ export interface Observation {
   readonly networks: ReadonlyMap<bigint, NetworkProgress>;
 }
 
+/** The same for whoever decides on it: only hosts that stay silent until the transaction ends count as silent. */
+export async function observeHeld(tx: Tx, directory: InstanceDirectory, rows: readonly AttachmentRow[]): Promise<Observation> {
+  const seen = await observe(tx, directory, rows);
+  const held = await directory.holdSilent(
+    tx,
+    [...seen.hosts.values()].filter((host) => host.silent).map((host) => host.hostId),
+  );
+  const silent = (hostId: string): boolean => held.has(hostId) || !seen.hosts.has(hostId);
+  return {
+    hosts: new Map([...seen.hosts].map(([id, host]) => [id, { ...host, silent: silent(id) }])),
+    networks: new Map(
+      [...seen.networks].map(([id, progress]) => [
+        id,
+        { ...progress, watchers: progress.watchers.map((one) => ({ ...one, silent: silent(one.hostId) })) },
+      ]),
+    ),
+  };
+}
+
 /** Look at the hosts of these attachments, and at those of their networks. */
 export async function observe(db: Reader, directory: InstanceDirectory, rows: readonly AttachmentRow[]): Promise<Observation> {
   const own = rows.flatMap((row) => row.host_id ?? []);
@@ -32,8 +52,12 @@ export async function observe(db: Reader, directory: InstanceDirectory, rows: re
   if (networkIds.length === 0) return { hosts: new Map(), networks: new Map() };
   const watchers = sql<{ network_id: bigint; host_id: string; watches: boolean; level: bigint | null }>`
     SELECT network_id, host_id, watches, version AS level FROM (
-      SELECT network_id, host_id, bool_or(wanted = 1) AS watches FROM attachment
-      WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND (state <> 4 OR unconfirmed) GROUP BY network_id, host_id
+      SELECT network_id, host_id, bool_or(watches) AS watches FROM (
+        SELECT network_id, host_id, wanted = 1 AS watches FROM attachment
+        WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4
+        UNION ALL
+        SELECT network_id, host_id, false FROM attachment_residue WHERE network_id = ANY(${networkIds}::bigint[])
+      ) AS had GROUP BY network_id, host_id
     ) AS watching LEFT JOIN scope ON scope = 'network:' || network_id`;
   const [{ rows: watching }, versions] = await together(
     db,

@@ -59,7 +59,6 @@ export interface AttachmentRow {
   readonly detach_time: Date | null;
   /** Null: not forced; see the migration. */
   readonly forced_version: bigint | null;
-  readonly unconfirmed: boolean;
 }
 
 /** The part that hosts must know, as `core/items` wants it. */

@@ -44,7 +44,7 @@ function running(viewer: Sight["subject"], row: InstanceRow, host: HostRow | und
       message: row.applied_message === "" ? "its process is not running" : row.applied_message,
     };
   }
-  return { status: TRUE, reason: "Applied", message: row.applied_message };
+  return { status: TRUE, reason: "Applied", message: viewer.kind === "operator" ? row.applied_message : "" };
 }
 
 /** Instances as callers see them, in the order of the rows. */

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Tx } from "../../call/api.ts";
 import type { HostFacts, InstanceDirectory, LockedInstance, PlacedHost, Reader } from "../../interface/api.ts";
 import { attachable, runs, stateName } from "../core/instance-state.ts";
-import { networkVersions, readHosts } from "./host-store.ts";
+import { holdSilent, networkVersions, readHosts } from "./host-store.ts";
 import { lockPlacedInstances } from "./instance-store.ts";
 import type { InstanceRow, PlacedInstanceRow } from "./instance-store.ts";
 
@@ -53,5 +53,6 @@ export const instanceDirectory: InstanceDirectory = {
     return new Map(rows.map((row) => [row.instance_id, row.owner_account]));
   },
   hosts,
+  holdSilent,
   networkVersions,
 };

@@ -1,12 +1,14 @@
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
 import type { Tx } from "../../call/api.ts";
-
-/** A host that said nothing for this long counts as disconnected (three heartbeats). */
-const LEASE = sql`interval '15 seconds'`;
+import { HEARD_SINCE, LEASE } from "./service-store.ts";
 
 /** Whether a row of `host` counts as connected, by the database's clock (C8). */
 const CONNECTED = sql<boolean>`(connected AND last_seen > now() - ${LEASE})`;
+
+/** When its lease ends: a lease after its last word, or after somebody could hear it again. Null: it never connected. */
+const LEASE_END = sql<Date | null>`(CASE WHEN last_seen IS NOT NULL THEN greatest(last_seen, ${HEARD_SINCE}) + ${LEASE} END)`;
+const SILENT = sql<boolean>`coalesce(${LEASE_END} <= now(), true)`;
 
 /** A row of `host`, with what follows from others. */
 export interface HostRow {
@@ -26,7 +28,7 @@ export interface HostRow {
 
 const COLUMNS = sql`
   host_id, name, zone_id, host(substrate_address) AS substrate_address, ${CONNECTED} AS connected,
-  coalesce(last_seen <= now() - ${LEASE}, true) AS silent, session_epoch, last_seen, last_seen + ${LEASE} AS lease_end,
+  ${SILENT} AS silent, session_epoch, last_seen, ${LEASE_END} AS lease_end,
   applied_version, create_time`;
 
 /** Hosts by id, as they are now. Unknown ones are left out. */
@@ -34,6 +36,17 @@ export async function readHosts(db: Kysely<unknown>, ids: readonly string[]): Pr
   if (ids.length === 0) return new Map();
   const { rows } = await sql<HostRow>`SELECT ${COLUMNS} FROM host WHERE host_id = ANY(${ids}::text[])`.execute(db);
   return new Map(rows.map((row) => [row.host_id, row]));
+}
+
+/**
+ * Those of the hosts that are silent, held so until the transaction ends: a session of theirs opens before or after it, never within.
+ * One that somebody is writing at this moment may be speaking, so it is passed over; nothing is waited for, whatever else is locked.
+ */
+export async function holdSilent(tx: Tx, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const { rows } = await sql<{ host_id: string }>`
+    SELECT host_id FROM host WHERE host_id = ANY(${ids}::text[]) AND ${SILENT} FOR SHARE SKIP LOCKED`.execute(tx);
+  return new Set(rows.map((row) => row.host_id));
 }
 
 /** One page, in order of id. */

@@ -18,10 +18,11 @@ export interface SessionHello {
  */
 export async function openSession(tx: Tx, hostId: string, hello: SessionHello): Promise<bigint | undefined> {
   const { rows } = await sql<{ session_epoch: bigint }>`
-    WITH fresh AS (DELETE FROM host_network_version WHERE host_id = ${hostId})
     UPDATE host SET session_epoch = session_epoch + 1, connected = true, applied_version = 0, last_seen = now(), agent_version = ${hello.agentVersion},
                     kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu}
     WHERE host_id = ${hostId} RETURNING session_epoch`.execute(tx);
+  // After the lock, by a statement that sees what the older session wrote until then.
+  await sql`DELETE FROM host_network_version WHERE host_id = ${hostId}`.execute(tx);
   return rows[0]?.session_epoch;
 }
 

@@ -212,7 +212,11 @@ export interface Attachment {
   deleteOnTerminate: boolean;
   /** Coarse state; only the server sets it. */
   state: AttachmentState;
-  /** "Programmed": the instance's host has applied it; "Reachable": every host of the network has. "Detached" once its end was asked for. */
+  /**
+   * "Programmed": the instance's host has applied it; "Reachable": every host of the network has. "Detached" once its end was asked for.
+   * "Departed", UNKNOWN, while a host that it was forced off has not said that traffic stopped there. Messages name hosts to operators;
+   * others read their number, and the owner of the instance the host that it is on.
+   */
   conditions: Condition[];
   /** Empty until the instance is placed on a host. Operator and owner of the instance see it. */
   hostId: string;
