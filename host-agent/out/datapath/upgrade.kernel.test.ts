@@ -55,9 +55,8 @@ function actual(): ReturnType<LabHost["datapath"]["actual"]> {
   return { ...found, mappings: found.mappings.toSorted((x, y) => x.wireId - y.wireId) };
 }
 
-/** Of the client: how many connections its budget counts, and how many there are. */
-function connections(): { counted: number; there: number } {
-  const { wireId } = client.endpoint;
+/** How many connections an interface's budget counts, and how many there are. */
+function connections({ endpoint: { wireId } } = client): { counted: number; there: number } {
   const budget = withMap(a, "budgets", (map) => map.get(u32(wireId)) ?? Buffer.alloc(16));
   return {
     counted: Number(readBigint("connection_budget", budget, "count")),
@@ -127,6 +126,29 @@ describe.each(["tcx", "clsact"] as const)("with %s", (attach: AttachMode) => {
   });
 });
 
+test("none is lost of the connections that begin while programs are swapped", async () => {
+  hosts("clsact");
+  const count = 4_000;
+  const one = lab.openGuest(a, "10.0.0.3", {}, ALLOW.egress);
+  const program = [
+    "import socket,time",
+    `for port in range(10000, ${10_000 + count}):`,
+    "    s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('10.0.0.3',port)); s.sendto(b'x',('10.0.0.2',53)); s.close()",
+    "    time.sleep(0.0005)",
+  ];
+  const begun = inNamespace(one.path, "/usr/bin/python3", "-c", program.join("\n"));
+  let running = true;
+  void begun.finally(() => (running = false));
+  let rounds = 0;
+  for (; running; rounds++) {
+    await runOther();
+    reopen();
+  }
+  expect((await begun).ok).toBe(true);
+  expect(rounds).toBeGreaterThan(0);
+  expect(connections(one)).toEqual({ counted: count, there: count });
+});
+
 test("what was taken over is counted in the budget and goes when it is idle, with no agent alive", async () => {
   hosts("clsact");
   const count = 300;
@@ -139,7 +161,7 @@ test("what was taken over is counted in the budget and goes when it is idle, wit
   a.options = { ...a.options, connections: idle(1_000) };
   reopen();
   a.datapath.close();
-  await expect.poll(connections, { timeout: 15_000, interval: 50 }).toEqual({ counted: 0, there: 0 });
+  await expect.poll(() => connections(), { timeout: 15_000, interval: 50 }).toEqual({ counted: 0, there: 0 });
 });
 
 test("killed before any change that it makes, an upgrade is ended by either version", { timeout: 600_000 }, async () => {
