@@ -45,13 +45,18 @@ int from_tunnel(struct __sk_buff *skb)
 	return act(skb, &s->packet, &s->decision);
 }
 
-/* Run by the agent: the packet is entries of an older table, as struct connection_state, one after the other. Returns how many found no room. */
+/*
+ * Run by the agent: the packet is entries of an older table, as struct connection_state, one after the other. Returns how many found no
+ * room. A packet too short for one: goes through the list of those without a timer, so that there is room.
+ */
 SEC("tc")
 int import_connections(struct __sk_buff *skb)
 {
 	struct connection_state state = {};
 	int refused = 0;
 
+	if (skb->len < sizeof(state))
+		bpf_for_each_map_elem(&untimed, connection_sweep_one, 0, 0);
 	for (__u32 i = 0; i < IMPORT_MAX; i++) {
 		if (bpf_skb_load_bytes(skb, i * sizeof(state), &state, sizeof(state)))
 			break;

@@ -105,10 +105,16 @@ class Plan {
     if (newCount < oldCount) throw new NotCarried(`${what} holds ${newCount} elements, before ${oldCount}`);
     if (old.struct === undefined && newSize < oldSize) throw new NotCarried(`${what} has ${newSize} bytes, before ${oldSize}`);
     for (let i = 0; i < oldCount; i++) {
-      if (old.struct === undefined || fresh.struct === undefined)
-        this.copies.push({ source: source + i * oldSize, target: target + i * newSize, length: oldSize });
+      if (old.struct === undefined || fresh.struct === undefined) this.#copy(source + i * oldSize, target + i * newSize, oldSize);
       else this.#struct(old.struct, fresh.struct, source + i * oldSize, target + i * newSize);
     }
+  }
+
+  /** Neighbours that stay neighbours are one copy: this is done a million times. */
+  #copy(source: number, target: number, length: number): void {
+    const last = this.copies.at(-1);
+    if (last !== undefined && last.source + last.length === source && last.target + last.length === target) last.length += length;
+    else this.copies.push({ source, target, length });
   }
 
   /** Of a new field of a struct. Of a new field that is a struct itself, its own fields' defaults. */

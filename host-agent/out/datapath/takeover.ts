@@ -23,6 +23,8 @@ export class Takeover {
   readonly #set: PinSet;
   readonly #others: readonly PinSet[];
   readonly #lost = new Set<string>();
+  /** When connections were last read. */
+  #read: bigint | undefined;
 
   /** Finishes what an interrupted one had begun to end. @throws Error of the file system */
   constructor(bpffsDir: string, set: PinSet) {
@@ -56,8 +58,11 @@ export class Takeover {
     return this.#others.length === 0 ? undefined : { from: this.#others.map(({ schema }) => schema), lost: [...this.#lost] };
   }
 
+  /** All the first time; then those that have been seen since, among which are those that are new. */
   #carryConnections({ maps, programs }: Loaded): void {
-    for (const other of this.#others) this.#note(carryConnections(other, maps.connections, programs.import_connections));
+    const since = this.#read;
+    this.#read = process.hrtime.bigint();
+    for (const other of this.#others) this.#note(carryConnections(other, maps.connections, programs.import_connections, since));
   }
 
   #note(lines: readonly string[]): void {
