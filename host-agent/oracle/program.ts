@@ -39,7 +39,7 @@ export class Program {
     const guests = Array.from({ length: DEVICES }, (_, i) => this.#lab.guest(this.#host, `10.0.0.${i + 1}`));
     this.world = { ports: guests.map(({ endpoint }) => endpoint), tunnelIfindex: this.#host.options.tunnelIfindex };
     const pin = (name: string): number => check(objGet(`${this.#host.options.bpffsDir}/${SCHEMA}/maps/${name}`), `open ${name}`);
-    this.#maps = Object.fromEntries(Object.keys(MAPS).map((name) => [name, new BpfMap(name as MapName, pin(name))])) as Record<
+    this.#maps = Object.fromEntries(Object.keys(MAPS).map((name) => [name, BpfMap.own(name as MapName, pin(name))])) as Record<
       MapName,
       BpfMap
     >;
