@@ -24,6 +24,13 @@ export interface Behaviour {
   networkVersions: Map<bigint, bigint>;
 }
 
+/** What the present snapshot held; `resumed`: there was none. */
+interface Fresh {
+  readonly instances: Set<string>;
+  readonly attachments: Set<string>;
+  resumed: boolean;
+}
+
 /** A host that speaks the feed over a real connection and has no kernel: it remembers what it was told, and acknowledges it. */
 export class FakeHost {
   readonly hostId: string;
@@ -35,6 +42,8 @@ export class FakeHost {
   received: ConnectResponse[] = [];
   epoch = 0n;
   version = 0n;
+  /** For what it holds now. */
+  bookmark = Buffer.alloc(0);
   inSync = false;
   /** How the last stream ended. */
   failure: unknown;
@@ -70,10 +79,10 @@ export class FakeHost {
     return this.#channel.client(HostFeedServiceDefinition);
   }
 
-  /** Open a session and wait until it is in sync. */
-  async connect(): Promise<void> {
+  /** Open a session and wait until it is in sync. `resumeToken`: what to say that it has; by default nothing. */
+  async connect(resumeToken = Buffer.alloc(0)): Promise<void> {
     const queue: ConnectRequest[] = [
-      { message: { $case: "hello", value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500 } } },
+      { message: { $case: "hello", value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500, resumeToken } } },
     ];
     let wake = Promise.withResolvers<void>();
     this.#abort = new AbortController();
@@ -95,7 +104,7 @@ export class FakeHost {
       }
     }
     signal.addEventListener("abort", () => wake.resolve());
-    const fresh = { instances: new Set<string>(), attachments: new Set<string>() };
+    const fresh: Fresh = { instances: new Set(), attachments: new Set(), resumed: false };
     this.#running = (async () => {
       try {
         for await (const response of this.client.connect(requests(), { signal })) {
@@ -179,7 +188,8 @@ export class FakeHost {
     ];
   }
 
-  #take({ message }: ConnectResponse, fresh: { instances: Set<string>; attachments: Set<string> }): void {
+  #take({ message, bookmark }: ConnectResponse, fresh: Fresh): void {
+    if (bookmark.length > 0) this.bookmark = Buffer.from(bookmark);
     switch (message?.$case) {
       case "opened":
         this.epoch = message.value.sessionEpoch;
@@ -187,10 +197,21 @@ export class FakeHost {
       case "change":
         this.#apply(message.value, fresh);
         return;
+      case "resumed":
+        if (message.value.version !== this.version) throw new Error(`resumed at ${message.value.version}, not at ${this.version}`);
+        fresh.resumed = true;
+        return;
+      case "historyGone":
+        fresh.resumed = false;
+        for (const ids of [fresh.instances, fresh.attachments]) ids.clear();
+        return;
+      case "owed":
+        this.#apply({ ...message.value, inSnapshot: true }, fresh);
+        return;
       case "inSync":
         // What the snapshot did not have goes now, never before.
-        for (const id of this.instances.keys()) if (!fresh.instances.has(id)) this.instances.delete(id);
-        for (const id of this.attachments.keys()) if (!fresh.attachments.has(id)) this.attachments.delete(id);
+        for (const id of this.instances.keys()) if (!fresh.resumed && !fresh.instances.has(id)) this.instances.delete(id);
+        for (const id of this.attachments.keys()) if (!fresh.resumed && !fresh.attachments.has(id)) this.attachments.delete(id);
         this.version = message.value.version;
         this.inSync = true;
         if (this.behaviour.acknowledge) this.acknowledge();
@@ -200,7 +221,7 @@ export class FakeHost {
     }
   }
 
-  #apply(change: HostChange, fresh: { instances: Set<string>; attachments: Set<string> }): void {
+  #apply(change: HostChange, fresh: Fresh): void {
     if (!change.inSnapshot && change.version !== this.version + 1n) throw new Error(`a gap: ${this.version} to ${change.version}`);
     for (const { item } of change.items) {
       if (item?.$case === "instance") {

@@ -94,7 +94,7 @@ describe("host session", () => {
     const session = await server.session(1);
     session.snapshot(7n, [...base, attachment(attachmentItem(1, 2))]);
     const first = await session.until((s) => s.applied[0]);
-    expect(session.hello).toEqual({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500 });
+    expect(session.hello).toEqual({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, resumeToken: Buffer.alloc(0) });
     expect(first).toMatchObject({ sessionEpoch: 1n, hostVersion: 7n });
     expect(first.attachments).toEqual([{ attachmentId: "eni-attach-1", generation: 1n, state: AppliedState.PRESENT, message: "" }]);
     expect(first.instances).toMatchObject([

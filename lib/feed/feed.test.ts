@@ -9,7 +9,7 @@ import { startTestPostgres } from "../db/testing.ts";
 import type { TestPostgres } from "../db/testing.ts";
 import { transaction } from "../db/transaction.ts";
 import { silentLog } from "../log/log.ts";
-import { appendChanges, createScopeReader, feedMigration, publishHints, trimChanges } from "./feed.ts";
+import { appendChanges, createScopeReader, feedMarks, feedMigration, publishHints, trimChanges } from "./feed.ts";
 import type { AppendedChange, FollowOptions, Follower, ScopeReader } from "./feed.ts";
 
 interface Tables {
@@ -53,7 +53,8 @@ describe("the feed", () => {
     admin = openDatabase({ url: server.url, log: silentLog() });
     await migrate(admin.kysely, "shop", {
       "0001_feed": feedMigration("shop"),
-      "0002_item": sqlMigration("CREATE TABLE item (scope text, key text, value int NOT NULL, PRIMARY KEY (scope, key))"),
+      "0002_marks": feedMarks("shop"),
+      "0003_item": sqlMigration("CREATE TABLE item (scope text, key text, value int NOT NULL, PRIMARY KEY (scope, key))"),
     });
     db = openDatabase({ url: server.url, role: "shop", schema: "shop", log: silentLog() });
   });
