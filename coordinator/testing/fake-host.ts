@@ -28,6 +28,7 @@ export interface Behaviour {
 interface Fresh {
   readonly instances: Set<string>;
   readonly attachments: Set<string>;
+  readonly rulesets: Set<number>;
   resumed: boolean;
 }
 
@@ -50,6 +51,7 @@ export class FakeHost {
   readonly #channel: RpcChannel;
   #send: ((message: NonNullable<ConnectRequest["message"]>) => void) | undefined;
   #abort = new AbortController();
+  #cutAt = Infinity;
   #running: Promise<void> = Promise.resolve();
 
   readonly #identity: { cert: string; key: string };
@@ -104,12 +106,13 @@ export class FakeHost {
       }
     }
     signal.addEventListener("abort", () => wake.resolve());
-    const fresh: Fresh = { instances: new Set(), attachments: new Set(), resumed: false };
+    const fresh: Fresh = { instances: new Set(), attachments: new Set(), rulesets: new Set(), resumed: false };
     this.#running = (async () => {
       try {
         for await (const response of this.client.connect(requests(), { signal })) {
           this.received.push(response);
           this.#take(response, fresh);
+          if (this.received.length >= this.#cutAt) this.#abort.abort();
           if (response.message?.$case === "inSync") synced.resolve();
         }
       } catch (error) {
@@ -125,6 +128,11 @@ export class FakeHost {
     this.#abort.abort();
     await this.#running;
     this.#send = undefined;
+  }
+
+  /** Cut the stream after so many messages of it. */
+  cutAfter(messages: number): void {
+    this.#cutAt = messages;
   }
 
   /** Wait until the stream has ended by itself. */
@@ -203,7 +211,7 @@ export class FakeHost {
         return;
       case "historyGone":
         fresh.resumed = false;
-        for (const ids of [fresh.instances, fresh.attachments]) ids.clear();
+        for (const ids of [fresh.instances, fresh.attachments, fresh.rulesets]) ids.clear();
         return;
       case "owed":
         this.#apply({ ...message.value, inSnapshot: true }, fresh);
@@ -212,6 +220,7 @@ export class FakeHost {
         // What the snapshot did not have goes now, never before.
         for (const id of this.instances.keys()) if (!fresh.resumed && !fresh.instances.has(id)) this.instances.delete(id);
         for (const id of this.attachments.keys()) if (!fresh.resumed && !fresh.attachments.has(id)) this.attachments.delete(id);
+        for (const id of this.rulesets.keys()) if (!fresh.resumed && !fresh.rulesets.has(id)) this.rulesets.delete(id);
         this.version = message.value.version;
         this.inSync = true;
         if (this.behaviour.acknowledge) this.acknowledge();
@@ -221,7 +230,14 @@ export class FakeHost {
     }
   }
 
+  /** Forget what is to go, as a host does that has said so. */
+  forgetGone(): void {
+    for (const items of [this.instances, this.attachments])
+      for (const [id, { wanted }] of [...items]) if (wanted === Wanted.ABSENT) items.delete(id);
+  }
+
   #apply(change: HostChange, fresh: Fresh): void {
+    if (change.inSnapshot && !fresh.resumed) this.bookmark = Buffer.alloc(0); // half of a snapshot is no place to go on from
     if (!change.inSnapshot && change.version !== this.version + 1n) throw new Error(`a gap: ${this.version} to ${change.version}`);
     for (const { item } of change.items) {
       if (item?.$case === "instance") {
@@ -231,6 +247,7 @@ export class FakeHost {
         fresh.attachments.add(item.value.attachmentId);
         this.attachments.set(item.value.attachmentId, item.value);
       } else if (item?.$case === "ruleset") {
+        fresh.rulesets.add(item.value.rulesetId);
         if (item.value.wanted === Wanted.PRESENT) this.rulesets.set(item.value.rulesetId, item.value);
         else this.rulesets.delete(item.value.rulesetId);
       }

@@ -20,7 +20,7 @@ import type { RpcServer, ServerContext } from "#lib/rpc/rpc.ts";
 import { Outbox } from "../in/outbox.ts";
 
 const NONE: Buffer = Buffer.alloc(0);
-/** A token as good as any: it is opaque to the agent. */
+/** A token like any other: it is opaque to the agent. */
 export const bookmarkOf = (version: bigint): Buffer => Buffer.from(`at ${version}`);
 
 /** One host's session as the scripted coordinator sees it. */
@@ -174,6 +174,11 @@ export class FeedServer {
     else network.entries.set(prefix, target);
     network.version += 1n;
     this.delta(networkId, network.version, [{ prefix, targets: target === undefined ? [] : [target] }]);
+  }
+
+  /** Ends all streams of the mapping feed. */
+  endWatches(): void {
+    for (const watchers of this.#watchers.values()) for (const outbox of [...watchers]) outbox.end();
   }
 
   /** Sends a change as it is, right or wrong. */
