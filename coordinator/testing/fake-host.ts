@@ -46,6 +46,8 @@ export class FakeHost {
   /** For what it holds now. */
   bookmark = Buffer.alloc(0);
   inSync = false;
+  /** Newest sequence of counters that was acknowledged. */
+  counted = 0n;
   /** How the last stream ended. */
   failure: unknown;
   readonly #channel: RpcChannel;
@@ -224,6 +226,9 @@ export class FakeHost {
         this.version = message.value.version;
         this.inSync = true;
         if (this.behaviour.acknowledge) this.acknowledge();
+        return;
+      case "countersAcknowledged":
+        this.counted = message.value.sequence;
         return;
       case undefined:
         throw new Error("an empty message");

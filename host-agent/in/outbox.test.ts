@@ -51,7 +51,10 @@ function deaf<Request, Response>(first: readonly Response[]) {
 describe("a session whose server does not read begins anew", () => {
   it("with the host feed", async () => {
     const { opened, open } = deaf<ConnectRequest, ConnectResponse>([
-      { message: { $case: "opened", value: { sessionEpoch: 1n, hostId: "host-1" } }, bookmark: Buffer.alloc(0) },
+      {
+        message: { $case: "opened", value: { sessionEpoch: 1n, hostId: "host-1", acknowledgesCounters: true } },
+        bookmark: Buffer.alloc(0),
+      },
       { message: { $case: "inSync", value: { version: 0n } }, bookmark: Buffer.alloc(0) },
     ]);
     const session = new HostSession({
@@ -59,7 +62,7 @@ describe("a session whose server does not read begins anew", () => {
       hello: () => ({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500 }),
       handler: {
         ...{ beginSnapshot: () => {}, resume: () => {}, change: () => {}, owed: () => {}, complete: () => {}, distrust: () => {} },
-        bookmark: () => Buffer.alloc(0),
+        ...{ bookmark: () => Buffer.alloc(0), countersAcknowledged: () => {} },
       },
       ...{ log, backoff, received: () => {} },
     });

@@ -39,6 +39,8 @@ export class FakeHost {
   readonly failures: string[] = [];
   /** Whether a session would take a last reading. */
   connected = true;
+  /** Whether last readings are acknowledged; undefined: the coordinator never does. */
+  safe: boolean | undefined;
   now = 0;
   reconciler: Reconciler;
   #version = 0n;
@@ -226,10 +228,11 @@ export class FakeHost {
         datapath: this.#failing("datapath", ports.datapath),
         devices: this.#failing("devices", ports.devices),
         instances: this.#failing("instances", ports.instances),
-        reportFinal: (ids) => {
-          if (this.connected) this.finals.push(...ids);
+        reportFinal: (meters) => {
+          if (this.connected) this.finals.push(...meters.map(({ meterId }) => meterId));
           return this.connected;
         },
+        isSafe: () => this.safe,
         clock: () => this.now,
         wake: () => {
           this.#wake = true;

@@ -160,7 +160,10 @@ export interface ConnectRequest {
     /** After every change applied. */
     { $case: "applied"; value: Applied }
     | //
-    /** Each second while something changed, and before a meter is forgotten. */
+    /**
+     * Each second while something changed, and the last of a meter before its attachment is reported as ABSENT. Sent again in the next
+     * session until acknowledged.
+     */
     { $case: "counters"; value: Counters }
     | //
     /** At least every five seconds. */
@@ -230,7 +233,10 @@ export interface InstanceStatus {
   processRunning: boolean;
 }
 
-/** Cumulative readings; a repeat changes nothing, and what is smaller than before is ignored (C22). */
+/**
+ * Cumulative readings. The newest of an epoch is the largest; what was counted is the sum over epochs. So a repeat, and one that comes
+ * late or out of order, changes nothing (C22).
+ */
 export interface Counters {
   /** From `opened`. */
   sessionEpoch: bigint;
@@ -242,6 +248,15 @@ export interface Counters {
   meters: MeterReading[];
   /** Drops of interfaces and of the host itself. */
   drops: DropReading[];
+  /**
+   * Of which life the meters are, at most 2^63 − 1: another number whenever a host's counts began again at 0, as after a reboot. Absent
+   * from an agent of before there were epochs, which is the same as 0.
+   */
+  epoch?:
+    | bigint
+    | undefined;
+  /** Names this message in `counters_acknowledged`: from 1, larger with each message of a session. Absent: no answer is wanted. */
+  sequence?: bigint | undefined;
 }
 
 /** One meter (D17, D18). */
@@ -266,6 +281,11 @@ export interface DropReading {
   reason: string;
   /** Packets since the counter was made. */
   packets: bigint;
+  /**
+   * Of which life this counter is, as `Counters.epoch`: an interface's begins again also when the interface comes back to the host. Absent:
+   * `Counters.epoch`.
+   */
+  epoch?: bigint | undefined;
 }
 
 export interface Heartbeat {
@@ -295,6 +315,9 @@ export interface ConnectResponse {
     | //
     /** Only between `resumed` and `in_sync`, after the deltas: what is to go and was not acknowledged. */
     { $case: "owed"; value: HostOwed }
+    | //
+    /** Readings are safe. Only after `counters` that have a `sequence`. */
+    { $case: "countersAcknowledged"; value: CountersAcknowledged }
     | undefined;
   /**
    * With `in_sync` and each delta: for Hello.resume_token, once the message was taken in. Opaque; at most 64 octets; good for as long as the
@@ -330,6 +353,14 @@ export interface SessionOpened {
   sessionEpoch: bigint;
   /** `host-…`. */
   hostId: string;
+  /** `counters` that have a `sequence` are answered. False from a coordinator of before it did: then nothing tells when a reading is safe. */
+  acknowledgesCounters: boolean;
+}
+
+/** Readings are committed: the host may forget the meters that have nothing newer (C22). */
+export interface CountersAcknowledged {
+  /** Of the newest such message: it and all before it in this session. */
+  sequence: bigint;
 }
 
 /** Items that changed together. */
@@ -1695,7 +1726,7 @@ export const InstanceStatus: MessageFns<InstanceStatus> = {
 };
 
 function createBaseCounters(): Counters {
-  return { sessionEpoch: 0n, readTime: undefined, meters: [], drops: [] };
+  return { sessionEpoch: 0n, readTime: undefined, meters: [], drops: [], epoch: undefined, sequence: undefined };
 }
 
 export const Counters: MessageFns<Counters> = {
@@ -1714,6 +1745,18 @@ export const Counters: MessageFns<Counters> = {
     }
     for (const v of message.drops) {
       DropReading.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.epoch !== undefined) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.epoch);
+    }
+    if (message.sequence !== undefined) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.sequence);
     }
     return writer;
   },
@@ -1763,6 +1806,22 @@ export const Counters: MessageFns<Counters> = {
             message.drops.push(DropReading.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1789,6 +1848,8 @@ export const Counters: MessageFns<Counters> = {
         : undefined,
       meters: globalThis.Array.isArray(object?.meters) ? object.meters.map((e: any) => MeterReading.fromJSON(e)) : [],
       drops: globalThis.Array.isArray(object?.drops) ? object.drops.map((e: any) => DropReading.fromJSON(e)) : [],
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : undefined,
+      sequence: isSet(object.sequence) ? BigInt(object.sequence) : undefined,
     };
   },
 
@@ -1806,6 +1867,12 @@ export const Counters: MessageFns<Counters> = {
     if (message.drops?.length) {
       obj.drops = message.drops.map((e) => DropReading.toJSON(e));
     }
+    if (message.epoch !== undefined) {
+      obj.epoch = message.epoch.toString();
+    }
+    if (message.sequence !== undefined) {
+      obj.sequence = message.sequence.toString();
+    }
     return obj;
   },
 
@@ -1820,6 +1887,10 @@ export const Counters: MessageFns<Counters> = {
     message.readTime = object.readTime ?? undefined;
     message.meters = object.meters?.map((e) => MeterReading.fromPartial(e)) || [];
     message.drops = object.drops?.map((e) => DropReading.fromPartial(e)) || [];
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : undefined;
+    message.sequence = (object.sequence !== undefined && object.sequence !== null)
+      ? BigInt(object.sequence)
+      : undefined;
     return message;
   },
 };
@@ -1997,7 +2068,7 @@ export const MeterReading: MessageFns<MeterReading> = {
 };
 
 function createBaseDropReading(): DropReading {
-  return { wireId: 0, reason: "", packets: 0n };
+  return { wireId: 0, reason: "", packets: 0n, epoch: undefined };
 }
 
 export const DropReading: MessageFns<DropReading> = {
@@ -2013,6 +2084,12 @@ export const DropReading: MessageFns<DropReading> = {
         throw new globalThis.Error("value provided for field message.packets of type uint64 too large");
       }
       writer.uint32(24).uint64(message.packets);
+    }
+    if (message.epoch !== undefined) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.epoch);
     }
     return writer;
   },
@@ -2054,6 +2131,14 @@ export const DropReading: MessageFns<DropReading> = {
             message.packets = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2075,6 +2160,7 @@ export const DropReading: MessageFns<DropReading> = {
         : 0,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       packets: isSet(object.packets) ? BigInt(object.packets) : 0n,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : undefined,
     };
   },
 
@@ -2089,6 +2175,9 @@ export const DropReading: MessageFns<DropReading> = {
     if (message.packets !== 0n) {
       obj.packets = message.packets.toString();
     }
+    if (message.epoch !== undefined) {
+      obj.epoch = message.epoch.toString();
+    }
     return obj;
   },
 
@@ -2100,6 +2189,7 @@ export const DropReading: MessageFns<DropReading> = {
     message.wireId = object.wireId ?? 0;
     message.reason = object.reason ?? "";
     message.packets = (object.packets !== undefined && object.packets !== null) ? BigInt(object.packets) : 0n;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : undefined;
     return message;
   },
 };
@@ -2207,6 +2297,9 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       case "owed":
         HostOwed.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
+      case "countersAcknowledged":
+        CountersAcknowledged.encode(message.message.value, writer.uint32(82).fork()).join();
+        break;
     }
     if (message.bookmark.length !== 0) {
       writer.uint32(58).bytes(message.bookmark);
@@ -2275,6 +2368,17 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             message.message = { $case: "owed", value: HostOwed.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.message = {
+              $case: "countersAcknowledged",
+              value: CountersAcknowledged.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
           case 7: {
             if (tag !== 58) {
               break;
@@ -2313,6 +2417,10 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         ? { $case: "historyGone", value: HostHistoryGone.fromJSON(object.history_gone) }
         : isSet(object.owed)
         ? { $case: "owed", value: HostOwed.fromJSON(object.owed) }
+        : isSet(object.countersAcknowledged)
+        ? { $case: "countersAcknowledged", value: CountersAcknowledged.fromJSON(object.countersAcknowledged) }
+        : isSet(object.counters_acknowledged)
+        ? { $case: "countersAcknowledged", value: CountersAcknowledged.fromJSON(object.counters_acknowledged) }
         : undefined,
       bookmark: isSet(object.bookmark) ? Buffer.from(bytesFromBase64(object.bookmark)) : Buffer.alloc(0),
     };
@@ -2332,6 +2440,8 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       obj.historyGone = HostHistoryGone.toJSON(message.message.value);
     } else if (message.message?.$case === "owed") {
       obj.owed = HostOwed.toJSON(message.message.value);
+    } else if (message.message?.$case === "countersAcknowledged") {
+      obj.countersAcknowledged = CountersAcknowledged.toJSON(message.message.value);
     }
     if (message.bookmark.length !== 0) {
       obj.bookmark = base64FromBytes(message.bookmark);
@@ -2378,6 +2488,15 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       case "owed": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "owed", value: HostOwed.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "countersAcknowledged": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = {
+            $case: "countersAcknowledged",
+            value: CountersAcknowledged.fromPartial(object.message.value),
+          };
         }
         break;
       }
@@ -2598,7 +2717,7 @@ export const HostOwed: MessageFns<HostOwed> = {
 };
 
 function createBaseSessionOpened(): SessionOpened {
-  return { sessionEpoch: 0n, hostId: "" };
+  return { sessionEpoch: 0n, hostId: "", acknowledgesCounters: false };
 }
 
 export const SessionOpened: MessageFns<SessionOpened> = {
@@ -2611,6 +2730,9 @@ export const SessionOpened: MessageFns<SessionOpened> = {
     }
     if (message.hostId !== "") {
       writer.uint32(18).string(message.hostId);
+    }
+    if (message.acknowledgesCounters !== false) {
+      writer.uint32(24).bool(message.acknowledgesCounters);
     }
     return writer;
   },
@@ -2644,6 +2766,14 @@ export const SessionOpened: MessageFns<SessionOpened> = {
             message.hostId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.acknowledgesCounters = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2668,6 +2798,11 @@ export const SessionOpened: MessageFns<SessionOpened> = {
         : isSet(object.host_id)
         ? globalThis.String(object.host_id)
         : "",
+      acknowledgesCounters: isSet(object.acknowledgesCounters)
+        ? globalThis.Boolean(object.acknowledgesCounters)
+        : isSet(object.acknowledges_counters)
+        ? globalThis.Boolean(object.acknowledges_counters)
+        : false,
     };
   },
 
@@ -2678,6 +2813,9 @@ export const SessionOpened: MessageFns<SessionOpened> = {
     }
     if (message.hostId !== "") {
       obj.hostId = message.hostId;
+    }
+    if (message.acknowledgesCounters !== false) {
+      obj.acknowledgesCounters = message.acknowledgesCounters;
     }
     return obj;
   },
@@ -2691,6 +2829,77 @@ export const SessionOpened: MessageFns<SessionOpened> = {
       ? BigInt(object.sessionEpoch)
       : 0n;
     message.hostId = object.hostId ?? "";
+    message.acknowledgesCounters = object.acknowledgesCounters ?? false;
+    return message;
+  },
+};
+
+function createBaseCountersAcknowledged(): CountersAcknowledged {
+  return { sequence: 0n };
+}
+
+export const CountersAcknowledged: MessageFns<CountersAcknowledged> = {
+  encode(message: CountersAcknowledged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.sequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountersAcknowledged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountersAcknowledged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CountersAcknowledged {
+    return { sequence: isSet(object.sequence) ? BigInt(object.sequence) : 0n };
+  },
+
+  toJSON(message: CountersAcknowledged): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0n) {
+      obj.sequence = message.sequence.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CountersAcknowledged>): CountersAcknowledged {
+    return CountersAcknowledged.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CountersAcknowledged>): CountersAcknowledged {
+    const message = createBaseCountersAcknowledged();
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
     return message;
   },
 };
