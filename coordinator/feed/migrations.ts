@@ -1,5 +1,6 @@
 import { sqlMigration } from "#lib/db/migrate.ts";
 import type { Migrations } from "#lib/db/migrate.ts";
+import { feedMarks } from "#lib/feed/feed.ts";
 import { SCHEMA } from "../call/api.ts";
 
 /** Role of the mapping service. */
@@ -41,5 +42,13 @@ export const feedMigrations: Migrations = {
 
     GRANT USAGE ON SCHEMA ${VIEWS} TO ${READER};
     GRANT SELECT ON ALL TABLES IN SCHEMA ${VIEWS} TO ${READER};
+  `),
+
+  // Marks of versions, by which a resume token is known to be of this database, as the mapping service gives them out.
+  "0035_feed_marks": feedMarks(SCHEMA),
+  "0036_feed_mark_views": sqlMigration(`
+    CREATE OR REPLACE VIEW ${VIEWS}.scope AS SELECT scope, version, mark FROM ${SCHEMA}.scope WHERE scope LIKE 'network:%';
+    CREATE OR REPLACE VIEW ${VIEWS}.change AS
+      SELECT scope, version, payload, mark, prev_mark FROM ${SCHEMA}.change WHERE scope LIKE 'network:%';
   `),
 };

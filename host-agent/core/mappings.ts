@@ -85,6 +85,11 @@ export class Mappings {
     return done;
   }
 
+  /** Version of a network that is wanted, whole; undefined: none is, or it is not to be held any more. */
+  wantedVersion(vni: number): bigint | undefined {
+    return this.#watched.has(vni) ? this.#networks.get(vni)?.version : undefined;
+  }
+
   /** Version of a network that the kernel holds whole. */
   appliedVersion(vni: number): bigint | undefined {
     const network = this.#networks.get(vni);

@@ -4,7 +4,7 @@ import type { Logger } from "../log/log.ts";
 import { ScopeFollower } from "./follower.ts";
 import type { FollowOptions, Follower } from "./follower.ts";
 import { decodeHint, hintSubject, scopeKind } from "./hint.ts";
-import { createLogReader } from "./log-reader.ts";
+import { createLogReader, NOTHING_YET } from "./log-reader.ts";
 
 export interface ScopeReaderOptions<Tables> {
   readonly db: Kysely<Tables>;
@@ -85,7 +85,7 @@ export function createScopeReader<Tables>(options: ScopeReaderOptions<Tables>): 
     if (scopes.length === 0) return;
     try {
       const levels = await reader.levels(scopes);
-      for (const scope of scopes) for (const follower of byScope.get(scope) ?? []) follower.level(levels.get(scope) ?? 0n);
+      for (const scope of scopes) for (const follower of byScope.get(scope) ?? []) follower.level(levels.get(scope) ?? NOTHING_YET);
     } catch (error) {
       log.warn({ err: error }, "cannot compare the versions of scopes");
     }

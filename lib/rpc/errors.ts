@@ -120,13 +120,3 @@ export function unavailable(message: string, facts: Facts = {}, cause?: unknown)
 export function resourceExhausted(reason: ReasonName, message: string, facts: Facts = {}): PlenumError {
   return new PlenumError({ code: Status.RESOURCE_EXHAUSTED, reason, message, facts });
 }
-
-/** The versions asked for are trimmed; the caller starts again from a snapshot (C2). OUT_OF_RANGE. */
-export function historyGone(scope: string, facts: Facts = {}): PlenumError {
-  return new PlenumError({
-    code: Status.OUT_OF_RANGE,
-    reason: "HISTORY_GONE",
-    message: `the changes of ${scope} since then are gone; start again from a snapshot`,
-    facts: { scope, ...facts },
-  });
-}

@@ -26,8 +26,8 @@ export const COORDINATOR_FEED_COLUMNS = {
   network: ["network_id", "vni", "vpc_id"],
   mapping: ["network_id", "prefix", "interface_id", "attachment_id", "wire_id", "host_id", "host_address", "group_set_id", "mac_address"],
   host_network: ["host_id", "network_id"],
-  scope: ["scope", "version"],
-  change: ["scope", "version", "payload"],
+  scope: ["scope", "version", "mark"],
+  change: ["scope", "version", "payload", "mark", "prev_mark"],
 } as const;
 
 /** The scope under which the coordinator numbers a network's changes (C1). */

@@ -5,7 +5,8 @@ import type { Bus } from "#lib/bus/bus.ts";
 import { openDatabase } from "#lib/db/database.ts";
 import type { Database } from "#lib/db/database.ts";
 import { transaction } from "#lib/db/transaction.ts";
-import { appendChanges, feedMigration, publishHints } from "#lib/feed/feed.ts";
+import { appendChanges, encodeBookmark, feedMarks, feedMigration, publishHints } from "#lib/feed/feed.ts";
+import type { Position } from "#lib/feed/feed.ts";
 import { silentLog } from "#lib/log/log.ts";
 import { networkScope } from "../out/tables.ts";
 import type { CoordinatorFeed } from "../out/tables.ts";
@@ -40,7 +41,7 @@ export class TestCoordinator {
   static async create(url: string, bus: Bus): Promise<TestCoordinator> {
     const database = openDatabase<CoordinatorFeed>({ url, schema: "coordinator_feed", log: silentLog() });
     await sql`CREATE SCHEMA coordinator_feed`.execute(database.kysely);
-    await feedMigration("coordinator_feed").up(database.kysely);
+    for (const migration of [feedMigration("coordinator_feed"), feedMarks("coordinator_feed")]) await migration.up(database.kysely);
     for (const statement of [
       `CREATE TABLE network (network_id bigint PRIMARY KEY, vni int NOT NULL, vpc_id text NOT NULL)`,
       `CREATE TABLE mapping (network_id bigint NOT NULL, prefix text NOT NULL, interface_id text NOT NULL, attachment_id text NOT NULL,
@@ -115,6 +116,15 @@ export class TestCoordinator {
   /** Forget the log up to `version`, as trimming does. */
   async trim(networkId: bigint, version: bigint): Promise<void> {
     await sql`DELETE FROM change WHERE scope = ${networkScope(networkId)} AND version <= ${version}`.execute(this.#database.kysely);
+  }
+
+  /** What a host holds that has all of the network. */
+  async position(networkId: bigint): Promise<{ version: bigint; token: Buffer }> {
+    const { rows } = await sql<Position>`SELECT version, mark FROM scope WHERE scope = ${networkScope(networkId)}`.execute(
+      this.#database.kysely,
+    );
+    const at = rows[0] ?? { version: 0n, mark: 0n };
+    return { version: at.version, token: encodeBookmark(at) };
   }
 
   close(): Promise<void> {

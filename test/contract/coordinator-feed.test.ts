@@ -23,6 +23,8 @@ const TYPES: Readonly<Record<string, string>> = {
   wire_id: "int8",
   group_set_id: "int8",
   version: "int8",
+  mark: "int8",
+  prev_mark: "int8",
   payload: "bytea",
 };
 
