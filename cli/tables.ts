@@ -4,7 +4,7 @@ import { AuditEntry, auditDecisionToJSON } from "#gen/plenum/audit/v1/audit.ts";
 import { Consent, consentStateToJSON } from "#gen/plenum/consent/v1/consent.ts";
 import { Instance, instanceStateToJSON } from "#gen/plenum/compute/v1/instance.ts";
 import { Host, hostStateToJSON } from "#gen/plenum/host/v1/host.ts";
-import { Account } from "#gen/plenum/identity/v1/account.ts";
+import { Account, accountStateToJSON } from "#gen/plenum/identity/v1/account.ts";
 import { Principal, principalStateToJSON } from "#gen/plenum/identity/v1/principal.ts";
 import { roleToJSON } from "#gen/plenum/identity/v1/token.ts";
 import { Target } from "#gen/plenum/mapping/v1/mapping.ts";
@@ -23,7 +23,13 @@ const short = (name: string): string => name.replace(/^[A-Z_]*?_(STATE|DECISION|
 export const accounts: ResourceTable<Account> = {
   plural: "accounts",
   toJSON: Account.toJSON,
-  columns: { ACCOUNT: (a) => a.accountId, NAME: (a) => a.name, DESCRIPTION: (a) => a.description, CREATED: (a) => a.createTime },
+  columns: {
+    ACCOUNT: (a) => a.accountId,
+    NAME: (a) => a.name,
+    STATE: (a) => short(accountStateToJSON(a.state)),
+    DESCRIPTION: (a) => a.description,
+    CREATED: (a) => a.createTime,
+  },
 };
 
 export const principals: ResourceTable<Principal> = {

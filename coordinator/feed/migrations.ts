@@ -42,4 +42,11 @@ export const feedMigrations: Migrations = {
     GRANT USAGE ON SCHEMA ${VIEWS} TO ${READER};
     GRANT SELECT ON ALL TABLES IN SCHEMA ${VIEWS} TO ${READER};
   `),
+  "0047_feed_barred": sqlMigration(`
+    -- Operators some of whose tokens are not to be accepted: those issued before a time, or all.
+    CREATE VIEW ${VIEWS}.barred_operator AS
+      SELECT principal_id, disable_time IS NOT NULL AS disabled, tokens_not_before FROM ${SCHEMA}.principal
+      WHERE account_id = '' AND (disable_time IS NOT NULL OR tokens_not_before IS NOT NULL);
+    GRANT SELECT ON ${VIEWS}.barred_operator TO ${READER};
+  `),
 };

@@ -24,6 +24,8 @@ const TYPES: Readonly<Record<string, string>> = {
   group_set_id: "int8",
   version: "int8",
   payload: "bytea",
+  disabled: "bool",
+  tokens_not_before: "timestamptz",
 };
 
 const EXPECTED = Object.entries(COORDINATOR_FEED_COLUMNS).flatMap(([view, columns]) =>

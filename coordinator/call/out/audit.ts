@@ -12,14 +12,29 @@ export interface AuditRecord {
   readonly resource: ResourceRef;
   readonly effect: Effect;
   readonly rule: string;
+  /** The consent by which it was allowed, and whose it is; absent: in the caller's own right. */
+  readonly delegation?: Delegation | undefined;
 }
 
-export function auditRecord(subject: Subject, action: string, resource: ResourceRef, effect: Effect, rule: string): AuditRecord {
-  return { entryId: newId("audit"), subject, action, resource, effect, rule };
+export interface Delegation {
+  readonly consentId: string;
+  readonly grantorAccount: string;
 }
 
-/** For whom it was done: the caller's own account, or for an operator the owner of what it acted on. */
-function behalfOf({ subject, resource }: AuditRecord): string {
+export function auditRecord(
+  subject: Subject,
+  action: string,
+  resource: ResourceRef,
+  effect: Effect,
+  rule: string,
+  delegation?: Delegation,
+): AuditRecord {
+  return { entryId: newId("audit"), subject, action, resource, effect, rule, delegation };
+}
+
+/** For whom it was done: who gave the consent, else the caller's own account, or for an operator the owner of what it acted on. */
+function behalfOf({ subject, resource, delegation }: AuditRecord): string {
+  if (delegation !== undefined) return delegation.grantorAccount;
   return subject.kind === "operator" ? resource.ownerAccount : (subject.accountId ?? "");
 }
 
@@ -36,7 +51,7 @@ export async function writeAudit(db: Kysely<unknown>, records: readonly AuditRec
       ${column((r) => r.entryId)}::text[], ${column((r) => r.subject.principalId)}::text[], ${column((r) => r.subject.accountId ?? "")}::text[],
       ${column((r) => r.action)}::text[], ${column((r) => r.resource.kind)}::text[], ${column((r) => r.resource.id)}::text[],
       ${column((r) => r.resource.ownerAccount)}::text[], ${column((r) => r.effect)}::text[], ${column((r) => r.rule)}::text[],
-      ${column(behalfOf)}::text[], ${column((r) => r.subject.delegationId ?? "")}::text[]
+      ${column(behalfOf)}::text[], ${column((r) => r.delegation?.consentId ?? "")}::text[]
     ) AS t (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, effect, reason, on_behalf_of,
             delegation_id)`.execute(db);
 }

@@ -22,8 +22,11 @@ export type GrantSource = (tx: Tx, resourceIds: readonly string[]) => Promise<Re
 
 export type HoldConsents = (tx: Tx, consentIds: readonly string[]) => Promise<ReadonlySet<string>>;
 
-/** A scalar subquery: a {@link Standing}, or NULL where no row names the principal. */
-export type StandingQuery = (subject: Subject) => RawBuilder<Standing | null>;
+/**
+ * A scalar subquery: a {@link Standing}, or NULL where no row names the principal. `hold`: the rows that it reads stay as they are until
+ * the transaction's end, so that no write commits after the revocation of what it rests on (C15).
+ */
+export type StandingQuery = (subject: Subject, hold: boolean) => RawBuilder<Standing | null>;
 
 export interface CallsOptions {
   readonly db: Kysely<unknown>;
@@ -60,7 +63,7 @@ interface Start {
   readonly standing: Standing | null;
 }
 
-/** The database's clock, and what may be said of the caller now: a principal disabled a moment ago does nothing more. */
+/** The database's clock, and what may be said of the caller now: what was taken back a moment ago counts no more. */
 async function startOf(tx: Tx, standing: RawBuilder<Standing | null>): Promise<Start> {
   const { rows } = await sql<Start>`SELECT now() AS now, (${standing}) AS standing`.execute(tx);
   const [start] = rows;
@@ -91,7 +94,7 @@ class DatabaseCalls implements Calls {
     try {
       const outcome = await transaction(this.#options.db, async (tx) => {
         const stored = keyed === undefined ? undefined : await claim(tx, keyed.key, keyed.hash);
-        const scope = await this.#open(tx, subject, options.action, refusals);
+        const scope = await this.#open(tx, subject, { action: options.action, refusals, hold: true });
         if (keyed !== undefined && stored !== undefined) {
           await this.#decideAgain(tx, scope, stored.allowed);
           return { result: keyed.decode(stored.response), changes: [], committed: [], repeated: true };
@@ -114,7 +117,7 @@ class DatabaseCalls implements Calls {
     const refusals = new Refusals();
     try {
       return await snapshot(this.#options.db, async (tx) => {
-        return fn(await this.#open(tx, subject, action, refusals));
+        return fn(await this.#open(tx, subject, { action, refusals, hold: false }));
       });
     } catch (error) {
       await this.#writeRefusal(refusals, error);
@@ -135,10 +138,11 @@ class DatabaseCalls implements Calls {
     await sql`DELETE FROM idempotency WHERE create_time < now() - interval '24 hours'`.execute(this.#options.db);
   }
 
-  async #open(tx: Tx, caller: Subject, action: string, refusals: Refusals): Promise<WriteScope> {
-    const { now, standing } = await startOf(tx, this.#options.standing(caller));
+  async #open(tx: Tx, caller: Subject, start: { action: string; refusals: Refusals; hold: boolean }): Promise<WriteScope> {
+    const { action, refusals, hold } = start;
+    const { now, standing } = await startOf(tx, this.#options.standing(caller, hold));
     const subject = standingSubject(caller, standing);
-    if (subject === undefined) throw refusals.refuseDisabled(caller, action);
+    if (typeof subject === "string") throw refusals.refuseBarred(caller, action, subject);
     return new WriteScope({ tx, subject, now, action, refusals });
   }
 

@@ -1,28 +1,32 @@
-import { Status } from "nice-grpc-common";
-import { notFound, permissionDenied, PlenumError } from "#lib/rpc/errors.ts";
+import { barredError } from "#lib/rpc/barred.ts";
+import type { Barred } from "#lib/rpc/barred.ts";
+import { notFound, permissionDenied } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
 import { SEE } from "../core/decide.ts";
 import type { Decision, ResourceRef } from "../core/decide.ts";
 import type { Subject } from "../core/subject.ts";
 import { auditRecord } from "./audit.ts";
-import type { AuditRecord } from "./audit.ts";
+import type { AuditRecord, Delegation } from "./audit.ts";
 import { decide } from "./decide.ts";
 import type { AllowedAction } from "./idempotency.ts";
+
+/** What the audit calls it. */
+const BARRED_RULE: Readonly<Record<Barred, string>> = {
+  disabled: "principal disabled",
+  revoked: "tokens revoked",
+  suspended: "account suspended",
+};
 
 /** Refusals that were thrown, so that whoever catches them outside the transaction can write them down. */
 export class Refusals {
   readonly #records = new WeakMap<Error, AuditRecord>();
 
-  /** The error for a caller whose principal was disabled. */
-  refuseDisabled(subject: Subject, action: string): Error {
-    const error = new PlenumError({
-      code: Status.UNAUTHENTICATED,
-      reason: "PRINCIPAL_DISABLED",
-      message: `${subject.principalId} was disabled: its tokens are worth nothing`,
-      facts: { principal_id: subject.principalId },
-    });
-    const account: ResourceRef = { kind: "account", id: subject.accountId ?? "", ownerAccount: subject.accountId ?? "" };
-    this.#records.set(error, auditRecord(subject, action, account, "deny-visible", "principal disabled"));
+  /** The error for a caller from whom nothing is taken now. */
+  refuseBarred(subject: Subject, action: string, why: Barred): Error {
+    const { principalId, accountId = "" } = subject;
+    const error = barredError(why, { principalId, accountId });
+    const account: ResourceRef = { kind: "account", id: accountId, ownerAccount: accountId };
+    this.#records.set(error, auditRecord(subject, action, account, "deny-visible", BARRED_RULE[why]));
     return error;
   }
 
@@ -106,10 +110,20 @@ export class WriteScope implements WriteCall {
 
   /** Consents on which what was allowed may rest: to be held until the commit (C14). */
   consents(): string[] {
-    const used = [...this.#allowed.values()].flatMap(({ action, resource }) =>
-      (resource.grants ?? []).filter((grant) => grant.accountId === this.subject.accountId && grant.action === action),
-    );
-    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].sort();
+    const used = [...this.#allowed.values()].flatMap(({ action, resource }) => this.#consentsOn(action, resource));
+    return [...new Set(used)].sort();
+  }
+
+  #consentsOn(action: string, resource: ResourceRef): string[] {
+    const own = (resource.grants ?? []).filter((grant) => grant.accountId === this.subject.accountId && grant.action === action);
+    return own.flatMap((grant) => grant.consentId ?? []);
+  }
+
+  /** The consent by which an action on another account's resource was allowed; of several the one that was given first. */
+  #delegation(action: string, resource: ResourceRef): Delegation | undefined {
+    if (this.subject.kind === "operator" || resource.ownerAccount === this.subject.accountId) return undefined;
+    const [consentId] = this.#consentsOn(action, resource).sort();
+    return consentId === undefined ? undefined : { consentId, grantorAccount: resource.ownerAccount };
   }
 
   /** Decide again what was allowed, without the consents that are not among `held`. Throws as `require`. */
@@ -132,10 +146,14 @@ export class WriteScope implements WriteCall {
   auditRecords(): AuditRecord[] {
     const required = [...this.#allowed.values()];
     if (this.#concerned.size === 0) {
-      return required.map(({ action, resource, rule }) => auditRecord(this.subject, action, resource, "allow", rule));
+      return required.map(({ action, resource, rule }) =>
+        auditRecord(this.subject, action, resource, "allow", rule, this.#delegation(action, resource)),
+      );
     }
     const rule = required[0]?.rule ?? "";
-    return [...this.#concerned.values()].map((resource) => auditRecord(this.subject, this.#action, resource, "allow", rule));
+    // What was made by a consent on something else (an interface in another's subnet) was made by that consent.
+    const [delegation] = required.flatMap(({ action, resource }) => this.#delegation(action, resource) ?? []);
+    return [...this.#concerned.values()].map((resource) => auditRecord(this.subject, this.#action, resource, "allow", rule, delegation));
   }
 
   /** One payload a scope: messages of repeated items join by joining their bytes. */

@@ -82,9 +82,12 @@ export interface AuditEntry {
   decision: AuditDecision;
   /** By which policy it was allowed or refused; "default deny": no policy allowed it. */
   reason: string;
-  /** The account for which it was done: the caller's own, or for an operator the owner of the resource. Empty: the installation's. */
+  /**
+   * The account for which it was done: the caller's own; by a consent the account that gave it; for an operator the owner of the resource.
+   * Empty: the installation's.
+   */
   onBehalfOf: string;
-  /** The delegation by which the caller acted; empty: none. */
+  /** The consent (`cons-…`) by which the caller acted on what is another account's; of several the oldest. Empty: in its own right. */
   delegationId: string;
   /** What the resource is, in a word ("interface"). */
   resourceKind: string;

@@ -80,6 +80,10 @@ export const Reason = {
    * Metadata: principal_id.
    */
   PRINCIPAL_DISABLED: 41,
+  /** TOKENS_REVOKED - The token was issued before its principal's tokens were revoked: get a new one. UNAUTHENTICATED. Metadata: principal_id. */
+  TOKENS_REVOKED: 60,
+  /** ACCOUNT_SUSPENDED - The caller's account is suspended: an operator resumes it. PERMISSION_DENIED. Metadata: account_id. */
+  ACCOUNT_SUSPENDED: 61,
 } as const;
 
 export type Reason = typeof Reason[keyof typeof Reason];
@@ -116,6 +120,8 @@ export namespace Reason {
   export type CONFLICT = typeof Reason.CONFLICT;
   export type RATE_LIMITED = typeof Reason.RATE_LIMITED;
   export type PRINCIPAL_DISABLED = typeof Reason.PRINCIPAL_DISABLED;
+  export type TOKENS_REVOKED = typeof Reason.TOKENS_REVOKED;
+  export type ACCOUNT_SUSPENDED = typeof Reason.ACCOUNT_SUSPENDED;
 }
 
 export function reasonFromJSON(object: any): Reason {
@@ -213,6 +219,12 @@ export function reasonFromJSON(object: any): Reason {
     case 41:
     case "REASON_PRINCIPAL_DISABLED":
       return Reason.PRINCIPAL_DISABLED;
+    case 60:
+    case "REASON_TOKENS_REVOKED":
+      return Reason.TOKENS_REVOKED;
+    case 61:
+    case "REASON_ACCOUNT_SUSPENDED":
+      return Reason.ACCOUNT_SUSPENDED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
@@ -282,6 +294,10 @@ export function reasonToJSON(object: Reason): string {
       return "REASON_RATE_LIMITED";
     case Reason.PRINCIPAL_DISABLED:
       return "REASON_PRINCIPAL_DISABLED";
+    case Reason.TOKENS_REVOKED:
+      return "REASON_TOKENS_REVOKED";
+    case Reason.ACCOUNT_SUSPENDED:
+      return "REASON_ACCOUNT_SUSPENDED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
