@@ -175,8 +175,11 @@ export const auditEntries: ResourceTable<AuditEntry> = {
     ACTION: (e) => e.action,
     PRINCIPAL: (e) => e.principalId,
     "FOR ACCOUNT": (e) => e.onBehalfOf,
+    BY: (e) => e.delegationId,
     RESOURCE: (e) => e.resourceId,
     POLICY: (e) => e.reason,
+    COUNT: (e) => e.count,
+    FROM: (e) => e.peer,
   },
 };
 

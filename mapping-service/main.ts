@@ -1,3 +1,4 @@
+import { writeRefusals } from "#lib/audit/refusal-log.ts";
 import { openDatabase } from "#lib/db/database.ts";
 import { createScopeReader } from "#lib/feed/feed.ts";
 import { feedMetrics } from "#lib/metrics/metrics.ts";
@@ -47,6 +48,7 @@ export function startMappingService(ctx: ServiceContext, config: MappingConfig =
     name: "mapping-service",
     api: [binding],
     internal: [binding],
+    noteRefusals: (rows) => writeRefusals(db.kysely, rows),
     async stop() {
       await operators.close();
       await networks.close();

@@ -29,6 +29,10 @@ export interface CallContext {
   readonly caller: Caller;
   /** The RPC's path: part of the idempotency key. */
   readonly method: string;
+  /** Where the call came from, for the audit; absent: not known. */
+  readonly peer?: string;
+  /** The request, for the audit's details. */
+  readonly request?: unknown;
 }
 
 /** What a transaction may ask about the caller. */

@@ -39,6 +39,16 @@ export function throttleMetrics(registry: Registry): (kind: string) => void {
   return (caller) => counter.inc({ caller });
 }
 
+/** Counts refused calls that the audit has no entry of. Give it to `startRefusalLog` as `dropped`. */
+export function refusalMetrics(registry: Registry): (count: number) => void {
+  const counter = new Counter({
+    name: "plenum_audit_dropped_refusals_total",
+    help: "Calls refused at the door that are in no entry of the audit, for want of room",
+    registers: [registry],
+  });
+  return (count) => counter.inc(count);
+}
+
 /** Whether the bus is there, and what it carried and dropped. */
 export function busMetrics(registry: Registry, bus: Pick<Bus, "stats">): void {
   new Gauge({

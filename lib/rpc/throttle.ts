@@ -1,6 +1,7 @@
 import { Status } from "nice-grpc-common";
 import type { Caller } from "./caller.ts";
 import { PlenumError } from "./errors.ts";
+import { hostOf } from "./peer.ts";
 import { TokenBuckets } from "./token-bucket.ts";
 import type { Rate } from "./token-bucket.ts";
 
@@ -45,9 +46,4 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       });
     },
   };
-}
-
-/** A client's every connection has a port of its own. */
-function hostOf(peer: string): string {
-  return peer.replace(/:\d+$/, "");
 }

@@ -5,11 +5,12 @@ import { snapshot, transaction } from "#lib/db/transaction.ts";
 import { appendChanges, publishHints } from "#lib/feed/feed.ts";
 import type { AppendedChange } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
-import { unauthenticated } from "#lib/rpc/errors.ts";
+import { PlenumError, unauthenticated } from "#lib/rpc/errors.ts";
 import { requestId as checkRequestId } from "#lib/rpc/validate.ts";
 import type { CallContext, Calls, ReadCall, Tx, WriteCall, WriteOptions, Written } from "../api.ts";
 import type { ResourceGrant, ResourceRef } from "../core/decide.ts";
 import { fingerprint } from "../core/fingerprint.ts";
+import { NO_ORIGIN, originOf } from "../core/origin.ts";
 import { COORDINATOR, standingSubject, subjectOf } from "../core/subject.ts";
 import type { Standing, Subject } from "../core/subject.ts";
 import { writeAudit } from "./audit.ts";
@@ -90,7 +91,7 @@ class DatabaseCalls implements Calls {
   async write<Res>(context: CallContext, options: WriteOptions<Res>, fn: (call: WriteCall) => Promise<Res>): Promise<Written<Res>> {
     const subject = known(subjectOf(context.caller));
     const keyed = keyedBy(context, subject, options);
-    const refusals = new Refusals();
+    const refusals = new Refusals(originOf(context, options.requestId));
     try {
       const outcome = await transaction(this.#options.db, async (tx) => {
         const stored = keyed === undefined ? undefined : await claim(tx, keyed.key, keyed.hash);
@@ -114,7 +115,7 @@ class DatabaseCalls implements Calls {
 
   async read<Res>(context: CallContext, action: string, fn: (call: ReadCall) => Promise<Res>): Promise<Res> {
     const subject = known(subjectOf(context.caller));
-    const refusals = new Refusals();
+    const refusals = new Refusals(originOf(context));
     try {
       return await snapshot(this.#options.db, async (tx) => {
         return fn(await this.#open(tx, subject, { action, refusals, hold: false }));
@@ -128,7 +129,7 @@ class DatabaseCalls implements Calls {
   async internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject: Subject = COORDINATOR): Promise<Written<Res>> {
     const outcome = await transaction(this.#options.db, async (tx) => {
       const { now } = await startOf(tx, UNASKED);
-      const scope = new WriteScope({ tx, subject, now, action: "internal", refusals: new Refusals() });
+      const scope = new WriteScope({ tx, subject, now, action: "internal", refusals: new Refusals(NO_ORIGIN) });
       return this.#finish(tx, scope, await fn(scope));
     });
     return this.#afterCommit(outcome);
@@ -193,6 +194,7 @@ class DatabaseCalls implements Calls {
     if (record === undefined) return;
     try {
       await writeAudit(this.#options.db, [record]);
+      if (error instanceof PlenumError) error.audited = true;
     } catch (failure) {
       this.#options.log.error(
         { err: failure, entryId: record.entryId, action: record.action },

@@ -4,6 +4,7 @@ import { notFound, permissionDenied } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
 import { SEE } from "../core/decide.ts";
 import type { Decision, ResourceRef } from "../core/decide.ts";
+import type { Origin } from "../core/origin.ts";
 import type { Subject } from "../core/subject.ts";
 import { auditRecord } from "./audit.ts";
 import type { AuditRecord, Delegation } from "./audit.ts";
@@ -19,20 +20,27 @@ const BARRED_RULE: Readonly<Record<Barred, string>> = {
 
 /** Refusals that were thrown, so that whoever catches them outside the transaction can write them down. */
 export class Refusals {
+  /** Of the call that they end. */
+  readonly origin: Origin;
   readonly #records = new WeakMap<Error, AuditRecord>();
+
+  constructor(origin: Origin) {
+    this.origin = origin;
+  }
 
   /** The error for a caller from whom nothing is taken now. */
   refuseBarred(subject: Subject, action: string, why: Barred): Error {
     const { principalId, accountId = "" } = subject;
     const error = barredError(why, { principalId, accountId });
-    const account: ResourceRef = { kind: "account", id: accountId, ownerAccount: accountId };
-    this.#records.set(error, auditRecord(subject, action, account, "deny-visible", BARRED_RULE[why]));
+    const resource: ResourceRef = { kind: "account", id: accountId, ownerAccount: accountId };
+    const { origin } = this;
+    this.#records.set(error, auditRecord({ subject, origin, action, resource, effect: "deny-visible", rule: BARRED_RULE[why] }));
     return error;
   }
 
   /** The error for a refused decision. A hidden one looks exactly like a resource that does not exist. */
   refuse(subject: Subject, action: string, resource: ResourceRef, decision: Decision): Error {
-    const record = auditRecord(subject, action, resource, decision.effect, decision.rule);
+    const record = auditRecord({ subject, origin: this.origin, action, resource, ...decision });
     const error =
       decision.effect === "deny-hidden"
         ? notFound(resource.kind, resource.id)
@@ -144,16 +152,13 @@ export class WriteScope implements WriteCall {
 
   /** Audit: one entry per resource that the call is about; that is what was required, unless `concerns` named something else. */
   auditRecords(): AuditRecord[] {
-    const required = [...this.#allowed.values()];
-    if (this.#concerned.size === 0) {
-      return required.map(({ action, resource, rule }) =>
-        auditRecord(this.subject, action, resource, "allow", rule, this.#delegation(action, resource)),
-      );
-    }
-    const rule = required[0]?.rule ?? "";
+    const required = [...this.#allowed.values()].map((one) => ({ ...one, delegation: this.#delegation(one.action, one.resource) }));
+    const who = { subject: this.subject, origin: this.#refusals.origin, effect: "allow" } as const;
+    if (this.#concerned.size === 0) return required.map((one) => auditRecord({ ...who, ...one }));
     // What was made by a consent on something else (an interface in another's subnet) was made by that consent.
-    const [delegation] = required.flatMap(({ action, resource }) => this.#delegation(action, resource) ?? []);
-    return [...this.#concerned.values()].map((resource) => auditRecord(this.subject, this.#action, resource, "allow", rule, delegation));
+    const delegation = required.find((one) => one.delegation !== undefined)?.delegation;
+    const made = { ...who, action: this.#action, rule: required[0]?.rule ?? "", delegation };
+    return [...this.#concerned.values()].map((resource) => auditRecord({ ...made, resource }));
   }
 
   /** One payload a scope: messages of repeated items join by joining their bytes. */
