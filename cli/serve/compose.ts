@@ -8,7 +8,7 @@ import { openTokenIssuer } from "#lib/auth/token.ts";
 import { anyIssuer } from "#lib/auth/verifiers.ts";
 import { openNatsBus } from "#lib/bus/nats.ts";
 import type { Logger } from "#lib/log/log.ts";
-import { busMetrics, createRegistry, refusalMetrics, rpcMetrics, throttleMetrics } from "#lib/metrics/metrics.ts";
+import { busMetrics, createRegistry, refusalMetrics, rpcMetrics, throttleMetrics, waitingMetrics } from "#lib/metrics/metrics.ts";
 import type { Registry } from "#lib/metrics/metrics.ts";
 import { serveMetrics } from "#lib/metrics/serve.ts";
 import { createThrottle, DEFAULT_RATES, startServer } from "#lib/rpc/rpc.ts";
@@ -38,7 +38,7 @@ export interface ComposeOptions {
   /** Issuers of tokens beside the built-in one. */
   oidc?: readonly OidcIssuer[];
   /** How often each caller may call; absent: DEFAULT_RATES. */
-  rates?: Pick<ThrottleOptions, "known" | "unknown">;
+  rates?: Pick<ThrottleOptions, "known" | "unknown" | "account" | "waitingCalls">;
   log: Logger;
 }
 
@@ -84,6 +84,7 @@ export async function compose(options: ComposeOptions): Promise<Composition> {
       undo.push(() => handle.stop());
     }
     const throttle = createThrottle({ ...DEFAULT_RATES, ...options.rates, refused: throttleMetrics(registry) });
+    waitingMetrics(registry, throttle);
     const refusals = refusalLog(handles, registry, log);
     undo.push(async () => refusals?.stop());
     const refused = refusals?.note;

@@ -1,4 +1,4 @@
-import type { CallContext, MethodDescriptor, ServerMiddleware, ServerMiddlewareCall } from "nice-grpc-common";
+import type { CallContext, ServerMiddleware, ServerMiddlewareCall } from "nice-grpc-common";
 import { Status } from "nice-grpc-common";
 import type { Logger } from "../log/log.ts";
 import type { Refusal } from "../audit/refusal-tally.ts";
@@ -10,6 +10,7 @@ import { Undecodable } from "./definition.ts";
 import { mapError } from "./error-mapping.ts";
 import { PlenumError, unauthenticated } from "./errors.ts";
 import type { Throttle } from "./throttle.ts";
+import { itemsOf, mayWait } from "./weight.ts";
 
 /** Added to nice-grpc's context of every call. */
 export interface RpcContext {
@@ -64,16 +65,19 @@ async function identify(context: CallContext, options: ContextOptions): Promise<
   }
 }
 
-function admit(caller: Caller, method: MethodDescriptor, context: CallContext, options: ContextOptions): void {
-  options.throttle?.admit(caller, context.peer);
-  const open = options.anonymous.has(method.path);
+/** `request`: undefined where requests are a stream. */
+function admit(caller: Caller, path: string, request: unknown, context: CallContext, options: ContextOptions): void {
+  options.throttle?.admit(caller, context.peer, itemsOf(path, request));
+  const open = options.anonymous.has(path);
   if (caller === ANONYMOUS && !open) throw unauthenticated("send `authorization: Bearer <token>`, or a host's client certificate");
 }
+
+const THROTTLED: ReadonlySet<string> = new Set(["RATE_LIMITED", "TOO_MANY_WAITING"]);
 
 /** Whether an error says that this caller is not to have it, whatever it is. */
 function isRefusal(error: unknown): error is PlenumError {
   if (!(error instanceof PlenumError) || error.audited) return false;
-  return error.code === Status.UNAUTHENTICATED || error.code === Status.PERMISSION_DENIED || error.reason === "RATE_LIMITED";
+  return error.code === Status.UNAUTHENTICATED || error.code === Status.PERMISSION_DENIED || THROTTLED.has(error.reason);
 }
 
 const codeOf = (error: unknown): string => Status[(error as { code?: number }).code ?? Status.UNKNOWN] ?? "UNKNOWN";
@@ -91,9 +95,12 @@ export function contextMiddleware(options: ContextOptions): ServerMiddleware<Rpc
     const signal = stream ? AbortSignal.any([context.signal, options.closing]) : context.signal;
     const action = actionOfOptions(call.method.options) ?? "";
     let caller = ANONYMOUS;
+    let leave: (() => void) | undefined;
     try {
       caller = await identify(context, options);
-      admit(caller, call.method, context, options);
+      const unread = call.requestStream ? undefined : call.request;
+      admit(caller, path, unread, context, options);
+      if (mayWait(path, unread)) leave = options.throttle?.wait(caller);
       const request = call.requestStream ? readable(call.request, signal) : refuseUndecodable(call.request);
       const kept = call.requestStream ? undefined : request;
       const extended = Object.assign(context, { caller, action, method: path, request: kept, signal });
@@ -106,6 +113,7 @@ export function contextMiddleware(options: ContextOptions): ServerMiddleware<Rpc
       code = codeOf(mapped);
       throw mapped;
     } finally {
+      leave?.();
       options.observe?.({ method: path, code, seconds: (performance.now() - start) / 1_000 });
     }
   };

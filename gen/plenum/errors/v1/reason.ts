@@ -71,8 +71,8 @@ export const Reason = {
   /** CONFLICT - Another transaction changed the same rows first. ABORTED: a repeat is safe. */
   CONFLICT: 28,
   /**
-   * RATE_LIMITED - The caller called more often than its limit allows; nothing was done. RESOURCE_EXHAUSTED. Metadata: limit (calls a second),
-   * retry_after_ms.
+   * RATE_LIMITED - The caller, or all of its account together, called more often than is allowed; nothing was done. RESOURCE_EXHAUSTED.
+   * Metadata: limit (calls a second; of an account: items a second), bound ("principal", "account", "unknown"), retry_after_ms.
    */
   RATE_LIMITED: 40,
   /**
@@ -84,6 +84,11 @@ export const Reason = {
   TOKENS_REVOKED: 60,
   /** ACCOUNT_SUSPENDED - The caller's account is suspended: an operator resumes it. PERMISSION_DENIED. Metadata: account_id. */
   ACCOUNT_SUSPENDED: 61,
+  /**
+   * TOO_MANY_WAITING - Too many calls of the account wait at the same time; nothing was done. Repeat when one has ended, or do not wait (COMMITTED).
+   * RESOURCE_EXHAUSTED. Metadata: limit.
+   */
+  TOO_MANY_WAITING: 62,
 } as const;
 
 export type Reason = typeof Reason[keyof typeof Reason];
@@ -122,6 +127,7 @@ export namespace Reason {
   export type PRINCIPAL_DISABLED = typeof Reason.PRINCIPAL_DISABLED;
   export type TOKENS_REVOKED = typeof Reason.TOKENS_REVOKED;
   export type ACCOUNT_SUSPENDED = typeof Reason.ACCOUNT_SUSPENDED;
+  export type TOO_MANY_WAITING = typeof Reason.TOO_MANY_WAITING;
 }
 
 export function reasonFromJSON(object: any): Reason {
@@ -225,6 +231,9 @@ export function reasonFromJSON(object: any): Reason {
     case 61:
     case "REASON_ACCOUNT_SUSPENDED":
       return Reason.ACCOUNT_SUSPENDED;
+    case 62:
+    case "REASON_TOO_MANY_WAITING":
+      return Reason.TOO_MANY_WAITING;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
@@ -298,6 +307,8 @@ export function reasonToJSON(object: Reason): string {
       return "REASON_TOKENS_REVOKED";
     case Reason.ACCOUNT_SUSPENDED:
       return "REASON_ACCOUNT_SUSPENDED";
+    case Reason.TOO_MANY_WAITING:
+      return "REASON_TOO_MANY_WAITING";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
