@@ -37,7 +37,9 @@ describe("the audit's list", () => {
     expect(earlier.every((entry) => (entry.time ?? 0) < (time ?? 0))).toBe(true);
     expect(await list({ action: "network:CreateVpc", before: new Date(0) })).toEqual([]);
     expect(await reasonOf(root.listAuditEntries({ after: new Date(2), before: new Date(1) }))).toBe("INVALID_ARGUMENT INVALID_FIELD");
-    expect(await reasonOf(root.listAuditEntries({ accountId: "x" }))).toBe("INVALID_ARGUMENT INVALID_FIELD");
+    for (const wrong of [{ accountId: "x" }, { after: new Date(-1) }, { before: new Date(Date.UTC(10_000, 0)) }]) {
+      expect(await reasonOf(root.listAuditEntries(wrong))).toBe("INVALID_ARGUMENT INVALID_FIELD");
+    }
     const page = await root.listAuditEntries({ action: "network:CreateVpc", pageSize: 1 });
     expect(await reasonOf(root.listAuditEntries({ pageSize: 1, pageToken: page.nextPageToken }))).toBe("INVALID_ARGUMENT BAD_PAGE_TOKEN");
     expect((await list({ action: "network:CreateVpc", pageSize: 1, pageToken: page.nextPageToken }))[0]?.entryId).toBe(all[1]?.entryId);
@@ -52,7 +54,7 @@ describe("the audit's list", () => {
     const { entries } = await (await auditOf(owner)).listAuditEntries({ resourceId: "ann" });
     expect(entries).toMatchObject([
       { action: "identity:UpdatePrincipal", requestId: "", details: { update_mask: "description" }, count: 1n },
-      { action: "identity:CreatePrincipal", requestId: "r-1", details: {}, count: 1n },
+      { action: "identity:CreatePrincipal", requestId: "r-1", details: { role: "owner" }, count: 1n },
     ]);
     for (const entry of entries) expect(entry.peer).toMatch(/127\.0\.0\.1:\d+$/);
   });

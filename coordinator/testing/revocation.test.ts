@@ -124,6 +124,41 @@ describe("a revocation", () => {
   });
 });
 
+it("a flood of writes with a token does not hold up its revocation", async () => {
+  const accountId = await system.account();
+  const root = await principalsOf(operator);
+  await root.createPrincipal({ accountId, principalId: "ann" });
+  const token = { issuedAt: new Date(), expiresAt: new Date(Date.now() + 60_000) };
+  const caller: Caller = { kind: "account", principalId: "ann", accountId, roles: ["owner"], token };
+  let running = 0;
+  let written = 0;
+  const ended = performance.now() + 12_000;
+  // Each holds its rows for a while, and some always do: between them there is never a moment without.
+  const writers = Array.from({ length: 10 }, async () => {
+    while (performance.now() < ended) {
+      const write = system.calls.write({ caller, method: "/x" }, { action: "identity:CreatePrincipal" }, async (call) => {
+        call.require("identity:CreatePrincipal", accountRef(accountId));
+        running += 1;
+        await sql`SELECT pg_sleep(${0.05 + Math.random() / 20})`.execute(call.tx);
+        running -= 1;
+      });
+      if (
+        await write.then(
+          () => false,
+          () => true,
+        )
+      )
+        return;
+      written += 1;
+    }
+    throw new Error("was never refused");
+  });
+  await vi.waitFor(() => expect(running).toBeGreaterThan(5), { timeout: 8_000 });
+  await root.revokeTokens({ accountId, principalId: "ann" });
+  await Promise.all(writers);
+  expect(written).toBeGreaterThan(0);
+}, 30_000);
+
 describe("a principal", () => {
   it("that is enabled again speaks again, with new tokens only", async () => {
     const accountId = await system.account();

@@ -77,6 +77,8 @@ it("the audit names the principal for whom a token was issued, and for whom it w
   const root = await tokensOf(operator);
   await root.issueToken({ accountId, principalId: "ann" });
   await root.issueToken({ principalId: "root2", role: Role.OPERATOR });
+  const [issued] = (await (await system.client(AuditServiceDefinition, operator)).listAuditEntries({ resourceId: "ann" })).entries;
+  expect(issued?.details).toEqual({ role: "owner", ttl_s: "86400" });
   const vic = await tokensOf({ role: "viewer", accountId, principalId: "vic" });
   await reasonOf(vic.issueToken({ accountId, principalId: "ann", role: Role.VIEWER }));
   const audit = await system.client(AuditServiceDefinition, operator);

@@ -12,12 +12,11 @@ const MAX_TEXT = 256;
 const clip = (text: string): string => text.slice(0, MAX_TEXT);
 
 /** Fields of whatever request that are kept, by their names in the proto: what was forced, on which host, which fields were changed. */
-const KEPT: Readonly<Record<string, string>> = { force: "force", host_id: "hostId", update_mask: "updateMask", role: "role" };
+const KEPT: Readonly<Record<string, string>> = { force: "force", host_id: "hostId", update_mask: "updateMask" };
 
 function shown(value: unknown): string {
   if (value === true) return "true";
   if (typeof value === "string") return clip(value);
-  if (typeof value === "number" && value !== 0) return String(value);
   if (Array.isArray(value)) return clip(value.filter((item) => typeof item === "string").join(","));
   return "";
 }

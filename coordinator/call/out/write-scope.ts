@@ -20,12 +20,20 @@ const BARRED_RULE: Readonly<Record<Barred, string>> = {
 
 /** Refusals that were thrown, so that whoever catches them outside the transaction can write them down. */
 export class Refusals {
-  /** Of the call that they end. */
-  readonly origin: Origin;
+  #origin: Origin;
   readonly #records = new WeakMap<Error, AuditRecord>();
 
   constructor(origin: Origin) {
-    this.origin = origin;
+    this.#origin = origin;
+  }
+
+  /** Of the call that they end. */
+  get origin(): Origin {
+    return this.#origin;
+  }
+
+  note(key: string, value: string): void {
+    this.#origin = { ...this.#origin, details: { ...this.#origin.details, [key]: value } };
   }
 
   /** The error for a caller from whom nothing is taken now. */
@@ -100,6 +108,10 @@ export class WriteScope implements WriteCall {
 
   forbid(action: string, resource: ResourceRef, rule: string): never {
     throw this.#refusals.refuse(this.subject, action, resource, { effect: "deny-visible", rule });
+  }
+
+  note(key: string, value: string): void {
+    this.#refusals.note(key, value);
   }
 
   concerns(resource: ResourceRef): void {

@@ -6,7 +6,7 @@ import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, enumValue } from "#lib/rpc/validate.ts";
-import { openPage, visibleAccount } from "../../call/api.ts";
+import { openPage, timeField, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { listAuditEntries } from "../out/audit-entries.ts";
 import type { AuditRow } from "../out/audit-entries.ts";
@@ -29,7 +29,8 @@ export function auditService({ calls, pages }: { calls: Calls; pages: PageTokens
       const allowed = allowedFilter(request.decision);
       const action = displayName(request.action, "action");
       const accountId = request.accountId === "" ? "" : parseId("acct", request.accountId, "account_id");
-      const { after: since, before: until } = request;
+      const since = timeField(request.after, "after");
+      const until = timeField(request.before, "before");
       if (since !== undefined && until !== undefined && until < since) {
         throw invalidArgument("before", `is ${until.toISOString()}`, `give a time not before after, ${since.toISOString()}`);
       }

@@ -72,6 +72,7 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
   const change = async (key: PrincipalKey, to: PrincipalChange, context: ServerContext): Promise<{ principal: PrincipalMessage }> => {
     const { result } = await calls.write(context, { action: context.action }, async (call) => {
       const ref = principalRef(key);
+      if (to.role !== undefined) call.note("role", to.role);
       call.require(context.action, ref);
       if (to.role !== undefined && !mayIssue(call.subject.role, to.role)) call.forbid(context.action, ref, "a-role-never-rises");
       const principal = await changePrincipal(call.tx, key, to);
@@ -94,6 +95,7 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
       const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreatePrincipalResponse) };
       const { result } = await calls.write(context, options, async (call): Promise<CreatePrincipalResponse> => {
         const owner = ownerRef(key.accountId);
+        call.note("role", role);
         call.require(context.action, owner);
         if (key.accountId !== "") await requireAccount(call.tx, key.accountId);
         if (!mayIssue(call.subject.role, role)) call.forbid(context.action, owner, "a-role-never-rises");

@@ -35,6 +35,7 @@ export function tokenService({ calls, tokens }: { calls: Calls; tokens: TokenIss
       const { result } = await calls.write(context, { action: context.action }, async (call) => {
         const { subject, now } = call;
         const about = role === "operator" ? INSTALLATION : principalRef(key);
+        call.note("role", role);
         call.require(context.action, about);
         call.concerns(principalRef(key));
         if (role !== "operator") await requireAccount(call.tx, accountId);
@@ -54,6 +55,7 @@ export function tokenService({ calls, tokens }: { calls: Calls; tokens: TokenIss
           const state = `your own token ends in ${ttl} s, and one that you issue ends no later: ask an owner for a new one`;
           throw failedPrecondition("WRONG_STATE", state, { state: "token ends" });
         }
+        call.note("ttl_s", String(ttl));
         // By the database's clock, as revocations are.
         return { ttl, issuedAt: now };
       });

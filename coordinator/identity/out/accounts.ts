@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { violatedConstraint } from "#lib/db/errors.ts";
 import { alreadyExists, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, Tx } from "../../call/api.ts";
+import { closeGate } from "./gate.ts";
 
 export interface Account {
   readonly accountId: string;
@@ -56,6 +57,7 @@ export async function insertAccount(
 
 /** Suspend or resume; undefined: there is none. It waits for writes of its principals; one that is so already stays as it is. */
 export async function setSuspended(tx: Tx, accountId: string, suspended: boolean): Promise<Account | undefined> {
+  await closeGate(tx, accountId);
   const { rows } = await sql<Account>`
     UPDATE account SET suspend_time = ${suspended ? sql`coalesce(suspend_time, now())` : sql`NULL`}
     WHERE account_id = ${accountId} RETURNING ${COLUMNS}`.execute(tx);

@@ -3,6 +3,7 @@ import type { RawBuilder } from "kysely";
 import type { Role } from "#lib/rpc/caller.ts";
 import { alreadyExists } from "#lib/rpc/errors.ts";
 import type { ResourceRef, Standing, Subject, Tx } from "../../call/api.ts";
+import { closeGate, passGate } from "./gate.ts";
 
 /** Who speaks for an account, or operates the installation (account ""). */
 export interface Principal {
@@ -37,8 +38,10 @@ const is = ({ accountId, principalId }: PrincipalKey) => sql`account_id = ${acco
 /** What a caller's principal may be now: for `Calls`. A token that does not say when it was issued is as old as can be. */
 export function principalStanding({ accountId = "", principalId, token }: Subject, hold: boolean): RawBuilder<Standing | null> {
   const lock = hold ? sql`FOR SHARE` : sql``;
+  // In a CASE, whose branches are looked at in order: first the gate, then the rows as they are behind it.
+  const gate = hold ? passGate(accountId) : sql`''`;
   return sql<Standing | null>`
-    SELECT CASE WHEN (SELECT suspend_time FROM account WHERE account_id = ${accountId} ${lock}) IS NOT NULL THEN 'suspended' ELSE (
+    SELECT CASE WHEN ${gate} IS NULL THEN NULL WHEN (SELECT suspend_time FROM account WHERE account_id = ${accountId} ${lock}) IS NOT NULL THEN 'suspended' ELSE (
       SELECT CASE
         WHEN disable_time IS NOT NULL THEN 'disabled'
         WHEN tokens_not_before > ${token?.issuedAt ?? new Date(0)} THEN 'revoked'
@@ -108,6 +111,7 @@ export interface PrincipalChange {
  * committed, and tokens whose issue was waited for are older than the revocation.
  */
 export async function changePrincipal(tx: Tx, key: PrincipalKey, change: PrincipalChange): Promise<Principal | undefined> {
+  await closeGate(tx, key.accountId);
   const { rows: found } = await sql`SELECT FROM principal WHERE ${is(key)} FOR UPDATE`.execute(tx);
   if (found.length === 0) return undefined;
   const keep = (column: string) => sql.ref(column);

@@ -100,7 +100,7 @@ export interface AuditEntry {
   peer: string;
   /** The caller's request_id; empty: none. Shown to operators and to the caller's own account. */
   requestId: string;
-  /** What of the request changed what it did, by the field's name: force, host_id, update_mask, role. */
+  /** What of the request changed what it did, by name: force, host_id, update_mask; of principals and tokens role, ttl_s. */
   details: { [key: string]: string };
   /** Calls that the entry stands for: 1, or more refusals of one minute. */
   count: bigint;
