@@ -1,3 +1,4 @@
+import { writeRefusals } from "#lib/audit/refusal-log.ts";
 import { openDatabase } from "#lib/db/database.ts";
 import { checkSchema, migrate } from "#lib/db/migrate.ts";
 import { createScopeReader } from "#lib/feed/feed.ts";
@@ -64,6 +65,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
       ...placement.bindings,
     ],
     internal: [...feed.bindings],
+    noteRefusals: (rows) => writeRefusals(db, rows),
     async stop() {
       await sweeper.stop();
       await forcing.stop();

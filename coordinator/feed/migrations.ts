@@ -51,4 +51,28 @@ export const feedMigrations: Migrations = {
     CREATE OR REPLACE VIEW ${VIEWS}.change AS
       SELECT scope, version, payload, mark, prev_mark FROM ${SCHEMA}.change WHERE scope LIKE 'network:%';
   `),
+  "0047_feed_barred": sqlMigration(`
+    -- Operators some of whose tokens are not to be accepted: those issued before a time, or all.
+    CREATE VIEW ${VIEWS}.barred_operator AS
+      SELECT principal_id, disable_time IS NOT NULL AS disabled, tokens_not_before FROM ${SCHEMA}.principal
+      WHERE account_id = '' AND (disable_time IS NOT NULL OR tokens_not_before IS NOT NULL);
+    GRANT SELECT ON ${VIEWS}.barred_operator TO ${READER};
+  `),
+  "0049_note_refusals": sqlMigration(`
+    -- Calls that were refused at a door (lib/audit): whoever may call this adds refusals to the audit, and can neither read it nor change
+    -- in it more than the count of such a row.
+    CREATE FUNCTION ${VIEWS}.note_refusals(refusals jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = ${SCHEMA}, pg_temp AS $$
+      INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden,
+                               reason, peer, count)
+      SELECT entry_id, left(principal_id, 256), left(account_id, 64), left(action, 128), 'call', left(method, 256), left(account_id, 64), false,
+             false, left(reason, 64), left(peer, 256), count
+      FROM jsonb_to_recordset(refusals)
+        AS t (entry_id text, principal_id text, account_id text, action text, method text, reason text, peer text, count bigint)
+      WHERE entry_id ~ '^audit-[0-9a-f]{32}$'
+      ON CONFLICT (entry_id) DO UPDATE SET count = greatest(audit_entry.count, excluded.count) WHERE audit_entry.resource_kind = 'call';
+    $$;
+    REVOKE ALL ON FUNCTION ${VIEWS}.note_refusals(jsonb) FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION ${VIEWS}.note_refusals(jsonb) TO ${READER};
+  `),
 };

@@ -2,7 +2,7 @@ import { createRemoteJWKSet, customFetch, jwtVerify } from "jose";
 import type { JWTPayload, JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import type { Caller, Role, TokenVerifier } from "../rpc/caller.ts";
-import { callerOfClaims } from "./token.ts";
+import { callerOfClaims, timesOfClaims } from "./token.ts";
 
 /** Signatures by public keys only: a shared secret would let the installation's reader sign, "none" anybody. */
 const ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"];
@@ -112,7 +112,7 @@ export function createOidcVerifier(issuer: OidcIssuer, options: OidcOptions = {}
         clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ["exp", "iat"],
       });
-      return callerOfOidc(payload, issuer);
+      return { ...callerOfOidc(payload, issuer), token: timesOfClaims(payload) };
     },
   };
 }

@@ -13,6 +13,13 @@ export interface Caller {
   /** Empty unless `kind` is "account". */
   readonly accountId: string;
   readonly roles: readonly Role[];
+  /** When the bearer token begins and ends to count, as it says itself. Absent: the caller showed none. */
+  readonly token?: TokenTimes;
+}
+
+export interface TokenTimes {
+  readonly issuedAt: Date;
+  readonly expiresAt: Date;
 }
 
 export const ANONYMOUS: Caller = { kind: "anonymous", principalId: "", accountId: "", roles: [] };

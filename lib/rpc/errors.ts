@@ -24,6 +24,8 @@ export class PlenumError extends Error {
   readonly reason: ReasonName;
   readonly facts: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
+  /** Set when the refusal that it is has been written to the audit: the door must not write it again. */
+  audited = false;
 
   constructor(init: PlenumErrorInit) {
     super(init.message, { cause: init.cause });

@@ -23,7 +23,7 @@ export interface TestCluster {
   readonly hub: MemoryHub;
   readonly registry: Registry;
   /** A caller with a token. */
-  client(role: Role): Promise<Client>;
+  client(role: Role, principalId?: string): Promise<Client>;
   /** A caller with a host's certificate. */
   host(number: number, before?: WatchingHost): Promise<WatchingHost>;
   hostClient(number: number): Promise<Client>;
@@ -69,9 +69,9 @@ export async function startTestCluster(settings: Partial<MappingConfig> = {}): P
     hub,
     registry,
     hostClient,
-    async client(role) {
+    async client(role, principalId = "test") {
       const accountId = role === "operator" ? "" : `acct-${"1".repeat(32)}`;
-      return open({ token: (await tokens.issue({ principalId: "test", accountId, roles: [role] })).token });
+      return open({ token: (await tokens.issue({ principalId, accountId, roles: [role] })).token });
     },
     host: async (number, before) => new WatchingHost(await hostClient(number), before),
     async restart() {

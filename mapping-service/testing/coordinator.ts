@@ -47,11 +47,22 @@ export class TestCoordinator {
       `CREATE TABLE mapping (network_id bigint NOT NULL, prefix text NOT NULL, interface_id text NOT NULL, attachment_id text NOT NULL,
          wire_id bigint NOT NULL, host_id text NOT NULL, host_address text NOT NULL, group_set_id bigint NOT NULL, mac_address text NOT NULL,
          PRIMARY KEY (network_id, prefix, attachment_id))`,
+      `CREATE TABLE barred_operator (principal_id text PRIMARY KEY, disabled boolean NOT NULL, tokens_not_before timestamptz)`,
       `CREATE TABLE host_network (host_id text NOT NULL, network_id bigint NOT NULL, PRIMARY KEY (host_id, network_id))`,
     ]) {
       await sql.raw(statement).execute(database.kysely);
     }
     return new TestCoordinator(database, bus);
+  }
+
+  /** Disable an operator, or revoke its tokens until now; the hint may be lost. */
+  async bar(principalId: string, how: "disabled" | "revoked", hinted = true): Promise<void> {
+    await sql`
+      INSERT INTO barred_operator VALUES (${principalId}, ${how === "disabled"}, CASE ${how} WHEN 'revoked' THEN clock_timestamp() END)
+      ON CONFLICT (principal_id) DO UPDATE SET disabled = excluded.disabled, tokens_not_before = excluded.tokens_not_before`.execute(
+      this.#database.kysely,
+    );
+    if (hinted) this.#bus.publish("plenum.int.principal", Buffer.from(`\n${principalId}`));
   }
 
   async createNetwork(networkId: bigint, vni: number, hosts: readonly number[] = []): Promise<void> {

@@ -23,6 +23,7 @@ let channels: Readonly<Record<CallerName, RpcChannel>>;
 let estates: Readonly<Record<TargetName, Estate>>;
 let ofGrantee: Estate;
 let hostId: string;
+let spareAccount: string;
 let serial = 0;
 
 /** A host that has joined, with its certificate. */
@@ -45,6 +46,7 @@ beforeAll(async () => {
   const as = async (who: Parameters<Installation["token"]>[0]) => installation.channel({ token: await installation.token(who) });
   const operator = await as({ role: "operator" });
   const [a = "", b = "", c = "", d = ""] = await Promise.all(["a", "b", "c", "d"].map((name) => makeAccount(operator, name)));
+  spareAccount = await makeAccount(operator, "spare");
   channels = {
     operator,
     owner: await as({ role: "owner", accountId: a }),
@@ -120,7 +122,7 @@ describe("the matrix", () => {
         serial += 1;
         const estate = estates[target];
         const own = { owner: estates.A, viewer: estates.A, other: estates.B, grantee: ofGrantee }[caller as string] ?? estate;
-        return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, zoneId: ZONE, serial })}`;
+        return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, zoneId: ZONE, spareAccount, serial })}`;
       }),
     );
     expect(found).toEqual(cells.map(({ caller, target, expected }) => `${caller} on ${target}: ${expected}`));

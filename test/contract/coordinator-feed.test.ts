@@ -26,6 +26,8 @@ const TYPES: Readonly<Record<string, string>> = {
   mark: "int8",
   prev_mark: "int8",
   payload: "bytea",
+  disabled: "bool",
+  tokens_not_before: "timestamptz",
 };
 
 const EXPECTED = Object.entries(COORDINATOR_FEED_COLUMNS).flatMap(([view, columns]) =>
