@@ -142,8 +142,9 @@ export class BpfDatapath implements Datapath {
     this.#rulesets.delete(id);
   }
 
-  putMappings(mappings: readonly Mapping[]): void {
-    this.#mappings.put(mappings);
+  putMappings(mappings: readonly Mapping[], fresh = false): void {
+    if (fresh) this.#mappings.create(mappings);
+    else this.#mappings.put(mappings);
   }
 
   deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void {
