@@ -13,6 +13,10 @@ const SPANS = [
   1, 1000, 1999, 2000, 2001, 1875, 1876, 3750, 3751, 11_250, 11_251, 29_999, 30_000, 59_999, 60_000, 179_999, 180_000, 7_199_999, 7_200_000,
 ];
 
+/** How many the program and the model are told, and how long each is. */
+export const STORIES = 230;
+export const STEPS = 120;
+
 /** The story of this seed. */
 export function tell(seed: number, world: World, length: number): Scenario {
   const random = new Random(seed);
