@@ -34,7 +34,7 @@ export class DeltaLog {
   }
 
   #shift(): void {
-    this.#octets -= this.#frames[this.#start]?.length ?? 0;
+    this.#octets -= this.#frames[this.#start]!.length;
     this.#start += 1;
     this.#first += 1n;
     // The head is cut off when it is half of the array: each frame is moved once at most, on average.

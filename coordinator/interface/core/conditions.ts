@@ -54,6 +54,9 @@ const silentSince = (host: HostFacts): string =>
     ? `host ${host.hostId} never connected`
     : `host ${host.hostId} has been silent since ${host.lastSeen.toISOString()}`;
 
+/** Its host, where it has one. */
+const hostOf = (at: Observed): string => at.hostId ?? ""; // uncovered: only what a host carries or carried is told with its host
+
 const names = (hosts: readonly string[]): string => hosts.slice(0, MAX_NAMED).join(", ") + (hosts.length > MAX_NAMED ? ", …" : "");
 
 interface Fact {
@@ -66,15 +69,15 @@ interface Fact {
 function pending(at: Observed, facts: ConditionFacts, what: string, remedy: string): Fact {
   const { host, waitedSeconds } = facts;
   if (at.appliedGeneration === at.generation && at.appliedState === AppliedState.FAILED) {
-    return { status: FALSE, reason: "HostFailed", message: `host ${at.hostId ?? ""} could not and goes on trying: ${at.appliedMessage}` };
+    return { status: FALSE, reason: "HostFailed", message: `host ${hostOf(at)} could not and goes on trying: ${at.appliedMessage}` };
   }
   if (host !== undefined && !host.connected)
     return { status: UNKNOWN, reason: "HostDisconnected", message: `${silentSince(host)}; ${remedy}` };
   if (waitedSeconds !== undefined) {
-    const message = `after ${waitedSeconds} s host ${at.hostId ?? ""} has not yet said that ${what}; it goes on: read the attachment again`;
+    const message = `after ${waitedSeconds} s host ${hostOf(at)} has not yet said that ${what}; it goes on: read the attachment again`;
     return { status: FALSE, reason: "WaitTimedOut", message };
   }
-  return { status: FALSE, reason: "WaitingForHost", message: `host ${at.hostId ?? ""} has not yet said that ${what}` };
+  return { status: FALSE, reason: "WaitingForHost", message: `host ${hostOf(at)} has not yet said that ${what}` };
 }
 
 const mayCarry = (at: Observed): boolean => at.hostId !== null && at.wanted === Wanted.PRESENT;
@@ -112,8 +115,7 @@ function reachable(hostHasIt: boolean, facts: ConditionFacts): Fact {
 }
 
 /** Its host is silent, and the others are to refuse that host's packets instead (C7). */
-function forced(at: Observed, { watching, behind }: ReachFacts, { host, waitedSeconds }: ConditionFacts): Fact {
-  const silent = host === undefined ? `host ${at.hostId ?? ""} is silent` : silentSince(host);
+function forced(host: HostFacts, { watching, behind }: ReachFacts, waitedSeconds: number | undefined): Fact {
   const whom =
     behind.length === 0
       ? "every other one refuses its packets, and the attachment ends"
@@ -122,17 +124,17 @@ function forced(at: Observed, { watching, behind }: ReachFacts, { host, waitedSe
   return {
     status: FALSE,
     reason: waitedSeconds === undefined ? "WaitingForOtherHosts" : "WaitTimedOut",
-    message: `${silent} and its end is forced; ${waited}${whom}`,
+    message: `${silentSince(host)} and its end is forced; ${waited}${whom}`,
   };
 }
 
 function detached(at: Observed, facts: ConditionFacts): Fact {
   if (at.state === AttachmentState.DETACHED && at.unconfirmed === true) {
-    const message = `host ${at.hostId ?? ""} has not said itself that traffic stopped; every other one refuses its packets`;
+    const message = `host ${hostOf(at)} has not said itself that traffic stopped; every other one refuses its packets`;
     return { status: TRUE, reason: "Forced", message };
   }
   if (at.state === AttachmentState.DETACHED) return { status: TRUE, reason: "Applied", message: "" };
-  if (facts.force !== undefined && facts.host?.silent === true) return forced(at, facts.force, facts);
+  if (facts.force !== undefined && facts.host?.silent === true) return forced(facts.host, facts.force, facts.waitedSeconds);
   // C7: it forwards without us, so only its own word ends the attachment.
   return pending(
     at,
