@@ -14,7 +14,7 @@ const SPANS = [
 ];
 
 /** How many the program and the model are told, and how long each is. */
-export const STORIES = 230;
+export const STORIES = 250;
 export const STEPS = 120;
 
 /** The story of this seed. */
