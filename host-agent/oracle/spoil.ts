@@ -123,8 +123,8 @@ function laterFragment(random: Random, d: Draft): void {
 function superPacket(random: Random, d: Draft): void {
   if (d.ip.protocol !== PROTOCOLS.tcp && d.ip.protocol !== PROTOCOLS.udp) return;
   d.gsoSize = random.pick([100, 536, 900, 960, 1390, 1410, 1430, 1500]);
-  // More than one segment's worth: else the kernel knows no super-packet.
   if (random.chance(0.1)) d.vlanTci = random.between(1, 4095); // wrong twice, and before anything is measured
+  // More than one segment's worth: else the kernel knows no super-packet.
   d.payload = Buffer.concat([d.payload, Buffer.alloc(d.gsoSize + random.pick([1, 99, 100, 101, 1000]))]);
 }
 

@@ -1,4 +1,5 @@
 import type { Configuration } from "#lib/model/index.ts";
+import { ipv4 } from "../out/datapath/testing/frames.ts";
 import { randomChange } from "./change.ts";
 import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
 import { icmpError } from "./error.ts";
@@ -102,7 +103,8 @@ class Teller {
     if (route === undefined) return undefined;
     const ip = { src: from, dst: about.ip.src, protocol: 1, dontFragment: random.chance(0.5), moreFragments: random.chance(0.15) };
     const { payload, note } = icmpError(random, about);
-    const error = { ...route, ip, payload, gsoSize: 0, vlanTci: 0, note: `${note} from ${from}, about ${about.note}` };
+    const error: Draft = { ...route, ip, payload, gsoSize: 0, vlanTci: 0, note: `${note} from ${from}, about ${about.note}` };
+    if (random.chance(0.08)) return { ...error, override: Buffer.concat([ipv4(ip, payload), random.bytes(random.between(1, 30))]) };
     this.#keepRest(error);
     return error;
   }
