@@ -338,21 +338,6 @@ describe("trouble", () => {
       expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
     });
 
-    it("ever, does not touch others, and is tried again when it is told again", () => {
-      tell(attachment(attachmentItem(4, 2, { deviceIndex: 1, rulesetId: 5 })), ruleset(rulesetItem(5)));
-      host.pass();
-      refusal = new RangeError("at most 64 rules");
-      tell(...changed(2, 2n));
-      host.pass();
-      expect([...host.pins.endpoints.keys()]).toEqual([4]);
-      refusal = undefined;
-      host.takeCalls();
-      tell(ruleset(rulesetItem(2)));
-      host.pass();
-      expect(host.takeCalls()).toEqual(["datapath.putRuleset", "datapath.putEndpoint"]);
-      expect(host.pins.endpoints.get(1)?.rulesetId).toBe(2);
-    });
-
     it("now, leaves it as it is and is tried again", () => {
       refusal = new Error("out of memory");
       tell(...changed(2, 2n));
@@ -425,39 +410,6 @@ describe("trouble", () => {
     host.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"]);
     expect(host.pins.endpoints.get(1)?.ifindex).not.toBe(before);
-  });
-
-  it("opens on the device that is there when another has taken its place", () => {
-    attached();
-    host.takeCalls();
-    host.deviceKernel.pairs.get(1)!.ifindex = 77;
-    expect(host.reconciler.observe()).toBe(true);
-    host.pass();
-    expect(host.takeCalls()).toEqual(["devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"]);
-    expect(host.pins.endpoints.get(1)?.ifindex).toBe(77);
-  });
-
-  it("removes from a network what a new snapshot of it does not hold", () => {
-    attached();
-    const mapping = (last: number): Mapping => ({
-      ...{ vni: 101, prefix: `10.0.101.${last}/32`, hostAddress: "198.18.0.9", wireId: last, groupSetId: 1 },
-    });
-    const snapshot = (...list: Mapping[]) => new Map(list.map((one) => [one.prefix, one]));
-    host.reconciler.mappings.replace(101, snapshot(mapping(8), mapping(9)), 4n);
-    host.pass();
-    host.reconciler.mappings.replace(101, snapshot(mapping(9)), 7n);
-    host.pass();
-    expect([...host.pins.mappings.values()]).toEqual([mapping(9)]);
-    expect(host.reconciler.mappings.appliedVersion(101)).toBe(7n);
-  });
-
-  it("says which attachment keeps an instance that is to go", () => {
-    attached();
-    host.reconciler.statuses.takeNew();
-    tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })));
-    host.pass();
-    const message = "eni-attach-1 is still to be attached to it";
-    expect(host.reconciler.statuses.takeNew().instances).toMatchObject([{ instanceId: "i-2", state: AppliedState.FAILED, message }]);
   });
 
   it("makes a namespace anew that somebody has deleted", () => {
