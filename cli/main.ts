@@ -47,6 +47,12 @@ export function buildProgram(): Command {
   return program;
 }
 
+// Who reads us may have enough (`plenum eni list | head`): that is an end, no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 async function main(): Promise<number> {
   try {
     await buildProgram().parseAsync();

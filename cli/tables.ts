@@ -20,6 +20,8 @@ import { formatRule } from "./rule.ts";
 /** "ATTACHMENT_STATE_ATTACHED" → "ATTACHED". */
 const short = (name: string): string => name.replace(/^[A-Z_]*?_(STATE|DECISION|ROLE)_|^ROLE_/, "");
 
+const whyOf = (conditions: readonly { message: string }[]): string[] => conditions.map((c) => c.message).filter((text) => text !== "");
+
 export const accounts: ResourceTable<Account> = {
   plural: "accounts",
   toJSON: Account.toJSON,
@@ -115,7 +117,7 @@ export const attachments: ResourceTable<Attachment> = {
     INSTANCE: (a) => a.instanceId,
     DEVICE: (a) => `eth${a.deviceIndex}`,
     HOST: (a) => a.hostId,
-    WHY: (a) => a.conditions.map((c) => c.message).filter((message) => message !== ""),
+    WHY: (a) => whyOf(a.conditions),
   },
 };
 
@@ -129,6 +131,7 @@ export const instances: ResourceTable<Instance> = {
     ZONE: (i) => i.zoneId,
     HOST: (i) => i.hostId,
     PROCESS: (i) => i.process?.argv.join(" ").slice(0, 40),
+    WHY: (i) => whyOf(i.conditions),
   },
 };
 

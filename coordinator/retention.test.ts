@@ -17,7 +17,8 @@ const TABLES = [
   "consent",
   "operation",
   "meter",
-  "meter_drop",
+  "meter_reading",
+  "attachment_drop",
   "subnet_pick",
   "group_set",
   "ruleset",
@@ -70,7 +71,16 @@ test("what is used stays, however old; what nothing names any more goes", async 
   ] as const)
     await age(table, column, 1_000);
   const before = await counts();
-  expect(before).toMatchObject({ consent: 1, operation: 1, meter: 1, meter_drop: 1, subnet_pick: 1, group_set: 1, ruleset: 1 });
+  expect(before).toMatchObject({
+    consent: 1,
+    operation: 1,
+    meter: 1,
+    meter_reading: 1,
+    attachment_drop: 1,
+    subnet_pick: 1,
+    group_set: 1,
+    ruleset: 1,
+  });
   expect(before["host_network_version"]).toBe(1);
   await forgetOld(world.db.kysely);
   expect(await counts()).toEqual(before);
@@ -84,7 +94,7 @@ test("what is used stays, however old; what nothing names any more goes", async 
   // Younger than all limits: only what nothing can name goes.
   await forgetOld(world.db.kysely);
   const gone = { subnet_pick: 0, group_set: 0, ruleset: 0, host_network_version: 0 };
-  expect(await counts()).toMatchObject({ consent: 1, operation: 1, meter: 1, meter_drop: 1, ...gone });
+  expect(await counts()).toMatchObject({ consent: 1, operation: 1, meter: 1, meter_reading: 1, attachment_drop: 1, ...gone });
   // The attachment is forgotten an hour after its end; then its counts go, too.
   await sql`DELETE FROM attachment`.execute(world.db.kysely);
   await age("audit_entry", "time", 401);

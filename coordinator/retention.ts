@@ -48,6 +48,10 @@ const KEPT: readonly Kept[] = [
     over: sql`NOT EXISTS (SELECT FROM interface WHERE interface.interface_id = meter.interface_id)
       AND NOT EXISTS (SELECT FROM attachment WHERE attachment.attachment_id = meter.attachment_id)`,
   },
+  {
+    table: "attachment_drop",
+    over: sql`NOT EXISTS (SELECT FROM meter WHERE meter.wire_id = attachment_drop.wire_id AND meter.host_id = attachment_drop.host_id)`,
+  },
   { table: "subnet_pick", over: sql`NOT EXISTS (SELECT FROM subnet WHERE subnet.subnet_id = subnet_pick.subnet_id)` },
   // A set with a group that is gone can be named by no new record: numbers of groups are not given out again.
   {

@@ -2,6 +2,7 @@ import type { Kysely } from "kysely";
 import { trimChanges } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import type { Calls } from "./call/api.ts";
+import { foldEpochs } from "./fold-epochs.ts";
 import { forgetOldAttachments } from "./interface/api.ts";
 import { forgetOldInstances, forgetOldTokens } from "./placement/api.ts";
 import { forgetOld } from "./retention.ts";
@@ -31,6 +32,7 @@ export function startSweeper(options: {
       });
       if (performance.now() < longDue) return;
       await forgetOld(db);
+      await foldEpochs(db);
       longDue = performance.now() + LONG_MS;
     } catch (error) {
       log.warn({ err: error }, "old rows could not be removed; trying again");

@@ -75,7 +75,7 @@ export const AGENT_CONFIG = {
     env: "PLENUM_HOST_METER_LINGER_MS",
     flag: "meter-linger-ms",
     schema: setting.integer(0, 3_600_000).default(30_000),
-    description: "Milliseconds from the report of a last reading to the end of its meter, 0 to 3600000",
+    description: "Milliseconds from a last reading to the end of its meter where the coordinator acknowledges none, 0 to 3600000",
   }),
   logLevel: key({
     env: "PLENUM_HOST_LOG_LEVEL",

@@ -67,7 +67,8 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
       datapath,
       devices,
       instances,
-      reportFinal: (meterIds) => agent.reportFinal(meterIds),
+      reportFinal: (meters) => agent.reportFinal(meters),
+      isSafe: (meter) => agent.isSafe(meter),
       wake: () => agent.wake(),
       clock: () => performance.now(),
       failed: (step, error) => {

@@ -1,6 +1,6 @@
 // `npm run check` (--quick) and `npm test`. The last line says how many tests ran, summed over vitest's own reports.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { addCounts, NONE, readCounts } from "./lib/counts.ts";
 import type { Counts } from "./lib/counts.ts";
 import { readIstanbul } from "./lib/coverage/istanbul.ts";
@@ -84,6 +84,12 @@ async function kernelPart(): Promise<void> {
   if (ci) steps.push({ name: "kernel and scenario tests must not be skipped where CI=true", ok: false });
 }
 
+/** On a machine where its kernel could not be fetched this is told, and no failure. */
+async function floorPart(): Promise<void> {
+  if (existsSync("build/floor/vmlinuz")) await step("kernel floor: the programs load", "node", "scripts/floor.ts");
+  else process.stdout.write("\nkernel floor: NOT RUN (its kernel could not be fetched)\n");
+}
+
 function finish(): never {
   const total = [...counts.values()].reduce(addCounts, NONE);
   const of = (project: string): number => counts.get(project)?.passed ?? 0;
@@ -110,5 +116,6 @@ else {
   await vitest("unit", { PLENUM_FUZZ_MESSAGES: fuzzMessages }, "--coverage.enabled");
   await kernelPart();
   coveragePart();
+  await floorPart();
 }
 finish();

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { InstanceDriver, InstanceServiceDefinition } from "#gen/plenum/compute/v1/instance.ts";
+import { InstanceDriver, InstanceServiceDefinition, InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import type { Instance } from "#gen/plenum/compute/v1/instance.ts";
 import { OperationServiceDefinition } from "#gen/plenum/operation/v1/operation.ts";
 import type { Operation } from "#gen/plenum/operation/v1/operation.ts";
@@ -82,7 +82,13 @@ async function show(
   const operationId = present(answer.operation, "operation").operationId;
   const done = await waitForOperation(session.client(OperationServiceDefinition), operationId, parseDuration(options.timeout));
   if (done.message !== "") session.say(done.message);
-  session.one(instances, await read(session, instance.instanceId));
+  const now = await read(session, instance.instanceId);
+  session.one(instances, now);
+  const ended = now.conditions.find((condition) => condition.reason === "ProcessEnded" && !condition.message.includes("exit code 0"));
+  if (now.state === InstanceState.RUNNING && ended !== undefined) {
+    const remedy = "look at what it is to run (argv); the instance and its interfaces stay until `plenum instance terminate`";
+    throw new CliError(ended.message, remedy);
+  }
 }
 
 function addRun(instance: Command): void {

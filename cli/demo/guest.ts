@@ -119,6 +119,20 @@ export async function pingAs(netns: string, source: string, address: string, cou
   }
 }
 
+const DATAGRAMS = `
+const [address, port, payload, count] = process.argv.slice(1);
+const socket = (await import("node:dgram")).createSocket("udp4");
+for (let i = 0; i < Number(count); i++)
+  await new Promise((resolve, reject) => socket.send(Buffer.from(payload, "hex"), Number(port), address, (e) => (e ? reject(e) : resolve())));
+socket.close();`;
+
+/** The same UDP payload, whatever its bytes, `count` times. @throws Error if it could not be sent */
+export async function sendDatagrams(netns: string, address: string, port: number, payload: Buffer, count: number): Promise<void> {
+  const program = ["--input-type=module", "-e", DATAGRAMS];
+  const { stderr } = await inside(netns, process.execPath, ...program, address, String(port), payload.toString("hex"), String(count));
+  if (stderr !== "") throw new Error(`cannot send to ${address}:${port}: ${stderr}`);
+}
+
 export const showHttp = (body: string | undefined): string => (body === undefined ? "no answer" : JSON.stringify(body));
 
 const SERVER = `

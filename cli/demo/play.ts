@@ -5,6 +5,7 @@ import type { Cast } from "./claims.ts";
 import { echoServer, webServer } from "./guest.ts";
 import type { Report } from "./report.ts";
 import * as stateful from "./stateful-claims.ts";
+import { strangersAreNotHeard } from "./stranger-claim.ts";
 import { channelOf, makeGroup, makeInterface, makeTenant, runGuest, VPC_CIDR } from "./tenant.ts";
 import type { Guest, Tenant } from "./tenant.ts";
 
@@ -51,6 +52,7 @@ export async function playDemo(cluster: Cluster, report: Report): Promise<void> 
   await stateful.rulesReachConnections(report, cast, echoGroup);
   await stateful.recordMoves(report, cast, moving, standby);
   await stateful.spoofingIsDropped(report, cast);
+  await strangersAreNotHeard(report, cluster, operator, cast);
   await claims.detachStopsTraffic(report, cast);
   const [goes, stays] = [await makeInterface(blue, ADDRESS.extra), await makeInterface(blue, ADDRESS.nobody)];
   const short = await runGuest(blue, operator, {

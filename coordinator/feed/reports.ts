@@ -54,12 +54,17 @@ export async function takeApplied(
   signals.announce([...changed.attachmentIds, ...[...networks].map(networkScope)]);
 }
 
-/** Write a host's cumulative readings. Safe to repeat. ABORTED (STALE_SESSION). Holds no lock of the host: acknowledgements go on. */
+/**
+ * Write a host's cumulative readings: one statement for the meters and one for each kind of drops. Safe to repeat. ABORTED
+ * (STALE_SESSION). Holds no lock of the host: acknowledgements go on.
+ */
 export async function takeCounters({ calls }: ReportDependencies, hostId: string, epoch: bigint, counters: Counters): Promise<void> {
-  const drops = counters.drops.map((drop) => ({ ...drop, reason: clean(drop.reason).slice(0, 128) }));
+  const life = counters.epoch ?? 0n;
+  const meters = counters.meters.map((meter) => ({ ...meter, epoch: life }));
+  const drops = counters.drops.map((drop) => ({ ...drop, reason: clean(drop.reason).slice(0, 128), epoch: drop.epoch ?? life }));
   await calls.internal(async (call) => {
     if (!(await sessionLives(call.tx, hostId, epoch))) throw staleSession(epoch);
-    await addReadings(call.tx, hostId, counters.readTime ?? call.now, counters.meters);
+    await addReadings(call.tx, hostId, counters.readTime ?? call.now, meters);
     await addDrops(
       call.tx,
       hostId,

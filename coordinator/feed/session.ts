@@ -46,12 +46,14 @@ function checkApplied(applied: Applied): void {
     );
 }
 
-function checkCounters({ meters, drops }: Counters): void {
+function checkCounters({ meters, drops, epoch, sequence }: Counters): void {
+  checkNumbers("counters.epoch", [epoch ?? 0n]);
+  checkNumbers("counters.sequence", [sequence ?? 0n]);
   for (const one of meters)
     checkNumbers("counters.meters", [one.meterId, one.egressPackets, one.egressBytes, one.ingressPackets, one.ingressBytes]);
   checkNumbers(
     "counters.drops",
-    drops.map((one) => one.packets),
+    drops.flatMap((one) => [one.packets, one.epoch ?? 0n]),
   );
 }
 
@@ -75,7 +77,7 @@ export class HostSession implements Endable {
     this.epoch = epoch;
     this.#deps = deps;
     deps.sessions.add(this);
-    void this.#outbox.push({ message: { $case: "opened", value: { sessionEpoch: epoch, hostId } } });
+    void this.#outbox.push({ message: { $case: "opened", value: { sessionEpoch: epoch, hostId, acknowledgesCounters: true } } });
     this.#follower = deps.reader.follow(hostScope(hostId), {
       // Rules, instances, attachments: each after what it names.
       snapshot: async (tx) => {
@@ -189,10 +191,17 @@ export class HostSession implements Endable {
     if (!live) throw staleSession(this.epoch);
   }
 
-  /** Beside the acknowledgements: nobody waits for counts. */
+  /** Beside what the host applied: no call waits for counts. */
   #counted(counters: Counters): void {
     this.#beat();
-    this.#counting = takeCounters(this.#deps, this.hostId, this.epoch, counters).catch((error: unknown) => this.end(error as Error));
+    this.#counting = this.#count(counters).catch((error: unknown) => this.end(error as Error));
+  }
+
+  /** Answered after the commit, so that the host keeps what might be lost (C22). */
+  async #count(counters: Counters): Promise<void> {
+    await takeCounters(this.#deps, this.hostId, this.epoch, counters);
+    const { sequence } = counters;
+    if (sequence !== undefined) await this.#outbox.push({ message: { $case: "countersAcknowledged", value: { sequence } } });
   }
 
   /** Prolong the lease. The database being away is no reason to lose the stream. */

@@ -130,4 +130,38 @@ export const interfaceMigrations: Migrations = {
     CREATE INDEX attachment_forced ON attachment (instance_id) WHERE forced_version IS NOT NULL;
     CREATE INDEX attachment_unconfirmed ON attachment (host_id) WHERE unconfirmed;
   `),
+  "0031_counter_epochs": sqlMigration(`
+    -- What a meter counted is the sum over epochs: a host that was started anew counts from 0 under another one (C22). Each row only rises.
+    CREATE TABLE meter_reading (
+      meter_id        bigint NOT NULL REFERENCES meter ON DELETE CASCADE,
+      epoch           bigint NOT NULL,
+      egress_packets  bigint NOT NULL,
+      egress_bytes    bigint NOT NULL,
+      ingress_packets bigint NOT NULL,
+      ingress_bytes   bigint NOT NULL,
+      read_time       timestamptz NOT NULL,
+      PRIMARY KEY (meter_id, epoch)
+    ) WITH (fillfactor = 70);
+    INSERT INTO meter_reading
+    SELECT meter_id, 0, egress_packets, egress_bytes, ingress_packets, ingress_bytes, read_time FROM meter WHERE read_time IS NOT NULL;
+    ALTER TABLE meter DROP COLUMN egress_packets, DROP COLUMN egress_bytes, DROP COLUMN ingress_packets, DROP COLUMN ingress_bytes,
+      DROP COLUMN read_time;
+
+    -- Numbered drops of an attachment on a host, in the same way. The drop counters there are the attachment's, whatever meter it has.
+    CREATE TABLE attachment_drop (
+      wire_id bigint NOT NULL,
+      host_id text NOT NULL,
+      reason  text NOT NULL,
+      epoch   bigint NOT NULL,
+      packets bigint NOT NULL,
+      PRIMARY KEY (wire_id, host_id, reason, epoch)
+    ) WITH (fillfactor = 70);
+    -- The newest meter's may rise still; those of earlier meters are over, each an epoch of its own.
+    INSERT INTO attachment_drop
+    SELECT m.wire_id, m.host_id, d.reason,
+      CASE WHEN EXISTS (SELECT FROM meter n WHERE n.wire_id = m.wire_id AND n.host_id = m.host_id AND n.meter_id > m.meter_id)
+        THEN -m.meter_id ELSE 0 END, d.packets
+    FROM meter_drop d JOIN meter m USING (meter_id);
+    DROP TABLE meter_drop;
+  `),
 };

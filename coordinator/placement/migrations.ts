@@ -86,4 +86,10 @@ export const placementMigrations: Migrations = {
     ALTER TABLE host ADD COLUMN previous_key_fingerprint text;
     CREATE INDEX host_previous_key ON host (previous_key_fingerprint);
   `),
+  "0032_host_drop_epochs": sqlMigration(`
+    -- As an attachment's: the sum over epochs is what was counted (C22).
+    ALTER TABLE host_drop ADD COLUMN epoch bigint NOT NULL DEFAULT 0;
+    ALTER TABLE host_drop DROP CONSTRAINT host_drop_pkey, ADD PRIMARY KEY (host_id, reason, epoch);
+    ALTER TABLE host_drop ALTER COLUMN epoch DROP DEFAULT;
+  `),
 };

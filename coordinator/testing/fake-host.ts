@@ -36,6 +36,8 @@ export class FakeHost {
   epoch = 0n;
   version = 0n;
   inSync = false;
+  /** Newest sequence of counters that was acknowledged. */
+  counted = 0n;
   /** How the last stream ended. */
   failure: unknown;
   readonly #channel: RpcChannel;
@@ -194,6 +196,9 @@ export class FakeHost {
         this.version = message.value.version;
         this.inSync = true;
         if (this.behaviour.acknowledge) this.acknowledge();
+        return;
+      case "countersAcknowledged":
+        this.counted = message.value.sequence;
         return;
       case undefined:
         throw new Error("an empty message");

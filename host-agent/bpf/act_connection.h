@@ -23,40 +23,42 @@ static __always_inline bool connection_reserve(__u32 wire_id)
  */
 static __always_inline enum drop_reason connection_write(struct connection_effect *e, __u64 now)
 {
+	struct connection_key key = e->key; /* on the stack: see connection_find */
 	struct connection c = {};
 	bool reserved = e->op == CONNECTION_BEGIN;
 	long error = -EEXIST;
 
-	c.state.key = e->key;
+	c.state.key = key;
 	c.state.ruleset_id = e->ruleset_id;
 	c.state.peer_group_set = e->peer_group_set;
 	c.state.flags = e->flags;
 	c.state.last_seen = now;
 	if (reserved) {
-		if (!connection_reserve(e->key.wire_id))
+		if (!connection_reserve(key.wire_id))
 			return DROP_CONNECTION_BUDGET;
-		error = bpf_map_update_elem(&connections, &e->key, &c, BPF_NOEXIST);
+		error = bpf_map_update_elem(&connections, &key, &c, BPF_NOEXIST);
 		if (error)
-			connection_release(e->key.wire_id);
+			connection_release(key.wire_id);
 	}
 	/* Begun on another processor at this moment, or idle for too long and not freed yet. */
 	if (error == -EEXIST)
-		error = bpf_map_update_elem(&connections, &e->key, &c, BPF_EXIST);
+		error = bpf_map_update_elem(&connections, &key, &c, BPF_EXIST);
 	if (error) /* uncovered: only where the kernel has no memory */
 		return DROP_CONNECTION_TABLE;
-	if (connection_arm(&e->key, e->flags)) /* uncovered: only where the kernel has no memory */
+	if (connection_arm(&key, e->flags)) /* uncovered: only where the kernel has no memory */
 		return DROP_NONE;
 	/* With nobody to end it, it would stay for ever. */
-	connection_delete(&e->key);
+	connection_delete(&key);
 	return DROP_CONNECTION_TABLE;
 }
 
 static __always_inline void connection_touch(struct connection_effect *e, __u64 now)
 {
-	struct connection *c = bpf_map_lookup_elem(&connections, &e->key);
+	struct connection_key key = e->key; /* on the stack: see connection_find */
+	struct connection *c = bpf_map_lookup_elem(&connections, &key);
 
 	/* uncovered: only if another processor took it since it was decided */
-	if (!c || !connection_key_equal(&c->state.key, &e->key))
+	if (!c || !connection_key_equal(&c->state.key, &key))
 		return;
 	c->state.last_seen = now;
 	if (c->state.flags == e->flags)
@@ -89,8 +91,11 @@ __noinline int act_connection(struct connection_effect *e, __u64 now)
 /* What is done for a packet that is dropped. Global function: verified once. */
 __noinline int act_connection_dropped(struct connection_effect *e)
 {
-	if (e && e->op == CONNECTION_DELETE) /* uncovered: for the verifier; every caller passes one */
-		connection_delete(&e->key);
+	if (e && e->op == CONNECTION_DELETE) { /* uncovered: for the verifier; every caller passes one */
+		struct connection_key key = e->key; /* on the stack: see connection_find */
+
+		connection_delete(&key);
+	}
 	return 0;
 }
 

@@ -120,7 +120,10 @@ struct connection_known {
 	__u64 last_seen;
 };
 
-/* A copy of the entry, if it is there and not idle for too long. The key is compared last: the element may become another's (D5). */
+/*
+ * A copy of the entry, if it is there and not idle for too long. The key is compared last: the element may become another's (D5). The key
+ * must lie on the stack: memory that a global function was handed is no key for kernel 6.1.
+ */
 static __always_inline bool connection_find(const struct connection_key *key, __u64 now, struct connection_known *known)
 {
 	struct connection *found = bpf_map_lookup_elem(&connections, key);

@@ -9,17 +9,6 @@
 #include "parse.h"
 #include "rules.h"
 
-/* Addresses, ports and protocol of a packet, or of the one quoted in an ICMP error. */
-struct flow {
-	struct addr src;
-	struct addr dst;
-	__u16 sport;
-	__u16 dport;
-	__u16 flags; /* of PACKET_FLOW_FLAGS */
-	__u8 protocol;
-	__u8 reserved;
-};
-
 static __always_inline __u32 direction_other(__u32 direction)
 {
 	return direction == DIRECTION_EGRESS ? DIRECTION_INGRESS : DIRECTION_EGRESS;
@@ -78,37 +67,37 @@ static __always_inline enum connection_hit connection_of(const struct flow *flow
 }
 
 /* The rules on a packet as it is. */
-static __always_inline enum drop_reason judge_packet(const struct packet *pkt, __u32 direction, const struct connection_effect *e)
+static __always_inline enum drop_reason judge_packet(struct packet *pkt, __u32 direction, const struct connection_effect *e)
 {
-	struct rule_query query = {
-		.ruleset_id = e->ruleset_id,
-		.direction = direction,
-		.peer = direction == DIRECTION_INGRESS ? pkt->src : pkt->dst,
-		.peer_group_set = e->peer_group_set,
-		.port = pkt->port,
-		.protocol = pkt->protocol,
-		.orphan = pkt->flags & PACKET_ORPHAN ? 1 : 0,
-	};
+	struct rule_query *query = &pkt->query;
 
-	return rules_reason(rules_judge(&query), direction_denied(direction));
+	query->ruleset_id = e->ruleset_id;
+	query->direction = direction;
+	query->peer = direction == DIRECTION_INGRESS ? pkt->src : pkt->dst;
+	query->peer_group_set = e->peer_group_set;
+	query->port = pkt->port;
+	query->protocol = pkt->protocol;
+	query->orphan = pkt->flags & PACKET_ORPHAN ? 1 : 0;
+	return rules_reason(rules_judge(query), direction_denied(direction));
 }
 
 /* The rules of today on what once began a connection, in its direction. */
-static __always_inline enum drop_reason judge_again(const struct connection_key *key, __u32 ruleset_id, __u32 peer_group_set)
+static __always_inline enum drop_reason judge_again(struct packet *pkt, const struct connection_key *key, __u32 ruleset_id,
+						    __u32 peer_group_set)
 {
-	struct rule_query query = {
-		.ruleset_id = ruleset_id,
-		.direction = key->direction,
-		.peer = key->direction == DIRECTION_INGRESS ? key->src : key->dst,
-		.peer_group_set = peer_group_set,
-		.port = key->protocol == IPPROTO_ICMP ? ICMP_ECHO_REQUEST : key->dport,
-		.protocol = key->protocol,
-	};
+	struct rule_query *query = &pkt->query;
 
-	return rules_reason(rules_judge(&query), direction_denied(key->direction));
+	query->ruleset_id = ruleset_id;
+	query->direction = key->direction;
+	query->peer = key->direction == DIRECTION_INGRESS ? key->src : key->dst;
+	query->peer_group_set = peer_group_set;
+	query->port = key->protocol == IPPROTO_ICMP ? ICMP_ECHO_REQUEST : key->dport;
+	query->protocol = key->protocol;
+	query->orphan = 0;
+	return rules_reason(rules_judge(query), direction_denied(key->direction));
 }
 
-static __always_inline enum drop_reason judge_hit(const struct packet *pkt, enum connection_hit hit, const struct connection_known *known,
+static __always_inline enum drop_reason judge_hit(struct packet *pkt, enum connection_hit hit, const struct connection_known *known,
 						  struct connection_effect *e)
 {
 	enum drop_reason reason;
@@ -130,7 +119,7 @@ static __always_inline enum drop_reason judge_hit(const struct packet *pkt, enum
 		return DROP_NONE;
 	}
 
-	reason = judge_again(&e->key, e->ruleset_id, e->peer_group_set);
+	reason = judge_again(pkt, &e->key, e->ruleset_id, e->peer_group_set);
 	if (reason == DROP_NONE)
 		e->op = CONNECTION_RENEW;
 	else if (reason != DROP_RULESET_MISSING)
@@ -154,16 +143,19 @@ __noinline int decide_connection(struct packet *pkt, struct connection_effect *e
 	bool tracked = !(pkt->flags & (PACKET_ORPHAN | PACKET_UNTRACKED));
 
 	if (tracked) {
-		struct flow flow = {
-			.src = pkt->src,
-			.dst = pkt->dst,
-			.sport = pkt->sport,
-			.dport = pkt->dport,
-			.flags = pkt->flags & PACKET_FLOW_FLAGS,
-			.protocol = pkt->protocol,
-		};
-		enum connection_hit hit = connection_of(&flow, direction, pkt->now, &e->key, &known);
+		struct flow *flow = &pkt->flow;
 
+		flow->src = pkt->src;
+		flow->dst = pkt->dst;
+		flow->sport = pkt->sport;
+		flow->dport = pkt->dport;
+		flow->flags = pkt->flags & PACKET_FLOW_FLAGS;
+		flow->protocol = pkt->protocol;
+
+		struct connection_key key = { .wire_id = e->key.wire_id };
+		enum connection_hit hit = connection_of(flow, direction, pkt->now, &key, &known);
+
+		e->key = key;
 		if (hit != HIT_NONE)
 			return judge_hit(pkt, hit, &known, e);
 	}
@@ -223,18 +215,18 @@ static __always_inline bool parse_quoted(struct __sk_buff *skb, __u32 at, __u32 
  */
 __noinline int decide_icmp_error(struct __sk_buff *skb, struct packet *pkt, struct connection_effect *e)
 {
-	struct flow quoted = {};
 	struct connection_known known;
 
 	if (!pkt || !e) /* uncovered: for the verifier; every caller passes them */
 		return DROP_RULESET_MISSING;
 
+	struct connection_key key = { .wire_id = e->key.wire_id };
 	__u32 direction = e->key.direction;
 
-	if (!parse_quoted(skb, ETH_HEADER + pkt->l3_len + sizeof(struct icmp_header), ETH_HEADER + pkt->ip_len, &quoted) ||
-	    !connection_of(&quoted, direction_other(direction), pkt->now, &e->key, &known))
+	if (!parse_quoted(skb, ETH_HEADER + pkt->l3_len + sizeof(struct icmp_header), ETH_HEADER + pkt->ip_len, &pkt->flow) ||
+	    !connection_of(&pkt->flow, direction_other(direction), pkt->now, &key, &known))
 		return judge_packet(pkt, direction, e);
-	return known.ruleset_id == e->ruleset_id ? DROP_NONE : judge_again(&e->key, e->ruleset_id, known.peer_group_set);
+	return known.ruleset_id == e->ruleset_id ? DROP_NONE : judge_again(pkt, &key, e->ruleset_id, known.peer_group_set);
 }
 
 /* Whether a packet may pass an interface in a direction, and what is to be remembered of it. */

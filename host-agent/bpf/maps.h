@@ -88,6 +88,12 @@ struct meter {
 
 struct drop_counters {
 	__u64 count[DROP_SLOTS]; /* by enum drop_reason */
+	__u64 epoch;		 /* another for each element ever made: of which life these counts are (C22) */
+};
+
+/* Of which life the meters are: another number whenever they begin from nothing (C22). */
+struct counter_epoch {
+	__u64 epoch;
 };
 
 /* For how long a connection may be idle, in milliseconds. */
@@ -156,6 +162,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct drop_counters);
 } drops SEC(".maps");
+
+/* Of the agent's alone: element 0, made before the first meter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct counter_epoch);
+} epochs SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -3,6 +3,7 @@
 #define PLENUM_PACKET_H
 
 #include "addr.h"
+#include "rules.h"
 
 #define ETH_HEADER 14
 
@@ -27,6 +28,17 @@ enum packet_flag {
 /* What a later fragment has in common with its first, beside the ports. */
 #define PACKET_FLOW_FLAGS (PACKET_BEGINS | PACKET_ANSWERS | PACKET_UNTRACKED)
 
+/* Addresses, ports and protocol of a packet, or of the one quoted in an ICMP error. */
+struct flow {
+	struct addr src;
+	struct addr dst;
+	__u16 sport;
+	__u16 dport;
+	__u16 flags; /* of PACKET_FLOW_FLAGS */
+	__u8 protocol;
+	__u8 reserved;
+};
+
 /* What the programs know of a packet after parsing it once. */
 struct packet {
 	__u8 eth_dst[6];
@@ -45,6 +57,9 @@ struct packet {
 	__u8 l3_len;
 	__u8 l4_len; /* 0 for protocols we know no header of, and for later fragments */
 	__u8 reserved;
+	/* What is worked out about it; here because the stack has no room. */
+	struct flow flow; /* whose connection is looked for: its own, or of the packet that it quotes */
+	struct rule_query query;
 };
 
 #endif

@@ -1,9 +1,11 @@
 import type { DropReading as WireDrop, MeterReading as WireMeter } from "#gen/plenum/host/v1/host_feed.ts";
-import type { DropReading, MeterReading } from "./ports.ts";
+import type { DropReading, Endpoint, MeterReading } from "./ports.ts";
 
 export interface CounterReport {
   meters: WireMeter[];
   drops: WireDrop[];
+  /** Names the report where it is acknowledged. */
+  sequence: bigint;
 }
 
 /** One reading a meter, both directions, in the order of the first reading of each. */
@@ -23,31 +25,91 @@ export function metersOf(readings: readonly MeterReading[]): Map<bigint, WireMet
   return meters;
 }
 
-/** Remembers what a session was told, so that only what changed is sent. Values are cumulative: a repeat changes nothing (C22). */
-export class CounterNews {
-  readonly #packets = new Map<bigint, bigint>();
-  readonly #drops = new Map<string, bigint>();
+/** Packets of one counter, as far as each came. No byte is counted without its packet, so packets say for all of it what is new. */
+interface Known {
+  read: bigint;
+  /** To the present session. */
+  told: bigint;
+  /** By any session: safe. */
+  acknowledged: bigint;
+}
 
-  /** What differs from the last time. `force`: meters to report even if they did not change. */
-  take(readings: readonly MeterReading[], drops: readonly DropReading[], force: ReadonlySet<bigint> = new Set()): CounterReport {
-    const meters = metersOf(readings);
-    const report: CounterReport = { meters: [], drops: [] };
-    for (const [meterId, meter] of meters) {
-      const packets = meter.egressPackets + meter.ingressPackets; // no byte is counted without its packet
-      if (packets === (this.#packets.get(meterId) ?? 0n) && !force.has(meterId)) continue;
-      this.#packets.set(meterId, packets);
-      report.meters.push(meter);
+/**
+ * What of the counters was read, told and acknowledged. Told is what changed since it was told last in this session; a session that ends
+ * takes with it what it did not acknowledge, and the next is told that again. Values are cumulative: a repeat changes nothing (C22).
+ */
+export class CounterNews {
+  readonly #meters = new Map<bigint, Known>();
+  /** By wire id, then by epoch and reason. */
+  readonly #drops = new Map<number, Map<string, Known>>();
+  /** Reports of this session that were not acknowledged, oldest first; by what each told of which counter. */
+  #waiting: { sequence: bigint; told: [Known, bigint][] }[] = [];
+  #sequence = 0n;
+  #acknowledges = false;
+
+  /** A session begins: it has been told nothing but what is safe. `acknowledges`: whether it will say so of what it is told. */
+  begin(acknowledges: boolean): void {
+    this.#acknowledges = acknowledges;
+    this.#waiting = [];
+    for (const known of this.#meters.values()) known.told = known.acknowledged;
+    for (const wire of this.#drops.values()) for (const known of wire.values()) known.told = known.acknowledged;
+  }
+
+  /** What is new in a reading of all counters; undefined: nothing. Those that are not in it are forgotten. */
+  takeAll(readings: readonly MeterReading[], drops: readonly DropReading[]): CounterReport | undefined {
+    const meters = new Set(readings.map(({ meterId }) => meterId));
+    for (const meterId of this.#meters.keys()) if (!meters.has(meterId)) this.#meters.delete(meterId);
+    const seen = new Set(drops.map((drop) => `${drop.wireId} ${dropKey(drop)}`));
+    for (const [wireId, wire] of this.#drops) {
+      for (const key of wire.keys()) if (!seen.has(`${wireId} ${key}`)) wire.delete(key);
+      if (wire.size === 0) this.#drops.delete(wireId);
     }
-    for (const meterId of this.#packets.keys()) if (!meters.has(meterId)) this.#packets.delete(meterId);
-    const seen = new Set<string>();
-    for (const { wireId, reasonName, packets } of drops) {
-      const key = `${wireId} ${reasonName}`;
-      seen.add(key);
-      if (packets === (this.#drops.get(key) ?? 0n)) continue;
-      this.#drops.set(key, packets);
-      report.drops.push({ wireId, reason: reasonName, packets });
+    return this.take(readings, drops);
+  }
+
+  /** What is new in a reading of some counters; undefined: nothing. It counts as told. */
+  take(readings: readonly MeterReading[], drops: readonly DropReading[]): CounterReport | undefined {
+    const report: CounterReport = { meters: [], drops: [], sequence: this.#sequence + 1n };
+    const told: [Known, bigint][] = [];
+    const isNew = (known: Known, packets: bigint): boolean => {
+      known.read = packets;
+      if (packets === known.told) return false;
+      known.told = packets;
+      told.push([known, packets]);
+      return true;
+    };
+    for (const [meterId, meter] of metersOf(readings))
+      if (isNew(knownOf(this.#meters, meterId), meter.egressPackets + meter.ingressPackets)) report.meters.push(meter);
+    for (const drop of drops) {
+      const wire = this.#drops.get(drop.wireId) ?? new Map<string, Known>();
+      this.#drops.set(drop.wireId, wire);
+      const { wireId, reasonName: reason, packets, epoch } = drop;
+      if (isNew(knownOf(wire, dropKey(drop)), packets)) report.drops.push({ wireId, reason, packets, epoch });
     }
-    for (const key of this.#drops.keys()) if (!seen.has(key)) this.#drops.delete(key);
+    if (told.length === 0) return undefined;
+    this.#sequence = report.sequence;
+    if (this.#acknowledges) this.#waiting.push({ sequence: report.sequence, told });
     return report;
   }
+
+  /** All reports of this session up to this one are safe. */
+  acknowledge(sequence: bigint): void {
+    while (this.#waiting[0] !== undefined && this.#waiting[0].sequence <= sequence)
+      for (const [known, packets] of this.#waiting.shift()?.told ?? []) known.acknowledged = packets;
+  }
+
+  /** Whether all that was read of a meter, and of its attachment's drops, is acknowledged. Of what was never read: no. */
+  isSafe({ meterId, wireId }: Pick<Endpoint, "meterId" | "wireId">): boolean {
+    const meter = this.#meters.get(meterId);
+    if (meter === undefined || meter.acknowledged !== meter.read) return false;
+    return [...(this.#drops.get(wireId)?.values() ?? [])].every(({ acknowledged, read }) => acknowledged === read);
+  }
 }
+
+function knownOf<K>(counters: Map<K, Known>, key: K): Known {
+  const known = counters.get(key) ?? { read: 0n, told: 0n, acknowledged: 0n };
+  counters.set(key, known);
+  return known;
+}
+
+const dropKey = ({ epoch, reasonName }: DropReading): string => `${epoch} ${reasonName}`;

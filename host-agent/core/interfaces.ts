@@ -3,7 +3,7 @@ import type { Attempts } from "./attempts.ts";
 import { deviceOf, endpointOf, sameDevice, sameEndpoint } from "./convert.ts";
 import type { EndpointSpec } from "./convert.ts";
 import { Meters } from "./meters.ts";
-import type { MeterTimes } from "./meters.ts";
+import type { LastReadings, MeterTimes } from "./meters.ts";
 import type { Datapath, Device, Devices, DeviceSpec, Endpoint, Ruleset } from "./ports.ts";
 import { DeltaTracker } from "./tracker.ts";
 
@@ -28,15 +28,11 @@ export class Interfaces {
   readonly #driver: Devices;
   readonly #attempts: Attempts;
 
-  constructor(
-    ports: { datapath: Datapath; devices: Devices; reportFinal: (meterIds: readonly bigint[]) => boolean },
-    attempts: Attempts,
-    times: MeterTimes,
-  ) {
+  constructor(ports: { datapath: Datapath; devices: Devices } & LastReadings, attempts: Attempts, times: MeterTimes) {
     this.#datapath = ports.datapath;
     this.#driver = ports.devices;
     this.#attempts = attempts;
-    this.meters = new Meters(ports.datapath, attempts, times, ports.reportFinal, (wireId) => this.#specs.get(wireId)?.meterId);
+    this.meters = new Meters(ports.datapath, attempts, times, ports, (wireId) => this.#specs.get(wireId)?.meterId);
   }
 
   /** Takes over what a predecessor left, before anything is wanted. */

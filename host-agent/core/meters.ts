@@ -7,54 +7,63 @@ export type MeterKey = Pick<Endpoint, "wireId" | "meterId">;
 export interface MeterTimes {
   /** From closing an endpoint to its meter's last reading: packets that were under way are counted by then (D18). */
   graceMs: number;
-  /** From the last reading's report to the meter's end: a session that broke in between is given the reading again (C22). */
+  /** From the last reading's report to the meter's end, where the coordinator does not say when a reading is safe. */
   lingerMs: number;
 }
 
+/** Whom last readings are told. */
+export interface LastReadings {
+  /** Tells the present readings of these meters, and their attachments' drops; false: nobody listens now. */
+  reportFinal(meters: readonly MeterKey[]): boolean;
+  /** Whether these readings are safe (C22); undefined: who listens now never says so. */
+  isSafe(meter: MeterKey): boolean | undefined;
+}
+
 /**
- * Meters outlive their endpoints: closed → grace → last reading reported → (interface reported as gone) → linger → dropped. A meter
- * found after a restart without an endpoint enters at the start.
+ * Meters outlive their endpoints: closed → grace → last reading reported → (interface reported as gone) → that reading acknowledged →
+ * dropped. A session that broke before the acknowledgement is told the reading again. A meter found after a restart without an endpoint
+ * enters at the start.
  */
 export class Meters {
   readonly tracker = new DeltaTracker<bigint, MeterKey, MeterKey>((wanted, actual) => wanted.wireId === actual.wireId);
   readonly #datapath: Datapath;
   readonly #attempts: Attempts;
   readonly #times: MeterTimes;
-  readonly #report: (meterIds: readonly bigint[]) => boolean;
+  readonly #readings: LastReadings;
   readonly #wantedOf: (wireId: number) => bigint | undefined;
   /** Meter id → when it was first seen without an endpoint. */
   readonly #closing = new Map<bigint, number>();
   /** Meter id → when its last reading was reported. In the order of these times. */
   readonly #lingering = new Map<bigint, number>();
+  /** Both, by wire id. */
+  readonly #retiring = new Map<number, Set<bigint>>();
 
-  /**
-   * `report`: sends the present readings of these meters; false: nobody listens now. `wantedOf`: the meter that an attachment is to
-   * count on.
-   */
+  /** `wantedOf`: the meter that an attachment is to count on. */
   constructor(
     datapath: Datapath,
     attempts: Attempts,
     times: MeterTimes,
-    report: (meterIds: readonly bigint[]) => boolean,
+    readings: LastReadings,
     wantedOf: (wireId: number) => bigint | undefined,
   ) {
     this.#datapath = datapath;
     this.#attempts = attempts;
     this.#times = times;
-    this.#report = report;
+    this.#readings = readings;
     this.#wantedOf = wantedOf;
   }
 
   /**
-   * An attachment that comes back does so with a new meter, after the coordinator has taken the old one's last reading: the old one, and
-   * the drop counters that both share, make room at once.
+   * An attachment that comes back does so with a new meter: the old one, and the drop counters and connections that both share, make room
+   * at once, unless its last reading is not safe yet.
    */
   put(): void {
     const pending = this.tracker.pendingPuts();
     const wires = new Set(pending.map(([, { wireId }]) => wireId));
     for (const meterId of this.#lingering.keys()) {
       const meter = this.tracker.possible(meterId);
-      if (meter !== undefined && this.tracker.wanted(meterId) === undefined && wires.has(meter.wireId)) this.#drop(meterId);
+      if (meter === undefined || this.tracker.wanted(meterId) !== undefined || !wires.has(meter.wireId)) continue;
+      if (this.#readings.isSafe(meter) !== false) this.#drop(meterId);
     }
     for (const [meterId, meter] of pending) {
       this.#attempts.run(key(meterId), () => {
@@ -70,18 +79,19 @@ export class Meters {
     for (const [meterId, meter] of this.tracker.pendingDeletes()) {
       if (this.#closing.has(meterId) || this.#lingering.has(meterId) || counting(meter)) continue;
       this.#closing.set(meterId, now);
+      this.#retiring.set(meter.wireId, (this.#retiring.get(meter.wireId) ?? new Set()).add(meterId));
     }
     this.#forgetWanted();
     const quiet = [...this.#closing].filter(([, since]) => since + this.#times.graceMs <= now).map(([meterId]) => meterId);
-    if (quiet.length > 0 && this.#report(quiet)) {
+    if (quiet.length > 0 && this.#readings.reportFinal(quiet.flatMap((meterId) => this.tracker.possible(meterId) ?? []))) {
       for (const meterId of quiet) {
         this.#closing.delete(meterId);
         this.#lingering.set(meterId, now);
       }
     }
     for (const [meterId, since] of this.#lingering) {
-      if (since + this.#times.lingerMs > now) break;
-      this.#drop(meterId);
+      const meter = this.tracker.possible(meterId);
+      if (meter === undefined || (this.#readings.isSafe(meter) ?? since + this.#times.lingerMs <= now)) this.#drop(meterId);
     }
     return this.#nextTime(now);
   }
@@ -90,6 +100,11 @@ export class Meters {
   owesReading(wireId: number): boolean {
     for (const meterId of this.#closing.keys()) if (this.tracker.possible(meterId)?.wireId === wireId) return true;
     return false;
+  }
+
+  /** Whether a meter waits for its end, of which no event may tell. */
+  get lingering(): boolean {
+    return this.#lingering.size > 0;
   }
 
   failure(meterId: bigint): string | undefined {
@@ -102,7 +117,12 @@ export class Meters {
 
   #forgetWanted(): void {
     for (const stage of [this.#closing, this.#lingering]) {
-      for (const meterId of stage.keys()) if (this.tracker.wanted(meterId) !== undefined) stage.delete(meterId);
+      for (const meterId of stage.keys()) {
+        const wanted = this.tracker.wanted(meterId);
+        if (wanted === undefined) continue;
+        stage.delete(meterId);
+        this.#rests(wanted);
+      }
     }
   }
 
@@ -111,23 +131,32 @@ export class Meters {
     const dropped = this.#attempts.run(key(meterId), () => {
       if (meter === undefined) return; // uncovered: what lingers is tracked; only the type cannot say so
       this.tracker.doubt(meterId, meter);
-      this.#datapath.dropMeter(meter.wireId, meterId);
-      // The drop counters of its attachment went with it; another meter of the attachment needs them.
-      const other = this.#wantedOf(meter.wireId);
-      if (other !== undefined && this.tracker.actual(other) !== undefined)
-        this.#datapath.putMeter({ wireId: meter.wireId, meterId: other });
+      this.#datapath.dropMeter(meter.wireId, meterId, this.#hasOthers(meter));
     });
     if (!dropped) return;
     this.tracker.absent(meterId);
     this.#lingering.delete(meterId);
+    if (meter !== undefined) this.#rests(meter);
+  }
+
+  /** Retires no more. */
+  #rests({ wireId, meterId }: MeterKey): void {
+    const retiring = this.#retiring.get(wireId);
+    retiring?.delete(meterId);
+    if (retiring?.size === 0) this.#retiring.delete(wireId);
+  }
+
+  #hasOthers({ wireId, meterId }: MeterKey): boolean {
+    const wanted = this.#wantedOf(wireId);
+    if (wanted !== undefined && wanted !== meterId && this.tracker.possible(wanted) !== undefined) return true;
+    return (this.#retiring.get(wireId)?.size ?? 0) > 1;
   }
 
   /** Past times are not returned: they wait for a session or for a failed step, and both bring a pass of their own. */
   #nextTime(now: number): number | undefined {
     const times: number[] = [];
     for (const since of this.#closing.values()) if (since + this.#times.graceMs > now) times.push(since + this.#times.graceMs);
-    const [lingering] = this.#lingering.values();
-    if (lingering !== undefined && lingering + this.#times.lingerMs > now) times.push(lingering + this.#times.lingerMs);
+    for (const since of this.#lingering.values()) if (since + this.#times.lingerMs > now) times.push(since + this.#times.lingerMs);
     return times.length === 0 ? undefined : Math.min(...times);
   }
 }

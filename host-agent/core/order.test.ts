@@ -108,7 +108,7 @@ describe("order", () => {
     expect([...host.pins.meters.keys()]).toEqual(["2001 ingress", "2001 egress"]);
   });
 
-  it("reads a replaced meter for the last time, and restores the drop counters that go with it", () => {
+  it("reads a replaced meter for the last time, and leaves the drop counters to the other", () => {
     attached();
     host.takeCalls();
     tell(attachment(attachmentItem(1, 2, { generation: 2n, meterId: 2001n })));
@@ -117,8 +117,40 @@ describe("order", () => {
     expect(host.finals).toEqual([1001n]);
     host.now = 40_000;
     host.pass();
-    expect(host.takeCalls()).toEqual(["datapath.dropMeter", "datapath.putMeter"]);
+    expect(host.takeCalls()).toEqual(["datapath.dropMeter"]);
     expect(host.pins.endpoints.get(1)?.meterId).toBe(2001n);
+    expect(host.pins.dropEpochs.size).toBe(1);
+  });
+
+  it("keeps a meter until its last reading is acknowledged, however long, and nothing else waits for that", () => {
+    attached();
+    host.takeCalls();
+    host.safe = false;
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "devices.remove"]);
+    expect(states()).toEqual([["eni-attach-1", AppliedState.ABSENT, ""]]);
+    for (host.now of [100, 1_000_000]) host.pass();
+    expect(host.takeCalls()).toEqual([]);
+    host.safe = true;
+    host.pass();
+    expect(host.takeCalls()).toEqual(["datapath.dropMeter"]);
+    expect(host.pins.dropEpochs.size).toBe(0);
+  });
+
+  it("keeps the old meter of an attachment that comes back beside the new one until it is safe", () => {
+    attached();
+    host.safe = false;
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    tell(attachment(attachmentItem(1, 2, { generation: 3n, meterId: 2001n })));
+    host.pass();
+    expect([...host.pins.meters.keys()]).toEqual(["1001 ingress", "1001 egress", "2001 ingress", "2001 egress"]);
+    expect(host.pins.endpoints.get(1)?.meterId).toBe(2001n);
+    host.safe = true;
+    host.pass();
+    expect([...host.pins.meters.keys()]).toEqual(["2001 ingress", "2001 egress"]);
+    expect(host.pins.dropEpochs.size).toBe(1);
   });
 
   it("changes rules with the new ruleset and one write of the endpoint", () => {

@@ -85,6 +85,8 @@ export interface DropReading {
   reason: number;
   reasonName: string;
   packets: bigint;
+  /** Another for each counter ever made: an interface that comes back counts from 0 again. Of one that is older than epochs: 0. */
+  epoch: bigint;
 }
 
 /** The BPF programs and maps of one host. Opening it loads or adopts what is pinned (D21). */
@@ -97,14 +99,22 @@ export interface Datapath {
   putEndpoint(endpoint: Endpoint): void;
   /** Closed from the next packet on; its connections are worthless and go by themselves. Counters stay until `dropMeter`. Unknown id: no effect. */
   closeEndpoint(wireId: number): void;
-  dropMeter(wireId: number, meterId: bigint): void;
+  /** The attachment's drop counters and connection budget go with it, unless `others`: the attachment has another meter still. */
+  dropMeter(wireId: number, meterId: bigint, others?: boolean): void;
   putRuleset(ruleset: Ruleset): void;
   deleteRuleset(id: number): void;
   /** Batched; also keeps the set of authorised sender hosts per VNI (D3). */
   putMappings(mappings: readonly Mapping[]): void;
   deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void;
-  readMeters(): MeterReading[];
-  readDrops(): DropReading[];
+  /** All, or those of these. Unknown ids: nothing. */
+  readMeters(meterIds?: readonly bigint[]): MeterReading[];
+  /** All, or those of these; only reasons that occurred. */
+  readDrops(wireIds?: readonly number[]): DropReading[];
+  /**
+   * Of which life the meters are: kept as long as there is a meter, another (larger, below 2^63) when all began from nothing, as after a
+   * reboot. 0: they are older than epochs. The same for as long as this is open.
+   */
+  counterEpoch(): bigint;
   /**
    * What the kernel holds now, for reconciliation after a restart. `meters` are all that were put and not dropped, those of closed
    * endpoints too: a meter outlives its endpoint until its last reading is safe (C22), and must be found again after a crash.

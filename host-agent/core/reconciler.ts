@@ -6,17 +6,15 @@ import { instanceOf, NotConvertible, rulesetOf } from "./convert.ts";
 import { Instances } from "./instances.ts";
 import { Interfaces } from "./interfaces.ts";
 import { Mappings } from "./mappings.ts";
-import type { MeterTimes } from "./meters.ts";
+import type { LastReadings, MeterTimes } from "./meters.ts";
 import type { Datapath, Devices, InstanceDriver } from "./ports.ts";
 import { Statuses } from "./statuses.ts";
 import { HostWanted } from "./wanted.ts";
 
-export interface ReconcilerPorts {
+export interface ReconcilerPorts extends LastReadings {
   datapath: Datapath;
   devices: Devices;
   instances: InstanceDriver;
-  /** Sends the present readings of these meters to the coordinator; false: there is no session, ask again with the next. */
-  reportFinal(meterIds: readonly bigint[]): boolean;
   /** Monotonic milliseconds. */
   clock(): number;
   /** Something that a pass started has ended: there is work for another one. */

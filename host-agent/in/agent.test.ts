@@ -30,7 +30,8 @@ function startAgent(): { stop: () => Promise<void>; datapath: FakeDatapath; erro
       datapath,
       devices: new FakeDevices({ kernel: kernels.devices }),
       instances: new FakeInstanceDriver({ kernel: kernels.instances, onExit: () => agent.observe() }),
-      reportFinal: (ids) => agent.reportFinal(ids),
+      reportFinal: (meters) => agent.reportFinal(meters),
+      isSafe: (meter) => agent.isSafe(meter),
       wake: () => agent.wake(),
       clock: () => performance.now(),
       failed: (step, error) => errors.push(step, error),
@@ -145,6 +146,37 @@ describe("host session", () => {
     expect(next.counters[0]?.meters).toMatchObject([{ meterId: 1001n, egressBytes: 300n }]);
   });
 
+  it("keeps a meter that is detached until its last reading is acknowledged, and tells that to a next session, and nothing that is safe", async () => {
+    server.onSession = (s) => s.opened("host-1", true);
+    const { datapath } = startAgent();
+    const items = [...base, attachment(attachmentItem(1, 2)), attachment(attachmentItem(4, 2, { deviceIndex: 1 }))];
+    const session = await server.session(1);
+    session.snapshot(1n, items);
+    await session.attachment("eni-attach-4", AppliedState.PRESENT);
+    datapath.count(4, "egress", 1n, 100n);
+    const early = await session.until((s) => s.counters[0]);
+    session.acknowledgeCounters(early.sequence);
+    datapath.count(1, "egress", 3n, 300n);
+    datapath.drop(1, 7, "NO_RULE", 2n);
+    session.delta(2n, [detached]);
+    await session.attachment("eni-attach-1", AppliedState.ABSENT, 2n);
+    const final = await session.until((s) => s.counters[1]);
+    expect(final).toMatchObject({ meters: [{ meterId: 1001n, egressBytes: 300n }], drops: [{ wireId: 1, packets: 2n }] });
+    expect(final.sequence).toBeGreaterThan(early.sequence ?? 0n);
+    session.outbox.end(); // not acknowledged
+    const next = await server.session(2);
+    next.snapshot(2n, items.slice(0, 2).concat(items.slice(3)));
+    const again = await next.until((s) => s.counters[0]);
+    expect(again).toMatchObject({ meters: [{ meterId: 1001n, egressBytes: 300n }], drops: [{ wireId: 1, packets: 2n }] });
+    expect(again.meters).toHaveLength(1); // the other attachment's is safe
+    await new Promise((resolve) => setTimeout(resolve, 1_500)); // longer than a meter lingers where nothing is acknowledged
+    expect(pins.meters.has("1001 egress")).toBe(true);
+    expect(next.counters).toHaveLength(1);
+    next.acknowledgeCounters(again.sequence);
+    await expect.poll(() => pins.meters.has("1001 egress")).toBe(false);
+    expect(pins.meters.has("1004 egress")).toBe(true);
+  });
+
   it("connects again after a gap, keeps what it has meanwhile, and ends with the new snapshot", async () => {
     startAgent();
     const session = await server.session(1);
@@ -206,7 +238,9 @@ describe("host session", () => {
     });
     datapath.drop(0, 8, "UNKNOWN_VNI", 1n);
     const more = await session.until((s) => s.counters[1]);
-    expect([more.meters, more.drops]).toEqual([[], [{ wireId: 0, reason: "UNKNOWN_VNI", packets: 1n }]]);
+    expect(more.meters).toEqual([]);
+    expect(more.drops).toMatchObject([{ wireId: 0, reason: "UNKNOWN_VNI", packets: 1n }]);
+    expect([counters.epoch, more.epoch]).toEqual([pins.epoch, pins.epoch]);
     await session.until((s) => s.received.some((m) => m.$case === "heartbeat" && m.value.sessionEpoch === 1n));
   });
 });

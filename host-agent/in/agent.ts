@@ -1,4 +1,6 @@
 import { CounterNews } from "../core/counters.ts";
+import type { CounterReport } from "../core/counters.ts";
+import type { MeterKey } from "../core/meters.ts";
 import type { Datapath } from "../core/ports.ts";
 import type { PassResult, Reconciler } from "../core/reconciler.ts";
 import type { HostFeedHandler, HostSession } from "./host-session.ts";
@@ -33,7 +35,7 @@ export class Agent {
   #stopped = false;
   /** Session that was told everything. */
   #told: number | undefined;
-  #news = new CounterNews();
+  readonly #news = new CounterNews();
   #toldVersion = 0n;
   #watching = 0;
 
@@ -52,6 +54,10 @@ export class Agent {
       complete(version) {
         reconciler.host.complete(version);
         wake();
+      },
+      countersAcknowledged: (sequence) => {
+        this.#news.acknowledge(sequence);
+        if (reconciler.interfaces.meters.lingering) wake();
       },
     };
     this.mappingFeed = {
@@ -88,15 +94,13 @@ export class Agent {
     });
   }
 
-  /** For the reconciler: last readings, sent before their attachments are reported as gone. */
-  reportFinal(meterIds: readonly bigint[]): boolean {
-    const host = this.#sessions?.host;
-    if (host?.inSync === undefined) return false;
-    const wanted = new Set(meterIds);
+  /** For the reconciler: last readings, sent before their attachments are reported as gone. False: no session has been told all else. */
+  reportFinal(meters: readonly MeterKey[]): boolean {
+    if (!this.#isTold()) return false;
     try {
-      const readings = this.#datapath.readMeters().filter(({ meterId }) => wanted.has(meterId));
-      const report = new CounterNews().take(readings, [], wanted);
-      return report.meters.length === 0 || host.sendCounters(report, new Date());
+      const readings = this.#datapath.readMeters(meters.map(({ meterId }) => meterId));
+      const drops = this.#datapath.readDrops([...new Set(meters.map(({ wireId }) => wireId))]);
+      return this.#send(this.#news.take(readings, drops));
     } catch (error) {
       this.#observer.readFailed(error);
       setTimeout(() => this.wake(), COUNTERS_MS).unref();
@@ -104,32 +108,44 @@ export class Agent {
     }
   }
 
+  /** For the reconciler: whether a meter's last reading is committed. Undefined: this session's coordinator does not say. */
+  isSafe(meter: MeterKey): boolean | undefined {
+    if (!this.#isTold()) return false;
+    return this.#sessions?.host.acknowledgesCounters === true ? this.#news.isSafe(meter) : undefined;
+  }
+
   #pass(): void {
     clearTimeout(this.#timer);
     const start = performance.now();
+    const first = this.#greet();
     const result = this.#reconciler.pass();
     if (this.#watching !== this.#reconciler.networksGeneration) {
       this.#watching = this.#reconciler.networksGeneration;
       this.#sessions?.mappings.watch(this.#reconciler.watchedNetworks());
     }
-    this.#answer(result);
+    this.#answer(result, first);
     this.#observer.passed((performance.now() - start) / 1_000, result);
     if (!result.complete) this.wake();
     else if (result.wakeAt !== undefined) this.#timer = setTimeout(() => this.wake(), Math.max(0, result.wakeAt - performance.now()));
   }
 
-  #answer(result: PassResult): void {
+  /**
+   * A session that is new is told all that no earlier one acknowledged: readings that a broken one may have lost come before the word that
+   * their attachments are gone. True: it is new.
+   */
+  #greet(): boolean {
     const host = this.#sessions?.host;
-    const session = host?.inSync;
-    if (host === undefined || session === undefined) return;
+    if (host?.inSync === undefined || this.#told === host.inSync) return false;
+    this.#told = host.inSync;
+    this.#news.begin(host.acknowledgesCounters);
+    this.#sendCounters();
+    return true;
+  }
+
+  #answer(result: PassResult, first: boolean): void {
+    const host = this.#sessions?.host;
+    if (host?.inSync === undefined) return;
     const { statuses, appliedVersion } = this.#reconciler;
-    const first = this.#told !== session;
-    if (first) {
-      // Readings that a broken session may have lost come before the word that their attachments are gone.
-      this.#told = session;
-      this.#news = new CounterNews();
-      this.#sendCounters();
-    }
     const networkVersions =
       first || result.networks.length > 0 ? this.#networkVersions(first ? undefined : new Set(result.networks)) : new Map();
     if (!first && !statuses.hasNew && networkVersions.size === 0 && appliedVersion === this.#toldVersion) return;
@@ -162,16 +178,28 @@ export class Agent {
     this.#round += 1;
     if (this.#round % OBSERVE_EVERY === 0) this.observe();
     this.#sendCounters();
+    if (this.#reconciler.interfaces.meters.lingering) this.wake();
+  }
+
+  /** Whether a session is in sync and was told what there was at its start. */
+  #isTold(): boolean {
+    const session = this.#sessions?.host.inSync;
+    return session !== undefined && this.#told === session;
   }
 
   #sendCounters(): void {
-    const host = this.#sessions?.host;
-    if (host?.inSync === undefined || this.#told !== host.inSync) return;
+    if (!this.#isTold()) return;
     try {
-      const report = this.#news.take(this.#datapath.readMeters(), this.#datapath.readDrops());
-      if (report.meters.length + report.drops.length > 0) host.sendCounters(report, new Date());
+      this.#send(this.#news.takeAll(this.#datapath.readMeters(), this.#datapath.readDrops()));
     } catch (error) {
       this.#observer.readFailed(error);
     }
+  }
+
+  /** False: the session is over, and the next is told it. */
+  #send(report: CounterReport | undefined): boolean {
+    if (report === undefined) return true;
+    const counters = { readTime: new Date(), epoch: this.#datapath.counterEpoch(), ...report };
+    return this.#sessions?.host.sendCounters(counters) === true;
   }
 }

@@ -1,8 +1,7 @@
 import type { HostFeedServiceClient } from "#gen/plenum/host/v1/host_feed.ts";
-import type { Applied, ConnectRequest, ConnectResponse, Hello, HostChange } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Applied, ConnectRequest, ConnectResponse, Counters, Hello, HostChange } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { FeedBroken } from "../core/wanted.ts";
-import type { CounterReport } from "../core/counters.ts";
 import { Outbox } from "./outbox.ts";
 import { reconnect } from "./reconnect.ts";
 
@@ -15,6 +14,8 @@ export interface HostFeedHandler {
   /** Throws FeedBroken for a version that does not follow. */
   change(change: HostChange): void;
   complete(version: bigint): void;
+  /** Counters of this session up to this sequence are safe. */
+  countersAcknowledged(sequence: bigint): void;
 }
 
 export interface HostSessionOptions {
@@ -33,6 +34,7 @@ interface Live {
   epoch: bigint;
   outbox: Outbox<ConnectRequest>;
   inSync: boolean;
+  acknowledgesCounters: boolean;
 }
 
 /** The host's session with the coordinator (C5). Everything remembered over one stream is in `Live`; a new stream starts with a new one. */
@@ -55,14 +57,19 @@ export class HostSession {
     return this.#live !== undefined;
   }
 
+  /** Whether the coordinator of the present session says when counters are safe. */
+  get acknowledgesCounters(): boolean {
+    return this.#live?.acknowledgesCounters === true;
+  }
+
   /** False: no session is in sync. */
   sendApplied(applied: Omit<Applied, "sessionEpoch">): boolean {
     return this.#send((sessionEpoch) => ({ $case: "applied", value: { sessionEpoch, ...applied } }));
   }
 
   /** False: no session is in sync. */
-  sendCounters(report: CounterReport, readTime: Date): boolean {
-    return this.#send((sessionEpoch) => ({ $case: "counters", value: { sessionEpoch, readTime, ...report } }));
+  sendCounters(counters: Omit<Counters, "sessionEpoch">): boolean {
+    return this.#send((sessionEpoch) => ({ $case: "counters", value: { sessionEpoch, ...counters } }));
   }
 
   /** Until `signal`. */
@@ -111,7 +118,12 @@ export class HostSession {
       case "opened":
         if (this.#live !== undefined) throw new FeedBroken("a session was opened twice");
         log.info({ epoch: message.value.sessionEpoch.toString(), host: message.value.hostId }, "host feed: session opened");
-        this.#live = { epoch: message.value.sessionEpoch, outbox, inSync: false };
+        this.#live = {
+          epoch: message.value.sessionEpoch,
+          outbox,
+          inSync: false,
+          acknowledgesCounters: message.value.acknowledgesCounters,
+        };
         this.#serial += 1;
         handler.beginSnapshot();
         return;
@@ -122,6 +134,9 @@ export class HostSession {
       case "inSync":
         handler.complete(message.value.version);
         this.#opened().inSync = true;
+        return;
+      case "countersAcknowledged":
+        handler.countersAcknowledged(message.value.sequence);
         return;
       case undefined:
         throw new FeedBroken("a message of a kind that this agent does not know");

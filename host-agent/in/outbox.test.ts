@@ -51,13 +51,13 @@ function deaf<Request, Response>(first: readonly Response[]) {
 describe("a session whose server does not read begins anew", () => {
   it("with the host feed", async () => {
     const { opened, open } = deaf<ConnectRequest, ConnectResponse>([
-      { message: { $case: "opened", value: { sessionEpoch: 1n, hostId: "host-1" } } },
+      { message: { $case: "opened", value: { sessionEpoch: 1n, hostId: "host-1", acknowledgesCounters: true } } },
       { message: { $case: "inSync", value: { version: 0n } } },
     ]);
     const session = new HostSession({
       connect: () => ({ client: { connect: open as unknown as HostFeedServiceClient["connect"] }, close: () => {} }),
       hello: () => ({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500 }),
-      handler: { beginSnapshot: () => {}, change: () => {}, complete: () => {} },
+      handler: { beginSnapshot: () => {}, change: () => {}, complete: () => {}, countersAcknowledged: () => {} },
       ...{ log, backoff, received: () => {} },
     });
     const aborter = new AbortController();

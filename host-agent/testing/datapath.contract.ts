@@ -6,6 +6,8 @@ export interface DatapathHarness {
   open(): Datapath;
   /** Opens again what `open` left pinned, as a restarted agent does. */
   reopen(): Datapath;
+  /** Forgets what is pinned, as a reboot does. Nothing is open. */
+  loseAll(): void;
   /** ifindex of a device of the host; a new one each time. */
   newDevice(): number;
   dispose(): void;
@@ -128,6 +130,33 @@ export function datapathContract(name: string, harness: () => DatapathHarness): 
       datapath.dropMeter(endpoint.wireId, endpoint.meterId);
       expect(datapath.readMeters()).toEqual([]);
       expect(datapath.actual().meters).toEqual([]);
+    });
+
+    it("keeps drop counters and budget for another meter of the attachment, and reads what it is asked for", () => {
+      const [one, two] = [endpointExample(host.newDevice()), endpointExample(0, { meterId: 71n })];
+      datapath.putMeter(one);
+      datapath.putMeter(two);
+      expect(datapath.readMeters([71n, 404n]).map(({ meterId }) => meterId)).toEqual([71n, 71n]);
+      expect(datapath.readDrops([7, 404])).toEqual([]);
+      datapath.dropMeter(7, 70n, true);
+      expect(datapath.actual().meters).toEqual([{ wireId: 7, meterId: 71n }]);
+      expect(datapath.readMeters([70n])).toEqual([]);
+    });
+
+    it("counts under one epoch while there is a meter, and under a later one when it begins from nothing", () => {
+      datapath.close();
+      datapath = host.reopen();
+      const first = datapath.counterEpoch();
+      expect(first).toBeGreaterThan(0n);
+      expect(first).toBeLessThan(2n ** 63n);
+      datapath.putMeter(endpointExample(0));
+      datapath.close();
+      datapath = host.reopen();
+      expect(datapath.counterEpoch()).toBe(first);
+      datapath.close();
+      host.loseAll();
+      datapath = host.reopen();
+      expect(datapath.counterEpoch()).toBeGreaterThan(first);
     });
 
     it("keeps one address of two networks apart", () => {

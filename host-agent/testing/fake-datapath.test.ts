@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { datapathContract, endpointExample } from "./datapath.contract.ts";
-import { FakeDatapath, fakePins } from "./fake-datapath.ts";
+import { FakeDatapath, fakePins, losePins } from "./fake-datapath.ts";
 
 datapathContract("FakeDatapath", () => {
   const pins = fakePins();
@@ -8,6 +8,7 @@ datapathContract("FakeDatapath", () => {
   return {
     open: () => new FakeDatapath({ pins }),
     reopen: () => new FakeDatapath({ pins }),
+    loseAll: () => losePins(pins),
     newDevice: () => device++,
     dispose: () => {},
   };

@@ -8,10 +8,22 @@ export interface FakePins {
   mappings: Map<string, Mapping>;
   meters: Map<string, MeterReading & { wireId: number }>;
   drops: Map<string, DropReading>;
+  /** Of each wire id's drop counters, while they exist. */
+  dropEpochs: Map<number, bigint>;
+  /** Undefined: no meter has ever been here. */
+  epoch: bigint | undefined;
+  /** How many epochs were made. */
+  epochs: bigint;
 }
 
 export function fakePins(): FakePins {
-  return { guarded: new Set(), endpoints: new Map(), rulesets: new Map(), mappings: new Map(), meters: new Map(), drops: new Map() };
+  const empty = { guarded: new Set<number>(), endpoints: new Map(), rulesets: new Map(), mappings: new Map() };
+  return { ...empty, meters: new Map(), drops: new Map(), dropEpochs: new Map(), epoch: undefined, epochs: 0n };
+}
+
+/** A reboot: maps are gone, and the clock goes on. */
+export function losePins(pins: FakePins): void {
+  Object.assign(pins, { ...fakePins(), epochs: pins.epochs });
 }
 
 export interface FakeDatapathOptions {
@@ -31,6 +43,8 @@ export class FakeDatapath implements Datapath {
   constructor(options: FakeDatapathOptions = {}) {
     this.pins = options.pins ?? fakePins();
     this.#fault = options.fault ?? (() => {});
+    if (this.pins.meters.size === 0) this.pins.epoch = this.#newEpoch();
+    this.pins.epoch ??= 0n;
   }
 
   guardDevice(ifindex: number): void {
@@ -40,6 +54,7 @@ export class FakeDatapath implements Datapath {
 
   putMeter({ wireId, meterId }: Endpoint): void {
     this.#enter("putMeter");
+    this.#dropEpoch(wireId);
     for (const direction of ["ingress", "egress"] as const) {
       const key = `${meterId} ${direction}`;
       if (!this.pins.meters.has(key)) this.pins.meters.set(key, { wireId, meterId, direction, packets: 0n, bytes: 0n, rawBytes: 0n });
@@ -57,9 +72,11 @@ export class FakeDatapath implements Datapath {
     this.pins.endpoints.delete(wireId);
   }
 
-  dropMeter(wireId: number, meterId: bigint): void {
+  dropMeter(wireId: number, meterId: bigint, others = false): void {
     this.#enter("dropMeter");
     for (const direction of ["ingress", "egress"] as const) this.pins.meters.delete(`${meterId} ${direction}`);
+    if (others) return;
+    this.pins.dropEpochs.delete(wireId);
     for (const [key, drop] of this.pins.drops) if (drop.wireId === wireId) this.pins.drops.delete(key);
   }
 
@@ -83,14 +100,20 @@ export class FakeDatapath implements Datapath {
     for (const key of keys) this.pins.mappings.delete(keyOf(key));
   }
 
-  readMeters(): MeterReading[] {
+  readMeters(meterIds?: readonly bigint[]): MeterReading[] {
     this.#enter("readMeters");
-    return [...this.pins.meters.values()].map(({ wireId: _, ...reading }) => reading);
+    const wanted = [...this.pins.meters.values()].filter(({ meterId }) => meterIds?.includes(meterId) !== false);
+    return wanted.map(({ wireId: _, ...reading }) => reading);
   }
 
-  readDrops(): DropReading[] {
+  readDrops(wireIds?: readonly number[]): DropReading[] {
     this.#enter("readDrops");
-    return [...this.pins.drops.values()].map((drop) => ({ ...drop }));
+    return [...this.pins.drops.values()].filter(({ wireId }) => wireIds?.includes(wireId) !== false).map((drop) => ({ ...drop }));
+  }
+
+  counterEpoch(): bigint {
+    this.#enter("counterEpoch");
+    return this.pins.epoch ?? 0n;
   }
 
   actual(): ReturnType<Datapath["actual"]> {
@@ -122,7 +145,17 @@ export class FakeDatapath implements Datapath {
   drop(wireId: number, reason: number, reasonName: string, packets: bigint): void {
     const key = `${wireId} ${reason}`;
     const before = this.pins.drops.get(key)?.packets ?? 0n;
-    this.pins.drops.set(key, { wireId, reason, reasonName, packets: before + packets });
+    this.pins.drops.set(key, { wireId, reason, reasonName, packets: before + packets, epoch: this.#dropEpoch(wireId) });
+  }
+
+  #dropEpoch(wireId: number): bigint {
+    const epoch = this.pins.dropEpochs.get(wireId) ?? this.#newEpoch();
+    this.pins.dropEpochs.set(wireId, epoch);
+    return epoch;
+  }
+
+  #newEpoch(): bigint {
+    return (this.pins.epochs += 1n);
   }
 
   #enter(call: Exclude<keyof Datapath, "close">): void {

@@ -35,6 +35,8 @@ export class FakeHost {
   readonly failures: string[] = [];
   /** Whether a session would take a last reading. */
   connected = true;
+  /** Whether last readings are acknowledged; undefined: the coordinator never does. */
+  safe: boolean | undefined;
   now = 0;
   reconciler: Reconciler;
   #version = 0n;
@@ -173,10 +175,11 @@ export class FakeHost {
           }),
         ),
         instances: this.#failing("instances", new FakeInstanceDriver({ kernel: this.instanceKernel, fault: fault("instances") })),
-        reportFinal: (ids) => {
-          if (this.connected) this.finals.push(...ids);
+        reportFinal: (meters) => {
+          if (this.connected) this.finals.push(...meters.map(({ meterId }) => meterId));
           return this.connected;
         },
+        isSafe: () => this.safe,
         clock: () => this.now,
         wake: () => {
           this.#wake = true;

@@ -43,8 +43,13 @@ export class ScriptedSession {
     return this.received.flatMap((m) => (m.$case === "counters" ? [m.value] : []));
   }
 
-  opened(hostId = "host-1"): void {
-    this.send({ $case: "opened", value: { sessionEpoch: this.epoch, hostId } });
+  /** By default a coordinator of before counters were acknowledged. */
+  opened(hostId = "host-1", acknowledgesCounters = false): void {
+    this.send({ $case: "opened", value: { sessionEpoch: this.epoch, hostId, acknowledgesCounters } });
+  }
+
+  acknowledgeCounters(sequence: bigint | undefined): void {
+    this.send({ $case: "countersAcknowledged", value: { sequence: sequence ?? 0n } });
   }
 
   snapshot(version: bigint, items: HostItem[]): void {

@@ -38,10 +38,7 @@ export function isId(prefix: IdPrefix, id: string): boolean {
 /** The id, or INVALID_ARGUMENT that names the field. */
 export function parseId(prefix: IdPrefix, id: string, field: string): string {
   if (isId(prefix, id)) return id;
-  if (id === "") throw invalidArgument(field, "is missing", `give the id of a ${ID_KINDS[prefix]} (${prefix}-…)`);
-  throw invalidArgument(
-    field,
-    `is ${JSON.stringify(id.slice(0, 80))}`,
-    `an id of a ${ID_KINDS[prefix]} is ${prefix}- and 32 hexadecimal digits`,
-  );
+  const kind = `${/^[aio]/.test(ID_KINDS[prefix]) ? "an" : "a"} ${ID_KINDS[prefix]}`;
+  if (id === "") throw invalidArgument(field, "is missing", `give the id of ${kind} (${prefix}-…)`);
+  throw invalidArgument(field, `is ${JSON.stringify(id.slice(0, 80))}`, `an id of ${kind} is ${prefix}- and 32 hexadecimal digits`);
 }

@@ -48,6 +48,7 @@ describe("validation", () => {
     ["a request id with a space", () => requestId("a b"), 'request_id is "a b": give up to 128 printable ASCII characters, without spaces'],
     ["no enum value", () => enumValue(0, Role, "role"), "role is missing: give one of OPERATOR, OWNER, VIEWER"],
     ["an unknown enum value", () => enumValue(9, Role, "role"), "role is 9: give one of OPERATOR, OWNER, VIEWER"],
+    ["no id", () => parseId("i", "", "instance_id"), "instance_id is missing: give the id of an instance (i-…)"],
     ["no id", () => parseId("vpc", "", "vpc_id"), "vpc_id is missing: give the id of a VPC (vpc-…)"],
     [
       "another kind's id",

@@ -23,6 +23,7 @@ python3-grpcio          | py:grpc                     | test      | runs a gener
 python3-protobuf        | py:google.protobuf          | test      | runs a generated client
 protobuf-compiler-grpc  | grpc_python_plugin          | test      | generates that client
 protobuf-compiler       | protoc                      | test      | generates that client
+qemu-system-x86         | qemu-system-x86_64          | floor     | boots the oldest kernel that is promised
 iperf3                  | iperf3                      | bench     | sends what benchmarks measure
 nftables                | nft                         | bench     | filters in the peer that we are compared with
 openvswitch-switch      | ovs-vswitchd                | peer      | the switch under OVN, the peer that attaching is compared with

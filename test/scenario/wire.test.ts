@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { addressOnSubstrate } from "./support/stranger.ts";
+import { addressOnSubstrate } from "../../cli/demo/stranger.ts";
 import { install, makeNetwork, runGuest } from "./support/installation.ts";
 import type { Clients, Guest, Installation, Network } from "./support/installation.ts";
 import { background } from "./support/run.ts";
 import { datagrams, ping, pinging, sendDatagram } from "./support/traffic.ts";
-import { tunnelPacket } from "./support/tunnel-packet.ts";
+import { tunnelPacket } from "../../cli/demo/tunnel-packet.ts";
 
 // D1, D2, D3: what travels between hosts, and what a host takes from the substrate.
 

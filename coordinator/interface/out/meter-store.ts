@@ -2,23 +2,25 @@ import { sql } from "kysely";
 import type { Tx } from "../../call/api.ts";
 import type { Reader } from "../ports.ts";
 
-/** A host's readings of one meter. Cumulative. */
+/** What a host counted with one meter since it began to count from 0; `epoch` names that beginning. */
 export interface Reading {
   readonly meterId: bigint;
+  readonly epoch: bigint;
   readonly egressPackets: bigint;
   readonly egressBytes: bigint;
   readonly ingressPackets: bigint;
   readonly ingressBytes: bigint;
 }
 
-/** Numbered drops of one attachment on that host. Cumulative. */
+/** Numbered drops of one attachment on that host since its counter there was made; `epoch` names that. */
 export interface Drops {
   readonly wireId: number;
   readonly reason: string;
+  readonly epoch: bigint;
   readonly packets: bigint;
 }
 
-/** What was counted, summed over meters. */
+/** What was counted, summed over meters and epochs. */
 export interface TrafficSum {
   readonly egressPackets: bigint;
   readonly egressBytes: bigint;
@@ -30,32 +32,41 @@ export interface TrafficSum {
 }
 
 /**
- * Take a host's readings: only of its own meters, and never downwards (C22). A repeat changes nothing. `readTime` is the host's clock,
- * bounded by ours.
+ * Take a host's readings: only of its own meters, and the largest of each epoch (C22), so that their order and repeats mean nothing.
+ * `readTime` is the host's clock, bounded by ours.
  */
 export async function addReadings(tx: Tx, hostId: string, readTime: Date, readings: readonly Reading[]): Promise<void> {
   if (readings.length === 0) return;
   const column = (value: (reading: Reading) => bigint): bigint[] => readings.map(value);
   await sql`
-    UPDATE meter m SET
-      egress_packets = greatest(m.egress_packets, r.ep), egress_bytes = greatest(m.egress_bytes, r.eb),
-      ingress_packets = greatest(m.ingress_packets, r.ip), ingress_bytes = greatest(m.ingress_bytes, r.ib),
-      read_time = greatest(m.read_time, least(${readTime}::timestamptz, now()))
-    FROM unnest(${column((r) => r.meterId)}::bigint[], ${column((r) => r.egressPackets)}::bigint[], ${column((r) => r.egressBytes)}::bigint[],
-                ${column((r) => r.ingressPackets)}::bigint[], ${column((r) => r.ingressBytes)}::bigint[]) AS r (meter_id, ep, eb, ip, ib)
-    WHERE m.meter_id = r.meter_id AND m.host_id = ${hostId}`.execute(tx);
+    INSERT INTO meter_reading AS old (meter_id, epoch, egress_packets, egress_bytes, ingress_packets, ingress_bytes, read_time)
+    SELECT m.meter_id, r.epoch, max(r.ep), max(r.eb), max(r.ip), max(r.ib), least(${readTime}::timestamptz, now())
+    FROM unnest(${column((r) => r.meterId)}::bigint[], ${column((r) => r.epoch)}::bigint[],
+                ${column((r) => r.egressPackets)}::bigint[], ${column((r) => r.egressBytes)}::bigint[],
+                ${column((r) => r.ingressPackets)}::bigint[], ${column((r) => r.ingressBytes)}::bigint[]) AS r (meter_id, epoch, ep, eb, ip, ib)
+    JOIN meter m ON m.meter_id = r.meter_id AND m.host_id = ${hostId}
+    GROUP BY m.meter_id, r.epoch ORDER BY m.meter_id, r.epoch
+    ON CONFLICT (meter_id, epoch) DO UPDATE SET
+      egress_packets = greatest(old.egress_packets, excluded.egress_packets), egress_bytes = greatest(old.egress_bytes, excluded.egress_bytes),
+      ingress_packets = greatest(old.ingress_packets, excluded.ingress_packets), ingress_bytes = greatest(old.ingress_bytes, excluded.ingress_bytes),
+      read_time = greatest(old.read_time, excluded.read_time)
+    WHERE old.egress_packets < excluded.egress_packets OR old.egress_bytes < excluded.egress_bytes
+       OR old.ingress_packets < excluded.ingress_packets OR old.ingress_bytes < excluded.ingress_bytes`.execute(tx);
 }
 
-/** Take a host's drops. A wire id means its newest meter on that host: the one that counts now. */
+/** Take a host's drops of attachments that it has or had a meter of: the largest of each epoch. */
 export async function addDrops(tx: Tx, hostId: string, drops: readonly Drops[]): Promise<void> {
   if (drops.length === 0) return;
   await sql`
-    INSERT INTO meter_drop (meter_id, reason, packets)
-    SELECT m.meter_id, d.reason, max(d.packets)
-    FROM unnest(${drops.map((d) => d.wireId)}::bigint[], ${drops.map((d) => d.reason)}::text[], ${drops.map((d) => d.packets)}::bigint[]) AS d (wire_id, reason, packets)
-    JOIN LATERAL (SELECT meter_id FROM meter WHERE wire_id = d.wire_id AND host_id = ${hostId} ORDER BY meter_id DESC LIMIT 1) m ON true
-    GROUP BY m.meter_id, d.reason ORDER BY m.meter_id, d.reason
-    ON CONFLICT (meter_id, reason) DO UPDATE SET packets = excluded.packets WHERE meter_drop.packets < excluded.packets`.execute(tx);
+    INSERT INTO attachment_drop AS old (wire_id, host_id, reason, epoch, packets)
+    SELECT d.wire_id, ${hostId}, d.reason, d.epoch, max(d.packets)
+    FROM unnest(${drops.map((d) => d.wireId)}::bigint[], ${drops.map((d) => d.reason)}::text[], ${drops.map((d) => d.epoch)}::bigint[],
+                ${drops.map((d) => d.packets)}::bigint[]) AS d (wire_id, reason, epoch, packets)
+    WHERE EXISTS (SELECT FROM meter m WHERE m.wire_id = d.wire_id AND m.host_id = ${hostId})
+    GROUP BY d.wire_id, d.reason, d.epoch ORDER BY d.wire_id, d.reason, d.epoch
+    ON CONFLICT (wire_id, host_id, reason, epoch) DO UPDATE SET packets = excluded.packets WHERE old.packets < excluded.packets`.execute(
+    tx,
+  );
 }
 
 interface SumRow {
@@ -77,14 +88,18 @@ export async function trafficOf(
   if (ids.length === 0) return new Map();
   const key = sql.ref(by);
   const { rows } = await sql<SumRow>`
-    WITH mine AS MATERIALIZED (SELECT * FROM meter WHERE ${key} = ANY(${ids}::text[])),
+    WITH mine AS MATERIALIZED (SELECT ${key} AS id, meter_id, wire_id, host_id FROM meter WHERE ${key} = ANY(${ids}::text[])),
     dropped AS (
       SELECT id, jsonb_object_agg(reason, packets::text) AS drops
-      FROM (SELECT ${key} AS id, reason, sum(packets) AS packets FROM mine JOIN meter_drop USING (meter_id) GROUP BY 1, 2) d GROUP BY id
+      FROM (
+        SELECT id, reason, sum(packets) AS packets
+        FROM (SELECT DISTINCT id, wire_id, host_id FROM mine) AS place JOIN attachment_drop USING (wire_id, host_id) GROUP BY 1, 2
+      ) d GROUP BY id
     ), counted AS (
-      SELECT ${key} AS id, sum(egress_packets)::text AS egress_packets, sum(egress_bytes)::text AS egress_bytes,
-             sum(ingress_packets)::text AS ingress_packets, sum(ingress_bytes)::text AS ingress_bytes, max(read_time) AS read_time
-      FROM mine GROUP BY 1
+      SELECT id, coalesce(sum(egress_packets), 0)::text AS egress_packets, coalesce(sum(egress_bytes), 0)::text AS egress_bytes,
+             coalesce(sum(ingress_packets), 0)::text AS ingress_packets, coalesce(sum(ingress_bytes), 0)::text AS ingress_bytes,
+             max(read_time) AS read_time
+      FROM mine LEFT JOIN meter_reading USING (meter_id) GROUP BY 1
     )
     SELECT counted.*, drops FROM counted LEFT JOIN dropped USING (id)`.execute(db);
   return new Map(rows.map((row) => [row.id, sumOf(row)]));

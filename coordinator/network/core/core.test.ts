@@ -5,7 +5,7 @@ import { refusalOf } from "./blockers.ts";
 import { compileRules } from "./compile-rules.ts";
 import type { Rule } from "./model.ts";
 import { DEFAULT_RULES, portFault, sameRules } from "./rules.ts";
-import { availableAddressCount, blockFault, usableAddressCount } from "./subnet-block.ts";
+import { availableAddressCount, blockFault, usableAddressCount, vpcBlockFault } from "./subnet-block.ts";
 
 const blocks = fc
   .tuple(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 8, max: 28 }))
@@ -18,6 +18,18 @@ const rules: fc.Arbitrary<Rule> = fc.record({
   portTo: fc.integer({ min: 0, max: 3 }),
   cidr: fc.constantFrom("0.0.0.0/0", "10.0.0.0/8"),
   description: fc.constantFrom("", "x"),
+});
+
+describe("a VPC's block", () => {
+  it.each(["0.0.0.0/8", "127.0.0.0/16", "169.254.8.0/24", "169.0.0.0/8", "224.0.0.0/8", "239.1.0.0/16", "240.0.0.0/8", "255.0.0.0/8"])(
+    "is not %s, where no instance could have an address",
+    (block) => expect(vpcBlockFault(cidr(block))).toMatch(/^is .* which meets /),
+  );
+
+  it.each(["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "126.0.0.0/8", "128.0.0.0/8", "198.51.100.0/24"])(
+    "may be %s",
+    (block) => expect(vpcBlockFault(cidr(block))).toBeUndefined(),
+  );
 });
 
 describe("a subnet's block", () => {

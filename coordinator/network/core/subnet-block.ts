@@ -1,10 +1,25 @@
-import { assignableRange, cidr, containsCidr, formatCidr } from "#lib/net/cidr.ts";
+import { assignableRange, cidr, containsCidr, formatCidr, overlaps } from "#lib/net/cidr.ts";
 import type { Cidr } from "#lib/net/cidr.ts";
 
 /** A VPC's block: /8 to /28. */
 export const VPC_PREFIX = { family: 4, minPrefix: 8, maxPrefix: 28 } as const;
 /** A subnet's block: /28 at most, so that it has addresses to give. */
 export const SUBNET_PREFIX = { family: 4, maxPrefix: 28 } as const;
+
+/** What an instance's kernel gives no interface, or routes nowhere (RFC 6890, RFC 5771): an instance there would never start. */
+const RESERVED = [
+  ["0.0.0.0/8", '"this network"'],
+  ["127.0.0.0/8", "loopback"],
+  ["169.254.0.0/16", "link-local"],
+  ["224.0.0.0/4", "multicast"],
+  ["240.0.0.0/4", "reserved for the future"],
+] as const;
+
+/** What is wrong with a VPC's block, for people; undefined: nothing. */
+export function vpcBlockFault(block: Cidr): string | undefined {
+  const met = RESERVED.find(([reserved]) => overlaps(cidr(reserved), block));
+  return met && `is ${formatCidr(block)}, which meets ${met[0]} (${met[1]})`;
+}
 
 /** What is wrong with a subnet's block in this VPC, for people; undefined: nothing. */
 export function blockFault(vpcBlock: string, subnetBlock: Cidr): string | undefined {

@@ -13,7 +13,7 @@ import { requireZone } from "../../topology/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import { vpcRef } from "../core/refs.ts";
 import { DEFAULT_RULES } from "../core/rules.ts";
-import { blockFault, SUBNET_PREFIX, VPC_PREFIX } from "../core/subnet-block.ts";
+import { blockFault, SUBNET_PREFIX, VPC_PREFIX, vpcBlockFault } from "../core/subnet-block.ts";
 import { groupsOfVpc, insertSecurityGroup } from "../out/groups.ts";
 import { insertSubnet, subnetsOfVpc } from "../out/subnets.ts";
 import { deleteVpc, getVpc, insertVpc, listVpcs } from "../out/vpcs.ts";
@@ -38,7 +38,10 @@ function ownerOf(request: CreateVpcRequest, context: ServerContext): string {
 
 function decode(request: CreateVpcRequest, context: ServerContext): Wanted {
   const first = required(request.firstSubnet, "first_subnet");
-  const cidrBlock = formatCidr(cidrField(request.cidrBlock, "cidr_block", VPC_PREFIX));
+  const vpcBlock = cidrField(request.cidrBlock, "cidr_block", VPC_PREFIX);
+  const reserved = vpcBlockFault(vpcBlock);
+  if (reserved !== undefined) throw invalidArgument("cidr_block", reserved, "choose one of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16");
+  const cidrBlock = formatCidr(vpcBlock);
   const subnetBlock = cidrField(first.cidrBlock, "first_subnet.cidr_block", SUBNET_PREFIX);
   const fault = blockFault(cidrBlock, subnetBlock);
   if (fault !== undefined) throw invalidArgument("first_subnet.cidr_block", fault, "choose a part of it");

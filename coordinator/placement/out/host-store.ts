@@ -56,7 +56,8 @@ export async function hostDetails(db: Kysely<unknown>, ids: readonly string[]): 
     SELECT host_id,
       (SELECT count(*)::int FROM instance i WHERE i.host_id = h.host_id) AS instances,
       coalesce((SELECT version FROM scope WHERE scope = 'host:' || h.host_id), 0) AS wanted,
-      coalesce((SELECT jsonb_object_agg(reason, packets::text) FROM host_drop d WHERE d.host_id = h.host_id), '{}') AS drops
+      coalesce((SELECT jsonb_object_agg(reason, packets::text)
+                FROM (SELECT reason, sum(packets) AS packets FROM host_drop d WHERE d.host_id = h.host_id GROUP BY reason) AS sums), '{}') AS drops
     FROM unnest(${ids}::text[]) AS h (host_id)`.execute(db);
   return new Map(rows.map((row) => [row.host_id, row]));
 }
@@ -84,12 +85,20 @@ export async function networkVersions(db: Kysely<unknown>, networkIds: readonly 
   return new Map(rows.map((row) => [`${row.host_id} ${row.network_id}`, row.version]));
 }
 
-/** Cumulative drops of the host itself; what is smaller than before is ignored. Only while `epoch` is the host's session. */
-export async function addHostDrops(tx: Tx, hostId: string, drops: readonly { reason: string; packets: bigint }[]): Promise<void> {
+/** Numbered drops of the host itself, counted since its counter was made: `epoch` names that. */
+export interface HostDrops {
+  readonly reason: string;
+  readonly epoch: bigint;
+  readonly packets: bigint;
+}
+
+/** Take drops of the host itself: the largest of each epoch (C22). */
+export async function addHostDrops(tx: Tx, hostId: string, drops: readonly HostDrops[]): Promise<void> {
   if (drops.length === 0) return;
   await sql`
-    INSERT INTO host_drop (host_id, reason, packets)
-    SELECT ${hostId}, reason, max(packets) FROM unnest(${drops.map((d) => d.reason)}::text[], ${drops.map((d) => d.packets)}::bigint[]) AS t (reason, packets)
-    GROUP BY reason ORDER BY reason
-    ON CONFLICT (host_id, reason) DO UPDATE SET packets = excluded.packets WHERE host_drop.packets < excluded.packets`.execute(tx);
+    INSERT INTO host_drop (host_id, reason, epoch, packets)
+    SELECT ${hostId}, reason, epoch, max(packets)
+    FROM unnest(${drops.map((d) => d.reason)}::text[], ${drops.map((d) => d.epoch)}::bigint[], ${drops.map((d) => d.packets)}::bigint[]) AS t (reason, epoch, packets)
+    GROUP BY reason, epoch ORDER BY reason, epoch
+    ON CONFLICT (host_id, reason, epoch) DO UPDATE SET packets = excluded.packets WHERE host_drop.packets < excluded.packets`.execute(tx);
 }

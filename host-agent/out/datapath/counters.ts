@@ -1,5 +1,6 @@
 import type { DropReading, Endpoint, MeterReading } from "../../core/ports.ts";
-import type { BpfMap } from "./bpf-map.ts";
+import type { BpfMap, MapName } from "./bpf-map.ts";
+import { newEpoch } from "./epoch.ts";
 import { DROP_REASONS, ENUMS, STRUCTS } from "./layout.gen.ts";
 import { encode, readBigint, readNumber, u32 } from "./record.ts";
 
@@ -12,30 +13,33 @@ export const HOST = 0;
  * drops are counted by each processor for itself.
  */
 export class Counters {
+  readonly epoch: bigint;
   readonly #meters: BpfMap;
   readonly #drops: BpfMap;
   readonly #budgets: BpfMap;
   readonly #connectionsPerInterface: number;
 
   /** Creates the host's own drop counter. */
-  constructor(meters: BpfMap, drops: BpfMap, budgets: BpfMap, connectionsPerInterface: number) {
-    this.#meters = meters;
-    this.#drops = drops;
-    this.#budgets = budgets;
+  constructor(maps: Pick<Record<MapName, BpfMap>, "meters" | "drops" | "budgets" | "epochs">, connectionsPerInterface: number) {
+    this.#meters = maps.meters;
+    this.#drops = maps.drops;
+    this.#budgets = maps.budgets;
     this.#connectionsPerInterface = connectionsPerInterface;
-    drops.putIfAbsent(u32(HOST), encode("drop_counters", {}));
+    this.epoch = epochOf(maps.epochs, maps.meters);
+    this.#createDrops(HOST);
   }
 
   /** What exists keeps its counts. */
   create(wireId: number, meterId: bigint): void {
-    this.#drops.putIfAbsent(u32(wireId), encode("drop_counters", {}));
+    this.#createDrops(wireId);
     const budget = encode("connection_budget", { wire_id: wireId, limit: this.#connectionsPerInterface });
     this.#budgets.putIfAbsent(u32(wireId), budget);
     for (const key of meterKeys(meterId)) this.#meters.putIfAbsent(key, encode("meter", { wire_id: wireId }));
   }
 
-  delete(wireId: number, meterId: bigint): void {
+  delete(wireId: number, meterId: bigint, others: boolean): void {
     for (const key of meterKeys(meterId)) this.#meters.delete(key);
+    if (others) return;
     this.#budgets.delete(u32(wireId));
     if (wireId !== HOST) this.#drops.delete(u32(wireId));
   }
@@ -47,8 +51,8 @@ export class Counters {
     return [...found].map(([meterId, wireId]) => ({ meterId, wireId }));
   }
 
-  readMeters(): MeterReading[] {
-    return [...this.#meters.entries()].map(([key, value]) => ({
+  readMeters(meterIds?: readonly bigint[]): MeterReading[] {
+    return elements(this.#meters, meterIds?.flatMap(meterKeys)).map(([key, value]) => ({
       meterId: readBigint("meter_key", key, "meter_id"),
       direction: readNumber("meter_key", key, "direction") === DIRECTION_INGRESS ? "ingress" : "egress",
       packets: total(this.#meters, value, STRUCTS.meter.fields.packets.offset),
@@ -58,16 +62,41 @@ export class Counters {
   }
 
   /** Only reasons that occurred. */
-  readDrops(): DropReading[] {
-    return [...this.#drops.entries()].flatMap(([key, value]) =>
+  readDrops(wireIds?: readonly number[]): DropReading[] {
+    return elements(this.#drops, wireIds?.map(u32)).flatMap(([key, value]) =>
       DROP_REASONS.map((reason) => ({
         wireId: key.readUInt32LE(),
         reason: reason.number,
         reasonName: reason.name,
         packets: total(this.#drops, value, reason.number * 8),
+        epoch: readBigint("drop_counters", value, "epoch"), // the same on every processor
       })).filter((reading) => reading.packets > 0n),
     );
   }
+
+  #createDrops(wireId: number): void {
+    this.#drops.putIfAbsent(u32(wireId), encode("drop_counters", { epoch: newEpoch() }));
+  }
+}
+
+/**
+ * Without a meter nothing was counted that could be counted twice: then a new life begins, whatever maps are found. Meters without an
+ * epoch were taken over from a schema that had none.
+ */
+function epochOf(epochs: BpfMap, meters: BpfMap): bigint {
+  if (meters.entries().next().done === true) epochs.put(u32(0), encode("counter_epoch", { epoch: newEpoch() }));
+  else epochs.putIfAbsent(u32(0), encode("counter_epoch", { epoch: 0n }));
+  const value = epochs.get(u32(0));
+  if (value === undefined) throw new Error("the counters' epoch was written and is not there");
+  return readBigint("counter_epoch", value, "epoch");
+}
+
+function elements(map: BpfMap, keys?: readonly Buffer[]): (readonly [key: Buffer, value: Buffer])[] {
+  if (keys === undefined) return [...map.entries()];
+  return keys.flatMap((key) => {
+    const value = map.get(key);
+    return value === undefined ? [] : [[key, value] as const];
+  });
 }
 
 function meterKeys(meterId: bigint): Buffer[] {

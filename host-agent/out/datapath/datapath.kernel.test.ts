@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -26,6 +26,7 @@ for (const attach of ["tcx", "clsact"] as const) {
     return {
       open,
       reopen: open,
+      loseAll: () => readdirSync(bpffsDir).forEach((name) => rmSync(join(bpffsDir, name), { recursive: true })),
       newDevice: () =>
         linux.withNetlink(path, (nl) => {
           const name = `d${++devices}`;

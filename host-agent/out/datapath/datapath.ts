@@ -66,7 +66,7 @@ export class BpfDatapath implements Datapath {
     const { maps, programs } = loaded;
     this.#loaded = loaded;
     const limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.connections };
-    this.#counters = new Counters(maps.meters, maps.drops, maps.budgets, limits.perInterface);
+    this.#counters = new Counters(maps, limits.perInterface);
     this.#mappings = new Mappings(maps.mappings, maps.senders);
     this.#rulesets = new Rulesets(maps);
     maps.host.put(u32(0), encodeHostConfig(options, limits));
@@ -118,8 +118,8 @@ export class BpfDatapath implements Datapath {
     if (ifindex !== keep && ports.get(u32(ifindex))?.readUInt32LE() === wireId) ports.delete(u32(ifindex));
   }
 
-  dropMeter(wireId: number, meterId: bigint): void {
-    this.#counters.delete(wireId, meterId);
+  dropMeter(wireId: number, meterId: bigint, others = false): void {
+    this.#counters.delete(wireId, meterId, others);
   }
 
   /** @throws Error if the id is taken by other rules; RangeError for more than 256 rules a direction or values out of range */
@@ -139,12 +139,16 @@ export class BpfDatapath implements Datapath {
     this.#mappings.delete(keys);
   }
 
-  readMeters(): MeterReading[] {
-    return this.#counters.readMeters();
+  readMeters(meterIds?: readonly bigint[]): MeterReading[] {
+    return this.#counters.readMeters(meterIds);
   }
 
-  readDrops(): DropReading[] {
-    return this.#counters.readDrops();
+  readDrops(wireIds?: readonly number[]): DropReading[] {
+    return this.#counters.readDrops(wireIds);
+  }
+
+  counterEpoch(): bigint {
+    return this.#counters.epoch;
   }
 
   actual(): ReturnType<Datapath["actual"]> {

@@ -1,14 +1,15 @@
 // Generated from the compiled BPF object by host-agent/out/datapath/generate-layout.ts; never edited (D27).
 
 /** Hash over all maps and what they hold; names the pin directory. */
-export const SCHEMA = "8bebfa13968b";
+export const SCHEMA = "d9e5937d184c";
 
 /** Sizes in bytes. */
 export const MAPS = {
   budgets: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 16, value: "connection_budget" },
   connections: { type: 1, flags: 1, maxEntries: 1048576, keySize: 44, valueSize: 80, key: "connection_key", value: "connection" },
-  drops: { type: 5, flags: 1, maxEntries: 65537, keySize: 4, valueSize: 512, value: "drop_counters" },
+  drops: { type: 5, flags: 1, maxEntries: 65537, keySize: 4, valueSize: 520, value: "drop_counters" },
   endpoints: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 312, value: "endpoint" },
+  epochs: { type: 1, flags: 1, maxEntries: 1, keySize: 4, valueSize: 8, value: "counter_epoch" },
   fragments: { type: 9, flags: 0, maxEntries: 16384, keySize: 40, valueSize: 64, key: "fragment_key", value: "fragment" },
   host: { type: 2, flags: 0, maxEntries: 1, keySize: 4, valueSize: 40, value: "host_config" },
   mappings: { type: 1, flags: 1, maxEntries: 1048576, keySize: 20, valueSize: 44, key: "mapping_key", value: "mapping" },
@@ -98,6 +99,12 @@ export const STRUCTS = {
     },
     size: 44,
   },
+  counter_epoch: {
+    fields: {
+      epoch: { offset: 0, size: 8 },
+    },
+    size: 8,
+  },
   decision: {
     fields: {
       device: { offset: 52, size: 4 },
@@ -122,8 +129,9 @@ export const STRUCTS = {
   drop_counters: {
     fields: {
       count: { offset: 0, size: 512, length: 64 },
+      epoch: { offset: 512, size: 8 },
     },
-    size: 512,
+    size: 520,
   },
   endpoint: {
     fields: {
@@ -148,6 +156,18 @@ export const STRUCTS = {
       wire_id: { offset: 0, size: 4 },
     },
     size: 56,
+  },
+  flow: {
+    fields: {
+      dport: { offset: 34, size: 2 },
+      dst: { offset: 16, size: 16, struct: "addr" },
+      flags: { offset: 36, size: 2 },
+      protocol: { offset: 38, size: 1 },
+      reserved: { offset: 39, size: 1 },
+      sport: { offset: 32, size: 2 },
+      src: { offset: 0, size: 16, struct: "addr" },
+    },
+    size: 40,
   },
   fragment: {
     fields: {
@@ -242,6 +262,7 @@ export const STRUCTS = {
       eth_proto: { offset: 12, size: 2 },
       eth_src: { offset: 6, size: 6 },
       flags: { offset: 66, size: 2 },
+      flow: { offset: 72, size: 40, struct: "flow" },
       identification: { offset: 64, size: 2 },
       ip_len: { offset: 56, size: 4 },
       l3_len: { offset: 69, size: 1 },
@@ -249,11 +270,12 @@ export const STRUCTS = {
       now: { offset: 48, size: 8 },
       port: { offset: 14, size: 2 },
       protocol: { offset: 68, size: 1 },
+      query: { offset: 112, size: 32, struct: "rule_query" },
       reserved: { offset: 71, size: 1 },
       sport: { offset: 60, size: 2 },
       src: { offset: 16, size: 16, struct: "addr" },
     },
-    size: 72,
+    size: 144,
   },
   rule_bits: {
     fields: {
@@ -354,6 +376,14 @@ export const STRUCTS = {
       vni: { offset: 0, size: 4 },
     },
     size: 20,
+  },
+  tunnel_source: {
+    fields: {
+      present: { offset: 0, size: 4 },
+      sender: { offset: 8, size: 16, struct: "addr" },
+      vni: { offset: 4, size: 4 },
+    },
+    size: 24,
   },
 } as const;
 

@@ -160,7 +160,10 @@ export interface ConnectRequest {
     /** After every change applied. */
     { $case: "applied"; value: Applied }
     | //
-    /** Each second while something changed, and before a meter is forgotten. */
+    /**
+     * Each second while something changed, and the last of a meter before its attachment is reported as ABSENT. Sent again in the next
+     * session until acknowledged.
+     */
     { $case: "counters"; value: Counters }
     | //
     /** At least every five seconds. */
@@ -225,7 +228,10 @@ export interface InstanceStatus {
   processRunning: boolean;
 }
 
-/** Cumulative readings; a repeat changes nothing, and what is smaller than before is ignored (C22). */
+/**
+ * Cumulative readings. The newest of an epoch is the largest; what was counted is the sum over epochs. So a repeat, and one that comes
+ * late or out of order, changes nothing (C22).
+ */
 export interface Counters {
   /** From `opened`. */
   sessionEpoch: bigint;
@@ -237,6 +243,15 @@ export interface Counters {
   meters: MeterReading[];
   /** Drops of interfaces and of the host itself. */
   drops: DropReading[];
+  /**
+   * Of which life the meters are, at most 2^63 − 1: another number whenever a host's counts began again at 0, as after a reboot. Absent
+   * from an agent of before there were epochs, which is the same as 0.
+   */
+  epoch?:
+    | bigint
+    | undefined;
+  /** Names this message in `counters_acknowledged`: from 1, larger with each message of a session. Absent: no answer is wanted. */
+  sequence?: bigint | undefined;
 }
 
 /** One meter (D17, D18). */
@@ -261,6 +276,11 @@ export interface DropReading {
   reason: string;
   /** Packets since the counter was made. */
   packets: bigint;
+  /**
+   * Of which life this counter is, as `Counters.epoch`: an interface's begins again also when the interface comes back to the host. Absent:
+   * `Counters.epoch`.
+   */
+  epoch?: bigint | undefined;
 }
 
 export interface Heartbeat {
@@ -281,6 +301,9 @@ export interface ConnectResponse {
     | //
     /** The snapshot is complete. */
     { $case: "inSync"; value: InSync }
+    | //
+    /** Readings are safe. Only after `counters` that have a `sequence`. */
+    { $case: "countersAcknowledged"; value: CountersAcknowledged }
     | undefined;
 }
 
@@ -290,6 +313,14 @@ export interface SessionOpened {
   sessionEpoch: bigint;
   /** `host-…`. */
   hostId: string;
+  /** `counters` that have a `sequence` are answered. False from a coordinator of before it did: then nothing tells when a reading is safe. */
+  acknowledgesCounters: boolean;
+}
+
+/** Readings are committed: the host may forget the meters that have nothing newer (C22). */
+export interface CountersAcknowledged {
+  /** Of the newest such message: it and all before it in this session. */
+  sequence: bigint;
 }
 
 /** Items that changed together. */
@@ -1635,7 +1666,7 @@ export const InstanceStatus: MessageFns<InstanceStatus> = {
 };
 
 function createBaseCounters(): Counters {
-  return { sessionEpoch: 0n, readTime: undefined, meters: [], drops: [] };
+  return { sessionEpoch: 0n, readTime: undefined, meters: [], drops: [], epoch: undefined, sequence: undefined };
 }
 
 export const Counters: MessageFns<Counters> = {
@@ -1654,6 +1685,18 @@ export const Counters: MessageFns<Counters> = {
     }
     for (const v of message.drops) {
       DropReading.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.epoch !== undefined) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.epoch);
+    }
+    if (message.sequence !== undefined) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.sequence);
     }
     return writer;
   },
@@ -1703,6 +1746,22 @@ export const Counters: MessageFns<Counters> = {
             message.drops.push(DropReading.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1729,6 +1788,8 @@ export const Counters: MessageFns<Counters> = {
         : undefined,
       meters: globalThis.Array.isArray(object?.meters) ? object.meters.map((e: any) => MeterReading.fromJSON(e)) : [],
       drops: globalThis.Array.isArray(object?.drops) ? object.drops.map((e: any) => DropReading.fromJSON(e)) : [],
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : undefined,
+      sequence: isSet(object.sequence) ? BigInt(object.sequence) : undefined,
     };
   },
 
@@ -1746,6 +1807,12 @@ export const Counters: MessageFns<Counters> = {
     if (message.drops?.length) {
       obj.drops = message.drops.map((e) => DropReading.toJSON(e));
     }
+    if (message.epoch !== undefined) {
+      obj.epoch = message.epoch.toString();
+    }
+    if (message.sequence !== undefined) {
+      obj.sequence = message.sequence.toString();
+    }
     return obj;
   },
 
@@ -1760,6 +1827,10 @@ export const Counters: MessageFns<Counters> = {
     message.readTime = object.readTime ?? undefined;
     message.meters = object.meters?.map((e) => MeterReading.fromPartial(e)) || [];
     message.drops = object.drops?.map((e) => DropReading.fromPartial(e)) || [];
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : undefined;
+    message.sequence = (object.sequence !== undefined && object.sequence !== null)
+      ? BigInt(object.sequence)
+      : undefined;
     return message;
   },
 };
@@ -1937,7 +2008,7 @@ export const MeterReading: MessageFns<MeterReading> = {
 };
 
 function createBaseDropReading(): DropReading {
-  return { wireId: 0, reason: "", packets: 0n };
+  return { wireId: 0, reason: "", packets: 0n, epoch: undefined };
 }
 
 export const DropReading: MessageFns<DropReading> = {
@@ -1953,6 +2024,12 @@ export const DropReading: MessageFns<DropReading> = {
         throw new globalThis.Error("value provided for field message.packets of type uint64 too large");
       }
       writer.uint32(24).uint64(message.packets);
+    }
+    if (message.epoch !== undefined) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.epoch);
     }
     return writer;
   },
@@ -1994,6 +2071,14 @@ export const DropReading: MessageFns<DropReading> = {
             message.packets = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2015,6 +2100,7 @@ export const DropReading: MessageFns<DropReading> = {
         : 0,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       packets: isSet(object.packets) ? BigInt(object.packets) : 0n,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : undefined,
     };
   },
 
@@ -2029,6 +2115,9 @@ export const DropReading: MessageFns<DropReading> = {
     if (message.packets !== 0n) {
       obj.packets = message.packets.toString();
     }
+    if (message.epoch !== undefined) {
+      obj.epoch = message.epoch.toString();
+    }
     return obj;
   },
 
@@ -2040,6 +2129,7 @@ export const DropReading: MessageFns<DropReading> = {
     message.wireId = object.wireId ?? 0;
     message.reason = object.reason ?? "";
     message.packets = (object.packets !== undefined && object.packets !== null) ? BigInt(object.packets) : 0n;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : undefined;
     return message;
   },
 };
@@ -2138,6 +2228,9 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       case "inSync":
         InSync.encode(message.message.value, writer.uint32(26).fork()).join();
         break;
+      case "countersAcknowledged":
+        CountersAcknowledged.encode(message.message.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2179,6 +2272,17 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             message.message = { $case: "inSync", value: InSync.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.message = {
+              $case: "countersAcknowledged",
+              value: CountersAcknowledged.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2201,6 +2305,10 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         ? { $case: "inSync", value: InSync.fromJSON(object.inSync) }
         : isSet(object.in_sync)
         ? { $case: "inSync", value: InSync.fromJSON(object.in_sync) }
+        : isSet(object.countersAcknowledged)
+        ? { $case: "countersAcknowledged", value: CountersAcknowledged.fromJSON(object.countersAcknowledged) }
+        : isSet(object.counters_acknowledged)
+        ? { $case: "countersAcknowledged", value: CountersAcknowledged.fromJSON(object.counters_acknowledged) }
         : undefined,
     };
   },
@@ -2213,6 +2321,8 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       obj.change = HostChange.toJSON(message.message.value);
     } else if (message.message?.$case === "inSync") {
       obj.inSync = InSync.toJSON(message.message.value);
+    } else if (message.message?.$case === "countersAcknowledged") {
+      obj.countersAcknowledged = CountersAcknowledged.toJSON(message.message.value);
     }
     return obj;
   },
@@ -2241,13 +2351,22 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         }
         break;
       }
+      case "countersAcknowledged": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = {
+            $case: "countersAcknowledged",
+            value: CountersAcknowledged.fromPartial(object.message.value),
+          };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseSessionOpened(): SessionOpened {
-  return { sessionEpoch: 0n, hostId: "" };
+  return { sessionEpoch: 0n, hostId: "", acknowledgesCounters: false };
 }
 
 export const SessionOpened: MessageFns<SessionOpened> = {
@@ -2260,6 +2379,9 @@ export const SessionOpened: MessageFns<SessionOpened> = {
     }
     if (message.hostId !== "") {
       writer.uint32(18).string(message.hostId);
+    }
+    if (message.acknowledgesCounters !== false) {
+      writer.uint32(24).bool(message.acknowledgesCounters);
     }
     return writer;
   },
@@ -2293,6 +2415,14 @@ export const SessionOpened: MessageFns<SessionOpened> = {
             message.hostId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.acknowledgesCounters = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2317,6 +2447,11 @@ export const SessionOpened: MessageFns<SessionOpened> = {
         : isSet(object.host_id)
         ? globalThis.String(object.host_id)
         : "",
+      acknowledgesCounters: isSet(object.acknowledgesCounters)
+        ? globalThis.Boolean(object.acknowledgesCounters)
+        : isSet(object.acknowledges_counters)
+        ? globalThis.Boolean(object.acknowledges_counters)
+        : false,
     };
   },
 
@@ -2327,6 +2462,9 @@ export const SessionOpened: MessageFns<SessionOpened> = {
     }
     if (message.hostId !== "") {
       obj.hostId = message.hostId;
+    }
+    if (message.acknowledgesCounters !== false) {
+      obj.acknowledgesCounters = message.acknowledgesCounters;
     }
     return obj;
   },
@@ -2340,6 +2478,77 @@ export const SessionOpened: MessageFns<SessionOpened> = {
       ? BigInt(object.sessionEpoch)
       : 0n;
     message.hostId = object.hostId ?? "";
+    message.acknowledgesCounters = object.acknowledgesCounters ?? false;
+    return message;
+  },
+};
+
+function createBaseCountersAcknowledged(): CountersAcknowledged {
+  return { sequence: 0n };
+}
+
+export const CountersAcknowledged: MessageFns<CountersAcknowledged> = {
+  encode(message: CountersAcknowledged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.sequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountersAcknowledged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountersAcknowledged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CountersAcknowledged {
+    return { sequence: isSet(object.sequence) ? BigInt(object.sequence) : 0n };
+  },
+
+  toJSON(message: CountersAcknowledged): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0n) {
+      obj.sequence = message.sequence.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CountersAcknowledged>): CountersAcknowledged {
+    return CountersAcknowledged.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CountersAcknowledged>): CountersAcknowledged {
+    const message = createBaseCountersAcknowledged();
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
     return message;
   },
 };

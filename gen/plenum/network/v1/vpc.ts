@@ -22,7 +22,10 @@ export interface Vpc {
   ownerAccount: string;
   /** At most 128 characters; need not be unique. */
   name: string;
-  /** IPv4 block, /8 to /28, host bits zero. */
+  /**
+   * IPv4 block, /8 to /28, host bits zero; outside 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and 224.0.0.0/3, where no instance can have an
+   * address.
+   */
   cidrBlock: string;
   /** Number of the VPC's frontnet in the mapping service (D1). Not the VNI on the wire. */
   networkId: bigint;

@@ -9,7 +9,7 @@ import {
   setLink,
   withNetlink,
 } from "#lib/linux/index.ts";
-import type { Cluster } from "../../../cli/up/cluster.ts";
+import type { Cluster } from "../up/cluster.ts";
 
 /** A machine on the substrate that is no host of the installation: it joined nothing and nobody knows its address. */
 export function addressOnSubstrate(cluster: Cluster, address = "198.18.0.200"): { netns: string; address: string; remove(): void } {
