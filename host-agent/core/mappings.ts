@@ -71,7 +71,7 @@ export class Mappings {
     const done: number[] = [];
     for (const vni of [...this.#dirty]) {
       const network = this.#networks.get(vni);
-      if (network === undefined) continue;
+      if (network === undefined) continue; // uncovered: what is dirty is known; only the type cannot say so
       if (network.version === undefined && this.#watched.has(vni)) {
         this.#dirty.delete(vni);
         continue;
@@ -99,6 +99,7 @@ export class Mappings {
   /** How many differ from what is wanted, in networks that may be written. */
   get pending(): number {
     let pending = 0;
+    // uncovered: what is dirty is known; only the type cannot say so
     for (const vni of this.#dirty) pending += this.#networks.get(vni)?.tracker.pending ?? 0;
     return pending;
   }
