@@ -158,7 +158,8 @@ test("what is not there is refused, not read: a host, a record, a version out of
   expect(() => new HostTable().get(0)).toThrow(/there is no host 0/);
   expect(() => new RecordArena().block(1 << 20)).toThrow(/there is no record/);
   const log = new DeltaLog();
-  log.push(5n, Buffer.from("five"), 100);
-  expect(() => log.push(7n, Buffer.from("seven"), 100)).toThrow(/version 7 is not the next/);
-  expect([log.frame(5n)?.length, log.frame(7n)]).toEqual([4, undefined]);
+  const at = (version: bigint) => ({ version, mark: version });
+  log.push(at(4n), { at: at(5n), frame: Buffer.from("five") }, 100);
+  expect(() => log.push(at(5n), { at: at(7n), frame: Buffer.from("seven") }, 100)).toThrow(/version 7 is not the next/);
+  expect([log.after(at(4n))?.frame.length, log.after(at(5n))]).toEqual([4, undefined]);
 });
