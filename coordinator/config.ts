@@ -29,6 +29,12 @@ export const COORDINATOR_CONFIG = {
     schema: setting.integer(1, 30 * 86_400).default(3_600),
     description: "Seconds for which changes stay in the log; who was away for longer starts from a snapshot",
   }),
+  maxWatches: key({
+    env: "PLENUM_COORDINATOR_MAX_WATCHES",
+    flag: "coordinator-max-watches",
+    schema: setting.integer(1, 100_000).default(64),
+    description: "Open watches of interfaces of one account (or of all operators) in one process at most",
+  }),
 } as const;
 
 export type CoordinatorConfig = ConfigOf<typeof COORDINATOR_CONFIG>;

@@ -42,7 +42,7 @@ export async function forceLocked(call: WriteCall, directory: InstanceDirectory,
     if (host?.silent === false) throw leaseRuns(row.attachment_id, host);
   }
   const changed = await updateAttachments(
-    call.tx,
+    call,
     leaving.map((row) => ({ attachment_id: row.attachment_id, next: standing(row), forced_version: 0n })),
   );
   const after = new Map(changed.map((row) => [row.attachment_id, row]));
@@ -80,7 +80,7 @@ export async function settleForced(call: WriteCall, directory: InstanceDirectory
     return [{ attachment_id, next: standing(row), forced_version: neededVersion(row, progress) }];
   });
   const hostOf = new Map(rows.map((row) => [row.attachment_id, row.host_id]));
-  const changed = await updateAttachments(call.tx, changes);
+  const changed = await updateAttachments(call, changes);
   const off = changed.filter((row) => row.state === AttachmentState.DETACHED || row.host_id === null);
   await deleteOwed(call, off);
   for (const [hostId, own] of Map.groupBy(off, (row) => hostOf.get(row.attachment_id) ?? "")) {

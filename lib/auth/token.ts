@@ -10,9 +10,6 @@ import type { Caller, Role, TokenVerifier } from "../rpc/caller.ts";
 const ALGORITHM = "EdDSA";
 const AUDIENCE = "plenum";
 const ISSUER = "plenum";
-/** Clocks of machines differ by a little. */
-const CLOCK_TOLERANCE_S = 5;
-
 /** Forgotten all at once when full: a bound, not a policy. */
 const REMEMBERED_TOKENS = 10_000;
 
@@ -45,6 +42,14 @@ const claims = z.object({
   account: z.string().default(""),
   roles: z.array(z.enum(["operator", "owner", "viewer"])).min(1),
 });
+
+/** Clocks of machines differ by a little. */
+export const CLOCK_TOLERANCE_S = 5;
+
+/** When a verified token is refused for the first time. */
+export function endOf(payload: { readonly exp?: number | undefined }): Date {
+  return new Date(((payload.exp ?? 0) + CLOCK_TOLERANCE_S) * 1_000);
+}
 
 /** Claims → caller. An operator's token names no account, anybody else's names one: a token that mixes them is refused. */
 export function callerOfClaims(payload: unknown): Caller {
@@ -106,7 +111,7 @@ export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
         clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ["sub", "exp", "iat"],
       });
-      const caller = callerOfClaims(payload);
+      const caller = { ...callerOfClaims(payload), expiresAt: endOf(payload) };
       if (verified.size >= REMEMBERED_TOKENS) verified.clear();
       verified.set(token, { caller, until: (payload.exp ?? 0) * 1_000 });
       return caller;

@@ -3,12 +3,14 @@ import { Status } from "nice-grpc-common";
 import type { Logger } from "../log/log.ts";
 import { abortable } from "./abortable.ts";
 import { actionOfOptions } from "./actions.ts";
-import { ANONYMOUS, authenticate } from "./caller.ts";
+import { ANONYMOUS, authenticate, tokenRefused } from "./caller.ts";
 import type { Caller, TokenVerifier } from "./caller.ts";
 import { Undecodable } from "./definition.ts";
 import { mapError } from "./error-mapping.ts";
 import { PlenumError, unauthenticated } from "./errors.ts";
 import type { Throttle } from "./throttle.ts";
+import { tokenLife } from "./token-life.ts";
+import type { TokenLife } from "./token-life.ts";
 
 /** Added to nice-grpc's context of every call. */
 export interface RpcContext {
@@ -75,20 +77,27 @@ export function contextMiddleware(options: ContextOptions): ServerMiddleware<Rpc
     const start = performance.now();
     let code = "OK";
     const stream = call.requestStream || call.responseStream;
-    // A unary call is let finish when the server closes; a stream would hold it open for ever.
-    const signal = stream ? AbortSignal.any([context.signal, options.closing]) : context.signal;
+    let life: TokenLife | undefined;
     try {
       const caller = await identify(call.method, context, options);
+      // A unary call is let finish when the server closes or the token ends; a stream would go on for ever.
+      life = stream ? tokenLife(caller) : undefined;
+      const signal = life === undefined ? context.signal : AbortSignal.any([context.signal, options.closing, life.over]);
       const request = call.requestStream ? readable(call.request, signal) : refuseUndecodable(call.request);
       const extended = Object.assign(context, { caller, action: actionOfOptions(call.method.options) ?? "", method: path, signal });
       if (!call.responseStream) return yield* call.next(request, extended);
       // A handler that waits for something else than the signal must not hold the server, nor a dead caller's stream.
       yield* abortable(call.next(request, extended), signal);
     } catch (error) {
-      const mapped = mapError(error, { method: path, closing: options.closing.aborted, log: options.log });
+      const mapped = mapError(life?.over.aborted === true ? tokenRefused() : error, {
+        method: path,
+        closing: options.closing.aborted,
+        log: options.log,
+      });
       code = codeOf(mapped);
       throw mapped;
     } finally {
+      life?.close();
       options.observe?.({ method: path, code, seconds: (performance.now() - start) / 1_000 });
     }
   };
