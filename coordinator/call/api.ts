@@ -7,7 +7,7 @@ export { DEFAULT_DENY, INSTALLATION, isRead, SEE } from "./core/decide.ts";
 export { decide } from "./out/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
 export { visibleAccount } from "./core/visible.ts";
-export { tellWatchers, watchedIds, watchScope } from "./core/watch-scope.ts";
+export { tellWatchers, watchedIds, watchScopes } from "./core/watch-scope.ts";
 export type { Concerned } from "./core/watch-scope.ts";
 export { COORDINATOR, subjectOf } from "./core/subject.ts";
 export type { Standing, Subject } from "./core/subject.ts";

@@ -3,7 +3,6 @@ import { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import type { WatchInterfacesResponse } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { chunksOf } from "#lib/feed/feed.ts";
 import type { Limiter, ScopeReader } from "#lib/feed/feed.ts";
-import { watchScope } from "../call/api.ts";
 import { Wake } from "../identity/api.ts";
 import { Unsettled } from "./core/unsettled.ts";
 import type { WatchPlace } from "./core/watch-place.ts";
@@ -70,14 +69,14 @@ export class InterfaceWatch {
   constructor(options: WatchOptions) {
     this.#options = options;
     this.#times = options.times ?? WATCH_TIMES;
-    this.#own = watchScope(options.view.accountId);
+    this.#own = options.view.accountId;
     this.#begun = options.from !== undefined;
     this.#clock = options.from?.clock;
     this.#lookAt = this.#times.now();
     this.#scopes = new FollowedAccounts(options.reader, {
-      changed: (scope, ids) => this.#wait(scope === this.#own ? ids : ids.filter((id) => options.view.shares(id))),
-      began: (scope) => {
-        if (scope === this.#own) this.#snapshotDue = true;
+      changed: (accountId, ids) => this.#wait(accountId === this.#own ? ids : ids.filter((id) => options.view.shares(id))),
+      began: (accountId) => {
+        if (accountId === this.#own) this.#snapshotDue = true;
         else this.#wait(options.view.shared());
         this.#wake.wake();
       },
@@ -98,7 +97,7 @@ export class InterfaceWatch {
         signal.throwIfAborted();
         if (this.#failure !== undefined) throw this.#failure;
         if (this.#times.now() >= this.#lookAt) yield* this.#look();
-        else if (this.#snapshotDue && this.#scopes.begun) yield* this.#snapshot();
+        else if (this.#snapshotDue && this.#scopes.caughtUp) yield* this.#snapshot();
         else if (!this.#snapshotDue && (this.#waiting.size > 0 || (this.#scopes.caughtUp && !this.#inSync))) yield* this.#tell();
         else await this.#wake.wait(Math.max(0, this.#lookAt - this.#times.now()), signal);
       }
@@ -116,9 +115,9 @@ export class InterfaceWatch {
     this.#wake.wake();
   }
 
-  /** Own account's scope, and those of who shares something with it. */
+  /** The own account, and those that share something with it. */
   #follow(owners: readonly string[]): void {
-    this.#scopes.follow(new Set([this.#own, ...owners.map(watchScope)]), this.#options.from?.versions ?? new Map());
+    this.#scopes.follow(new Set([this.#own, ...owners]), this.#options.from?.versions ?? new Map());
   }
 
   async #read<Result>(read: () => Promise<Result>): Promise<Result> {

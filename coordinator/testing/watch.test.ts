@@ -205,7 +205,7 @@ describe("who was away", () => {
     await before.close();
     await clients.interfaces.deleteInterface({ interfaceId: gone });
     const made = await create(clients, subnetId);
-    await sql`DELETE FROM change WHERE scope = ${`watch:${accountId}`}`.execute(world.db.kysely);
+    await sql`DELETE FROM change WHERE scope LIKE ${`watch:${accountId}/%`}`.execute(world.db.kysely);
     const after = await synced(watch(clients, { resumeToken: before.token }, before.records));
     expect(after.kinds()).toEqual(["historyGone", "snapshot", "inSync", "bookmark"]);
     expect([...after.records.keys()]).toEqual([made]);

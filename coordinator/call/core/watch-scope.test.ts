@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { tellWatchers, watchedIds, watchScope } from "./watch-scope.ts";
+import { tellWatchers, watchedIds, watchScopes } from "./watch-scope.ts";
 
 describe("what watchers are told", () => {
   it("is one change for each account, with each id once", () => {
@@ -11,8 +11,8 @@ describe("what watchers are told", () => {
       { accountId: "acct-b", resourceId: "eni-1" },
     ]);
     expect(changes.map(([scope, payload]) => [scope, watchedIds(payload)])).toEqual([
-      ["watch:acct-b", ["eni-1", "eni-2"]],
-      ["watch:acct-a", ["eni-1"]],
+      ["watch:acct-b/1", ["eni-1", "eni-2"]],
+      ["watch:acct-a/1", ["eni-1"]],
     ]);
   });
 
@@ -25,7 +25,14 @@ describe("what watchers are told", () => {
   });
 
   it("is locked after hosts and networks", () => {
-    const scopes = [watchScope("acct-a"), "network:1", "host:host-1"];
-    expect(scopes.toSorted()).toEqual(["host:host-1", "network:1", watchScope("acct-a")]);
+    const own = watchScopes("acct-a");
+    expect([...own, "network:1", "host:host-1"].toSorted()).toEqual(["host:host-1", "network:1", ...own.toSorted()]);
+  });
+
+  it("goes into one of the scopes that watchers follow, whatever the id ends with", () => {
+    const told = new Set<string>();
+    for (const end of "0123456789abcdefz")
+      tellWatchers({ change: (scope) => void told.add(scope) }, [{ accountId: "acct-a", resourceId: `eni-${end}` }]);
+    expect([...told].sort()).toEqual(watchScopes("acct-a").toSorted());
   });
 });

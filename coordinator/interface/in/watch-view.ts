@@ -11,7 +11,7 @@ import { interfaceMessages } from "./messages.ts";
 import { visibleTo } from "./visible.ts";
 
 /** Accounts that may share something with one watch. */
-const MAX_OWNERS = 1_000;
+const MAX_OWNERS = 100;
 
 export interface WatchViewOptions {
   readonly calls: Calls;
