@@ -13,19 +13,19 @@ import type { WatchView } from "./in/watch-view.ts";
 const PAGE = 250;
 /** Records that wait for a slow reader at most; one more, and it gets a snapshot instead. */
 export const MAX_WAITING = 50_000;
-/** Between the times at which one watch tells changes, milliseconds at least: those that come meanwhile are told together. */
-const PACE_MS = 100;
 
 export interface WatchTimes {
   /** Milliseconds between looks at the caller's right and at what changes without a write. */
   readonly lookMs: number;
   /** The same once after something was told that is not settled. */
   readonly soonMs: number;
+  /** Milliseconds between the times at which changes are told, at least: those that come meanwhile are told together. */
+  readonly paceMs: number;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
 }
 
-export const WATCH_TIMES: WatchTimes = { lookMs: 10_000, soonMs: 1_000, now: () => performance.now() };
+export const WATCH_TIMES: WatchTimes = { lookMs: 10_000, soonMs: 1_000, paceMs: 100, now: () => performance.now() };
 
 export interface WatchOptions {
   readonly reader: ScopeReader<unknown>;
@@ -158,7 +158,7 @@ export class InterfaceWatch {
 
   /** All that waits now; then, once, that this was all, and how far it went. */
   async *#tell(): AsyncGenerator<Event, void, undefined> {
-    const pause = this.#toldAt + PACE_MS - this.#times.now();
+    const pause = this.#toldAt + this.#times.paceMs - this.#times.now();
     if (pause > 0) await after(pause, undefined, { signal: this.#options.signal });
     this.#toldAt = this.#times.now();
     const ids = [...this.#waiting];

@@ -102,6 +102,38 @@ describe("a server's life", () => {
     await stopped;
   });
 
+  it("ends a stream with the token that opened it, as a new call is refused, and lets a unary call finish", async () => {
+    const expiresAt = new Date(Date.now() + 300);
+    const verify: TokenVerifier["verify"] = async (token) => {
+      if (Date.now() >= expiresAt.getTime()) throw new Error("expired");
+      return { ...(await everybody.verify(token)), expiresAt };
+    };
+    const release = Promise.withResolvers<void>();
+    const services = [
+      watching(async function* () {
+        yield {};
+        await never();
+      }),
+      bind(TokenServiceDefinition, {
+        issueToken: refuse,
+        async whoAmI() {
+          await release.promise;
+          return { principalId: "finished" };
+        },
+      }),
+    ];
+    const server = await serve(services, { verifier: { verify } });
+    const unary = clientOf(TokenServiceDefinition, server).whoAmI({});
+    const watch = () => drain(clientOf(MappingServiceDefinition, server).watchMappings(silence(never())));
+    const ended = await failureOf(watch());
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
+    const refused = await failureOf(watch());
+    expect(ended).toMatchObject({ status: "UNAUTHENTICATED", reason: "NO_VALID_TOKEN" });
+    expect(ended?.message).toBe(refused?.message);
+    release.resolve();
+    expect(await unary).toMatchObject({ principalId: "finished" });
+  });
+
   it("cuts a unary call that does not finish in time", async () => {
     const entered = Promise.withResolvers<void>();
     const server = await serve([
