@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
-import { ConsentServiceDefinition } from "#gen/plenum/consent/v1/consent.ts";
+import { ConsentServiceDefinition, ConsentState } from "#gen/plenum/consent/v1/consent.ts";
 import { Watcher } from "./watcher.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, TestNetwork, World } from "./world.ts";
@@ -34,7 +34,7 @@ const step = fc.record({
   other: fc.nat(2),
   pick: fc.nat(1_000),
   /** Whether the watches are to have come to rest before the next one. */
-  rest: fc.integer({ min: 0, max: 5 }).map((n) => n === 0),
+  rest: fc.integer({ min: 0, max: 2 }).map((n) => n === 0),
 });
 
 const bare = (records: Iterable<Interface>): Interface[] =>
@@ -84,7 +84,8 @@ test("a watch at rest holds what the list shows, whatever was done by whom", asy
           async () => {
             expect(watcher.failure).toBeUndefined();
             const list = await listed(clients, filter);
-            shown = Math.max(shown, [...list.values()].filter((one) => name === "of another" && one.interfaceId !== "").length);
+            const foreign = [...list.values()].filter((one) => one.ownerAccount !== people[index]?.accountId);
+            if (name.startsWith("owner")) shown = Math.max(shown, foreign.length);
             const held = [...watcher.records.values()].toSorted((a, b) => (a.interfaceId < b.interfaceId ? -1 : 1));
             return { held: bare(held), is: bare(list.values()) };
           },
@@ -102,7 +103,13 @@ test("a watch at rest holds what the list shows, whatever was done by whom", asy
     const interfaceId = own[pick % Math.max(1, own.length)]?.id ?? "";
     const { interfaces } = clients;
     const kernel = await world.client(ConsentServiceDefinition);
-    const consents = async () => (await kernel.listConsents({ resourceId: interfaceId })).consents.filter((one) => one.state !== 3);
+    const turn = async (from: ConsentState, to: (of: { consentId: string; etag: string }) => Promise<unknown>): Promise<unknown> => {
+      const consents = (await kernel.listConsents({ state: from, pageSize: 1_000 })).consents;
+      const one = consents[pick % Math.max(1, consents.length)];
+      return one === undefined ? Promise.reject(new Error("none")) : to(one);
+    };
+    if (kind === "suspend") return turn(ConsentState.ACTIVE, ({ consentId, etag }) => kernel.suspendConsent({ consentId, etag }));
+    if (kind === "resume") return turn(ConsentState.SUSPENDED, ({ consentId, etag }) => kernel.resumeConsent({ consentId, etag }));
     if (kind === "create") {
       const answer = await interfaces.createInterface({ spec: { subnetId: place.subnetId } });
       return made.push({ id: answer.interface?.interfaceId ?? "", person });
@@ -127,10 +134,6 @@ test("a watch at rest holds what the list shows, whatever was done by whom", asy
         const access = pick % 3 === 0 ? {} : { attachers: [{ accountId: people[other]?.accountId }] };
         return interfaces.updateInterface({ interface: { interfaceId, access }, updateMask: ["access"] });
       }
-      case "suspend":
-        return Promise.all((await consents()).map(({ consentId, etag }) => kernel.suspendConsent({ consentId, etag })));
-      case "resume":
-        return Promise.all((await consents()).map(({ consentId, etag }) => kernel.resumeConsent({ consentId, etag })));
       case "attach":
         return interfaces.attachInterface({ spec: { interfaceId, instanceId: place.instanceId }, wait: WaitFor.COMMITTED });
       default:
@@ -138,7 +141,7 @@ test("a watch at rest holds what the list shows, whatever was done by whom", asy
     }
   };
   let done = 0;
-  const steps = fc.sample(step, { numRuns: 160, seed: 11 });
+  const steps = fc.sample(step, { numRuns: 140, seed: 11 });
   try {
     for (const one of steps) {
       await run(one).then(
