@@ -125,12 +125,14 @@ export function addInterfaceWatch(eni: Command): void {
         const timer = options.for === undefined ? undefined : setTimeout(stop, parseDuration(options.for));
         const signals = ["SIGINT", "SIGTERM"] as const;
         for (const name of signals) process.on(name, stop);
+        process.stdout.on("error", stop); // whoever read this has gone (`| head`)
         try {
           const filter = { ownerAccount: options.owner, vpcId: options.vpc, subnetId: options.subnet, instanceId: options.instance };
           await follow(session, filter, end.signal);
         } finally {
           clearTimeout(timer);
           for (const name of signals) process.off(name, stop);
+          process.stdout.off("error", stop);
         }
       }),
     );

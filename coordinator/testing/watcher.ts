@@ -20,7 +20,11 @@ export class Watcher {
   #resume: (() => void) | undefined;
   #changed = Promise.withResolvers<void>();
 
-  constructor(clients: Clients, request: DeepPartial<WatchInterfacesRequest> = {}, held?: ReadonlyMap<string, Interface>) {
+  constructor(
+    clients: Pick<Clients, "interfaces">,
+    request: DeepPartial<WatchInterfacesRequest> = {},
+    held?: ReadonlyMap<string, Interface>,
+  ) {
     for (const [id, record] of held ?? []) this.records.set(id, record);
     this.#running = this.#run(clients, request);
   }
@@ -65,7 +69,7 @@ export class Watcher {
     await this.#running;
   }
 
-  async #run(clients: Clients, request: DeepPartial<WatchInterfacesRequest>): Promise<void> {
+  async #run(clients: Pick<Clients, "interfaces">, request: DeepPartial<WatchInterfacesRequest>): Promise<void> {
     try {
       for await (const { event } of clients.interfaces.watchInterfaces(request, { signal: this.#abort.signal })) {
         if (event === undefined) throw new Error("an empty message");
