@@ -207,31 +207,37 @@ export interface WatchInterfacesResponse {
     | undefined;
 }
 
+/** Part of what there was when the snapshot was read. */
 export interface InterfacesSnapshot {
   /** As GetInterface shows them, in order of id. */
   interfaces: Interface[];
 }
 
+/** From here on the client knows what a list would show. */
 export interface InterfacesInSync {
   /** It ends a snapshot: what the client has and was not given since the snapshot began is gone. False on a stream that was resumed. */
   snapshot: boolean;
 }
 
+/** Records to put in the place of what the client had of them. */
 export interface InterfacesUpserted {
   /** As GetInterface shows them. */
   interfaces: Interface[];
 }
 
+/** Records to forget. */
 export interface InterfacesDeleted {
   /** `eni-…`. May name records that the client never had, and one more than once. */
   interfaceIds: string[];
 }
 
+/** A place to come back to. */
 export interface InterfacesBookmark {
   /** For WatchInterfacesRequest.resume_token: a stream resumed with it tells what changed after this message. */
   resumeToken: string;
 }
 
+/** What was told before counts until `in_sync.snapshot` says which of it is gone. */
 export interface InterfacesHistoryGone {
 }
 
