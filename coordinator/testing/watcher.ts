@@ -63,6 +63,14 @@ export class Watcher {
     return this.failure;
   }
 
+  /** Call it off without reading what is still under way. */
+  async cut(): Promise<void> {
+    this.#abort.abort();
+    await new Promise((resolve) => setImmediate(resolve));
+    this.go();
+    await this.#running;
+  }
+
   async close(): Promise<void> {
     this.go();
     this.#abort.abort();
