@@ -136,6 +136,7 @@ test("a caller that hangs up, or whose deadline comes, leaves nobody waiting; wh
   await expect.poll(waiting).toBe(0);
 
   const patient = detachBy(by, at);
+  await expect.poll(waiting).toBe(1);
   at.lost.acknowledge();
   expect((await patient).attachments[0]?.state).toBe(AttachmentState.DETACHED);
   expect(waiting()).toBe(0);
