@@ -69,6 +69,6 @@ export function createInterfaceModule(options: {
   readonly network: NetworkModule;
 }): InterfaceModule {
   const signals = createSignals(options.bus);
-  registerAtNetwork(options.network, options.directory);
+  registerAtNetwork(options.network, { ...options, signals });
   return { bindings: [interfaceService({ ...options, signals })], signals, stop: () => signals.close() };
 }
