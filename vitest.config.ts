@@ -7,6 +7,13 @@ import { defineConfig } from "vitest/config";
 const common = { testTimeout: 30_000, hookTimeout: 60_000 };
 export default defineConfig({
   test: {
+    // With --coverage.enabled, as `npm test` runs the unit tests; scripts/lib/coverage reads the report.
+    coverage: {
+      provider: "v8",
+      include: ["**/core/**/*.ts", "lib/model/**/*.ts"],
+      reporter: ["json"],
+      reportsDirectory: "build/coverage/unit",
+    },
     projects: [
       {
         test: {

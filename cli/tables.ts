@@ -4,7 +4,7 @@ import { AuditEntry, auditDecisionToJSON } from "#gen/plenum/audit/v1/audit.ts";
 import { Consent, consentStateToJSON } from "#gen/plenum/consent/v1/consent.ts";
 import { Instance, instanceStateToJSON } from "#gen/plenum/compute/v1/instance.ts";
 import { Host, hostStateToJSON } from "#gen/plenum/host/v1/host.ts";
-import { Account } from "#gen/plenum/identity/v1/account.ts";
+import { Account, accountStateToJSON } from "#gen/plenum/identity/v1/account.ts";
 import { Principal, principalStateToJSON } from "#gen/plenum/identity/v1/principal.ts";
 import { roleToJSON } from "#gen/plenum/identity/v1/token.ts";
 import { Target } from "#gen/plenum/mapping/v1/mapping.ts";
@@ -25,7 +25,13 @@ const whyOf = (conditions: readonly { message: string }[]): string[] => conditio
 export const accounts: ResourceTable<Account> = {
   plural: "accounts",
   toJSON: Account.toJSON,
-  columns: { ACCOUNT: (a) => a.accountId, NAME: (a) => a.name, DESCRIPTION: (a) => a.description, CREATED: (a) => a.createTime },
+  columns: {
+    ACCOUNT: (a) => a.accountId,
+    NAME: (a) => a.name,
+    STATE: (a) => short(accountStateToJSON(a.state)),
+    DESCRIPTION: (a) => a.description,
+    CREATED: (a) => a.createTime,
+  },
 };
 
 export const principals: ResourceTable<Principal> = {
@@ -113,6 +119,20 @@ export const interfaces: ResourceTable<Interface> = {
   },
 };
 
+/** How they look when they are followed, one a line. */
+export const watchedInterfaces: ResourceTable<Interface> = {
+  plural: "interfaces",
+  toJSON: Interface.toJSON,
+  columns: {
+    INTERFACE: (i) => i.interfaceId,
+    STATE: (i) => short(interfaceStateToJSON(i.state)),
+    ADDRESSES: (i) => i.privateAddresses,
+    ATTACHMENT: (i) => i.attachments.map((a) => short(attachmentStateToJSON(a.state))),
+    INSTANCE: (i) => i.attachments.map((a) => a.instanceId),
+    DESCRIPTION: (i) => i.description,
+  },
+};
+
 export const attachments: ResourceTable<Attachment> = {
   plural: "attachments",
   toJSON: Attachment.toJSON,
@@ -178,8 +198,11 @@ export const auditEntries: ResourceTable<AuditEntry> = {
     ACTION: (e) => e.action,
     PRINCIPAL: (e) => e.principalId,
     "FOR ACCOUNT": (e) => e.onBehalfOf,
+    BY: (e) => e.delegationId,
     RESOURCE: (e) => e.resourceId,
     POLICY: (e) => e.reason,
+    COUNT: (e) => e.count,
+    FROM: (e) => e.peer,
   },
 };
 

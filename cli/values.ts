@@ -21,6 +21,20 @@ export function duration(milliseconds: number): Duration {
   return Duration.fromPartial({ seconds: BigInt(Math.floor(milliseconds / 1_000)), nanos: (milliseconds % 1_000) * 1_000_000 });
 }
 
+/** A time in the past: so long ago ("90s", "7d"), or itself in ISO 8601 with a zone ("2026-01-31T12:00:00Z"). @throws CliError */
+export function parsePast(text: string, now: Date): Date {
+  if (/^\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$/.test(text)) {
+    const time = new Date(text);
+    if (!Number.isNaN(time.getTime())) return time;
+  }
+  if (/^\d+[a-z]+$/.test(text)) return new Date(now.getTime() - parseDuration(text));
+  throw new CliError(
+    `${JSON.stringify(text)} is not a time`,
+    "write how long ago (90s, 2h, 7d) or a time (2026-01-31T12:00:00Z)",
+    ExitCode.USAGE,
+  );
+}
+
 /** "key=value" arguments → a map. @throws CliError */
 export function parsePairs(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(

@@ -26,6 +26,7 @@ import { keepRenewed } from "./in/renewal.ts";
 import { agentMetrics } from "./metrics.ts";
 import type { FeedName } from "./metrics.ts";
 import { openDatapath } from "./out/datapath/index.ts";
+import type { Upgrade } from "./out/datapath/index.ts";
 import { NetnsInstanceDriver } from "./out/instance/netns-driver.ts";
 import { VethDevices } from "./out/net/devices.ts";
 import { tunnelOverhead, VxlanUnderlay } from "./out/net/underlay.ts";
@@ -59,6 +60,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
     hostAddress: substrateAddress,
     tunnelIfindex: underlay.ensureTunnel(),
     attach: config.attachMode,
+    onUpgrade: (upgrade) => tellUpgrade(upgrade, log),
   });
   shutdown.add("data path", () => Promise.resolve(datapath.close()));
 
@@ -144,6 +146,11 @@ async function identify(config: AgentConfig, store: IdentityStore, log: Logger, 
   const token = await readFile(config.joinTokenFile, "utf8");
   const { internalEndpoint: endpoint, name, substrateAddress } = config;
   return join({ endpoint, token, name, substrateAddress, store, log, signal });
+}
+
+function tellUpgrade({ from, lost }: Upgrade, log: Logger): void {
+  log.info({ from }, "took over from another version");
+  for (const what of lost) log.error({ from }, `not carried over from another version: ${what}`);
 }
 
 function ownBpffs(stateDir: string): string {

@@ -139,3 +139,24 @@ test("a network is loaded once for many callers, leaves memory when nobody asks,
     expect(failure?.status).toBe("NOT_FOUND");
   }, 5_000);
 });
+
+test("an operator whose tokens were revoked, or who was disabled, looks up nothing from then on", async () => {
+  const ask = (client: typeof operator) => client.lookupMapping({ networkId: NETWORK, address: "10.0.0.1" });
+  for (const [how, reason] of [
+    ["revoked", "TOKENS_REVOKED"],
+    ["disabled", "PRINCIPAL_DISABLED"],
+  ] as const) {
+    for (const hinted of [true, false]) {
+      const name = `${how}-${hinted}`;
+      const client = await cluster.client("operator", name);
+      expect((await ask(client)).found).toBe(true);
+      await cluster.coordinator.bar(name, how, hinted);
+      await vi.waitFor(async () => expect(await failureOf(ask(client))).toMatchObject({ status: "UNAUTHENTICATED", reason }));
+      expect(await failureOf(client.batchLookupMappings({ lookups: [{ networkId: NETWORK, address: "10.0.0.1" }] }))).toMatchObject({
+        reason,
+      });
+      if (how === "revoked") expect((await ask(await cluster.client("operator", name))).found).toBe(true);
+    }
+  }
+  expect((await ask(operator)).found).toBe(true);
+});

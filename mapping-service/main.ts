@@ -1,3 +1,4 @@
+import { writeRefusals } from "#lib/audit/refusal-log.ts";
 import { openDatabase } from "#lib/db/database.ts";
 import { createScopeReader } from "#lib/feed/feed.ts";
 import { feedMetrics } from "#lib/metrics/metrics.ts";
@@ -6,6 +7,7 @@ import { mappingConfig } from "./config.ts";
 import type { MappingConfig } from "./config.ts";
 import { mappingBinding } from "./in/binding.ts";
 import { mappingMetrics } from "./metrics.ts";
+import { BarredOperators } from "./out/barred-operators.ts";
 import { NetworkRegistry } from "./out/network-registry.ts";
 import { FEED_SCHEMA } from "./out/tables.ts";
 import type { CoordinatorFeed } from "./out/tables.ts";
@@ -17,6 +19,7 @@ export function startMappingService(ctx: ServiceContext, config: MappingConfig =
   const db = openDatabase<CoordinatorFeed>({ url: ctx.databaseUrl, log });
   const reader = createScopeReader({ db: db.kysely, schema: FEED_SCHEMA, bus: ctx.bus, log, checkEveryMs: config.checkEveryMs });
   const authority = new WatchAuthority({ db: db.kysely, log, recheckMs: config.recheckMs, sweepMs: config.authoritySweepMs });
+  const operators = new BarredOperators({ db: db.kysely, bus: ctx.bus, log, everyMs: config.checkEveryMs });
   const metrics = mappingMetrics(ctx.registry, { feeds: () => networks.feeds, watches: () => authority.size });
   feedMetrics(ctx.registry, reader, "mapping");
   const networks = new NetworkRegistry({
@@ -36,6 +39,7 @@ export function startMappingService(ctx: ServiceContext, config: MappingConfig =
   const binding = mappingBinding({
     networks,
     authority,
+    operators,
     loadLimitMs: config.loadLimitMs,
     onStream: metrics.stream,
     onFrame: metrics.frame,
@@ -44,7 +48,9 @@ export function startMappingService(ctx: ServiceContext, config: MappingConfig =
     name: "mapping-service",
     api: [binding],
     internal: [binding],
+    noteRefusals: (rows) => writeRefusals(db.kysely, rows),
     async stop() {
+      await operators.close();
       await networks.close();
       await reader.close();
       await authority.close();

@@ -129,7 +129,7 @@ test("a change that cannot be read costs a snapshot, not the feed", async () => 
   await host.untilVersion(network, 1n);
   await cluster.coordinator.write(network, [item(2, 2)]);
   await host.untilVersion(network, 2n);
-  expect(host.kinds(network)).toEqual(["begin", "inSync", "begin", "snapshot", "inSync", "delta"]);
+  expect(host.kinds(network)).toEqual(["begin", "inSync", "historyGone", "begin", "snapshot", "inSync", "delta"]);
   expect(host.held(network)).toEqual(heldOf(item(1, 1), item(2, 2)));
   await host.cancel();
 });

@@ -3,6 +3,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { addCounts, NONE, readCounts } from "./lib/counts.ts";
 import type { Counts } from "./lib/counts.ts";
+import { readIstanbul } from "./lib/coverage/istanbul.ts";
+import { judge } from "./lib/coverage/judge.ts";
+import { readLlvm } from "./lib/coverage/llvm.ts";
+import { tableOf } from "./lib/coverage/report.ts";
 import { runStep } from "./lib/step.ts";
 import type { StepResult } from "./lib/step.ts";
 
@@ -10,6 +14,9 @@ const quick = process.argv.includes("--quick");
 const ci = process.env["CI"] === "true";
 const results = "build/test-results";
 const image = "build/contract.binpb";
+/** What `vitest.config.ts` and host-agent/oracle/coverage.kernel.test.ts leave. */
+const coverage = { unit: "build/coverage/unit/coverage-final.json", program: "build/coverage/program.json" };
+const fuzzMessages = process.env["PLENUM_FUZZ_MESSAGES"] ?? "100000";
 /** Rules of `buf.yaml`; named here because an image carries no configuration. */
 const breakingRules = JSON.stringify({ version: "v2", breaking: { use: ["WIRE_JSON"] } });
 
@@ -20,10 +27,10 @@ async function step(name: string, command: string, ...args: string[]): Promise<v
   steps.push(await runStep(name, command, args));
 }
 
-async function vitest(project: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
+async function vitest(project: string, env: Readonly<Record<string, string>> = {}, ...more: string[]): Promise<void> {
   const file = `${results}/${project}.json`;
   rmSync(file, { force: true });
-  const args = ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  const args = ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...more];
   steps.push(await runStep(`tests: ${project}`, "vitest", args, env));
   counts.set(project, readCounts(file));
 }
@@ -48,7 +55,22 @@ async function quickPart(): Promise<void> {
   await step("contract: lint", "buf", "lint");
   await step("contract: build", "buf", "build", "-o", image);
   await step("contract: breaking changes", "buf", "breaking", image, "--against", "proto/baseline.binpb", "--config", breakingRules);
-  await vitest("unit");
+}
+
+/** Every branch of core/, of the model and of the program is covered, or a comment says why not. */
+function coveragePart(): void {
+  const [failed] = steps.filter(({ name, ok }) => !ok && ["tests: unit", "tests: kernel"].includes(name));
+  if (failed !== undefined) {
+    process.stdout.write(`\ncoverage: not judged (${failed.name} failed)\n`);
+    return;
+  }
+  const root = process.cwd();
+  // Without root the program's tests did not run, which was said.
+  const program = counts.has("kernel") ? readLlvm(coverage.program, root).filter(({ file }) => !file.includes("/test/")) : [];
+  const judgement = judge([...readIstanbul(coverage.unit, root), ...program]);
+  process.stdout.write(`\n${tableOf(judgement)}`);
+  for (const problem of judgement.problems) process.stdout.write(`  ${problem}\n`);
+  steps.push({ name: "coverage", ok: judgement.problems.length === 0 });
 }
 
 async function kernelPart(): Promise<void> {
@@ -88,6 +110,12 @@ function finish(): never {
 
 mkdirSync(results, { recursive: true });
 await quickPart();
-if (!quick) await kernelPart();
-if (!quick) await floorPart();
+if (quick) await vitest("unit");
+else {
+  for (const file of Object.values(coverage)) rmSync(file, { force: true });
+  await vitest("unit", { PLENUM_FUZZ_MESSAGES: fuzzMessages }, "--coverage.enabled");
+  await kernelPart();
+  coveragePart();
+  await floorPart();
+}
 finish();

@@ -52,6 +52,7 @@ export async function wholePath(datapath: Datapath, count: number): Promise<Whol
           mappings.replace(vni, all, version);
         },
         change: () => {},
+        held: () => undefined,
       },
       ...{ log: silentLog(), backoff: { firstMs: 100, maxMs: 1_000 }, received: () => {} },
     });

@@ -32,6 +32,24 @@ export function addIdentityCommands(program: Command): void {
       }),
     );
   account
+    .command("suspend <account>")
+    .description("refuse all calls of an account's principals until it is resumed; what it runs goes on (operator)")
+    .addHelpText("after", "\nExample:\n  plenum account suspend acct-…")
+    .action(
+      withSession(async (session, accountId: string, _options: object) => {
+        session.one(accounts, present((await session.client(AccountServiceDefinition).suspendAccount({ accountId })).account, "account"));
+      }),
+    );
+  account
+    .command("resume <account>")
+    .description("take the calls of a suspended account again (operator)")
+    .addHelpText("after", "\nExample:\n  plenum account resume acct-…")
+    .action(
+      withSession(async (session, accountId: string, _options: object) => {
+        session.one(accounts, present((await session.client(AccountServiceDefinition).resumeAccount({ accountId })).account, "account"));
+      }),
+    );
+  account
     .command("list")
     .description("list the accounts that you may see")
     .action(
@@ -50,7 +68,7 @@ export function addIdentityCommands(program: Command): void {
   const token = program.command("token").description("bearer tokens");
   token
     .command("issue")
-    .description("issue a token; it is shown once")
+    .description("issue a token; it is shown once (a viewer: for itself only)")
     .option("--account <account>", "the account to speak for (not with --role operator)", "")
     .requiredOption("--principal <name>", "who speaks, for the audit")
     .option("--role <role>", "owner, viewer or operator", "owner")

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { attachments, interfaces } from "../tables.ts";
+import { addInterfaceWatch } from "./interface-watch.ts";
 import { collect, ON_OFF, parseNumber, parsePairs, parseWord } from "../values.ts";
 import { addWaitOptions, waitFrom } from "../wait-options.ts";
 import type { WaitOptions } from "../wait-options.ts";
@@ -32,6 +33,7 @@ export function addInterfaceCommands(program: Command): void {
     .alias("interface")
     .description("interface records: addresses and security that move between instances");
   addRecords(eni);
+  addInterfaceWatch(eni);
   addUpdate(eni);
   addAddresses(eni);
   addAccessCommand(eni);

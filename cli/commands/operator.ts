@@ -10,7 +10,7 @@ import { waitForOperation } from "../operation-wait.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { auditEntries, drops, hosts, operations, targets } from "../tables.ts";
 import type { Drop } from "../tables.ts";
-import { duration, parseDuration, parseWord } from "../values.ts";
+import { duration, parseDuration, parsePast, parseWord } from "../values.ts";
 
 /** host (but join), mapping, operation, audit, drops. */
 export function addOperatorCommands(program: Command, host: Command): void {
@@ -126,6 +126,17 @@ function addOperations(operation: Command): void {
     );
 }
 
+interface AuditOptions {
+  resource: string;
+  principal: string;
+  account: string;
+  action: string;
+  since?: string;
+  until?: string;
+  decision: string;
+  limit: string;
+}
+
 function addAudit(audit: Command): void {
   const decisions = { any: AuditDecision.UNSPECIFIED, allowed: AuditDecision.ALLOWED, refused: AuditDecision.REFUSED };
   audit
@@ -133,14 +144,26 @@ function addAudit(audit: Command): void {
     .description("list the newest entries")
     .option("--resource <id>", "only about this resource", "")
     .option("--principal <name>", "only by this caller", "")
+    .option("--account <account>", "only by callers of this account", "")
+    .option("--action <action>", "only this action", "")
+    .option("--since <time>", "not older than this: 90s, 15m, 2h, 7d, or a time (2026-01-31T12:00:00Z)")
+    .option("--until <time>", "older than this, in the same words")
     .option("--decision <decision>", `only these: ${Object.keys(decisions).join(", ")}`, "any")
     .option("--limit <n>", "at most this many, up to 1000", "50")
+    .addHelpText(
+      "after",
+      "\nExample:\n  plenum audit list --since 1h --action nivc:AttachInterface\n  plenum audit list --decision refused --since 1d",
+    )
     .action(
-      withSession(async (session, options: { resource: string; principal: string; decision: string; limit: string }) => {
+      withSession(async (session, options: AuditOptions) => {
         const answer = await session.client(AuditServiceDefinition).listAuditEntries({
           pageSize: Number(options.limit),
           resourceId: options.resource,
           principalId: options.principal,
+          accountId: options.account,
+          action: options.action,
+          after: options.since === undefined ? undefined : parsePast(options.since, new Date()),
+          before: options.until === undefined ? undefined : parsePast(options.until, new Date()),
           decision: parseWord(decisions, options.decision, "decision"),
         });
         session.list(auditEntries, answer.entries);

@@ -58,13 +58,56 @@ export function addPrincipalCommands(program: Command): void {
       }),
     );
   principal
-    .command("disable <name>")
-    .description("refuse all tokens of a principal from the next call on, for good")
+    .command("update <name>")
+    .description("change a principal's role or description; what is not named stays")
     .option("--account <account>", ACCOUNT, "")
+    .option("--role <role>", "owner or viewer")
+    .option("--description <text>", "free text")
+    .addHelpText("after", "\nExample:\n  plenum principal update robot --account acct-… --role owner")
     .action(
-      withSession(async (session, principalId: string, options: { account: string }) => {
-        const answer = await session.client(PrincipalServiceDefinition).disablePrincipal({ accountId: options.account, principalId });
+      withSession(async (session, principalId: string, options: { account: string; role?: string; description?: string }) => {
+        const { account: accountId, role, description } = options;
+        const answer = await session.client(PrincipalServiceDefinition).updatePrincipal({
+          principal: { accountId, principalId, role: role === undefined ? undefined : parseWord(ROLES, role, "role"), description },
+          updateMask: [...(role === undefined ? [] : ["role"]), ...(description === undefined ? [] : ["description"])],
+        });
         session.one(principals, present(answer.principal, "principal"));
       }),
     );
+  addRevocation(principal);
+}
+
+/** revoke-tokens, disable, enable: the same but for the call. */
+function addRevocation(principal: Command): void {
+  const calls = {
+    "revoke-tokens": {
+      description: "refuse every token that a principal has now (one leaked); new ones count",
+      call: "revokeTokens",
+      example:
+        "plenum principal revoke-tokens robot --account acct-…\n  plenum token issue --account acct-… --principal robot --out robot.token",
+    },
+    disable: {
+      description: "refuse all tokens of a principal from the next call on, and issue none",
+      call: "disablePrincipal",
+      example: "plenum principal disable robot --account acct-…",
+    },
+    enable: {
+      description: "let a disabled principal speak again, with new tokens only",
+      call: "enablePrincipal",
+      example: "plenum principal enable robot --account acct-…",
+    },
+  } as const;
+  for (const [name, { description, call, example }] of Object.entries(calls)) {
+    principal
+      .command(`${name} <name>`)
+      .description(description)
+      .option("--account <account>", ACCOUNT, "")
+      .addHelpText("after", `\nExample:\n  ${example}`)
+      .action(
+        withSession(async (session, principalId: string, options: { account: string }) => {
+          const answer = await session.client(PrincipalServiceDefinition)[call]({ accountId: options.account, principalId });
+          session.one(principals, present(answer.principal, "principal"));
+        }),
+      );
+  }
 }

@@ -1,4 +1,6 @@
 import { readFile } from "node:fs/promises";
+import { startRefusalLog } from "#lib/audit/refusal-log.ts";
+import type { RefusalLog } from "#lib/audit/refusal-log.ts";
 import { openCertificateAuthority } from "#lib/auth/ca.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
 import type { OidcIssuer } from "#lib/auth/oidc.ts";
@@ -6,7 +8,8 @@ import { openTokenIssuer } from "#lib/auth/token.ts";
 import { anyIssuer } from "#lib/auth/verifiers.ts";
 import { openNatsBus } from "#lib/bus/nats.ts";
 import type { Logger } from "#lib/log/log.ts";
-import { busMetrics, createRegistry, rpcMetrics, throttleMetrics } from "#lib/metrics/metrics.ts";
+import { busMetrics, createRegistry, refusalMetrics, rpcMetrics, throttleMetrics, waitingMetrics } from "#lib/metrics/metrics.ts";
+import type { Registry } from "#lib/metrics/metrics.ts";
 import { serveMetrics } from "#lib/metrics/serve.ts";
 import { createThrottle, DEFAULT_RATES, startServer } from "#lib/rpc/rpc.ts";
 import type { CallObserver, RpcServer, Throttle, ThrottleOptions, TokenVerifier } from "#lib/rpc/rpc.ts";
@@ -35,7 +38,7 @@ export interface ComposeOptions {
   /** Issuers of tokens beside the built-in one. */
   oidc?: readonly OidcIssuer[];
   /** How often each caller may call; absent: DEFAULT_RATES. */
-  rates?: Pick<ThrottleOptions, "known" | "unknown">;
+  rates?: Pick<ThrottleOptions, "known" | "unknown" | "account" | "waitingCalls">;
   log: Logger;
 }
 
@@ -81,7 +84,11 @@ export async function compose(options: ComposeOptions): Promise<Composition> {
       undo.push(() => handle.stop());
     }
     const throttle = createThrottle({ ...DEFAULT_RATES, ...options.rates, refused: throttleMetrics(registry) });
-    const doors = { verifier: anyIssuer(tokens, options.oidc ?? []), observe: rpcMetrics(registry), throttle };
+    waitingMetrics(registry, throttle);
+    const refusals = refusalLog(handles, registry, log);
+    undo.push(async () => refusals?.stop());
+    const refused = refusals?.note;
+    const doors = { verifier: anyIssuer(tokens, options.oidc ?? []), observe: rpcMetrics(registry), throttle, refused };
     const server = await listen(options, handles, ca, doors);
     undo.push(() => server.stop());
     if (options.metrics !== undefined) {
@@ -95,14 +102,20 @@ export async function compose(options: ComposeOptions): Promise<Composition> {
   }
 }
 
+/** One log for the process: whichever service can writes what the doors of all refused. */
+function refusalLog(handles: readonly ServiceHandle[], registry: Registry, log: Logger): RefusalLog | undefined {
+  const write = handles.find((handle) => handle.noteRefusals !== undefined)?.noteRefusals;
+  return write === undefined ? undefined : startRefusalLog({ write, dropped: refusalMetrics(registry), log });
+}
+
 async function listen(
   options: ComposeOptions,
   handles: readonly ServiceHandle[],
   ca: CertificateAuthority,
-  doors: { verifier: TokenVerifier; observe: CallObserver; throttle: Throttle },
+  doors: { verifier: TokenVerifier; observe: CallObserver; throttle: Throttle; refused: RefusalLog["note"] | undefined },
 ): Promise<{ api: readonly string[]; stop: () => Promise<void> }> {
   const { log, internal } = options;
-  const { observe, throttle } = doors;
+  const { observe, throttle, refused } = doors;
   const certificate = await ca.issueServer(options.serverNames);
   const descriptorImage = await readFile(IMAGE);
   const servers: RpcServer[] = [];
@@ -119,7 +132,7 @@ async function listen(
     if (internal !== undefined) {
       const services = handles.flatMap((handle) => handle.internal);
       const listeners = [{ address: internal, tls: { ...certificate, ...hostTls } }];
-      servers.push(await startServer({ listeners, services, log, anonymousMethods: ANONYMOUS, observe, throttle }));
+      servers.push(await startServer({ listeners, services, log, anonymousMethods: ANONYMOUS, observe, throttle, refused }));
     }
   } catch (error) {
     await api.stop(0);

@@ -18,6 +18,19 @@ export const DOOR_CONFIG = {
     schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.known.perSecond),
     description: "Calls a second of one principal in the long run; twice as many at once",
   }),
+  accountItemsPerSecond: key({
+    env: "PLENUM_ACCOUNT_ITEMS_PER_SECOND",
+    flag: "account-items-per-second",
+    schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.account.perSecond),
+    description:
+      "Items a second of all principals of one account in the long run (a call is one, a batch as many as it holds); ten times as many at once",
+  }),
+  accountWaitingCalls: key({
+    env: "PLENUM_ACCOUNT_WAITING_CALLS",
+    flag: "account-waiting-calls",
+    schema: setting.integer(1, 1_000_000).default(DEFAULT_RATES.waitingCalls),
+    description: "Calls of one account that wait for what they began, at the same time",
+  }),
   unknownCallsPerSecond: key({
     env: "PLENUM_UNKNOWN_CALLS_PER_SECOND",
     flag: "unknown-calls-per-second",
@@ -33,7 +46,13 @@ const rateOf = (perSecond: number) => ({ perSecond, burst: 2 * perSecond });
 export async function doorsOf(config: ConfigOf<typeof DOOR_CONFIG>): Promise<Required<Pick<ComposeOptions, "oidc" | "rates">>> {
   return {
     oidc: config.oidcFile === undefined ? [] : await readOidcIssuers(config.oidcFile),
-    rates: { known: rateOf(config.callsPerSecond), unknown: rateOf(config.unknownCallsPerSecond) },
+    rates: {
+      known: rateOf(config.callsPerSecond),
+      unknown: rateOf(config.unknownCallsPerSecond),
+      // A batch is up to 1,000 items: some come together.
+      account: { perSecond: config.accountItemsPerSecond, burst: 10 * config.accountItemsPerSecond },
+      waitingCalls: config.accountWaitingCalls,
+    },
   };
 }
 

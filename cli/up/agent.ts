@@ -11,7 +11,8 @@ import { INTERNAL_ENDPOINT } from "./layout.ts";
 import type { HostPlan, Layout } from "./layout.ts";
 import { Supervised } from "./supervised.ts";
 
-const MAIN = fileURLToPath(new URL("../../host-agent/main.ts", import.meta.url));
+/** The agent of this version. */
+export const AGENT_MAIN = fileURLToPath(new URL("../../host-agent/main.ts", import.meta.url));
 /** An agent that is told to end only closes files: what it programmed stays. */
 const STOP_MS = 10_000;
 const HOUR_MS = 3_600_000;
@@ -38,12 +39,12 @@ export async function prepareHost(host: HostPlan, plan: Layout, client: PlenumCl
   }
 }
 
-/** The agent of a host, not yet started. */
-export function agentOf(host: HostPlan, tell: (line: string) => void): Supervised {
+/** The agent of a host, not yet started. `main`: its entry, asked at each start. */
+export function agentOf(host: HostPlan, main: () => string, tell: (line: string) => void): Supervised {
   return new Supervised({
     name: `agent ${host.name}`,
     namespace: host.namespace,
-    script: [MAIN, ...agentArguments(host)],
+    script: () => [main(), ...agentArguments(host)],
     logFile: host.logFile,
     tell,
     saysReady: false,

@@ -20,6 +20,8 @@ export interface ClusterOptions {
   substrateMtu?: number;
   /** Progress and what goes wrong later, one line each, for people. Default: nothing. */
   tell?: (line: string) => void;
+  /** Entry of the agent of a host (its number), asked at each start of one; default: this version's. Another version's is an upgrade. */
+  agentMain?: (host: number) => string | undefined;
   /** Aborted: the start is given up and everything made so far is removed. */
   signal?: AbortSignal;
 }

@@ -12,6 +12,12 @@ export const controlPlaneConfig = z.object({
   /** In the servers' certificates. */
   serverNames: z.array(z.string()),
   /** Who is let in, and how often: DOOR_CONFIG as the launcher was given it. */
-  doors: z.object({ oidcFile: z.string().optional(), callsPerSecond: z.number(), unknownCallsPerSecond: z.number() }),
+  doors: z.object({
+    oidcFile: z.string().optional(),
+    callsPerSecond: z.number(),
+    accountItemsPerSecond: z.number(),
+    accountWaitingCalls: z.number(),
+    unknownCallsPerSecond: z.number(),
+  }),
 });
 export type ControlPlaneConfig = z.infer<typeof controlPlaneConfig>;

@@ -95,7 +95,7 @@ describe("a run", () => {
     const child = new Supervised({
       name: "child",
       namespace,
-      script: ["-e", "process.send('ready'); setInterval(() => {}, 1000)"],
+      script: () => ["-e", "process.send('ready'); setInterval(() => {}, 1000)"],
       logFile: join(record.dataDir, "log"),
       tell: (line) => void told.push(line),
       saysReady: true,

@@ -8,7 +8,7 @@ import { openChannel } from "#lib/rpc/client.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
 import { CliError } from "../cli-error.ts";
 import { unlessAborted } from "./abort.ts";
-import { agentOf, prepareHost } from "./agent.ts";
+import { AGENT_MAIN, agentOf, prepareHost } from "./agent.ts";
 import type { Cluster, ClusterHost, ClusterOptions } from "./cluster.ts";
 import { CONTROL_PLANE_SCRIPT, prepareControlPlane } from "./control-plane-files.ts";
 import type { DataDir } from "./data-dir.ts";
@@ -49,7 +49,7 @@ export class RunningCluster implements Cluster {
     this.#controlPlane = new Supervised({
       name: "control plane",
       namespace: plan.controlPlaneNamespace,
-      script: [...CONTROL_PLANE_SCRIPT, plan.controlPlaneConfig],
+      script: () => [...CONTROL_PLANE_SCRIPT, plan.controlPlaneConfig],
       logFile: plan.controlPlaneLog,
       tell: (line) => this.#tell(line),
       saysReady: true,
@@ -106,7 +106,13 @@ export class RunningCluster implements Cluster {
     const client = this.#api().client(HostServiceDefinition);
     await Promise.all(this.#plan.hosts.map((host) => prepareHost(host, this.#plan, client)));
     this.#options.signal?.throwIfAborted();
-    this.#agents = this.#plan.hosts.map((host) => agentOf(host, (line) => this.#tell(line)));
+    this.#agents = this.#plan.hosts.map((host, index) =>
+      agentOf(
+        host,
+        () => this.#options.agentMain?.(index) ?? AGENT_MAIN,
+        (line) => this.#tell(line),
+      ),
+    );
     this.hosts = this.#plan.hosts.map((host, index) => clusterHost(host, () => this.#agents[index]?.pid));
     // In a data directory with a past, the coordinator may still hold a host's last session for open: only a new one counts.
     const epochs = await Promise.all(this.hosts.map(async ({ name }) => (await this.#find(name))?.sessionEpoch));

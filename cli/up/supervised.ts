@@ -10,8 +10,8 @@ export interface SupervisedOptions {
   name: string;
   /** Network namespace to run in (name under /run/netns). */
   namespace: string;
-  /** Node script and its arguments. */
-  script: readonly string[];
+  /** Node script and its arguments; asked at each start. */
+  script: () => readonly string[];
   /** Standard output and error are appended to it. */
   logFile: string;
   /** One line for people, when something happened that nobody asked for. */
@@ -76,7 +76,7 @@ export class Supervised {
     const ended = Promise.withResolvers<void>();
     this.#ended = ended.promise;
     // setpriv and nsenter replace themselves: the pid is the script's own.
-    const launch = ["--pdeathsig=TERM", "--", "nsenter", `--net=${namespacePath(namespace)}`, "--", process.execPath, ...script];
+    const launch = ["--pdeathsig=TERM", "--", "nsenter", `--net=${namespacePath(namespace)}`, "--", process.execPath, ...script()];
     let child: ChildProcess;
     try {
       child = spawn("setpriv", launch, { stdio: ["ignore", log, log, "ipc"], env: childEnvironment(), detached: true });

@@ -7,12 +7,14 @@ export { DEFAULT_DENY, INSTALLATION, isRead, SEE } from "./core/decide.ts";
 export { decide } from "./out/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
 export { visibleAccount } from "./core/visible.ts";
+export { tellWatchers, watchedIds, watchScopes } from "./core/watch-scope.ts";
+export type { Concerned } from "./core/watch-scope.ts";
 export { COORDINATOR, subjectOf } from "./core/subject.ts";
 export type { Standing, Subject } from "./core/subject.ts";
 export { createCalls } from "./out/calls.ts";
 export type { CallsOptions, GrantSource, HoldConsents, StandingQuery } from "./out/calls.ts";
 export { openSharedPageTokens } from "./out/page-tokens.ts";
-export { checkEtag, durationMs, etagOf, slug, tagsField } from "./in/fields.ts";
+export { checkEtag, durationMs, etagOf, slug, tagsField, timeField } from "./in/fields.ts";
 export { storedAs, storedIds, storedNothing } from "./in/stored-as.ts";
 export { waitField } from "./in/wait-field.ts";
 export type { Waiting } from "./in/wait-field.ts";
@@ -31,6 +33,10 @@ export interface CallContext {
   readonly caller: Caller;
   /** The RPC's path: part of the idempotency key. */
   readonly method: string;
+  /** Where the call came from, for the audit; absent: not known. */
+  readonly peer?: string;
+  /** The request, for the audit's details. */
+  readonly request?: unknown;
 }
 
 /** What a transaction may ask about the caller. */
@@ -60,6 +66,8 @@ export interface WriteCall extends Sight {
   may(action: string, resource: ResourceRef): Decision;
   /** Refuse for a rule of the module's own, on a resource that the caller may see. Throws PERMISSION_DENIED; goes into the audit. */
   forbid(action: string, resource: ResourceRef, rule: string): never;
+  /** Keeps a fact with the audit's entries of this call, also of its refusal: what the request or its outcome does not show by itself. */
+  note(key: string, value: string): void;
   /** Names what the call made or changed, where that is not what was required (a new VPC): the audit's entries are then about it. */
   concerns(resource: ResourceRef): void;
   /**

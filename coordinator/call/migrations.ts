@@ -48,4 +48,12 @@ export const callMigrations: Migrations = {
       ADD COLUMN delegation_id text NOT NULL DEFAULT '';
     CREATE INDEX audit_entry_principal ON audit_entry (principal_id, entry_id);
   `),
+  "0048_audit_origin": sqlMigration(`
+    ALTER TABLE audit_entry
+      ADD COLUMN peer       text NOT NULL DEFAULT '',    -- from where the call came, as the server saw it
+      ADD COLUMN request_id text NOT NULL DEFAULT '',    -- the caller's
+      ADD COLUMN details    jsonb NOT NULL DEFAULT '{}', -- of the request, what changes what it does
+      ADD COLUMN count      bigint NOT NULL DEFAULT 1;   -- refusals that this one stands for
+    CREATE INDEX audit_entry_action ON audit_entry (action, entry_id);
+  `),
 };

@@ -1,5 +1,6 @@
 import { sqlMigration } from "#lib/db/migrate.ts";
 import type { Migrations } from "#lib/db/migrate.ts";
+import { feedMarks } from "#lib/feed/feed.ts";
 import { SCHEMA } from "../call/api.ts";
 
 /** Role of the mapping service. */
@@ -41,6 +42,38 @@ export const feedMigrations: Migrations = {
 
     GRANT USAGE ON SCHEMA ${VIEWS} TO ${READER};
     GRANT SELECT ON ALL TABLES IN SCHEMA ${VIEWS} TO ${READER};
+  `),
+
+  // Marks of versions, by which a resume token is known to be of this database, as the mapping service gives them out.
+  "0035_feed_marks": feedMarks(SCHEMA),
+  "0036_feed_mark_views": sqlMigration(`
+    CREATE OR REPLACE VIEW ${VIEWS}.scope AS SELECT scope, version, mark FROM ${SCHEMA}.scope WHERE scope LIKE 'network:%';
+    CREATE OR REPLACE VIEW ${VIEWS}.change AS
+      SELECT scope, version, payload, mark, prev_mark FROM ${SCHEMA}.change WHERE scope LIKE 'network:%';
+  `),
+  "0047_feed_barred": sqlMigration(`
+    -- Operators some of whose tokens are not to be accepted: those issued before a time, or all.
+    CREATE VIEW ${VIEWS}.barred_operator AS
+      SELECT principal_id, disable_time IS NOT NULL AS disabled, tokens_not_before FROM ${SCHEMA}.principal
+      WHERE account_id = '' AND (disable_time IS NOT NULL OR tokens_not_before IS NOT NULL);
+    GRANT SELECT ON ${VIEWS}.barred_operator TO ${READER};
+  `),
+  "0049_note_refusals": sqlMigration(`
+    -- Calls that were refused at a door (lib/audit): whoever may call this adds refusals to the audit, and can neither read it nor change
+    -- in it more than the count of such a row.
+    CREATE FUNCTION ${VIEWS}.note_refusals(refusals jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = ${SCHEMA}, pg_temp AS $$
+      INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden,
+                               reason, peer, count)
+      SELECT entry_id, left(principal_id, 256), left(account_id, 64), left(action, 128), 'call', left(method, 256), left(account_id, 64), false,
+             false, left(reason, 64), left(peer, 256), count
+      FROM jsonb_to_recordset(refusals)
+        AS t (entry_id text, principal_id text, account_id text, action text, method text, reason text, peer text, count bigint)
+      WHERE entry_id ~ '^audit-[0-9a-f]{32}$'
+      ON CONFLICT (entry_id) DO UPDATE SET count = greatest(audit_entry.count, excluded.count) WHERE audit_entry.resource_kind = 'call';
+    $$;
+    REVOKE ALL ON FUNCTION ${VIEWS}.note_refusals(jsonb) FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION ${VIEWS}.note_refusals(jsonb) TO ${READER};
   `),
   "0055_mapping_without_given_up": sqlMigration(`
     -- As before, without addresses that an attachment gave up and holds until its host has said so: they live nowhere.

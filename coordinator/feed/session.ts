@@ -1,14 +1,17 @@
 import { HostChange } from "#gen/plenum/host/v1/host_feed.ts";
-import type { Applied, ConnectRequest, ConnectResponse, Counters, HostItem } from "#gen/plenum/host/v1/host_feed.ts";
-import type { Follower, ScopeReader } from "#lib/feed/feed.ts";
+import type { Applied, ConnectRequest, ConnectResponse, Counters } from "#gen/plenum/host/v1/host_feed.ts";
+import { encodeBookmark } from "#lib/feed/feed.ts";
+import type { Follower, Position, ScopeReader } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
-import { historyGone, invalidArgument, unavailable } from "#lib/rpc/errors.ts";
-import { hostScope, interfaceItemsOf } from "../interface/api.ts";
-import { closeSession, instanceItemsOf } from "../placement/api.ts";
+import { invalidArgument, unavailable } from "#lib/rpc/errors.ts";
+import { hostScope } from "../interface/api.ts";
+import { closeSession } from "../placement/api.ts";
 import type { Kysely } from "kysely";
 import { snapshotChanges } from "./core/chunks.ts";
 import { PendingApplied } from "./core/merge-applied.ts";
 import { Outbox } from "./out/outbox.ts";
+import { readStart } from "./out/read-start.ts";
+import type { SessionStart } from "./out/read-start.ts";
 import { staleSession } from "./out/sessions.ts";
 import type { Endable, Sessions } from "./out/sessions.ts";
 import type { VersionWriter } from "./out/version-writer.ts";
@@ -57,42 +60,41 @@ function checkCounters({ meters, drops, epoch, sequence }: Counters): void {
   );
 }
 
+/** Messages that wait for a slow reader: a snapshot's are of 1 MiB. Whatever is more stays in the log until there is room. */
+const MAX_WAITING = 16;
+
+const NO_BOOKMARK = Buffer.alloc(0);
+
 /**
- * One open stream of one host. Everything remembered over it is here; it ends with the stream, and a new stream starts from a snapshot.
+ * One open stream of one host. Everything remembered over it is here; it ends with the stream, and a new stream starts from a snapshot, or
+ * from what the host says that it has been sent.
  * Two things run side by side: the scope's follower fills the outbox, and `hear` takes what the host says.
  */
 export class HostSession implements Endable {
   readonly hostId: string;
   readonly epoch: bigint;
   readonly #deps: SessionDependencies;
-  readonly #outbox = new Outbox<ConnectResponse>();
+  readonly #outbox = new Outbox<ConnectResponse>(MAX_WAITING);
   readonly #follower: Follower;
-  #inSync = false;
+  /** What the host says that it has, until that was answered. */
+  #resume: Position | undefined;
+  #started = false;
   #pending: PendingApplied | undefined;
   #writing: Promise<void> = Promise.resolve();
   #counting: Promise<void> = Promise.resolve();
 
-  constructor(deps: SessionDependencies, hostId: string, epoch: bigint) {
+  constructor(deps: SessionDependencies, hostId: string, epoch: bigint, resume?: Position) {
     this.hostId = hostId;
     this.epoch = epoch;
     this.#deps = deps;
+    this.#resume = resume;
     deps.sessions.add(this);
-    void this.#outbox.push({ message: { $case: "opened", value: { sessionEpoch: epoch, hostId, acknowledgesCounters: true } } });
+    void this.#send({ $case: "opened", value: { sessionEpoch: epoch, hostId, acknowledgesCounters: true } });
     this.#follower = deps.reader.follow(hostScope(hostId), {
-      // Rules, instances, attachments: each after what it names.
-      snapshot: async (tx) => {
-        const own = await interfaceItemsOf(tx, hostId);
-        const rules = own.filter((item) => item.item?.$case === "ruleset");
-        return [...rules, ...(await instanceItemsOf(tx, hostId)), ...own.filter((item) => item.item?.$case !== "ruleset")];
-      },
-      onSnapshot: (items, version) => this.#sendSnapshot(items, version),
-      onInSync: (version) => this.#sendInSync(version),
-      onDelta: ({ version, payload }) => {
-        const change = HostChange.decode(payload);
-        return this.#outbox.push({ message: { $case: "change", value: { ...change, version } } });
-      },
-      // The host starts again from a snapshot by connecting again: a stream has one.
-      onHistoryGone: () => this.end(historyGone(hostScope(hostId))),
+      snapshot: (tx) => readStart(tx, hostId, this.#resume),
+      onSnapshot: (start, version) => this.#sendStart(start, version),
+      onInSync: (version, mark) => this.#send({ $case: "inSync", value: { version } }, { version, mark }),
+      onDelta: ({ payload, ...at }) => this.#sendDelta(payload, at),
     });
     this.#follower.done.catch((error: unknown) => this.end(error instanceof Error ? error : new Error(String(error))));
   }
@@ -157,14 +159,29 @@ export class HostSession implements Endable {
     if (epoch !== this.epoch) throw staleSession(epoch);
   }
 
-  async #sendSnapshot(items: readonly HostItem[], version: bigint): Promise<void> {
-    for (const value of snapshotChanges(items, version)) await this.#outbox.push({ message: { $case: "change", value } });
+  /** Resolves when there is room for more. */
+  #send(message: ConnectResponse["message"], at?: Position): Promise<void> {
+    return this.#outbox.push({ message, bookmark: at === undefined ? NO_BOOKMARK : encodeBookmark(at) });
   }
 
-  async #sendInSync(version: bigint): Promise<void> {
-    if (this.#inSync) return; // the database was away for a moment; the host saw no gap
-    this.#inSync = true;
-    await this.#outbox.push({ message: { $case: "inSync", value: { version } } });
+  #sendDelta(payload: Uint8Array, { version, mark }: Position): Promise<void> {
+    return this.#send({ $case: "change", value: { ...HostChange.decode(payload), version } }, { version, mark });
+  }
+
+  /** First, and again when the log was trimmed past what a slow reader was sent. */
+  async #sendStart({ resumed, items }: SessionStart, version: bigint): Promise<void> {
+    const asked = this.#resume;
+    const again = this.#started;
+    this.#resume = undefined;
+    this.#started = true;
+    if (asked !== undefined && resumed !== undefined) {
+      await this.#send({ $case: "resumed", value: { version: asked.version } });
+      for (const { payload, ...at } of resumed) await this.#sendDelta(payload, at);
+      for (const { items: owed } of snapshotChanges(items, version)) await this.#send({ $case: "owed", value: { version, items: owed } });
+      return;
+    }
+    if (asked !== undefined || again) await this.#send({ $case: "historyGone", value: {} });
+    for (const value of snapshotChanges(items, version)) await this.#send({ $case: "change", value });
   }
 
   /** Collected while a write runs, so that a host that says much costs one transaction at a time. */
@@ -201,7 +218,7 @@ export class HostSession implements Endable {
   async #count(counters: Counters): Promise<void> {
     await takeCounters(this.#deps, this.hostId, this.epoch, counters);
     const { sequence } = counters;
-    if (sequence !== undefined) await this.#outbox.push({ message: { $case: "countersAcknowledged", value: { sequence } } });
+    if (sequence !== undefined) await this.#send({ $case: "countersAcknowledged", value: { sequence } });
   }
 
   /** Prolong the lease. The database being away is no reason to lose the stream. */

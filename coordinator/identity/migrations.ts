@@ -40,4 +40,10 @@ export const identityMigrations: Migrations = {
       CHECK ((role = 'operator') = (account_id = ''))
     );
   `),
+  "0046_revocation": sqlMigration(`
+    -- Tokens that were issued before are worth nothing; NULL: none was ever revoked.
+    ALTER TABLE principal ADD COLUMN tokens_not_before timestamptz;
+    -- Since when calls of the account's principals are refused; NULL: they are not.
+    ALTER TABLE account ADD COLUMN suspend_time timestamptz;
+  `),
 };

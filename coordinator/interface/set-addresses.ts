@@ -82,7 +82,7 @@ export async function setAddresses(call: WriteCall, directory: InstanceDirectory
   const attached = await lockAttachments(call.tx, { interfaceIds: [interfaceId] });
   for (const one of attached) await exchange(call, one, addresses);
   await replaceNamed(call.tx, row, addresses);
-  await updateInterface(call.tx, interfaceId, { addresses });
+  await updateInterface(call, row, { addresses });
   const hosts = await directory.hosts(
     call.tx,
     attached.flatMap((one) => one.host_id ?? []),

@@ -60,5 +60,5 @@ export async function updateAttachment(
       state: row.state === AttachmentState.DETACHED ? "DETACHED" : "DETACHING",
     });
   }
-  return updateAttachments(call.tx, [{ attachment_id: attachmentId, next: standing(row), delete_on_terminate: deleteOnTerminate }]);
+  return updateAttachments(call, [{ attachment_id: attachmentId, next: standing(row), delete_on_terminate: deleteOnTerminate }]);
 }

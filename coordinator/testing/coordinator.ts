@@ -38,6 +38,8 @@ export interface TestCoordinator {
   readonly identity: IdentityModule;
   readonly network: NetworkModule;
   client<Definition extends CompatServiceDefinition>(definition: Definition, caller: TestCaller): Promise<PlenumClient<Definition>>;
+  /** A channel that shows this token. */
+  bearing(token: string): RpcChannel;
   /** A new account's id. */
   account(): Promise<string>;
   stop(): Promise<void>;
@@ -91,6 +93,11 @@ export async function startTestCoordinator(): Promise<TestCoordinator> {
       channels.set(key, channel);
       return channel.client(definition);
     };
+    const bearing = (token: string): RpcChannel => {
+      const channel = openChannel({ address, token });
+      channels.set(token, channel);
+      return channel;
+    };
     let accounts = 0;
     const account = async (): Promise<string> => {
       const service = await client(AccountServiceDefinition, { role: "operator" });
@@ -98,7 +105,7 @@ export async function startTestCoordinator(): Promise<TestCoordinator> {
       const made = await service.createAccount({ name: `account-${accounts}` });
       return made.account?.accountId ?? "";
     };
-    return { db, calls, bus, identity, network, client, account, stop };
+    return { db, calls, bus, identity, network, client, bearing, account, stop };
   } catch (error) {
     await stop();
     throw error;

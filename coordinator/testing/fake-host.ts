@@ -24,6 +24,14 @@ export interface Behaviour {
   networkVersions: Map<bigint, bigint>;
 }
 
+/** What the present snapshot held; `resumed`: there was none. */
+interface Fresh {
+  readonly instances: Set<string>;
+  readonly attachments: Set<string>;
+  readonly rulesets: Set<number>;
+  resumed: boolean;
+}
+
 /** A host that speaks the feed over a real connection and has no kernel: it remembers what it was told, and acknowledges it. */
 export class FakeHost {
   readonly hostId: string;
@@ -35,6 +43,8 @@ export class FakeHost {
   received: ConnectResponse[] = [];
   epoch = 0n;
   version = 0n;
+  /** For what it holds now. */
+  bookmark = Buffer.alloc(0);
   inSync = false;
   /** Newest sequence of counters that was acknowledged. */
   counted = 0n;
@@ -43,6 +53,7 @@ export class FakeHost {
   readonly #channel: RpcChannel;
   #send: ((message: NonNullable<ConnectRequest["message"]>) => void) | undefined;
   #abort = new AbortController();
+  #cutAt = Infinity;
   #running: Promise<void> = Promise.resolve();
 
   readonly #identity: { cert: string; key: string };
@@ -72,10 +83,10 @@ export class FakeHost {
     return this.#channel.client(HostFeedServiceDefinition);
   }
 
-  /** Open a session and wait until it is in sync. */
-  async connect(): Promise<void> {
+  /** Open a session and wait until it is in sync. `resumeToken`: what to say that it has; by default nothing. */
+  async connect(resumeToken = Buffer.alloc(0)): Promise<void> {
     const queue: ConnectRequest[] = [
-      { message: { $case: "hello", value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500 } } },
+      { message: { $case: "hello", value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500, resumeToken } } },
     ];
     let wake = Promise.withResolvers<void>();
     this.#abort = new AbortController();
@@ -97,12 +108,13 @@ export class FakeHost {
       }
     }
     signal.addEventListener("abort", () => wake.resolve());
-    const fresh = { instances: new Set<string>(), attachments: new Set<string>() };
+    const fresh: Fresh = { instances: new Set(), attachments: new Set(), rulesets: new Set(), resumed: false };
     this.#running = (async () => {
       try {
         for await (const response of this.client.connect(requests(), { signal })) {
           this.received.push(response);
           this.#take(response, fresh);
+          if (this.received.length >= this.#cutAt) this.#abort.abort();
           if (response.message?.$case === "inSync") synced.resolve();
         }
       } catch (error) {
@@ -118,6 +130,11 @@ export class FakeHost {
     this.#abort.abort();
     await this.#running;
     this.#send = undefined;
+  }
+
+  /** Cut the stream after so many messages of it. */
+  cutAfter(messages: number): void {
+    this.#cutAt = messages;
   }
 
   /** Wait until the stream has ended by itself. */
@@ -181,7 +198,8 @@ export class FakeHost {
     ];
   }
 
-  #take({ message }: ConnectResponse, fresh: { instances: Set<string>; attachments: Set<string> }): void {
+  #take({ message, bookmark }: ConnectResponse, fresh: Fresh): void {
+    if (bookmark.length > 0) this.bookmark = Buffer.from(bookmark);
     switch (message?.$case) {
       case "opened":
         this.epoch = message.value.sessionEpoch;
@@ -189,10 +207,22 @@ export class FakeHost {
       case "change":
         this.#apply(message.value, fresh);
         return;
+      case "resumed":
+        if (message.value.version !== this.version) throw new Error(`resumed at ${message.value.version}, not at ${this.version}`);
+        fresh.resumed = true;
+        return;
+      case "historyGone":
+        fresh.resumed = false;
+        for (const ids of [fresh.instances, fresh.attachments, fresh.rulesets]) ids.clear();
+        return;
+      case "owed":
+        this.#apply({ ...message.value, inSnapshot: true }, fresh);
+        return;
       case "inSync":
         // What the snapshot did not have goes now, never before.
-        for (const id of this.instances.keys()) if (!fresh.instances.has(id)) this.instances.delete(id);
-        for (const id of this.attachments.keys()) if (!fresh.attachments.has(id)) this.attachments.delete(id);
+        for (const id of this.instances.keys()) if (!fresh.resumed && !fresh.instances.has(id)) this.instances.delete(id);
+        for (const id of this.attachments.keys()) if (!fresh.resumed && !fresh.attachments.has(id)) this.attachments.delete(id);
+        for (const id of this.rulesets.keys()) if (!fresh.resumed && !fresh.rulesets.has(id)) this.rulesets.delete(id);
         this.version = message.value.version;
         this.inSync = true;
         if (this.behaviour.acknowledge) this.acknowledge();
@@ -205,7 +235,14 @@ export class FakeHost {
     }
   }
 
-  #apply(change: HostChange, fresh: { instances: Set<string>; attachments: Set<string> }): void {
+  /** Forget what is to go, as a host does that has said so. */
+  forgetGone(): void {
+    for (const items of [this.instances, this.attachments])
+      for (const [id, { wanted }] of [...items]) if (wanted === Wanted.ABSENT) items.delete(id);
+  }
+
+  #apply(change: HostChange, fresh: Fresh): void {
+    if (change.inSnapshot && !fresh.resumed) this.bookmark = Buffer.alloc(0); // half of a snapshot is no place to go on from
     if (!change.inSnapshot && change.version !== this.version + 1n) throw new Error(`a gap: ${this.version} to ${change.version}`);
     for (const { item } of change.items) {
       if (item?.$case === "instance") {
@@ -215,6 +252,7 @@ export class FakeHost {
         fresh.attachments.add(item.value.attachmentId);
         this.attachments.set(item.value.attachmentId, item.value);
       } else if (item?.$case === "ruleset") {
+        fresh.rulesets.add(item.value.rulesetId);
         if (item.value.wanted === Wanted.PRESENT) this.rulesets.set(item.value.rulesetId, item.value);
         else this.rulesets.delete(item.value.rulesetId);
       }

@@ -9,7 +9,7 @@ static __always_inline bool connection_reserve(__u32 wire_id)
 {
 	struct connection_budget *budget = bpf_map_lookup_elem(&budgets, &wire_id);
 
-	if (!budget)
+	if (!budget) /* uncovered: only if another processor took it since it was decided */
 		return false;
 	if (__sync_fetch_and_add(&budget->count, 1) < budget->limit)
 		return true;
@@ -43,9 +43,9 @@ static __always_inline enum drop_reason connection_write(struct connection_effec
 	/* Begun on another processor at this moment, or idle for too long and not freed yet. */
 	if (error == -EEXIST)
 		error = bpf_map_update_elem(&connections, &key, &c, BPF_EXIST);
-	if (error)
+	if (error) /* uncovered: only where the kernel has no memory */
 		return DROP_CONNECTION_TABLE;
-	if (connection_arm(&key, e->flags))
+	if (connection_arm(&key, e->flags)) /* uncovered: only where the kernel has no memory */
 		return DROP_NONE;
 	/* With nobody to end it, it would stay for ever. */
 	connection_delete(&key);
@@ -57,6 +57,7 @@ static __always_inline void connection_touch(struct connection_effect *e, __u64 
 	struct connection_key key = e->key; /* on the stack: see connection_find */
 	struct connection *c = bpf_map_lookup_elem(&connections, &key);
 
+	/* uncovered: only if another processor took it since it was decided */
 	if (!c || !connection_key_equal(&c->state.key, &key))
 		return;
 	c->state.last_seen = now;
@@ -73,7 +74,7 @@ static __always_inline void connection_touch(struct connection_effect *e, __u64 
 /* Writes what was decided about a packet that is handed over. Not DROP_NONE: it must be dropped. Global function: verified once. */
 __noinline int act_connection(struct connection_effect *e, __u64 now)
 {
-	if (!e)
+	if (!e) /* uncovered: for the verifier; every caller passes one */
 		return DROP_CONNECTION_TABLE;
 	switch (e->op) {
 	case CONNECTION_BEGIN:
@@ -90,7 +91,7 @@ __noinline int act_connection(struct connection_effect *e, __u64 now)
 /* What is done for a packet that is dropped. Global function: verified once. */
 __noinline int act_connection_dropped(struct connection_effect *e)
 {
-	if (e && e->op == CONNECTION_DELETE) {
+	if (e && e->op == CONNECTION_DELETE) { /* uncovered: for the verifier; every caller passes one */
 		struct connection_key key = e->key; /* on the stack: see connection_find */
 
 		connection_delete(&key);

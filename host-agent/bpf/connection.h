@@ -87,7 +87,7 @@ static __always_inline __u64 connection_idle(__u8 protocol, __u32 flags)
 	__u32 zero = 0, ms;
 	struct host_config *self = bpf_map_lookup_elem(&host, &zero);
 
-	if (!self)
+	if (!self) /* uncovered: the element is part of the map */
 		return 0;
 	if (protocol == IPPROTO_TCP)
 		ms = (flags & (CONNECTION_ANSWERED | CONNECTION_CLOSING)) == CONNECTION_ANSWERED ? self->idle.tcp_answered : self->idle.tcp_other;
@@ -106,6 +106,7 @@ static __always_inline __u64 connection_age(__u64 last_seen, __u64 now)
 
 static __always_inline bool connection_key_equal(const struct connection_key *a, const struct connection_key *b)
 {
+	/* uncovered: only while the element is given to another key at this moment (D5) */
 	return a->wire_id == b->wire_id && a->direction == b->direction && a->protocol == b->protocol && a->sport == b->sport &&
 	       a->dport == b->dport && addr_equal(&a->src, &b->src) && addr_equal(&a->dst, &b->dst);
 }
@@ -134,6 +135,7 @@ static __always_inline bool connection_find(const struct connection_key *key, __
 	known->flags = found->state.flags;
 	known->last_seen = found->state.last_seen;
 	barrier();
+	/* uncovered: only while the element is given to another key at this moment (D5) */
 	return connection_key_equal(&found->state.key, key) &&
 	       connection_age(known->last_seen, now) < connection_idle(key->protocol, known->flags);
 }
@@ -142,6 +144,7 @@ static __always_inline bool connection_budget_left(__u32 wire_id)
 {
 	struct connection_budget *budget = bpf_map_lookup_elem(&budgets, &wire_id);
 
+	/* uncovered: the agent makes a budget with its endpoint, and only while the element is given to another key at this moment (D5) */
 	return budget && budget->wire_id == wire_id && budget->count < budget->limit;
 }
 

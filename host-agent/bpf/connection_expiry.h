@@ -47,7 +47,7 @@ static __always_inline void connection_release(__u32 wire_id)
 {
 	struct connection_budget *budget = bpf_map_lookup_elem(&budgets, &wire_id);
 
-	if (budget && budget->count > 0)
+	if (budget && budget->count > 0) /* uncovered: only after an agent has made the counters anew */
 		__sync_fetch_and_add(&budget->count, -1);
 }
 
@@ -55,11 +55,12 @@ static __always_inline void connection_delete(struct connection_key *key)
 {
 	__u32 wire_id = key->wire_id;
 
-	if (!bpf_map_delete_elem(&connections, key))
+	if (!bpf_map_delete_elem(&connections, key)) /* uncovered: only if it went idle since it was looked up */
 		connection_release(wire_id);
 }
 
 /* Nanoseconds until it is worth looking again; 0: it may go. */
+/* not measured: acts on the kernel's clock; connection-expiry.kernel.test.ts waits for it */
 static __always_inline __u64 connection_left(const struct connection *c)
 {
 	__u64 idle = connection_idle(c->state.key.protocol, c->state.flags);
@@ -71,6 +72,7 @@ static __always_inline __u64 connection_left(const struct connection *c)
 	return idle - age < CONNECTION_LOOK_MAX ? idle - age : CONNECTION_LOOK_MAX;
 }
 
+/* not measured: acts on the kernel's clock; connection-expiry.kernel.test.ts waits for it */
 static int connection_look(void *map, struct connection_key *key, struct connection *c)
 {
 	__u64 left = connection_left(c);
@@ -84,12 +86,14 @@ static int connection_look(void *map, struct connection_key *key, struct connect
 }
 
 /* Gives an entry its timer; false where the kernel has none to give. */
+/* not measured: acts on the kernel's clock; connection-expiry.kernel.test.ts waits for it */
 static __always_inline bool connection_time(struct connection *c, __u64 delay)
 {
 	return !bpf_timer_init(&c->timer, &connections, CLOCK_MONOTONIC) && !bpf_timer_set_callback(&c->timer, connection_look) &&
 	       !bpf_timer_start(&c->timer, delay, 0);
 }
 
+/* not measured: acts on the kernel's clock; connection-expiry.kernel.test.ts waits for it */
 static long connection_sweep_one(void *map, struct connection_key *key, struct connection_untimed *value, void *context)
 {
 	struct connection *c = bpf_map_lookup_elem(&connections, key);
@@ -115,6 +119,7 @@ static int connection_sweep(void *map, __u32 *key, struct connection_sweeper *s)
 }
 
 /* That timer too may be had only at a later attempt; until then what is listed stays, but is of no worth once idle. */
+/* not measured: acts on the kernel's clock; connection-expiry.kernel.test.ts waits for it */
 static __always_inline void connection_sweeper_start(void)
 {
 	__u32 zero = 0;
@@ -133,6 +138,7 @@ static __always_inline void connection_sweeper_start(void)
 }
 
 /* Sees to it that an entry goes some time; false: it cannot be kept. */
+/* not measured: acts on the kernel's clock; connection-expiry.kernel.test.ts waits for it */
 static __always_inline bool connection_arm(struct connection_key *key, __u32 flags)
 {
 	struct connection *c = bpf_map_lookup_elem(&connections, key);

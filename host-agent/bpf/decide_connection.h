@@ -107,8 +107,8 @@ static __always_inline enum drop_reason judge_hit(struct packet *pkt, enum conne
 		e->flags |= CONNECTION_ANSWERED;
 	if (pkt->flags & PACKET_TCP_END)
 		e->flags |= CONNECTION_CLOSING;
-	/* The same ports again, after the end. */
-	else if ((pkt->flags & PACKET_BEGINS) && (known->flags & CONNECTION_CLOSING))
+	/* The same ports again, after the end; what follows of that packet in fragments does not begin it once more. */
+	else if ((pkt->flags & (PACKET_BEGINS | PACKET_LATER_FRAGMENT)) == PACKET_BEGINS && (known->flags & CONNECTION_CLOSING))
 		e->flags = 0;
 
 	if (known->ruleset_id == e->ruleset_id && known->peer_group_set == e->peer_group_set) {
@@ -136,7 +136,7 @@ __noinline int decide_connection(struct packet *pkt, struct connection_effect *e
 	struct connection_known known;
 	enum drop_reason reason;
 
-	if (!pkt || !e)
+	if (!pkt || !e) /* uncovered: for the verifier; every caller passes them */
 		return DROP_RULESET_MISSING;
 
 	__u32 direction = e->key.direction;
@@ -170,8 +170,11 @@ __noinline int decide_connection(struct packet *pkt, struct connection_effect *e
 	return DROP_NONE;
 }
 
-/* Reads the packet that an ICMP error quotes; false where it names no connection. RFC 792 promises eight bytes of its transport. */
-static __always_inline bool parse_quoted(struct __sk_buff *skb, __u32 at, struct flow *flow)
+/*
+ * Reads the packet that an ICMP error quotes, from `at` up to `end` (what follows is padding); false where it names no connection: its IP
+ * header must be whole. RFC 792 promises eight bytes of its transport.
+ */
+static __always_inline bool parse_quoted(struct __sk_buff *skb, __u32 at, __u32 end, struct flow *flow)
 {
 	struct iphdr ip;
 	union {
@@ -181,12 +184,15 @@ static __always_inline bool parse_quoted(struct __sk_buff *skb, __u32 at, struct
 
 	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 || (ip.frag_off & bpf_htons(IP_OFFSET_MASK)))
 		return false;
+	at += ip.ihl * 4;
+	if (at > end)
+		return false;
 	flow->protocol = ip.protocol;
 	addr_from_v4(&flow->src, ip.saddr);
 	addr_from_v4(&flow->dst, ip.daddr);
 	if (!protocol_has_ports(ip.protocol))
 		return true;
-	if (bpf_skb_load_bytes(skb, at + ip.ihl * 4, &l4, sizeof(l4)))
+	if (at + sizeof(l4) > end || bpf_skb_load_bytes(skb, at, &l4, sizeof(l4))) /* uncovered: what is before the end is there */
 		return false;
 	if (ip.protocol != IPPROTO_ICMP) {
 		flow->sport = bpf_ntohs(l4.ports[0]);
@@ -211,13 +217,13 @@ __noinline int decide_icmp_error(struct __sk_buff *skb, struct packet *pkt, stru
 {
 	struct connection_known known;
 
-	if (!pkt || !e)
+	if (!pkt || !e) /* uncovered: for the verifier; every caller passes them */
 		return DROP_RULESET_MISSING;
 
 	struct connection_key key = { .wire_id = e->key.wire_id };
 	__u32 direction = e->key.direction;
 
-	if (!parse_quoted(skb, ETH_HEADER + pkt->l3_len + sizeof(struct icmp_header), &pkt->flow) ||
+	if (!parse_quoted(skb, ETH_HEADER + pkt->l3_len + sizeof(struct icmp_header), ETH_HEADER + pkt->ip_len, &pkt->flow) ||
 	    !connection_of(&pkt->flow, direction_other(direction), pkt->now, &key, &known))
 		return judge_packet(pkt, direction, e);
 	return known.ruleset_id == e->ruleset_id ? DROP_NONE : judge_again(pkt, &key, e->ruleset_id, known.peer_group_set);

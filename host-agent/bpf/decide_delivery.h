@@ -17,20 +17,20 @@ __noinline int decide_delivery_v4(struct __sk_buff *skb, __u32 wire_id, struct p
 	struct endpoint *e = bpf_map_lookup_elem(&endpoints, &wire_id);
 	enum drop_reason reason;
 
-	if (!pkt || !d)
+	if (!pkt || !d) /* uncovered: for the verifier; every caller passes them */
 		return 0;
 	if (!e)
 		return decide_drop(d, d->wire_id, DROP_TARGET_CLOSED);
 
 	struct endpoint_config config = e->config;
 
-	if (config.wire_id != wire_id)
+	if (config.wire_id != wire_id) /* uncovered: only while the element is given to another key at this moment (D5) */
 		return decide_drop(d, d->wire_id, DROP_TARGET_CLOSED);
 	if (config.vni != d->vni)
 		return decide_drop(d, d->wire_id, DROP_TARGET_NETWORK);
 	if (!endpoint_may_use(e, &config, &pkt->dst))
 		return decide_drop(d, wire_id, DROP_TARGET_ADDRESS);
-	if (!endpoint_still(e, wire_id))
+	if (!endpoint_still(e, wire_id)) /* uncovered: only while the element is given to another key at this moment (D5) */
 		return decide_drop(d, d->wire_id, DROP_TARGET_CLOSED);
 
 	reason = decide_passage(skb, pkt, &d->ingress, wire_id, DIRECTION_INGRESS, config.ruleset_id, d->group_set_id);

@@ -39,7 +39,7 @@ __noinline int decide_v4_from_instance(struct __sk_buff *skb, struct endpoint *e
 	__u32 zero = 0;
 	bool known;
 
-	if (!e || !pkt || !d)
+	if (!e || !pkt || !d) /* uncovered: for the verifier; every caller passes them */
 		return 0;
 
 	struct endpoint_config config = e->config;
@@ -48,7 +48,7 @@ __noinline int decide_v4_from_instance(struct __sk_buff *skb, struct endpoint *e
 		return decide_drop(d, d->wire_id, DROP_MALFORMED);
 	if (!endpoint_may_use(e, &config, &pkt->src))
 		return decide_drop(d, d->wire_id, DROP_SOURCE_ADDRESS);
-	if (!endpoint_still(e, d->wire_id))
+	if (!endpoint_still(e, d->wire_id)) /* uncovered: only while the element is given to another key at this moment (D5) */
 		return decide_drop(d, 0, DROP_NOT_CONFIGURED);
 	if ((pkt->eth_dst[0] & 1) || v4_is_multicast(pkt->dst.w[3]))
 		return decide_drop(d, d->wire_id, DROP_MULTICAST);
@@ -72,7 +72,7 @@ __noinline int decide_v4_from_instance(struct __sk_buff *skb, struct endpoint *e
 
 	struct host_config *self = bpf_map_lookup_elem(&host, &zero);
 
-	if (!self || !self->tunnel_ifindex)
+	if (!self || !self->tunnel_ifindex) /* uncovered: the element is part of the map */
 		return decide_drop(d, d->wire_id, DROP_HOST_NOT_CONFIGURED);
 	if (!known)
 		return decide_drop(d, d->wire_id, DROP_NO_MAPPING);
@@ -90,7 +90,7 @@ __noinline int decide_v4_from_instance(struct __sk_buff *skb, struct endpoint *e
 /* IPv6 has its own function with the same arguments; it does not forward yet. */
 __noinline int decide_v6_from_instance(struct __sk_buff *skb, struct endpoint *e, struct packet *pkt, struct decision *d)
 {
-	if (!skb || !e || !pkt || !d)
+	if (!skb || !e || !pkt || !d) /* uncovered: for the verifier; every caller passes them */
 		return 0;
 	return decide_drop(d, d->wire_id, DROP_IPV6_UNSUPPORTED);
 }
@@ -103,13 +103,14 @@ static __always_inline void decide_from_instance(struct __sk_buff *skb, struct p
 	struct endpoint *e = port ? bpf_map_lookup_elem(&endpoints, &wire_id) : 0;
 
 	decide_drop(d, 0, DROP_NOT_CONFIGURED);
+	/* uncovered: only between the two writes of an agent that gives a device to another interface */
 	if (!e || e->config.wire_id != wire_id || e->config.ifindex != ifindex)
 		return;
 	if (skb->vlan_present) {
 		decide_drop(d, wire_id, DROP_VLAN_TAG);
 		return;
 	}
-	if (!parse_ethernet(skb, pkt)) {
+	if (!parse_ethernet(skb, pkt)) { /* uncovered: BPF_PROG_TEST_RUN gives no frame without an Ethernet header */
 		decide_drop(d, wire_id, DROP_MALFORMED);
 		return;
 	}

@@ -14,6 +14,7 @@ static __always_inline bool mapping_find(__u32 vni, const struct addr *address, 
 		return false;
 	*out = *found;
 	barrier();
+	/* uncovered: only while the element is given to another key at this moment (D5) */
 	return out->key.vni == vni && addr_equal(&out->key.address, address);
 }
 
@@ -22,6 +23,7 @@ static __always_inline bool sender_allowed(__u32 vni, const struct addr *host_ad
 	struct sender_key key = { .vni = vni, .host = *host_address };
 	struct sender *found = bpf_map_lookup_elem(&senders, &key);
 
+	/* uncovered: only while the element is given to another key at this moment (D5) */
 	return found && found->key.vni == vni && addr_equal(&found->key.host, host_address);
 }
 

@@ -10,6 +10,8 @@
  *
  * A hash element that is deleted or replaced may be reused for another key while a program still reads it (D5). So each value
  * repeats its key in its first bytes: a program copies what it needs, then compares the key, and treats a stranger as absent.
+ *
+ * Another version's elements are copied by the names of structs and fields (docs/adr/0008): what changes its meaning changes its name.
  */
 
 #define ENDPOINT_ADDRESSES 16

@@ -41,6 +41,7 @@ struct mss_search {
 };
 
 /* One option; 1 ends the walk. A callback, because the verifier follows a loop of 40 variable steps far too long. */
+/* not measured: acts; mtu.kernel.test.ts reads the packet */
 static long mtu_next_option(__u32 index, struct mss_search *s)
 {
 	__u8 option[4];
@@ -66,6 +67,7 @@ static long mtu_next_option(__u32 index, struct mss_search *s)
  * Lowers the MSS option of a TCP SYN to what fits (D12). `tcp_at` is the header's offset, `len` its length. Odd offsets occur
  * (a NOP before the option): there the two bytes belong to two checksum words, hence the swap. Global function: verified once.
  */
+/* not measured: acts; mtu.kernel.test.ts reads the packet */
 __noinline int mtu_clamp_mss(struct __sk_buff *skb, __u32 tcp_at, __u32 len, __u32 max_mss)
 {
 	struct mss_search search = { .skb = skb, .tcp_at = tcp_at, .len = len, .at = TCP_OPTIONS_AT };
@@ -98,6 +100,7 @@ static __always_inline __sum16 checksum_fold(__u32 sum)
  * Replaces the packet by an ICMP "fragmentation needed" to its sender that quotes the IP header and eight bytes (RFC 792), from the
  * address that was asked for. The result is shorter than any packet that was too big. Global function: verified once.
  */
+/* not measured: acts; mtu.kernel.test.ts reads the packet */
 __noinline int mtu_write_too_big(struct __sk_buff *skb, struct packet *pkt, __u32 mtu)
 {
 	struct {

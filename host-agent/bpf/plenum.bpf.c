@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The two programs of a host. Each reads top to bottom as: what do we know, what is decided, do it.
+ * The two programs of a host. Each reads top to bottom as: what do we know, what is decided, do it. And one that the agent runs.
  * Kernel floor 6.1; no kernel structs, only UAPI context, so one object fits every kernel.
  */
 #include <linux/bpf.h>
@@ -8,6 +8,7 @@
 #include "act.h"
 #include "decide_instance.h"
 #include "decide_tunnel.h"
+#include "import_connections.h"
 #include "scratch.h"
 
 /* Timers are for programs under the GPL or both; everything in this directory is under either, as its users like. */
@@ -49,4 +50,24 @@ int from_tunnel(struct __sk_buff *skb)
 	read_tunnel(skb, &source);
 	decide_from_tunnel(skb, &source, &s->packet, &s->decision);
 	return act(skb, &s->packet, &s->decision);
+}
+
+/*
+ * Run by the agent: the packet is entries of an older table, as struct connection_state, one after the other. Returns how many found no
+ * room. A packet too short for one: goes through the list of those without a timer, so that there is room.
+ */
+SEC("tc")
+int import_connections(struct __sk_buff *skb)
+{
+	struct connection_state state = {};
+	int refused = 0;
+
+	if (skb->len < sizeof(state))
+		bpf_for_each_map_elem(&untimed, connection_sweep_one, 0, 0);
+	for (__u32 i = 0; i < IMPORT_MAX; i++) {
+		if (bpf_skb_load_bytes(skb, i * sizeof(state), &state, sizeof(state)))
+			break;
+		refused += import_connection(&state);
+	}
+	return refused;
 }

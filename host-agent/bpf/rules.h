@@ -130,7 +130,7 @@ static __always_inline struct rule_peer *rules_of_peer(const struct rule_query *
 		.prefixlen = (sizeof(key) - sizeof(key.prefixlen)) * 8,
 		.ruleset_id = q->ruleset_id,
 		.direction = q->direction,
-		.family = addr_is_v4(&q->peer) ? 4 : 6,
+		.family = addr_is_v4(&q->peer) ? 4 : 6, /* uncovered: IPv6 is not forwarded yet */
 		.peer = q->peer,
 	};
 
@@ -171,6 +171,7 @@ static __always_inline bool rules_meet(__u32 ruleset_id, const struct rule_peer 
 		both |= who & ports->bits.w[i];
 	}
 	barrier();
+	/* uncovered: only while the element is given to another key at this moment (D5) */
 	return both && *(volatile __u32 *)&ports->ruleset_id == ruleset_id &&
 	       (!peer || *(volatile __u32 *)&peer->ruleset_id == ruleset_id) &&
 	       (!group || *(volatile __u32 *)&group->key.ruleset_id == ruleset_id);
@@ -179,13 +180,13 @@ static __always_inline bool rules_meet(__u32 ruleset_id, const struct rule_peer 
 /* Allow rules, default deny. Ids are never given twice (D5). Global function: verified once. */
 __noinline int rules_judge(struct rule_query *q)
 {
-	if (!q)
+	if (!q) /* uncovered: for the verifier; every caller passes one */
 		return RULES_MISSING;
 
 	__u32 id = q->ruleset_id;
 	struct ruleset *set = bpf_map_lookup_elem(&rulesets, &id);
 
-	if (!set || set->id != id)
+	if (!set || set->id != id) /* uncovered: only while the element is given to another key at this moment (D5) */
 		return RULES_MISSING;
 
 	struct rule_peer *peer = rules_of_peer(q);

@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
-import { rulesetOf } from "./convert.ts";
+import { attachmentItem } from "../testing/feed-world.ts";
+import { deviceOf, endpointOf, mappingOfPacked, NotConvertible, rulesetOf } from "./convert.ts";
 
 test("a rule's peer is a block, or the sets that hold the group: also none yet", () => {
   const rule = { egress: false, protocol: 6, portFrom: 80, portTo: 81, peerCidr: "10.0.0.0/8", peerIsGroup: false, peerGroupSetIds: [] };
@@ -15,4 +16,43 @@ test("a rule's peer is a block, or the sets that hold the group: also none yet",
       { ...target, direction: "egress", peerGroupSets: [] },
     ],
   });
+});
+
+describe("what no kernel could hold is refused, and named", () => {
+  const item = attachmentItem(1, 2);
+
+  test.each([
+    ["an attachment without an address", { addresses: [] }],
+    ["an attachment without a meter", { meterId: 0n }],
+    ['"10.0.0.1" is not an address with a prefix length', { addresses: ["10.0.0.1"] }],
+    ['"10.0.0.1/33" is not an address', { addresses: ["10.0.0.1/33"] }],
+    ['"10.0.0.1/8x" is not an address', { addresses: ["10.0.0.1/8x"] }],
+    ['"here/24" is not an address', { addresses: ["here/24"] }],
+    ['mac_address "02:00" is not a MAC address', { macAddress: "02:00" }],
+    ["wire id 0 is not in 1 to 4294967295", { wireId: 0 }],
+    ["ruleset id 1.5 is not in 1 to 4294967295", { rulesetId: 1.5 }],
+  ])("%s", (message, changes) => {
+    const convert = (): unknown => endpointOf({ ...item, ...changes }, 1450);
+    expect(convert).toThrow(NotConvertible);
+    expect(convert).toThrow(message);
+  });
+
+  test.each([
+    ['gateway "" is not an address', { gateway: "" }],
+    ["device index 256 is not in 0 to 255", { deviceIndex: 256 }],
+  ])("%s", (message, changes) => {
+    expect(() => deviceOf({ ...item, ...changes }, 1450)).toThrow(message);
+  });
+});
+
+test("of several targets of an address the one with the lowest wire id is taken, in whatever order they come", () => {
+  const of = (wireId: number) => ({ prefix: "10.0.0.1/32", hostAddress: `198.18.0.${wireId}`, wireId, groupSetId: 1 });
+  const taken = (...wireIds: number[]) =>
+    wireIds.reduce<ReturnType<typeof mappingOfPacked> | undefined>((known, id) => mappingOfPacked(7, of(id), known), undefined);
+  for (const order of [
+    [3, 4, 5],
+    [5, 4, 3],
+    [4, 3, 5],
+  ])
+    expect(taken(...order)).toEqual({ vni: 7, ...of(3) });
 });

@@ -1,7 +1,6 @@
 import type { AttachmentItem, InstanceItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { PackedMapping } from "#lib/mapping/packed.ts";
 import { bitsOf, parseAddress } from "#lib/net/address.ts";
-import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { DeviceSpec, Endpoint, InstanceSpec, Mapping, Rule, Ruleset } from "./ports.ts";
 
 /** An item that no kernel could hold. The attachment it belongs to is reported as FAILED with this message; others go on. */
@@ -85,16 +84,9 @@ export function rulesetOf(item: RulesetItem): Ruleset {
 }
 
 /**
- * One target of an address. Several (members of one address, D7) come with a later version; until then all hosts take the same one,
- * the lowest wire id. Undefined: attached nowhere.
+ * A target of an address; `known` is an earlier one of the same address. Several (members of one address, D7) come with a later version;
+ * until then all hosts take the same one, the lowest wire id.
  */
-export function mappingOf(vni: number, item: MappingItem): Mapping | undefined {
-  const [first] = [...item.targets].sort((a, b) => a.wireId - b.wireId);
-  if (first === undefined) return undefined;
-  return { vni, prefix: item.prefix, hostAddress: first.hostAddress, wireId: first.wireId, groupSetId: first.groupSetId };
-}
-
-/** A record of a snapshot; `known` is an earlier record of the same prefix. */
 export function mappingOfPacked(vni: number, packed: PackedMapping, known: Mapping | undefined): Mapping {
   return known !== undefined && known.wireId < packed.wireId ? known : { vni, ...packed };
 }

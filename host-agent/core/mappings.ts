@@ -71,7 +71,7 @@ export class Mappings {
     const done: number[] = [];
     for (const vni of [...this.#dirty]) {
       const network = this.#networks.get(vni);
-      if (network === undefined) continue;
+      if (network === undefined) continue; // uncovered: what is dirty is known; only the type cannot say so
       if (network.version === undefined && this.#watched.has(vni)) {
         this.#dirty.delete(vni);
         continue;
@@ -85,6 +85,11 @@ export class Mappings {
     return done;
   }
 
+  /** Version of a network that is wanted, whole; undefined: none is, or it is not to be held any more. */
+  wantedVersion(vni: number): bigint | undefined {
+    return this.#watched.has(vni) ? this.#networks.get(vni)?.version : undefined;
+  }
+
   /** Version of a network that the kernel holds whole. */
   appliedVersion(vni: number): bigint | undefined {
     const network = this.#networks.get(vni);
@@ -94,6 +99,7 @@ export class Mappings {
   /** How many differ from what is wanted, in networks that may be written. */
   get pending(): number {
     let pending = 0;
+    // uncovered: what is dirty is known; only the type cannot say so
     for (const vni of this.#dirty) pending += this.#networks.get(vni)?.tracker.pending ?? 0;
     return pending;
   }
@@ -107,14 +113,26 @@ export class Mappings {
   #step(vni: number, tracker: DeltaTracker<string, Mapping>): boolean {
     const puts = tracker.pendingPuts(BATCH);
     const deletes = puts.length > 0 ? [] : tracker.pendingDeletes(BATCH);
-    const step = (): void => {
-      for (const [prefix, mapping] of [...puts, ...deletes]) tracker.doubt(prefix, mapping);
-      if (puts.length > 0) this.#datapath.putMappings(puts.map(([, mapping]) => mapping));
-      else this.#datapath.deleteMappings(deletes.map(([prefix]) => ({ vni, prefix })));
-      for (const [prefix, mapping] of puts) tracker.present(prefix, mapping);
+    return this.#attempts.run(`mappings of VNI ${vni}`, () => {
+      try {
+        if (puts.length > 0) this.#put(tracker, puts);
+        else this.#datapath.deleteMappings(deletes.map(([prefix]) => ({ vni, prefix })));
+      } catch (error) {
+        for (const [prefix, mapping] of [...puts, ...deletes]) tracker.doubt(prefix, mapping); // some may have been written
+        throw error;
+      }
+      for (const [prefix] of puts) tracker.made(prefix);
       for (const [prefix] of deletes) tracker.absent(prefix);
-    };
-    return this.#attempts.run(`mappings of VNI ${vni}`, step);
+    });
+  }
+
+  /** Those of which the kernel surely holds nothing are written without a look at each: most, when a network is new to the host. */
+  #put(tracker: DeltaTracker<string, Mapping>, puts: readonly [string, Mapping][]): void {
+    const fresh: Mapping[] = [];
+    const others: Mapping[] = [];
+    for (const [prefix, mapping] of puts) (tracker.possible(prefix) === undefined ? fresh : others).push(mapping);
+    if (fresh.length > 0) this.#datapath.putMappings(fresh, true);
+    if (others.length > 0) this.#datapath.putMappings(others);
   }
 
   #network(vni: number): Network {

@@ -129,7 +129,7 @@ export class Meters {
   #drop(meterId: bigint): void {
     const meter = this.tracker.possible(meterId);
     const dropped = this.#attempts.run(key(meterId), () => {
-      if (meter === undefined) return;
+      if (meter === undefined) return; // uncovered: what lingers is tracked; only the type cannot say so
       this.tracker.doubt(meterId, meter);
       this.#datapath.dropMeter(meter.wireId, meterId, this.#hasOthers(meter));
     });

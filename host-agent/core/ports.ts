@@ -103,8 +103,11 @@ export interface Datapath {
   dropMeter(wireId: number, meterId: bigint, others?: boolean): void;
   putRuleset(ruleset: Ruleset): void;
   deleteRuleset(id: number): void;
-  /** Batched; also keeps the set of authorised sender hosts per VNI (D3). */
-  putMappings(mappings: readonly Mapping[]): void;
+  /**
+   * Batched; also keeps the set of authorised sender hosts per VNI (D3). `fresh`: the caller knows that the kernel holds none of these
+   * addresses and names each once, so that none has to be looked up first.
+   */
+  putMappings(mappings: readonly Mapping[], fresh?: boolean): void;
   deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void;
   /** All, or those of these. Unknown ids: nothing. */
   readMeters(meterIds?: readonly bigint[]): MeterReading[];

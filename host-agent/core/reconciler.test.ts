@@ -4,21 +4,9 @@ import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import { FakeHost } from "../testing/fake-host.ts";
 import { FeedWorld } from "../testing/feed-world.ts";
 import type { WorldChange, WorldEvent } from "../testing/feed-world.ts";
+import { worldEvent } from "../testing/world-events.ts";
 
-const small = fc.nat(9);
-const octet = fc.nat(20);
-const event: fc.Arbitrary<WorldEvent> = fc.oneof(
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("run" as const), instance: small }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("terminate" as const), instance: small }) },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant("attach" as const), instance: small }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("detach" as const), attachment: small }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("return" as const), attachment: small }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant("rules" as const), attachment: small, ruleset: small }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("address" as const), attachment: small, octet }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("map" as const), network: small, octet, host: small }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("unmap" as const), network: small, octet }) },
-);
-const events = fc.array(event, { maxLength: 60, size: "max" });
+const events = fc.array(worldEvent, { maxLength: 60, size: "max" });
 
 /** What a fresh agent on a fresh machine makes of the world as it is now. */
 async function fromScratch(world: FeedWorld): Promise<unknown> {
@@ -42,6 +30,7 @@ describe("whatever way the same state is told, the kernel ends the same", () => 
       const change = world.apply(one);
       if (change !== undefined) await drive(host, world, change, index);
     }
+    host.resume(world);
     await host.settle(world);
     expect(host.kernel()).toEqual(await fromScratch(world));
   };
@@ -110,6 +99,30 @@ describe("whatever way the same state is told, the kernel ends the same", () => 
           host.snapshot(world, reversed);
         }),
       ),
+    );
+  });
+
+  it("with streams that break and go on where they were, cut again while they catch up", async () => {
+    await fc.assert(
+      fc.asyncProperty(events, fc.array(fc.nat(5), { minLength: 1, maxLength: 20 }), (list, dice) => {
+        let away = 0;
+        return property(list, (host, world, change, index) => {
+          const die = dice[index % dice.length] ?? 0;
+          if (away === 0 && die < 2) away = die + 3;
+          if (away === 0) {
+            host.change(change);
+            if (die === 5) host.pass(world);
+            return;
+          }
+          host.miss(change);
+          if (die % 2 === 0) host.pass(world); // as when a step's time has come
+          away -= 1;
+          if (away > 0) return;
+          if (die === 3) host.resume(world, reversed, 1);
+          if (die === 4) host.forgetAcknowledged(world);
+          host.resume(world, reversed);
+        });
+      }),
     );
   });
 

@@ -205,7 +205,7 @@ export class Reconciler {
       this.interfaces.want(item, this.#settings.guestMtu);
       return undefined;
     } catch (error) {
-      if (!(error instanceof NotConvertible)) throw error;
+      if (!(error instanceof NotConvertible)) throw error; // uncovered: nothing else is thrown, and what would be must not be swallowed
       return error.message;
     }
   }

@@ -33,6 +33,15 @@ export class DeltaTracker<K, W, A = W> {
     this.#judge(key);
   }
 
+  /** The kernel holds just what is wanted: as `present` with that, without comparing the two. */
+  made(this: DeltaTracker<K, A, A>, key: K): void {
+    const value = this.#wanted.get(key);
+    if (value === undefined) throw new Error("what is not wanted was not made");
+    this.#actual.set(key, value);
+    if (this.#doubtful.size > 0) this.#doubtful.delete(key);
+    this.#puts.delete(key);
+  }
+
   /**
    * The kernel may hold this or a part of it, or not any more: if it is wanted it must be written (again), and if not, it must be
    * deleted. Said before every write and every deletion, so that one that fails half way leaves no false certainty.
@@ -115,7 +124,7 @@ function pick<K, V>(keys: ReadonlySet<K>, values: ReadonlyMap<K, V>, limit: numb
   for (const key of keys) {
     if (out.length >= limit) break;
     const value = values.get(key);
-    if (value !== undefined) out.push([key, value]);
+    if (value !== undefined) out.push([key, value]); // uncovered: what is pending has a value; only the type cannot say so
   }
   return out;
 }

@@ -1,5 +1,5 @@
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
-import type { AttachmentItem, HostChange, HostItem, InstanceItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { AttachmentItem, HostChange, HostItem, HostOwed, InstanceItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
 
 /** The feed skipped something or broke its own rules: the only safe answer is a new session with a new snapshot. */
@@ -20,17 +20,28 @@ export interface HostDirt {
   rulesets: Set<number>;
 }
 
+/** What is collected aside until it is whole. */
+interface Stage {
+  readonly items: Items;
+  /** Of one that goes on from what is held: the newest version in it, and what differs. Undefined of a snapshot. */
+  readonly since: { version: bigint; readonly dirt: HostDirt } | undefined;
+}
+
+const NO_BOOKMARK = Buffer.alloc(0);
+
 /**
  * Everything that the coordinator's feed has told, as of one version. A snapshot is collected aside and replaces the whole at
  * `in_sync`, so that what the reconciler reads is always complete: before the first one it reads nothing, and after a reconnect it
- * reads the old state until the new one stands. Touches no kernel.
+ * reads the old state until the new one stands. What was missed by a session that goes on from the last one is collected aside, too:
+ * an item that came and went meanwhile is never wanted. Touches no kernel.
  */
 export class HostWanted {
   #items: Items = emptyItems();
-  #staged: Items | undefined;
+  #staged: Stage | undefined;
   #dirt: HostDirt = emptyDirt();
   #version = 0n;
   #inSync = false;
+  #bookmark: Buffer = NO_BOOKMARK;
 
   /** Version of the host's scope that the items stand for. */
   get version(): bigint {
@@ -40,6 +51,16 @@ export class HostWanted {
   /** Whether a snapshot was ever complete. Nothing may be deleted before. Stays true while a later session is being opened. */
   get inSync(): boolean {
     return this.#inSync;
+  }
+
+  /** The feed's token for just these items; empty: there is none, take a snapshot. */
+  get bookmark(): Buffer {
+    return this.#bookmark;
+  }
+
+  /** The feed was broken: whatever is wrong, a snapshot puts it right. */
+  distrust(): void {
+    this.#bookmark = NO_BOOKMARK;
   }
 
   instance(id: string): InstanceItem | undefined {
@@ -62,32 +83,70 @@ export class HostWanted {
     return this.#items.attachments.values();
   }
 
-  /** A session was opened: what comes next is a snapshot. */
+  /** A session was opened, or cannot go on: what comes next is a snapshot, unless `resume` says otherwise. */
   beginSnapshot(): void {
-    this.#staged = emptyItems();
+    this.#staged = { items: emptyItems(), since: undefined };
   }
 
-  /** Part of a snapshot, or a delta. Throws {@link FeedBroken} for a version that does not follow. */
-  change(change: HostChange): void {
+  /** What comes next goes on from what is held. Throws {@link FeedBroken} when that is another version. */
+  resume(version: bigint): void {
+    if (this.#staged === undefined || !this.#inSync || version !== this.#version)
+      throw new FeedBroken(`resumed at version ${version}, and ${this.#inSync ? this.#version : "nothing"} is held`);
+    this.#staged = { items: copyOf(this.#items), since: { version, dirt: emptyDirt() } };
+  }
+
+  /** Part of a snapshot, or a delta. Throws {@link FeedBroken} for a version that does not follow. `bookmark`: the token for what is held then. */
+  change(change: HostChange, bookmark: Buffer = NO_BOOKMARK): void {
+    const stage = this.#staged;
     if (change.inSnapshot) {
-      if (this.#staged === undefined) throw new FeedBroken(`a snapshot of version ${change.version} in the middle of the deltas`);
-      for (const item of change.items) store(this.#staged, item, undefined);
+      if (stage === undefined || stage.since !== undefined)
+        throw new FeedBroken(`a snapshot of version ${change.version} in the middle of the deltas`);
+      for (const item of change.items) store(stage.items, item, undefined);
       return;
     }
-    if (this.#staged !== undefined) throw new FeedBroken(`delta ${change.version} before the snapshot was complete`);
-    if (change.version !== this.#version + 1n) throw new FeedBroken(`delta ${change.version} after version ${this.#version}`);
+    if (stage !== undefined && stage.since === undefined) throw new FeedBroken(`delta ${change.version} before the snapshot was complete`);
+    const version = stage?.since?.version ?? this.#version;
+    if (change.version !== version + 1n) throw new FeedBroken(`delta ${change.version} after version ${version}`);
+    if (stage?.since !== undefined) {
+      stage.since.version = change.version;
+      for (const item of change.items) store(stage.items, item, stage.since.dirt);
+      return;
+    }
     this.#version = change.version;
+    this.#bookmark = NO_BOOKMARK; // half of a change is no place to go on from
     for (const item of change.items) store(this.#items, item, this.#dirt);
+    this.#bookmark = bookmark;
   }
 
-  /** The snapshot is complete: it is the state now, and what it does not hold is not wanted. */
-  complete(version: bigint): void {
-    if (this.#staged === undefined) throw new FeedBroken("in sync without a snapshot");
+  /** Items to go that were perhaps acknowledged and forgotten: they are to be acknowledged again. Throws {@link FeedBroken}. */
+  owed({ version, items }: HostOwed): void {
+    const stage = this.#staged;
+    if (stage?.since?.version !== version) throw new FeedBroken(`items owed as of version ${version}, which is not the newest`);
+    for (const item of items) store(stage.items, item, stage.since.dirt);
+  }
+
+  /**
+   * What was collected is complete: it is the state now, and what it does not hold is not wanted. `bookmark`: the token for it. Throws
+   * {@link FeedBroken}.
+   */
+  complete(version: bigint, bookmark: Buffer = NO_BOOKMARK): void {
+    const stage = this.#staged;
+    if (stage === undefined) throw new FeedBroken("in sync without a snapshot");
+    if (stage.since !== undefined && stage.since.version !== version)
+      throw new FeedBroken(`in sync at version ${version} after ${stage.since.version}`);
     const before = this.#items;
-    this.#items = this.#staged;
+    this.#items = stage.items;
     this.#staged = undefined;
     this.#version = version;
     this.#inSync = true;
+    this.#bookmark = bookmark;
+    if (stage.since !== undefined) {
+      const { dirt } = stage.since;
+      for (const id of dirt.instances) this.#dirt.instances.add(id);
+      for (const id of dirt.attachments) this.#dirt.attachments.add(id);
+      for (const id of dirt.rulesets) this.#dirt.rulesets.add(id);
+      return;
+    }
     for (const items of [before, this.#items]) {
       for (const id of items.instances.keys()) this.#dirt.instances.add(id);
       for (const id of items.attachments.keys()) this.#dirt.attachments.add(id);
@@ -103,12 +162,24 @@ export class HostWanted {
 
   /** Something that was to go is gone and was reported long enough ago: a session that still needs it brings it again. */
   forgetAttachment(id: string): void {
-    if (this.#items.attachments.get(id)?.wanted === Wanted.ABSENT) this.#items.attachments.delete(id);
+    this.#forget(id, (items) => items.attachments);
   }
 
   forgetInstance(id: string): void {
-    if (this.#items.instances.get(id)?.wanted === Wanted.ABSENT) this.#items.instances.delete(id);
+    this.#forget(id, (items) => items.instances);
   }
+
+  /** Also where it is collected aside, unless it was told there anew: then it is to be acknowledged anew. */
+  #forget(id: string, of: (items: Items) => { get(id: string): { wanted: Wanted } | undefined; delete(id: string): boolean }): void {
+    const item = of(this.#items).get(id);
+    if (item?.wanted !== Wanted.ABSENT) return;
+    of(this.#items).delete(id);
+    if (this.#staged !== undefined && of(this.#staged.items).get(id) === item) of(this.#staged.items).delete(id);
+  }
+}
+
+function copyOf({ instances, attachments, rulesets }: Items): Items {
+  return { instances: new Map(instances), attachments: new Map(attachments), rulesets: new Map(rulesets) };
 }
 
 function emptyItems(): Items {

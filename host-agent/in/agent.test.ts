@@ -95,7 +95,7 @@ describe("host session", () => {
     const session = await server.session(1);
     session.snapshot(7n, [...base, attachment(attachmentItem(1, 2))]);
     const first = await session.until((s) => s.applied[0]);
-    expect(session.hello).toEqual({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500 });
+    expect(session.hello).toEqual({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, resumeToken: Buffer.alloc(0) });
     expect(first).toMatchObject({ sessionEpoch: 1n, hostVersion: 7n });
     expect(first.attachments).toEqual([{ attachmentId: "eni-attach-1", generation: 1n, state: AppliedState.PRESENT, message: "" }]);
     expect(first.instances).toMatchObject([
@@ -194,6 +194,61 @@ describe("host session", () => {
     expect([...pins.endpoints.keys()]).toEqual([1]);
   });
 
+  it("goes on where it was when its stream breaks, and says all of it anew", async () => {
+    startAgent();
+    const session = await server.session(1);
+    session.snapshot(1n, [...base, attachment(attachmentItem(1, 2))]);
+    await session.attachment("eni-attach-1", AppliedState.PRESENT);
+    session.delta(2n, [attachment(attachmentItem(4, 2, { deviceIndex: 1 }))]);
+    await session.attachment("eni-attach-4", AppliedState.PRESENT);
+    session.outbox.end();
+    const next = await server.session(2);
+    expect((await next.until((s) => s.hello)).resumeToken.toString()).toBe("at 2");
+    next.send({ $case: "resumed", value: { version: 2n } });
+    next.delta(3n, [detached]);
+    next.send({ $case: "owed", value: { version: 3n, items: [detached] } });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([...pins.endpoints.keys()], "before it is in sync").toEqual([1, 4]);
+    next.inSync(3n);
+    const first = await next.until((s) => s.applied[0]);
+    expect(first.sessionEpoch).toBe(2n);
+    expect(first.attachments.map((s) => s.attachmentId)).toContain("eni-attach-4");
+    await next.attachment("eni-attach-1", AppliedState.ABSENT, 2n);
+    expect([...pins.endpoints.keys()]).toEqual([4]);
+  });
+
+  it("takes a snapshot in the middle of a stream whose history is gone, and resumes after it", async () => {
+    startAgent();
+    const session = await server.session(1);
+    session.snapshot(1n, [...base, attachment(attachmentItem(1, 2)), attachment(attachmentItem(4, 2, { deviceIndex: 1 }))]);
+    await session.attachment("eni-attach-4", AppliedState.PRESENT);
+    session.send({ $case: "historyGone", value: {} });
+    session.snapshot(9n, [...base, attachment(attachmentItem(1, 2))]);
+    await session.until((s) => s.applied.find((a) => a.hostVersion === 9n));
+    expect([...pins.endpoints.keys()]).toEqual([1]);
+    session.outbox.end();
+    const next = await server.session(2);
+    expect((await next.until((s) => s.hello)).resumeToken.toString()).toBe("at 9");
+  });
+
+  it("begins with a snapshot after a feed that broke its rules", async () => {
+    startAgent();
+    const session = await server.session(1);
+    session.snapshot(1n, base);
+    await session.until((s) => s.applied[0]);
+    session.delta(3n, []);
+    const next = await server.session(2);
+    expect((await next.until((s) => s.hello)).resumeToken).toHaveLength(0);
+    next.snapshot(3n, base);
+    await next.until((s) => s.applied[0]);
+    next.outbox.end();
+    const third = await server.session(3);
+    expect((await third.until((s) => s.hello)).resumeToken.toString()).toBe("at 3");
+    third.send({ $case: "resumed", value: { version: 4n } });
+    const fourth = await server.session(4);
+    expect((await fourth.until((s) => s.hello)).resumeToken).toHaveLength(0);
+  });
+
   it("comes back when the server refuses its session as stale, and when the server goes away", async () => {
     startAgent();
     const session = await server.session(1);
@@ -277,6 +332,47 @@ describe("mapping session", () => {
     await session.until((s) => s.applied.find((a) => a.networkVersions.get(101n) === 9n));
     expect(server.subscriptions).toEqual([101n, 101n]);
     expect(pins.mappings.size).toBe(2);
+  });
+
+  it("goes on where it was when its stream breaks, with a snapshot only where the history is gone", async () => {
+    startAgent();
+    const session = await server.session(1);
+    const networks = [1, 2].map((n) => attachment(attachmentItem(n, 2, { deviceIndex: n }))); // 101 and 102
+    server.networks.set(102n, { vni: 102, version: 3n, entries: new Map([["10.0.102.9/32", target(9, "198.18.0.9")]]) });
+    session.snapshot(1n, [...base, ...networks]);
+    const told = (s: typeof session, network: bigint, version: bigint) => s.applied.find((a) => a.networkVersions.get(network) === version);
+    await session.until((s) => told(s, 101n, 5n) && told(s, 102n, 3n));
+    server.map(101n, "10.0.101.10/32", target(10, "198.18.0.10"));
+    await session.until((s) => told(s, 101n, 6n));
+    const before = structuredClone(pins.mappings);
+    server.endWatches();
+    await session.until(() => server.subscriptions.length === 4);
+    expect(server.resumeTokens.slice(2).sort()).toEqual(["at 3", "at 6"]);
+    expect(pins.mappings).toEqual(before);
+    server.map(101n, "10.0.101.11/32", target(11, "198.18.0.11"));
+    await session.until((s) => told(s, 101n, 7n));
+    expect(pins.mappings.size).toBe(before.size + 1);
+    // The service knows 102 only as of a later version now.
+    const network = server.networks.get(102n);
+    if (network !== undefined) network.version = 8n;
+    network?.entries.clear();
+    server.endWatches();
+    await session.until((s) => told(s, 102n, 8n));
+    expect([...pins.mappings.values()].filter(({ vni }) => vni === 102)).toEqual([]);
+    expect([...pins.mappings.values()].filter(({ vni }) => vni === 101)).toHaveLength(3);
+  });
+
+  it("does not go on from a network that it has let go of meanwhile", async () => {
+    startAgent();
+    const session = await server.session(1);
+    session.snapshot(1n, wanted);
+    await session.until((s) => s.applied.find((a) => a.networkVersions.get(101n) === 5n));
+    session.delta(2n, [detached]);
+    await session.attachment("eni-attach-1", AppliedState.ABSENT, 2n);
+    session.delta(3n, [attachment(attachmentItem(1, 2, { generation: 3n, meterId: 2001n }))]);
+    await session.until((s) => s.applied.filter((a) => a.networkVersions.get(101n) === 5n)[1]);
+    expect(server.resumeTokens).toEqual(["", ""]);
+    expect(pins.mappings.size).toBe(1);
   });
 
   it("asks again after a refusal, and keeps what the kernel has until it is answered", async () => {

@@ -47,14 +47,18 @@ export class Agent {
     const wake = (): void => this.wake();
     this.hostFeed = {
       beginSnapshot: () => reconciler.host.beginSnapshot(),
-      change(change) {
-        reconciler.host.change(change);
+      resume: (version) => reconciler.host.resume(version),
+      change(change, bookmark) {
+        reconciler.host.change(change, bookmark);
         if (!change.inSnapshot) wake();
       },
-      complete(version) {
-        reconciler.host.complete(version);
+      owed: (owed) => reconciler.host.owed(owed),
+      complete(version, bookmark) {
+        reconciler.host.complete(version, bookmark);
         wake();
       },
+      bookmark: () => reconciler.host.bookmark,
+      distrust: () => reconciler.host.distrust(),
       countersAcknowledged: (sequence) => {
         this.#news.acknowledge(sequence);
         if (reconciler.interfaces.meters.lingering) wake();
@@ -69,6 +73,7 @@ export class Agent {
         reconciler.mappings.change(vni, items, version);
         wake();
       },
+      held: (vni) => reconciler.mappings.wantedVersion(vni),
     };
   }
 

@@ -1,5 +1,5 @@
 import type { HostFeedServiceClient } from "#gen/plenum/host/v1/host_feed.ts";
-import type { Applied, ConnectRequest, ConnectResponse, Counters, Hello, HostChange } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Applied, ConnectRequest, ConnectResponse, Counters, Hello, HostChange, HostOwed } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { FeedBroken } from "../core/wanted.ts";
 import { Outbox } from "./outbox.ts";
@@ -11,9 +11,16 @@ const HEARTBEAT_MS = 2_000;
 /** What the feed tells. Called in the order of the stream; must not wait. */
 export interface HostFeedHandler {
   beginSnapshot(): void;
-  /** Throws FeedBroken for a version that does not follow. */
-  change(change: HostChange): void;
-  complete(version: bigint): void;
+  /** What follows goes on from what is held. Throws FeedBroken when that is another version. */
+  resume(version: bigint): void;
+  /** Throws FeedBroken for a version that does not follow. `bookmark`: the token for what is held with it. */
+  change(change: HostChange, bookmark: Buffer): void;
+  owed(owed: HostOwed): void;
+  complete(version: bigint, bookmark: Buffer): void;
+  /** The token for what is held now; empty: none, begin with a snapshot. */
+  bookmark(): Buffer;
+  /** The feed broke its rules: the next session begins with a snapshot. */
+  distrust(): void;
   /** Counters of this session up to this sequence are safe. */
   countersAcknowledged(sequence: bigint): void;
 }
@@ -21,7 +28,7 @@ export interface HostFeedHandler {
 export interface HostSessionOptions {
   /** A client with the identity of now; `close` ends its channel. */
   connect(): { client: Pick<HostFeedServiceClient, "connect">; close(): void };
-  hello(): Hello;
+  hello(): Omit<Hello, "resumeToken">;
   handler: HostFeedHandler;
   log: Logger;
   backoff: { firstMs: number; maxMs: number };
@@ -37,7 +44,10 @@ interface Live {
   acknowledgesCounters: boolean;
 }
 
-/** The host's session with the coordinator (C5). Everything remembered over one stream is in `Live`; a new stream starts with a new one. */
+/**
+ * The host's session with the coordinator (C5). Everything remembered over one stream is in `Live`; a new stream starts with a new one,
+ * and goes on from the items that the handler holds.
+ */
 export class HostSession {
   readonly #options: HostSessionOptions;
   #live: Live | undefined;
@@ -84,9 +94,10 @@ export class HostSession {
   }
 
   async #once(signal: AbortSignal, good: () => void): Promise<void> {
+    const { handler } = this.#options;
     const { client, close } = this.#options.connect();
     const outbox = new Outbox<ConnectRequest>();
-    outbox.push({ message: { $case: "hello", value: this.#options.hello() } });
+    outbox.push({ message: { $case: "hello", value: { ...this.#options.hello(), resumeToken: handler.bookmark() } } });
     let heartbeat: NodeJS.Timeout | undefined;
     try {
       for await (const response of client.connect(outbox, { signal: AbortSignal.any([signal, outbox.full]) })) {
@@ -96,6 +107,7 @@ export class HostSession {
         heartbeat ??= this.#startHeartbeat(outbox);
       }
     } catch (error) {
+      if (error instanceof FeedBroken) handler.distrust();
       throw outbox.full.aborted ? (outbox.full.reason as Error) : error;
     } finally {
       clearInterval(heartbeat);
@@ -112,7 +124,7 @@ export class HostSession {
     }, HEARTBEAT_MS);
   }
 
-  #receive({ message }: ConnectResponse, outbox: Outbox<ConnectRequest>): void {
+  #receive({ message, bookmark }: ConnectResponse, outbox: Outbox<ConnectRequest>): void {
     const { handler, log } = this.#options;
     switch (message?.$case) {
       case "opened":
@@ -127,12 +139,25 @@ export class HostSession {
         this.#serial += 1;
         handler.beginSnapshot();
         return;
+      case "resumed":
+        this.#opened();
+        handler.resume(message.value.version);
+        return;
+      case "historyGone":
+        this.#opened();
+        log.info("host feed: the history is gone, a snapshot follows");
+        handler.beginSnapshot();
+        return;
       case "change":
         this.#opened();
-        handler.change(message.value);
+        handler.change(message.value, bookmark);
+        return;
+      case "owed":
+        this.#opened();
+        handler.owed(message.value);
         return;
       case "inSync":
-        handler.complete(message.value.version);
+        handler.complete(message.value.version, bookmark);
         this.#opened().inSync = true;
         return;
       case "countersAcknowledged":

@@ -1,7 +1,7 @@
 import type { MappingServiceClient, WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { MappingReceiver } from "#lib/mapping/receiver.ts";
-import type { MappingEffect } from "#lib/mapping/receiver.ts";
+import type { MappingBookmark, MappingEffect } from "#lib/mapping/receiver.ts";
 import { mappingOfPacked } from "../core/convert.ts";
 import type { Mapping } from "../core/ports.ts";
 import { Outbox } from "./outbox.ts";
@@ -13,6 +13,8 @@ export interface MappingFeedHandler {
   replace(vni: number, mappings: ReadonlyMap<string, Mapping>, version: bigint): void;
   /** One version's changes; undefined: the address is attached nowhere. */
   change(vni: number, items: readonly (readonly [prefix: string, mapping: Mapping | undefined])[], version: bigint): void;
+  /** Version of the network that is held, whole; undefined: none is. */
+  held(vni: number): bigint | undefined;
 }
 
 export interface MappingSessionOptions {
@@ -34,7 +36,7 @@ interface Live {
 
 /**
  * Watches the mappings of networks. What the stream says of a network counts for the VNI that the host's own feed gives it: a mapping can
- * never reach another network's table. A stream that breaks leaves all mappings as they are.
+ * never reach another network's table. A stream that breaks leaves all mappings as they are, and the next goes on from them.
  */
 export class MappingSession {
   readonly #options: MappingSessionOptions;
@@ -42,6 +44,8 @@ export class MappingSession {
   readonly #watched = new Map<bigint, number>();
   /** Refused networks: when to ask again, and how often they were refused. */
   readonly #refused = new Map<bigint, { timer: NodeJS.Timeout; times: number }>();
+  /** Of networks that are held just as they were received, over all streams. */
+  readonly #bookmarks = new Map<bigint, MappingBookmark>();
   #live: Live | undefined;
 
   constructor(options: MappingSessionOptions) {
@@ -59,7 +63,7 @@ export class MappingSession {
 
   /** Watch these and no others. Cheap if nothing changed. */
   watch(networks: ReadonlyMap<bigint, { vni: number }>): void {
-    for (const networkId of [...this.#watched.keys()]) if (!networks.has(networkId)) this.#unwatch(networkId);
+    for (const [networkId, vni] of [...this.#watched]) if (networks.get(networkId)?.vni !== vni) this.#unwatch(networkId);
     for (const [networkId, { vni }] of networks) {
       this.#watched.set(networkId, vni);
       if (!this.#refused.has(networkId)) this.#subscribe(networkId);
@@ -84,14 +88,14 @@ export class MappingSession {
   async #once(signal: AbortSignal, good: () => void): Promise<void> {
     const { client, close } = this.#options.connect();
     const outbox = new Outbox<WatchMappingsRequest>();
-    this.#live = { receiver: new MappingReceiver(), outbox, subscribed: new Set(), staged: new Map() };
+    this.#live = { receiver: new MappingReceiver(this.#bookmarks), outbox, subscribed: new Set(), staged: new Map() };
     this.#forgetRefusals();
     for (const networkId of this.#watched.keys()) this.#subscribe(networkId);
     try {
       for await (const response of client.watchMappings(outbox, { signal: AbortSignal.any([signal, outbox.full]) })) {
         good();
         this.#options.received();
-        this.#receive(this.#live, response);
+        this.#take(this.#live, response);
       }
     } catch (error) {
       throw outbox.full.aborted ? (outbox.full.reason as Error) : error;
@@ -99,6 +103,16 @@ export class MappingSession {
       this.#live = undefined;
       outbox.end();
       close();
+    }
+  }
+
+  /** What could not be taken in whole is not gone on from. */
+  #take(live: Live, response: WatchMappingsResponse): void {
+    try {
+      this.#receive(live, response);
+    } catch (error) {
+      this.#bookmarks.delete(response.networkId);
+      throw error;
     }
   }
 
@@ -126,6 +140,11 @@ export class MappingSession {
         this.#options.handler.change(vni, [...items], effect.version);
         return;
       }
+      case "resumed":
+        return;
+      case "historyGone":
+        this.#options.log.info({ network: effect.networkId.toString() }, "mapping feed: the history is gone, a snapshot follows");
+        return;
       case "refused":
         this.#onRefused(live, effect.networkId, effect.message);
         return;
@@ -141,11 +160,15 @@ export class MappingSession {
     const live = this.#live;
     if (live === undefined || live.subscribed.has(networkId)) return;
     live.subscribed.add(networkId);
+    const vni = this.#watched.get(networkId);
+    const held = vni === undefined ? undefined : this.#options.handler.held(vni);
+    if (this.#bookmarks.get(networkId)?.version !== held) this.#bookmarks.delete(networkId);
     live.outbox.push(live.receiver.subscribe(networkId));
   }
 
   #unwatch(networkId: bigint): void {
     this.#watched.delete(networkId);
+    this.#bookmarks.delete(networkId);
     clearTimeout(this.#refused.get(networkId)?.timer);
     this.#refused.delete(networkId);
     const live = this.#live;
@@ -166,7 +189,7 @@ export class MappingSession {
   }
 
   #refusedNoMore(effect: MappingEffect): void {
-    if (effect.kind === "begin") this.#refused.delete(effect.networkId);
+    if (effect.kind === "begin" || effect.kind === "resumed") this.#refused.delete(effect.networkId);
   }
 
   #forgetRefusals(): void {

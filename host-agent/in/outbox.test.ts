@@ -51,13 +51,19 @@ function deaf<Request, Response>(first: readonly Response[]) {
 describe("a session whose server does not read begins anew", () => {
   it("with the host feed", async () => {
     const { opened, open } = deaf<ConnectRequest, ConnectResponse>([
-      { message: { $case: "opened", value: { sessionEpoch: 1n, hostId: "host-1", acknowledgesCounters: true } } },
-      { message: { $case: "inSync", value: { version: 0n } } },
+      {
+        message: { $case: "opened", value: { sessionEpoch: 1n, hostId: "host-1", acknowledgesCounters: true } },
+        bookmark: Buffer.alloc(0),
+      },
+      { message: { $case: "inSync", value: { version: 0n } }, bookmark: Buffer.alloc(0) },
     ]);
     const session = new HostSession({
       connect: () => ({ client: { connect: open as unknown as HostFeedServiceClient["connect"] }, close: () => {} }),
       hello: () => ({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500 }),
-      handler: { beginSnapshot: () => {}, change: () => {}, complete: () => {}, countersAcknowledged: () => {} },
+      handler: {
+        ...{ beginSnapshot: () => {}, resume: () => {}, change: () => {}, owed: () => {}, complete: () => {}, distrust: () => {} },
+        ...{ bookmark: () => Buffer.alloc(0), countersAcknowledged: () => {} },
+      },
       ...{ log, backoff, received: () => {} },
     });
     const aborter = new AbortController();
@@ -76,7 +82,7 @@ describe("a session whose server does not read begins anew", () => {
     const { opened, open } = deaf([]);
     const session = new MappingSession({
       connect: () => ({ client: { watchMappings: open as unknown as MappingServiceClient["watchMappings"] }, close: () => {} }),
-      handler: { replace: () => {}, change: () => {} },
+      handler: { replace: () => {}, change: () => {}, held: () => undefined },
       ...{ log, backoff, received: () => {} },
     });
     const aborter = new AbortController();

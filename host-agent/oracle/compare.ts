@@ -19,7 +19,7 @@ export function compare(program: Program, scenario: Scenario, saw: (decision: De
     const decisions: Decision[] = [];
     const found = compareOnce(program, scenario, (decision) => decisions.push(decision));
     if (tries < PATIENCE && found !== undefined && isRefused(found.actual)) {
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000); // the kernel tells nobody when it has memory again
+      waitForMemory(tries);
       continue;
     }
     decisions.forEach(saw);
@@ -30,7 +30,14 @@ export function compare(program: Program, scenario: Scenario, saw: (decision: De
 /** Seconds that the kernel may have no memory for a connection: on a busy machine it can be short of it for a while. */
 const PATIENCE = 30;
 
-function isRefused(actual: unknown): boolean {
+/** Before the next try. @throws Error after as many tries as there is patience */
+export function waitForMemory(tries: number): void {
+  if (tries >= PATIENCE) throw new Error("the kernel has no memory for connections");
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000); // the kernel tells nobody when it has some again
+}
+
+/** The answer of a program for whose connection the kernel had no memory. */
+export function isRefused(actual: unknown): boolean {
   return typeof actual === "object" && actual !== null && "reason" in actual && actual.reason === "CONNECTION_TABLE";
 }
 

@@ -3,13 +3,11 @@ import { DROP_REASONS } from "../out/datapath/layout.gen.ts";
 import { compare, describe, shrink } from "./compare.ts";
 import { Program } from "./program.ts";
 import { Tally } from "./tally.ts";
-import { tell } from "./tell.ts";
+import { STEPS, STORIES, tell } from "./tell.ts";
 
 // The program and the reference model on the same packets (D23): verdict, reason, for whom it counts, target, ids, MACs, meters and
 // bytes, and what is left in the connection table. A difference is told in as few steps as it needs, with its seed.
 
-const SCENARIOS = 230;
-const STEPS = 120;
 const PAIRS = 20_000;
 const LEAST_HITS = 100;
 /** Given by what acts on a decision, not by what decides: drops.kernel.test.ts provokes them. */
@@ -23,8 +21,8 @@ beforeAll(() => {
 });
 afterAll(() => program.dispose());
 
-test(`${SCENARIOS} stories: program and model agree on each packet`, { timeout: 300_000 }, () => {
-  for (let seed = 1; seed <= SCENARIOS; seed++) {
+test(`${STORIES} stories: program and model agree on each packet`, { timeout: 300_000 }, () => {
+  for (let seed = 1; seed <= STORIES; seed++) {
     const found = compare(program, tell(seed, program.world, STEPS), (decision) => tally.add(decision));
     if (found !== undefined) expect.fail(describe(shrink(program, found)));
   }

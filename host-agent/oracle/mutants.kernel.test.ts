@@ -5,11 +5,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { compare } from "./compare.ts";
 import { buildMutant, mutantNames } from "./mutant.ts";
 import { Program } from "./program.ts";
-import { tell } from "./tell.ts";
+import { STEPS, tell } from "./tell.ts";
 
 // Is the comparison worth anything? Each patch breaks one check of the program; the comparison must notice.
 
-const STEPS = 120;
 /** Stories that a mutant may live through at most. */
 const PATIENCE = 200;
 

@@ -39,7 +39,7 @@ export class Program {
     const guests = Array.from({ length: DEVICES }, (_, i) => this.#lab.guest(this.#host, `10.0.0.${i + 1}`));
     this.world = { ports: guests.map(({ endpoint }) => endpoint), tunnelIfindex: this.#host.options.tunnelIfindex };
     const pin = (name: string): number => check(objGet(`${this.#host.options.bpffsDir}/${SCHEMA}/maps/${name}`), `open ${name}`);
-    this.#maps = Object.fromEntries(Object.keys(MAPS).map((name) => [name, new BpfMap(name as MapName, pin(name))])) as Record<
+    this.#maps = Object.fromEntries(Object.keys(MAPS).map((name) => [name, BpfMap.own(name as MapName, pin(name))])) as Record<
       MapName,
       BpfMap
     >;
@@ -92,10 +92,8 @@ export class Program {
     const ifindex = packet.from === "instance" ? packet.ifindex : this.world.tunnelIfindex;
     const { verdict } = testRun(this.#object.programFd(name), packet.frame, { path, ifindex, gsoSize: packet.gsoSize });
     if (verdict !== TC_ACT_OK) throw new Error(`${name} gave up`);
-    const decision = Buffer.alloc(STRUCTS.decision.size);
-    check(mapLookup(this.#object.mapFd("test_decision"), u32(0), decision), "read the decision");
-    const control = Buffer.alloc(this.#layouts.control.size);
-    check(mapLookup(this.#object.mapFd("test_control"), u32(0), control), "read what was written");
+    const decision = this.peek("test_decision", STRUCTS.decision.size);
+    const control = this.peek("test_control", this.#layouts.control.size);
     const read = (field: string): number => control.readUInt32LE(this.#layouts.control.fields[field]!.offset);
     return readAnswer(decision, { refused: read("refused"), refusedFor: read("refused_for"), bytes: read("bytes"), rawBytes: read("raw") });
   }
@@ -113,13 +111,23 @@ export class Program {
     );
   }
 
+  /** The one element, of this size, of a map that only the test object has. */
+  peek(map: string, size: number): Buffer {
+    const bytes = Buffer.alloc(size);
+    check(mapLookup(this.#object.mapFd(map), u32(0), bytes), `read ${map}`);
+    return bytes;
+  }
+
+  poke(map: string, bytes: Buffer): void {
+    check(mapUpdate(this.#object.mapFd(map), u32(0), bytes, 0n), `write ${map}`);
+  }
+
   #inject(key: { vni: number; sender: string } | undefined): void {
     const { tunnel } = this.#layouts;
     if (key === undefined) this.#write("test_tunnel", tunnel, {});
     else this.#write("test_tunnel", tunnel, { present: 1, vni: key.vni, sender: addressKey(key.sender) });
   }
 
-  /** One element of a map that only the test object has. */
   #write(map: string, { size, fields }: Layout, values: Record<string, number | bigint | Buffer>): void {
     const bytes = Buffer.alloc(size);
     for (const [name, value] of Object.entries(values)) {
@@ -128,7 +136,7 @@ export class Program {
       else if (typeof value === "number") bytes.writeUInt32LE(value, at);
       else bytes.set(value, at);
     }
-    check(mapUpdate(this.#object.mapFd(map), u32(0), bytes, 0n), `write ${map}`);
+    this.poke(map, bytes);
   }
 
   dispose(): void {

@@ -24,7 +24,7 @@ const ANY: readonly Weighted[] = [
   [3, "random octet", flipped],
   [2, "padding", (random, d) => (d.override = Buffer.concat([bytesOf(d), random.bytes(random.between(1, 30))]))],
   [5, "first fragment", (random, d) => ((d.ip.moreFragments = true), (d.ip.identification = random.between(0, 2)))],
-  [20, "later fragment", laterFragment],
+  [22, "later fragment", laterFragment],
   [2, "super-packet", superPacket],
   [2, "another destination", (random, d) => (d.ip.dst = random.pick([...ADDRESSES, "10.0.0.200", "192.0.2.1"]))],
   [1, "IP options", withOptions],
@@ -37,7 +37,11 @@ const INSTANCE: readonly Weighted[] = [
     "unknown device",
     (_, d, c) => d.origin.from === "instance" && (d.origin.ifindex = Math.max(...c.endpoints.map((e) => e.ifindex), 1) + 1),
   ],
-  [2, "foreign source MAC", (random, d) => (d.ethernet.src = random.pick(["06:00:00:00:00:77", "06:00:00:00:00:02", "ff:ff:ff:ff:ff:ff"]))],
+  [
+    2,
+    "foreign source MAC",
+    (random, d) => (d.ethernet.src = random.pick(["06:00:00:00:00:77", "ff:ff:ff:ff:ff:ff", nearlyMac(random, d.ethernet.src)])),
+  ],
   [2.5, "foreign source", (random, d) => (d.ip.src = random.pick([...ADDRESSES, "192.0.2.9", "0.0.0.0", "224.0.0.1"]))],
   [2.5, "multicast", multicast],
   [9, "ARP", (random, d, c) => asArp(random, d, c)],
@@ -51,15 +55,22 @@ const TUNNEL: readonly Weighted[] = [
   [4, "another network", (random, d) => keyed(d, (key) => (key.vni = random.pick([...VNIS, 702])))],
   [3, "foreign source", (random, d) => (d.ip.src = random.pick(ADDRESSES))],
   [
-    3,
+    4,
     "real MACs",
     (random, d) => (d.ethernet[random.pick(["dst", "src"] as const)] = random.pick(["06:00:00:00:00:01", "ff:ff:ff:ff:ff:ff"])),
   ],
   [1, "spare bits", (random, d) => (d.ethernet.dst = `${d.ethernet.dst.slice(0, 15)}${random.pick(["01", "ff"])}`)],
   [1, "spare bits", (random, d) => (d.ethernet.src = `${d.ethernet.src.slice(0, 15)}${random.pick(["01", "ff"])}`)],
-  [3, "another target", (random, d, c) => (d.ethernet.dst = wireMac(random.pick([0, 0xdead, ...c.endpoints.map((e) => e.wireId)])))],
+  [5, "another target", (random, d, c) => (d.ethernet.dst = wireMac(random.pick([0, 0xdead, ...c.endpoints.map((e) => e.wireId)])))],
   [3, "other groups", (random, d) => (d.ethernet.src = wireMac(random.pick([...GROUP_SETS, 77])))],
 ];
+
+/** Another MAC, in one octet only. */
+function nearlyMac(random: Random, mac: string): string {
+  const octets = mac.split(":");
+  octets[random.between(0, 5)] = "42";
+  return octets.join(":");
+}
 
 function keyed(d: Draft, change: (key: { vni: number; sender: string }) => unknown): void {
   if (d.origin.from === "tunnel" && d.origin.key !== undefined) change(d.origin.key);
@@ -104,7 +115,7 @@ function flipped(random: Random, d: Draft): void {
 function laterFragment(random: Random, d: Draft): void {
   d.ip.fragmentOffset = 8 * random.between(1, 100);
   d.ip.moreFragments = random.chance(0.5);
-  if (random.chance(0.5)) d.ip.protocol = random.pick([PROTOCOLS.tcp, PROTOCOLS.udp]);
+  if (random.chance(0.5)) d.ip.protocol = random.chance(0.05) ? random.pick([33, 136]) : random.pick([PROTOCOLS.tcp, PROTOCOLS.udp]);
   d.ip.identification = random.pick([0, 1, 2, 900, 901, 902]);
   d.payload = random.bytes(random.between(0, 60));
 }
@@ -112,6 +123,7 @@ function laterFragment(random: Random, d: Draft): void {
 function superPacket(random: Random, d: Draft): void {
   if (d.ip.protocol !== PROTOCOLS.tcp && d.ip.protocol !== PROTOCOLS.udp) return;
   d.gsoSize = random.pick([100, 536, 900, 960, 1390, 1410, 1430, 1500]);
+  if (random.chance(0.1)) d.vlanTci = random.between(1, 4095); // wrong twice, and before anything is measured
   // More than one segment's worth: else the kernel knows no super-packet.
   d.payload = Buffer.concat([d.payload, Buffer.alloc(d.gsoSize + random.pick([1, 99, 100, 101, 1000]))]);
 }

@@ -1,4 +1,5 @@
 import type { Configuration } from "#lib/model/index.ts";
+import { ipv4 } from "../out/datapath/testing/frames.ts";
 import { randomChange } from "./change.ts";
 import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
 import { icmpError } from "./error.ts";
@@ -12,6 +13,10 @@ import { randomConfiguration, type World } from "./world.ts";
 const SPANS = [
   1, 1000, 1999, 2000, 2001, 1875, 1876, 3750, 3751, 11_250, 11_251, 29_999, 30_000, 59_999, 60_000, 179_999, 180_000, 7_199_999, 7_200_000,
 ];
+
+/** How many the program and the model are told, and how long each is. */
+export const STORIES = 250;
+export const STEPS = 120;
 
 /** The story of this seed. */
 export function tell(seed: number, world: World, length: number): Scenario {
@@ -98,7 +103,8 @@ class Teller {
     if (route === undefined) return undefined;
     const ip = { src: from, dst: about.ip.src, protocol: 1, dontFragment: random.chance(0.5), moreFragments: random.chance(0.15) };
     const { payload, note } = icmpError(random, about);
-    const error = { ...route, ip, payload, gsoSize: 0, vlanTci: 0, note: `${note} from ${from}, about ${about.note}` };
+    const error: Draft = { ...route, ip, payload, gsoSize: 0, vlanTci: 0, note: `${note} from ${from}, about ${about.note}` };
+    if (random.chance(0.08)) return { ...error, override: Buffer.concat([ipv4(ip, payload), random.bytes(random.between(1, 30))]) };
     this.#keepRest(error);
     return error;
   }

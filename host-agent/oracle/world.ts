@@ -5,8 +5,8 @@ import type { Random } from "./random.ts";
 
 export const HERE = "198.18.0.1";
 export const THERE = ["198.18.0.2", "198.18.0.3"] as const;
-/** A host that has no IPv4 address on the substrate. */
-const THERE6 = "fd00::9";
+/** Hosts that have no IPv4 address on the substrate: each differs from this one's in another part of the mapped form. */
+const THERE6 = ["fd00::ffff:c612:1", "::1:0:ffff:c612:1", "::c612:1", "fd00::9"] as const;
 export const STRANGER = "198.18.0.66";
 export const VNIS = [700, 701] as const;
 export const ADDRESSES = Array.from({ length: 10 }, (_, i) => `10.0.0.${i + 1}`);
@@ -94,7 +94,7 @@ function randomEndpoint(random: Random, { ifindex, number, rulesets }: Place): E
   return {
     wireId: 0x1000 + random.between(0, 0xfff) * 16 + number,
     vni,
-    addresses: number === 1 ? [own, ADDRESSES[3]!] : [own],
+    addresses: addressesOf(random, number, own),
     guestMac: `06:00:00:00:00:0${number + 1}`,
     gatewayMac: random.pick(["06:00:00:00:ff:ff", "06:00:00:00:ee:01"]),
     ifindex,
@@ -111,6 +111,12 @@ function randomEndpoint(random: Random, { ifindex, number, rulesets }: Place): E
       [1, 6],
     ]),
   };
+}
+
+/** One, or two, or as many as an interface may have. */
+function addressesOf(random: Random, number: number, own: string): string[] {
+  if (number === 1) return [own, ADDRESSES[3]!];
+  return number === 0 && random.chance(0.1) ? [own, ...Array.from({ length: 15 }, (_, i) => `10.0.1.${i + 1}`)] : [own];
 }
 
 export function mappingsOf(endpoint: Endpoint): Mapping[] {
@@ -135,7 +141,7 @@ function randomMappings(random: Random, endpoints: readonly Endpoint[]): Mapping
         [1, () => []],
         [1, () => [{ ...there, hostAddress: HERE, wireId: NOBODY }]],
         [1, () => [{ ...there, hostAddress: HERE, wireId: random.pick(endpoints).wireId }]],
-        [1, () => [{ ...there, hostAddress: THERE6 }]],
+        [1, () => [{ ...there, hostAddress: random.pick(THERE6) }]],
       ])();
     });
   });

@@ -90,8 +90,10 @@ export class FakeDatapath implements Datapath {
     this.pins.rulesets.delete(id);
   }
 
-  putMappings(mappings: readonly Mapping[]): void {
+  putMappings(mappings: readonly Mapping[], fresh = false): void {
     this.#enter("putMappings");
+    const taken = mappings.find((mapping) => fresh && this.pins.mappings.has(keyOf(mapping)));
+    if (taken !== undefined) throw new Error(`${taken.prefix} is there already: it was said to be fresh`);
     for (const mapping of mappings) this.pins.mappings.set(keyOf(mapping), { ...mapping });
   }
 

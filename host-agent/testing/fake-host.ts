@@ -1,4 +1,6 @@
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { Datapath, Devices, InstanceDriver } from "../core/ports.ts";
 import { Reconciler } from "../core/reconciler.ts";
 import type { ReconcilerSettings } from "../core/reconciler.ts";
 import { FakeDatapath, fakePins } from "./fake-datapath.ts";
@@ -21,6 +23,8 @@ export interface FakeHostOptions {
   fault?: (call: string) => void;
   /** Throws to make a call fail after it did all. */
   faultAfter?: (call: string) => void;
+  /** Opened anew with each agent; by default fakes. */
+  ports?: () => { datapath: Datapath; devices: Devices; instances: InstanceDriver };
 }
 
 /** A host that keeps its kernel over restarts of its agent, driven by hand: no clock, no feeds. */
@@ -41,6 +45,9 @@ export class FakeHost {
   reconciler: Reconciler;
   #version = 0n;
   readonly #networkVersions = new Map<bigint, bigint>();
+  /** Told by nobody yet: no stream was open. */
+  #missed: WorldChange[] = [];
+  readonly #removals = new Set<Promise<unknown>>();
   readonly #options: FakeHostOptions;
 
   constructor(options: FakeHostOptions = {}) {
@@ -57,6 +64,8 @@ export class FakeHost {
   /** Hello, snapshot, in sync; networks too. */
   snapshot(world: FeedWorld, order: (items: HostItem[]) => HostItem[] = (items) => items): void {
     const { host } = this.reconciler;
+    this.#version += BigInt(this.#missed.filter((change) => change.scope === "host").length);
+    this.#missed = [];
     host.beginSnapshot();
     host.change({ version: this.#version, inSnapshot: true, items: order(world.snapshot()) });
     host.complete(this.#version);
@@ -74,6 +83,40 @@ export class FakeHost {
     if (version === undefined) return; // not watched
     this.#networkVersions.set(change.networkId, version + 1n);
     this.reconciler.mappings.change(Number(change.networkId), [[change.prefix, change.mapping]], version + 1n);
+  }
+
+  /** Something happens while both streams are away. */
+  miss(change: WorldChange): void {
+    this.#missed.push(change);
+  }
+
+  /**
+   * New streams that go on where the last ones were: what was missed, what is owed, in sync. `cutAt`: the streams break after so many
+   * changes, before they are in sync. No effect when nothing was missed.
+   */
+  resume(world: FeedWorld, order: (items: HostItem[]) => HostItem[] = (items) => items, cutAt = Infinity): void {
+    if (this.#missed.length === 0) return;
+    const { host } = this.reconciler;
+    const missed = this.#missed.flatMap((change) => (change.scope === "host" ? [change] : []));
+    host.beginSnapshot();
+    host.resume(this.#version);
+    let version = this.#version;
+    for (const { items } of missed.slice(0, cutAt)) host.change({ version: (version += 1n), inSnapshot: false, items: order(items) });
+    if (missed.length > cutAt) return;
+    const owed = world.snapshot().filter(({ item }) => item?.$case !== "ruleset" && item?.value.wanted === Wanted.ABSENT);
+    host.owed({ version, items: order(owed) });
+    host.complete(version);
+    this.#version = version;
+    for (const change of this.#missed.splice(0)) if (change.scope === "network") this.change(change);
+  }
+
+  /** What was to go and has gone is out of the world: its word was heard. */
+  forgetAcknowledged(world: FeedWorld): void {
+    const { host } = this.reconciler;
+    for (const id of [...world.attachments.keys()])
+      if (world.attachments.get(id)?.wanted === Wanted.ABSENT && host.attachment(id) === undefined) world.attachments.delete(id);
+    for (const id of [...world.instances.keys()])
+      if (world.instances.get(id)?.wanted === Wanted.ABSENT && host.instance(id) === undefined) world.instances.delete(id);
   }
 
   /** Subscribes to what is watched and was not, forgets what is not. */
@@ -102,7 +145,8 @@ export class FakeHost {
   async settle(world: FeedWorld): Promise<void> {
     for (let round = 0; round < 2_000; round++) {
       const { complete, wakeAt } = this.reconciler.pass();
-      await Promise.resolve(); // removals of instances end in a microtask
+      await Promise.allSettled(this.#removals);
+      await Promise.resolve(); // a fake's removals of instances end in a microtask
       await Promise.resolve();
       const before = this.reconciler.mappings.pending;
       this.watchNetworks(world);
@@ -149,11 +193,18 @@ export class FakeHost {
         if (typeof member !== "function") return member;
         return (...args: unknown[]): unknown => {
           const result: unknown = member.apply(target, args);
-          if (!(result instanceof Promise)) this.#options.faultAfter?.(`${name}.${String(property)}`);
+          if (result instanceof Promise) this.#await(result);
+          else this.#options.faultAfter?.(`${name}.${String(property)}`);
           return result;
         };
       },
     });
+  }
+
+  #await(removal: Promise<unknown>): void {
+    this.#removals.add(removal);
+    const ended = (): void => void this.#removals.delete(removal);
+    removal.then(ended, ended);
   }
 
   #start(): Reconciler {
@@ -163,18 +214,20 @@ export class FakeHost {
         this.#options.fault?.(`${port}.${call}`);
         this.calls.push(`${port}.${call}`);
       };
+    const ports = this.#options.ports?.() ?? {
+      datapath: new FakeDatapath({ pins: this.pins, fault: fault("datapath") }),
+      devices: new FakeDevices({
+        kernel: this.deviceKernel,
+        fault: fault("devices"),
+        instanceExists: (id) => this.instanceKernel.instances.has(id),
+      }),
+      instances: new FakeInstanceDriver({ kernel: this.instanceKernel, fault: fault("instances") }),
+    };
     const reconciler = new Reconciler(
       {
-        datapath: this.#failing("datapath", new FakeDatapath({ pins: this.pins, fault: fault("datapath") })),
-        devices: this.#failing(
-          "devices",
-          new FakeDevices({
-            kernel: this.deviceKernel,
-            fault: fault("devices"),
-            instanceExists: (id) => this.instanceKernel.instances.has(id),
-          }),
-        ),
-        instances: this.#failing("instances", new FakeInstanceDriver({ kernel: this.instanceKernel, fault: fault("instances") })),
+        datapath: this.#failing("datapath", ports.datapath),
+        devices: this.#failing("devices", ports.devices),
+        instances: this.#failing("instances", ports.instances),
         reportFinal: (meters) => {
           if (this.connected) this.finals.push(...meters.map(({ meterId }) => meterId));
           return this.connected;

@@ -10,7 +10,7 @@ import type {
 } from "#gen/plenum/host/v1/host_feed.ts";
 import type { JoinRequest, RenewCertificateRequest } from "#gen/plenum/host/v1/host_feed.ts";
 import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
-import type { MappingItem, Target, WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { MappingItem, Subscribe, Target, WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
 import { silentLog } from "#lib/log/log.ts";
 import { MappingPacker } from "#lib/mapping/packed.ts";
@@ -18,6 +18,10 @@ import { encodePrefix, PREFIX_OCTETS } from "#lib/mapping/prefix.ts";
 import { bind, startServer } from "#lib/rpc/rpc.ts";
 import type { RpcServer, ServerContext } from "#lib/rpc/rpc.ts";
 import { Outbox } from "../in/outbox.ts";
+
+const NONE: Buffer = Buffer.alloc(0);
+/** A token like any other: it is opaque to the agent. */
+export const bookmarkOf = (version: bigint): Buffer => Buffer.from(`at ${version}`);
 
 /** One host's session as the scripted coordinator sees it. */
 export class ScriptedSession {
@@ -54,15 +58,19 @@ export class ScriptedSession {
 
   snapshot(version: bigint, items: HostItem[]): void {
     this.send({ $case: "change", value: { version, inSnapshot: true, items } });
-    this.send({ $case: "inSync", value: { version } });
+    this.inSync(version);
+  }
+
+  inSync(version: bigint): void {
+    this.send({ $case: "inSync", value: { version } }, bookmarkOf(version));
   }
 
   delta(version: bigint, items: HostItem[]): void {
-    this.send({ $case: "change", value: { version, inSnapshot: false, items } });
+    this.send({ $case: "change", value: { version, inSnapshot: false, items } }, bookmarkOf(version));
   }
 
-  send(message: NonNullable<ConnectResponse["message"]>): void {
-    this.outbox.push({ message });
+  send(message: NonNullable<ConnectResponse["message"]>, bookmark = NONE): void {
+    this.outbox.push({ message, bookmark });
   }
 
   /** Resolves when `read` gives a value; asked again after each message. */
@@ -110,6 +118,8 @@ export class FeedServer {
   /** By host id ("" without TLS). */
   readonly networks = new Map<bigint, ScriptedNetwork>();
   readonly subscriptions: bigint[] = [];
+  /** What each subscription said that it has, as text. */
+  readonly resumeTokens: string[] = [];
   readonly joins: JoinRequest[] = [];
   /** What happens with a subscription; by default a network that is known is sent. */
   refuse: (networkId: bigint) => string | undefined = () => undefined;
@@ -171,11 +181,16 @@ export class FeedServer {
     this.delta(networkId, network.version, [{ prefix, targets: target === undefined ? [] : [target] }]);
   }
 
+  /** Ends all streams of the mapping feed. */
+  endWatches(): void {
+    for (const watchers of this.#watchers.values()) for (const outbox of [...watchers]) outbox.end();
+  }
+
   /** Sends a change as it is, right or wrong. */
   delta(networkId: bigint, version: bigint, items: MappingItem[]): void {
     const vni = this.networks.get(networkId)?.vni ?? 0;
     for (const outbox of this.#watchers.get(networkId) ?? [])
-      outbox.push({ networkId, vni, message: { $case: "delta", value: { version, items } } });
+      outbox.push({ networkId, vni, message: { $case: "delta", value: { version, items } }, bookmark: bookmarkOf(version) });
   }
 
   #hostFeed() {
@@ -223,7 +238,7 @@ export class FeedServer {
       const watchers = this.#watchers.get(networkId) ?? new Set();
       this.#watchers.set(networkId, watchers);
       if (message.$case === "unsubscribe") watchers.delete(outbox);
-      else this.#begin(networkId, message.value.subscription, outbox, watchers);
+      else this.#begin(message.value, outbox, watchers);
     };
     const forget = (outbox: Outbox<WatchMappingsResponse>): void => {
       outbox.end();
@@ -247,30 +262,38 @@ export class FeedServer {
     });
   }
 
+  /** Goes on where the host is if that is the newest, else sends all: what came between is not kept. */
   #begin(
-    networkId: bigint,
-    subscription: bigint,
+    { networkId, subscription, resumeToken }: Subscribe,
     outbox: Outbox<WatchMappingsResponse>,
     watchers: Set<Outbox<WatchMappingsResponse>>,
   ): void {
     this.subscriptions.push(networkId);
+    this.resumeTokens.push(resumeToken.toString());
     const network = this.networks.get(networkId);
     const message = this.refuse(networkId) ?? (network === undefined ? "no such network" : undefined);
     if (network === undefined || message !== undefined) {
-      outbox.push({ networkId, vni: 0, message: { $case: "refused", value: { message: message ?? "", subscription } } });
+      outbox.push({ networkId, vni: 0, message: { $case: "refused", value: { message: message ?? "", subscription } }, bookmark: NONE });
       return;
     }
     watchers.add(outbox);
     const { vni, version, entries } = network;
+    const tell = (told: WatchMappingsResponse["message"], bookmark = NONE): void =>
+      void outbox.push({ networkId, vni, message: told, bookmark });
+    if (resumeToken.equals(bookmarkOf(version))) {
+      tell({ $case: "resumed", value: { subscription, version } });
+      return tell({ $case: "inSync", value: { version } }, bookmarkOf(version));
+    }
+    if (resumeToken.length > 0) tell({ $case: "historyGone", value: { subscription } });
     const packer = new MappingPacker(Math.max(1, entries.size));
     const bytes = new Uint8Array(PREFIX_OCTETS);
     for (const [prefix, target] of entries) {
       encodePrefix(prefix, bytes);
       packer.add(bytes, 0, target.wireId, target.hostAddress, target.groupSetId);
     }
-    outbox.push({ networkId, vni, message: { $case: "begin", value: { subscription, version } } });
-    outbox.push({ networkId, vni, message: { $case: "snapshot", value: packer.finish() } });
-    outbox.push({ networkId, vni, message: { $case: "inSync", value: { version } } });
+    tell({ $case: "begin", value: { subscription, version } });
+    tell({ $case: "snapshot", value: packer.finish() });
+    tell({ $case: "inSync", value: { version } }, bookmarkOf(version));
   }
 }
 

@@ -83,10 +83,20 @@ describe("the token issuer", () => {
     const issuer = await openTokenIssuer(directory);
     const { token, expiresAt } = await issuer.issue({ principalId: "ann", accountId: "acct-1", roles: ["owner"], ttlSeconds: 60 });
     const again = await openTokenIssuer(directory);
-    expect(await again.verify(token)).toEqual({ kind: "account", principalId: "ann", accountId: "acct-1", roles: ["owner"] });
+    const { token: times, ...caller } = await again.verify(token);
+    expect(caller).toEqual({ kind: "account", principalId: "ann", accountId: "acct-1", roles: ["owner"] });
+    expect(times?.expiresAt).toEqual(expiresAt);
     expect(expiresAt.getTime() - Date.now()).toBeGreaterThan(58_000);
     const operator = await issuer.issue({ principalId: "op", accountId: "", roles: ["operator"] });
-    expect(await issuer.verify(operator.token)).toEqual({ kind: "operator", principalId: "op", accountId: "", roles: ["operator"] });
+    expect(await issuer.verify(operator.token)).toMatchObject({ kind: "operator", principalId: "op", accountId: "", roles: ["operator"] });
+  });
+
+  it("says when a token was issued, to the millisecond that it was given", async () => {
+    const issuer = await openTokenIssuer(directory);
+    const issuedAt = new Date(Math.floor(Date.now() / 1_000) * 1_000 + 789);
+    const { token, expiresAt } = await issuer.issue({ principalId: "op", accountId: "", roles: ["operator"], ttlSeconds: 60, issuedAt });
+    expect((await issuer.verify(token)).token).toEqual({ issuedAt, expiresAt });
+    expect(expiresAt.getTime()).toBe(issuedAt.getTime() - 789 + 60_000);
   });
 
   it("issues none that is an operator's and an account's, or that lives too short or long", async () => {

@@ -2,17 +2,15 @@ import { generateKeyPairSync, randomUUID } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { calculateJwkThumbprint, exportJWK, importPKCS8, importSPKI, jwtVerify, SignJWT } from "jose";
-import type { JWK } from "jose";
+import type { JWK, JWTPayload } from "jose";
 import { z } from "zod";
 import { writeFileOnce } from "../process/files.ts";
-import type { Caller, Role, TokenVerifier } from "../rpc/caller.ts";
+import { CLOCK_TOLERANCE_S } from "../rpc/caller.ts";
+import type { Caller, Role, TokenTimes, TokenVerifier } from "../rpc/caller.ts";
 
 const ALGORITHM = "EdDSA";
 const AUDIENCE = "plenum";
 const ISSUER = "plenum";
-/** Clocks of machines differ by a little. */
-const CLOCK_TOLERANCE_S = 5;
-
 /** Forgotten all at once when full: a bound, not a policy. */
 const REMEMBERED_TOKENS = 10_000;
 
@@ -24,6 +22,8 @@ export interface TokenRequest {
   readonly roles: readonly Role[];
   /** Seconds, 60 to 90 days; default one day. */
   readonly ttlSeconds?: number;
+  /** Default now. Whoever may revoke tokens gives the moment of the clock that revocations go by, to the millisecond. */
+  readonly issuedAt?: Date;
 }
 
 export interface IssuedToken {
@@ -54,6 +54,12 @@ export function callerOfClaims(payload: unknown): Caller {
   return { kind: operator ? "operator" : "account", principalId: sub, accountId: account, roles };
 }
 
+/** When a verified token counts. `iat` may have a fraction (RFC 7519), ours has milliseconds. */
+export function timesOfClaims({ iat, exp }: JWTPayload): TokenTimes {
+  if (iat === undefined || exp === undefined) throw new Error("a token says when it was issued and when it ends");
+  return { issuedAt: new Date(iat * 1_000), expiresAt: new Date(exp * 1_000) };
+}
+
 interface StoredKeys {
   readonly privateKey: string;
   readonly publicKey: string;
@@ -77,14 +83,16 @@ export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
   const publicKey = await importSPKI(stored.publicKey, ALGORITHM, { extractable: true });
   const jwk = await exportJWK(publicKey);
   const kid = await calculateJwkThumbprint(jwk);
-  // A signature costs 0.2 ms, a quarter of a call; a token that held once holds until it ends (we have no way to revoke one).
+  // A signature costs 0.2 ms, a quarter of a call; a signature that held once holds until the token ends.
+  // Whether it was revoked is asked where its principal is looked up, each time.
   const verified = new Map<string, { caller: Caller; until: number }>();
   return {
     async issue(request) {
       const ttl = request.ttlSeconds ?? DAY_S;
       if (!Number.isInteger(ttl) || ttl < 60 || ttl > 90 * DAY_S) throw new RangeError("a token lives 1 minute to 90 days");
       callerOfClaims({ sub: request.principalId, account: request.accountId, roles: request.roles });
-      const issuedAt = Math.floor(Date.now() / 1_000);
+      const issuedAt = (request.issuedAt?.getTime() ?? Date.now()) / 1_000;
+      const expiresAt = Math.floor(issuedAt) + ttl;
       const token = await new SignJWT({ account: request.accountId, roles: [...request.roles] })
         .setProtectedHeader({ alg: ALGORITHM, kid, typ: "JWT" })
         .setIssuer(ISSUER)
@@ -92,9 +100,9 @@ export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
         .setSubject(request.principalId)
         .setIssuedAt(issuedAt)
         .setJti(randomUUID())
-        .setExpirationTime(issuedAt + ttl)
+        .setExpirationTime(expiresAt)
         .sign(privateKey);
-      return { token, expiresAt: new Date((issuedAt + ttl) * 1_000) };
+      return { token, expiresAt: new Date(expiresAt * 1_000) };
     },
     async verify(token) {
       const known = verified.get(token);
@@ -106,7 +114,7 @@ export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
         clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ["sub", "exp", "iat"],
       });
-      const caller = callerOfClaims(payload);
+      const caller = { ...callerOfClaims(payload), token: timesOfClaims(payload) };
       if (verified.size >= REMEMBERED_TOKENS) verified.clear();
       verified.set(token, { caller, until: (payload.exp ?? 0) * 1_000 });
       return caller;

@@ -12,8 +12,9 @@ interface Entry {
 /** As the real server's. */
 const MAX_BYTES = 1_048_576;
 
-/** What a test may make go wrong with each delivery. */
-export type Fate = "deliver" | "lose" | "twice";
+/** What a test may make go wrong with each delivery; "late": what is published within the next 10 ms overtakes it. */
+export type Fate = "deliver" | "lose" | "twice" | "late";
+const LATE_MS = 10;
 
 /** A bus server inside the process. Buses made by one hub hear each other. */
 export class MemoryHub {
@@ -62,7 +63,8 @@ export class MemoryHub {
     for (const entry of this.#entries) {
       if (!subjectMatches(entry.pattern, message.subject)) continue;
       const fate = this.fate(message);
-      const times = fate === "lose" ? 0 : fate === "twice" ? 2 : 1;
+      if (fate === "late") setTimeout(() => this.#hand(entry, message), LATE_MS);
+      const times = fate === "lose" || fate === "late" ? 0 : fate === "twice" ? 2 : 1;
       for (let time = 0; time < times; time += 1) setImmediate(() => this.#hand(entry, message));
     }
   }

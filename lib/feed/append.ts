@@ -13,6 +13,9 @@ export interface Change {
 export interface AppendedChange extends Change {
   readonly prev: bigint;
   readonly version: bigint;
+  /** See Position: of `prev`, and of `version`. */
+  readonly prevMark: bigint;
+  readonly mark: bigint;
 }
 
 /**
@@ -26,14 +29,16 @@ export async function appendChanges<Tables>(tx: Transaction<Tables>, changes: re
   for (const scope of payloads.keys()) scopeKind(scope); // a scope nobody could follow must not be written
   const scopes = [...payloads.keys()];
   const bytes = scopes.map((scope) => Buffer.from(payloads.get(scope) ?? []));
-  const { rows } = await sql<{ scope: string; version: bigint }>`
-    SELECT scope, version FROM append_changes(${scopes}::text[], ${bytes}::bytea[])`.execute(tx);
-  return rows.map(({ scope, version }) => ({ scope, version, prev: version - 1n, payload: payloads.get(scope) ?? new Uint8Array() }));
+  const { rows } = await sql<{ scope: string; version: bigint; mark: bigint; prev_mark: bigint }>`
+    SELECT scope, version, mark, prev_mark FROM append_changes(${scopes}::text[], ${bytes}::bytea[])`.execute(tx);
+  return rows.map(({ scope, version, mark, prev_mark: prevMark }) => {
+    return { scope, version, prev: version - 1n, mark, prevMark, payload: payloads.get(scope) ?? new Uint8Array() };
+  });
 }
 
 /** Tell whoever follows. After the commit only: a hint of what is rolled back would be a lie. Never throws for a bus that is away. */
 export function publishHints(bus: Bus, changes: readonly AppendedChange[]): void {
-  for (const { scope, prev, version, payload } of changes) {
-    bus.publish(hintSubject(scopeKind(scope)), encodeHint({ scope, prev, version, delta: payload }));
+  for (const { payload, ...change } of changes) {
+    bus.publish(hintSubject(scopeKind(change.scope)), encodeHint({ ...change, delta: payload }));
   }
 }

@@ -9,7 +9,16 @@ import { startTestPostgres } from "../db/testing.ts";
 import type { TestPostgres } from "../db/testing.ts";
 import { transaction } from "../db/transaction.ts";
 import { silentLog } from "../log/log.ts";
-import { appendChanges, createScopeReader, feedMigration, publishHints, trimChanges } from "./feed.ts";
+import {
+  appendChanges,
+  changesSince,
+  createScopeReader,
+  feedMarks,
+  feedMigration,
+  newestChanges,
+  publishHints,
+  trimChanges,
+} from "./feed.ts";
 import type { AppendedChange, FollowOptions, Follower, ScopeReader } from "./feed.ts";
 
 interface Tables {
@@ -53,7 +62,8 @@ describe("the feed", () => {
     admin = openDatabase({ url: server.url, log: silentLog() });
     await migrate(admin.kysely, "shop", {
       "0001_feed": feedMigration("shop"),
-      "0002_item": sqlMigration("CREATE TABLE item (scope text, key text, value int NOT NULL, PRIMARY KEY (scope, key))"),
+      "0002_marks": feedMarks("shop"),
+      "0003_item": sqlMigration("CREATE TABLE item (scope text, key text, value int NOT NULL, PRIMARY KEY (scope, key))"),
     });
     db = openDatabase({ url: server.url, role: "shop", schema: "shop", log: silentLog() });
   });
@@ -154,6 +164,89 @@ describe("the feed", () => {
     await expect.poll(() => ahead.events).toEqual(["snapshot 3", "in sync 3"]);
   });
 
+  /** What a backup put back does: the newest change never was. */
+  const setBack = async (tx: Transaction<Tables>, scope: string): Promise<void> => {
+    await sql`UPDATE scope SET version = version - 1, mark = prev_mark WHERE scope = ${scope}`.execute(tx);
+    await sql`DELETE FROM change USING scope WHERE change.scope = ${scope} AND scope.scope = change.scope AND change.version > scope.version`.execute(
+      tx,
+    );
+  };
+
+  it("knows a version of a database that was set back and went on to the same number", async () => {
+    const scope = `network:n${run}`;
+    for (const value of [1, 2, 3]) await write({ [scope]: [["a", value]] });
+    const copy = copyOf(scope);
+    const marks: bigint[] = [];
+    reader().follow(scope, { ...copy.options, onInSync: (_version, mark) => void marks.push(mark) });
+    await expect.poll(() => marks).toHaveLength(1);
+    // Between two looks: afterwards the version is what it was.
+    await transaction(db.kysely, async (tx) => {
+      await setBack(tx, scope);
+      await put(tx, { [scope]: [["b", 7]] });
+    });
+    await expect.poll(() => copy.state.get("b")).toBe(7);
+    await expect.poll(() => marks).toHaveLength(2);
+    expect(new Set(marks).size).toBe(2);
+
+    const resumed = copyOf(scope);
+    const from = { from: 3n, mark: marks[0] };
+    const follower = reader().follow(scope, { ...resumed.options, ...from, onHistoryGone: () => void resumed.events.push("gone") });
+    await follower.done;
+    expect(resumed.events).toEqual(["gone"]);
+    const own = copyOf(scope);
+    reader().follow(scope, { ...own.options, from: 3n, mark: marks[1] });
+    await expect.poll(() => own.events).toEqual(["in sync 3"]);
+  });
+
+  it("takes no hint of another database for one of its own", async () => {
+    const scope = `network:n${run}`;
+    for (const value of [1, 2]) await write({ [scope]: [["a", value]] });
+    const copy = copyOf(scope);
+    reader(60_000).follow(scope, copy.options);
+    await expect.poll(() => copy.events.at(-1)).toBe("in sync 2");
+    await transaction(db.kysely, (tx) => setBack(tx, scope));
+    await write({ [scope]: [["b", 1]] });
+    publishHints(bus(), await write({ [scope]: [["c", 1]] })); // version 3, on top of another 2
+    await expect.poll(() => copy.events.at(-1)).toBe("in sync 3");
+    expect(copy.state).toEqual(await table(scope));
+  });
+
+  it("hands over all that there is when asked to catch up, and does not keep waiting whoever asks at the end", async () => {
+    const scope = `network:n${run}`;
+    const copy = copyOf(scope);
+    const follower = reader(60_000).follow(scope, copy.options);
+    await follower.catchUp();
+    expect(copy.events).toEqual(["snapshot 0", "in sync 0"]);
+    for (const value of [1, 2, 3]) await write({ [scope]: [["a", value]] });
+    await Promise.all([follower.catchUp(), follower.catchUp()]);
+    expect(copy.events.at(-1)).toBe("delta 3");
+    follower.close();
+    await follower.done;
+    await follower.catchUp();
+  });
+
+  it("tells what a transaction may resume from: all of it or nothing, of one moment", async () => {
+    const scope = `network:n${run}`;
+    const marks = [0n];
+    for (let value = 1; value <= 600; value += 1) {
+      const [one] = await transaction(db.kysely, (tx) => appendChanges(tx, [{ scope, payload: encode([["a", value]]) }]));
+      marks.push(one?.mark ?? -1n);
+    }
+    const since = (version: number, most = 1_000, mark = marks[version] ?? -1n) =>
+      transaction(db.kysely, (tx) => changesSince(tx, "shop", scope, { version: BigInt(version), mark }, most));
+    expect((await since(0))?.map(({ mark }) => mark)).toEqual(marks.slice(1));
+    expect(await since(600)).toEqual([]);
+    expect((await since(590))?.map(({ version }) => version)).toEqual([591n, 592n, 593n, 594n, 595n, 596n, 597n, 598n, 599n, 600n]);
+    expect(await since(100, 499)).toBeUndefined();
+    expect(await since(590, 1_000, 1n)).toBeUndefined();
+    expect(await since(601)).toBeUndefined();
+    const newest = (changes: number, octets: number) =>
+      transaction(db.kysely, async (tx) => (await newestChanges(tx, "shop", scope, { changes, octets })).map(({ version }) => version));
+    expect(await newest(3, 10_000)).toEqual([598n, 599n, 600n]);
+    expect(await newest(100, 25)).toEqual([599n, 600n]); // 11 octets each
+    expect(await newest(100, 0)).toEqual([]);
+  });
+
   it("ends with what a callback threw, and leaves the others alone", async () => {
     const scope = `network:n${run}`;
     const copy = copyOf(scope);
@@ -193,9 +286,9 @@ describe("the feed", () => {
     );
   });
 
-  it("keeps every copy equal to the table under concurrent writers, lost and doubled hints, and restarts", async () => {
+  it("keeps every copy equal to the table under concurrent writers, lost, doubled and late hints, and restarts", async () => {
     const scopes = [1, 2, 3].map((n) => `network:c${run}x${n}`);
-    hub.fate = () => (Math.random() < 0.3 ? "lose" : Math.random() < 0.3 ? "twice" : "deliver");
+    hub.fate = () => (["lose", "twice", "late", "deliver", "deliver"] as const)[Math.floor(Math.random() * 5)] ?? "deliver";
     const following = reader();
     const copies = scopes.map((scope) => ({ scope, copy: copyOf(scope), follower: undefined as Follower | undefined }));
     const start = (one: (typeof copies)[number], from?: bigint): void => {

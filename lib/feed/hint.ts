@@ -6,6 +6,9 @@ export interface Hint {
   /** The version that `delta` goes on top of. */
   readonly prev: bigint;
   readonly version: bigint;
+  /** Marks of both (see Position); absent in a hint of a writer that knows none, whose delta is not taken. */
+  readonly prevMark?: bigint | undefined;
+  readonly mark?: bigint | undefined;
   /** The change itself; absent when too large for the bus. */
   readonly delta?: Uint8Array | undefined;
 }
@@ -24,13 +27,15 @@ export function hintSubject(kind: string): string {
   return `plenum.int.hint.${kind}`;
 }
 
-/** Protobuf wire format: 1 scope, 2 prev, 3 version, 4 delta. */
+/** Protobuf wire format: 1 scope, 2 prev, 3 version, 4 delta, 5 mark of prev, 6 mark. */
 export function encodeHint(hint: Hint): Uint8Array {
   const writer = new BinaryWriter();
   writer.tag(1, WireType.LengthDelimited).string(hint.scope);
   writer.tag(2, WireType.Varint).uint64(hint.prev);
   writer.tag(3, WireType.Varint).uint64(hint.version);
   if (hint.delta !== undefined && hint.delta.length <= MAX_DELTA_BYTES) writer.tag(4, WireType.LengthDelimited).bytes(hint.delta);
+  if (hint.prevMark !== undefined) writer.tag(5, WireType.Varint).uint64(hint.prevMark);
+  if (hint.mark !== undefined) writer.tag(6, WireType.Varint).uint64(hint.mark);
   return writer.finish();
 }
 
@@ -41,14 +46,18 @@ export function decodeHint(bytes: Uint8Array): Hint {
   let prev = 0n;
   let version = 0n;
   let delta: Uint8Array | undefined;
+  let prevMark: bigint | undefined;
+  let mark: bigint | undefined;
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();
     if (field === 1 && wireType === WireType.LengthDelimited) scope = reader.string();
     else if (field === 2 && wireType === WireType.Varint) prev = BigInt(reader.uint64());
     else if (field === 3 && wireType === WireType.Varint) version = BigInt(reader.uint64());
     else if (field === 4 && wireType === WireType.LengthDelimited) delta = reader.bytes();
+    else if (field === 5 && wireType === WireType.Varint) prevMark = BigInt(reader.uint64());
+    else if (field === 6 && wireType === WireType.Varint) mark = BigInt(reader.uint64());
     else reader.skip(wireType);
   }
   if (scope === "" || version <= prev) throw new Error("not a hint");
-  return { scope, prev, version, delta };
+  return { scope, prev, version, prevMark, mark, delta };
 }

@@ -13,7 +13,7 @@ import { migrate, sqlMigration } from "../db/migrate.ts";
 import { testDirectory } from "../db/testing.ts";
 import { transaction } from "../db/transaction.ts";
 import { silentLog } from "../log/log.ts";
-import { appendChanges, createScopeReader, feedMigration, feedViews, publishHints } from "./feed.ts";
+import { appendChanges, createScopeReader, feedMarks, feedMigration, feedViews, publishHints } from "./feed.ts";
 import type { FollowOptions } from "./feed.ts";
 
 const log = silentLog();
@@ -56,7 +56,7 @@ describe("the feed through outages", () => {
     await start();
     closers.push(() => stopPostgres());
     const admin = open();
-    await migrate(admin.kysely, "shop", { "0001_feed": feedMigration("shop") });
+    await migrate(admin.kysely, "shop", { "0001_feed": feedMigration("shop"), "0002_marks": feedMarks("shop") });
   });
   afterEach(async () => {
     for (const close of closers.splice(0).reverse()) await close();
@@ -141,7 +141,11 @@ describe("the feed through outages", () => {
     const admin = open();
     await migrate(admin.kysely, "reader", {});
     await migrate(admin.kysely, "shop_feed", {});
-    await migrate(admin.kysely, "shop", { "0001_feed": feedMigration("shop"), "0002_secret": sqlMigration("CREATE TABLE secret (x int)") });
+    await migrate(admin.kysely, "shop", {
+      "0001_feed": feedMigration("shop"),
+      "0002_marks": feedMarks("shop"),
+      "0003_secret": sqlMigration("CREATE TABLE secret (x int)"),
+    });
     await sql.raw(feedViews({ schema: "shop", views: "shop_feed", reader: "reader" })).execute(admin.kysely);
     const bus = new MemoryHub().connect(log);
     const theirs = open("reader");

@@ -59,12 +59,16 @@ describe("a hint", () => {
         fc.string({ minLength: 1 }),
         fc.bigInt({ min: 0n, max: max - 1n }),
         fc.option(fc.uint8Array(), { nil: undefined }),
-        (scope, prev, delta) => {
-          const hint = decodeHint(encodeHint({ scope, prev, version: prev + 1n, delta }));
+        fc.option(fc.bigInt({ min: 0n, max }), { nil: undefined }),
+        fc.option(fc.bigInt({ min: 0n, max }), { nil: undefined }),
+        (scope, prev, delta, prevMark, mark) => {
+          const hint = decodeHint(encodeHint({ scope, prev, version: prev + 1n, delta, prevMark, mark }));
           expect({ ...hint, delta: hint.delta && [...hint.delta] }).toEqual({
             scope,
             prev,
             version: prev + 1n,
+            prevMark,
+            mark,
             delta: delta && [...delta],
           });
         },

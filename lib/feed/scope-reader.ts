@@ -4,7 +4,8 @@ import type { Logger } from "../log/log.ts";
 import { ScopeFollower } from "./follower.ts";
 import type { FollowOptions, Follower } from "./follower.ts";
 import { decodeHint, hintSubject, scopeKind } from "./hint.ts";
-import { createLogReader } from "./log-reader.ts";
+import { limiter } from "./limiter.ts";
+import { createLogReader, NOTHING_YET } from "./log-reader.ts";
 
 export interface ScopeReaderOptions<Tables> {
   readonly db: Kysely<Tables>;
@@ -37,23 +38,6 @@ export interface ScopeReader<Tables> {
 
 type AnyFollower<Tables> = Pick<ScopeFollower<Tables, unknown>, "scope" | "hint" | "level" | "close" | "done">;
 
-/** At most `size` at a time, in order of arrival. */
-function limiter(size: number): <Result>(body: () => Promise<Result>) => Promise<Result> {
-  const waiting: (() => void)[] = [];
-  let free = size;
-  return async (body) => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await body();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free += 1;
-      else next();
-    }
-  };
-}
-
 interface Kind {
   readonly subscription: BusSubscription;
   followers: number;
@@ -85,7 +69,7 @@ export function createScopeReader<Tables>(options: ScopeReaderOptions<Tables>): 
     if (scopes.length === 0) return;
     try {
       const levels = await reader.levels(scopes);
-      for (const scope of scopes) for (const follower of byScope.get(scope) ?? []) follower.level(levels.get(scope) ?? 0n);
+      for (const scope of scopes) for (const follower of byScope.get(scope) ?? []) follower.level(levels.get(scope) ?? NOTHING_YET);
     } catch (error) {
       log.warn({ err: error }, "cannot compare the versions of scopes");
     }

@@ -6,7 +6,13 @@ import { MappingReceiver } from "./receiver.ts";
 
 const NETWORK = 3n;
 type Message = WatchMappingsResponse["message"];
-const response = (message: Message, networkId = NETWORK): WatchMappingsResponse => ({ networkId, vni: 9, message });
+const NONE = Buffer.alloc(0);
+const response = (message: Message, networkId = NETWORK, bookmark = NONE): WatchMappingsResponse => ({
+  networkId,
+  vni: 9,
+  message,
+  bookmark,
+});
 const begin = (subscription: bigint): WatchMappingsResponse => response({ $case: "begin", value: { subscription, version: 0n } });
 const inSync = (version: bigint): WatchMappingsResponse => response({ $case: "inSync", value: { version } });
 const refused = (subscription: bigint): WatchMappingsResponse => response({ $case: "refused", value: { message: "why", subscription } });
@@ -61,7 +67,7 @@ test("a gap asks for the network anew, once; a repeat is nothing", () => {
   expect(receiver.receive(delta(6n))).toEqual({
     kind: "resubscribe",
     networkId: NETWORK,
-    request: { message: { $case: "subscribe", value: { networkId: NETWORK, subscription: 2n } } },
+    request: { message: { $case: "subscribe", value: { networkId: NETWORK, subscription: 2n, resumeToken: NONE } } },
   });
   expect(receiver.receive(delta(7n))).toBeUndefined();
   expect(receiver.version(NETWORK)).toBeUndefined();

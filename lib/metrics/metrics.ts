@@ -29,14 +29,36 @@ export function rpcMetrics(registry: Registry): CallObserver {
 }
 
 /** Counts calls that were refused because their caller calls too often. Give it to `createThrottle` as `refused`. */
-export function throttleMetrics(registry: Registry): (kind: string) => void {
+export function throttleMetrics(registry: Registry): (kind: string, bound: string) => void {
   const counter = new Counter({
     name: "plenum_rpc_throttled_calls_total",
-    help: "Calls refused because their caller called too often, by kind of caller",
-    labelNames: ["caller"],
+    help: "Calls refused because their caller called too often, or too many waited, by kind of caller and the bound that was met",
+    labelNames: ["caller", "bound"],
     registers: [registry],
   });
-  return (caller) => counter.inc({ caller });
+  return (caller, bound) => counter.inc({ caller, bound });
+}
+
+/** How many calls wait for what they began. */
+export function waitingMetrics(registry: Registry, throttle: { waiting(): number }): void {
+  new Gauge({
+    name: "plenum_rpc_waiting_calls",
+    help: "Calls of accounts that may wait for something now",
+    registers: [registry],
+    collect() {
+      this.set(throttle.waiting());
+    },
+  });
+}
+
+/** Counts refused calls that the audit has no entry of. Give it to `startRefusalLog` as `dropped`. */
+export function refusalMetrics(registry: Registry): (count: number) => void {
+  const counter = new Counter({
+    name: "plenum_audit_dropped_refusals_total",
+    help: "Calls refused at the door that are in no entry of the audit, for want of room",
+    registers: [registry],
+  });
+  return (count) => counter.inc(count);
 }
 
 /** Whether the bus is there, and what it carried and dropped. */

@@ -42,7 +42,7 @@ const FLAG = { fin: 0x01, syn: 0x02, rst: 0x04, ack: 0x10 } as const;
 export function readTransport(ip: Ipv4): Transport | undefined {
   if (!hasPorts(ip.protocol)) return { kind: "portless" };
   if (ip.fragmentOffset > 0) return { kind: "hidden" };
-  const least = HEADERS.get(ip.protocol) ?? 0;
+  const least = HEADERS.get(ip.protocol) ?? 0; // uncovered: a protocol with ports has a header; only the type cannot say so
   if (ip.payload.length < least) return undefined;
   const length = transportHeaderLength(ip);
   if (length < least || length > ip.payload.length) return undefined;

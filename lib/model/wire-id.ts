@@ -4,8 +4,11 @@ const MARK = "02";
 const SPARE = "00";
 
 export function wireMac(id: number): string {
-  const octets = id.toString(16).padStart(8, "0").match(/../g) ?? [];
-  return [MARK, ...octets, SPARE].join(":");
+  const octets = id
+    .toString(16)
+    .padStart(8, "0")
+    .replace(/..(?=.)/g, "$&:");
+  return `${MARK}:${octets}:${SPARE}`;
 }
 
 /** Undefined: not one of ours. */

@@ -1,14 +1,18 @@
-import type { CallContext, MethodDescriptor, ServerMiddleware, ServerMiddlewareCall } from "nice-grpc-common";
+import type { CallContext, ServerMiddleware, ServerMiddlewareCall } from "nice-grpc-common";
 import { Status } from "nice-grpc-common";
 import type { Logger } from "../log/log.ts";
+import type { Refusal } from "../audit/refusal-tally.ts";
 import { abortable } from "./abortable.ts";
 import { actionOfOptions } from "./actions.ts";
-import { ANONYMOUS, authenticate } from "./caller.ts";
+import { ANONYMOUS, authenticate, tokenRefused } from "./caller.ts";
 import type { Caller, TokenVerifier } from "./caller.ts";
 import { Undecodable } from "./definition.ts";
 import { mapError } from "./error-mapping.ts";
 import { PlenumError, unauthenticated } from "./errors.ts";
 import type { Throttle } from "./throttle.ts";
+import { itemsOf, mayWait } from "./weight.ts";
+import { tokenLife } from "./token-life.ts";
+import type { TokenLife } from "./token-life.ts";
 
 /** Added to nice-grpc's context of every call. */
 export interface RpcContext {
@@ -18,6 +22,8 @@ export interface RpcContext {
   readonly action: string;
   /** The RPC's path ("/plenum.nivc.v1.InterfaceService/AttachInterface"). */
   readonly method: string;
+  /** The request, of RPCs that take one; undefined where requests are a stream. For what is kept beside a call (the audit). */
+  readonly request: unknown;
 }
 
 /** Called once per finished call; `code` is the status name ("OK", "NOT_FOUND"). */
@@ -33,6 +39,8 @@ export interface ContextOptions {
   readonly observe?: CallObserver | undefined;
   /** Bounds how often each caller calls. */
   readonly throttle?: Throttle | undefined;
+  /** Told of each call that is refused for who the caller is or how often it calls, unless the refusal is in the audit already. */
+  readonly refused?: ((refusal: Refusal) => void) | undefined;
 }
 
 function refuseUndecodable<Request>(request: Request): Request {
@@ -49,19 +57,29 @@ async function* readable<Request>(requests: AsyncIterable<Request>, signal: Abor
   for await (const request of abortable(requests[Symbol.asyncIterator](), signal)) yield refuseUndecodable(request);
 }
 
-async function identify(method: MethodDescriptor, context: CallContext, options: ContextOptions): Promise<Caller> {
-  const open = options.anonymous.has(method.path);
-  let caller: Caller;
+async function identify(context: CallContext, options: ContextOptions): Promise<Caller> {
   try {
-    caller = await authenticate(context.metadata, options.verifier);
+    return await authenticate(context.metadata, options.verifier);
   } catch (error) {
     // Guessing at tokens counts as unknown callers do. It never closes the door to those who have one.
     options.throttle?.admit(ANONYMOUS, context.peer);
     throw error;
   }
-  options.throttle?.admit(caller, context.peer);
+}
+
+/** `request`: undefined where requests are a stream. */
+function admit(caller: Caller, path: string, request: unknown, context: CallContext, options: ContextOptions): void {
+  options.throttle?.admit(caller, context.peer, itemsOf(path, request));
+  const open = options.anonymous.has(path);
   if (caller === ANONYMOUS && !open) throw unauthenticated("send `authorization: Bearer <token>`, or a host's client certificate");
-  return caller;
+}
+
+const THROTTLED: ReadonlySet<string> = new Set(["RATE_LIMITED", "TOO_MANY_WAITING"]);
+
+/** Whether an error says that this caller is not to have it, whatever it is. */
+function isRefusal(error: unknown): error is PlenumError {
+  if (!(error instanceof PlenumError) || error.audited) return false;
+  return error.code === Status.UNAUTHENTICATED || error.code === Status.PERMISSION_DENIED || THROTTLED.has(error.reason);
 }
 
 const codeOf = (error: unknown): string => Status[(error as { code?: number }).code ?? Status.UNKNOWN] ?? "UNKNOWN";
@@ -75,20 +93,33 @@ export function contextMiddleware(options: ContextOptions): ServerMiddleware<Rpc
     const start = performance.now();
     let code = "OK";
     const stream = call.requestStream || call.responseStream;
-    // A unary call is let finish when the server closes; a stream would hold it open for ever.
-    const signal = stream ? AbortSignal.any([context.signal, options.closing]) : context.signal;
+    const action = actionOfOptions(call.method.options) ?? "";
+    let caller = ANONYMOUS;
+    let leave: (() => void) | undefined;
+    let life: TokenLife | undefined;
     try {
-      const caller = await identify(call.method, context, options);
+      caller = await identify(context, options);
+      const unread = call.requestStream ? undefined : call.request;
+      admit(caller, path, unread, context, options);
+      if (mayWait(path, unread)) leave = options.throttle?.wait(caller);
+      // A unary call is let finish when the server closes or the token ends; a stream would go on for ever.
+      life = stream ? tokenLife(caller) : undefined;
+      const signal = life === undefined ? context.signal : AbortSignal.any([context.signal, options.closing, life.over]);
       const request = call.requestStream ? readable(call.request, signal) : refuseUndecodable(call.request);
-      const extended = Object.assign(context, { caller, action: actionOfOptions(call.method.options) ?? "", method: path, signal });
+      const kept = call.requestStream ? undefined : request;
+      const extended = Object.assign(context, { caller, action, method: path, request: kept, signal });
       if (!call.responseStream) return yield* call.next(request, extended);
       // A handler that waits for something else than the signal must not hold the server, nor a dead caller's stream.
       yield* abortable(call.next(request, extended), signal);
     } catch (error) {
-      const mapped = mapError(error, { method: path, closing: options.closing.aborted, log: options.log });
+      const told = life?.over.aborted === true ? tokenRefused() : error;
+      if (isRefusal(told)) options.refused?.({ caller, peer: context.peer, action, method: path, reason: told.reason });
+      const mapped = mapError(told, { method: path, closing: options.closing.aborted, log: options.log });
       code = codeOf(mapped);
       throw mapped;
     } finally {
+      leave?.();
+      life?.close();
       options.observe?.({ method: path, code, seconds: (performance.now() - start) / 1_000 });
     }
   };

@@ -24,6 +24,8 @@ export class PlenumError extends Error {
   readonly reason: ReasonName;
   readonly facts: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
+  /** Set when the refusal that it is has been written to the audit: the door must not write it again. */
+  audited = false;
 
   constructor(init: PlenumErrorInit) {
     super(init.message, { cause: init.cause });
@@ -119,14 +121,4 @@ export function unavailable(message: string, facts: Facts = {}, cause?: unknown)
 /** RESOURCE_EXHAUSTED. */
 export function resourceExhausted(reason: ReasonName, message: string, facts: Facts = {}): PlenumError {
   return new PlenumError({ code: Status.RESOURCE_EXHAUSTED, reason, message, facts });
-}
-
-/** The versions asked for are trimmed; the caller starts again from a snapshot (C2). OUT_OF_RANGE. */
-export function historyGone(scope: string, facts: Facts = {}): PlenumError {
-  return new PlenumError({
-    code: Status.OUT_OF_RANGE,
-    reason: "HISTORY_GONE",
-    message: `the changes of ${scope} since then are gone; start again from a snapshot`,
-    facts: { scope, ...facts },
-  });
 }

@@ -31,3 +31,8 @@ export const peerIdentityInterceptor: ServerInterceptor = (_method, call) => {
       ),
   });
 };
+
+/** A peer without its port, of which a client's every connection has another; a socket's path as it is. */
+export function hostOf(peer: string): string {
+  return peer.replace(/:\d+$/, "");
+}

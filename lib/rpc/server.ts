@@ -7,7 +7,7 @@ import type { Logger } from "../log/log.ts";
 import { actionsOf } from "./actions.ts";
 import type { TokenVerifier } from "./caller.ts";
 import { contextMiddleware } from "./context.ts";
-import type { CallObserver } from "./context.ts";
+import type { CallObserver, ContextOptions } from "./context.ts";
 import { handlersOf, pathsOf, servable, serviceName } from "./definition.ts";
 import type { ServiceBinding } from "./definition.ts";
 import { Health, healthService } from "./health.ts";
@@ -37,6 +37,8 @@ export interface ServerOptions {
   readonly observe?: CallObserver | undefined;
   /** Bounds how often each caller calls; absent: nothing does. */
   readonly throttle?: Throttle | undefined;
+  /** Told of calls that the door refuses, and of refusals that handlers have not put into the audit. */
+  readonly refused?: ContextOptions["refused"];
   /** RPCs without an authorisation action are refused at start (C15). Only a test serves foreign definitions. */
   readonly requireActions?: boolean;
 }
@@ -140,6 +142,7 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
     closing: closing.signal,
     observe: options.observe,
     throttle: options.throttle,
+    refused: options.refused,
   });
   const build = (): Server => {
     const server = createServer({ ...CHANNEL_OPTIONS, interceptors: [peerIdentityInterceptor] })

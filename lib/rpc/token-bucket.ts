@@ -32,17 +32,21 @@ export class TokenBuckets {
     this.#most = most;
   }
 
-  /** Take one token. 0: taken; else the milliseconds after which there is one again, and nothing was taken. */
-  take(key: string, now: number): number {
+  /**
+   * Take `amount` tokens (default 1; never more than a full bucket has, so that everything is let through at some time). 0: taken; else the
+   * milliseconds after which there are as many, and nothing was taken.
+   */
+  take(key: string, now: number, amount = 1): number {
     const { perSecond, burst } = this.#rate;
     const before = this.#buckets.get(key);
     const earned = before === undefined ? 0 : Math.max(0, now - before.at) * perSecond;
     const have = before === undefined ? burst * TOKEN : Math.min(burst * TOKEN, before.thousandths + earned);
-    const taken = have >= TOKEN;
+    const wanted = Math.min(Math.max(1, amount), burst) * TOKEN;
+    const taken = have >= wanted;
     this.#buckets.delete(key);
-    this.#buckets.set(key, { thousandths: taken ? have - TOKEN : have, at: Math.max(now, before?.at ?? now) });
+    this.#buckets.set(key, { thousandths: taken ? have - wanted : have, at: Math.max(now, before?.at ?? now) });
     this.#forget(now);
-    return taken ? 0 : Math.ceil((TOKEN - have) / perSecond);
+    return taken ? 0 : Math.ceil((wanted - have) / perSecond);
   }
 
   /** Keys that are remembered. */

@@ -1,4 +1,5 @@
 import type { Registry } from "prom-client";
+import type { RefusalRow } from "../audit/refusal-tally.ts";
 import type { CertificateAuthority } from "../auth/ca.ts";
 import type { TokenIssuer } from "../auth/token.ts";
 import type { Bus } from "../bus/bus.ts";
@@ -30,6 +31,8 @@ export interface ServiceHandle {
   api: ServiceBinding[];
   /** For the internal listener (hosts, mTLS). */
   internal: ServiceBinding[];
+  /** Writes calls that its door refused to the audit. */
+  noteRefusals?: (rows: readonly RefusalRow[]) => Promise<void>;
   /** Ends background work and closes the database. The listeners are the composer's, and closed before. */
   stop(): Promise<void>;
 }

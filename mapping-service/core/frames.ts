@@ -1,5 +1,7 @@
 import { WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { MappingItem, PackedMappings } from "#gen/plenum/mapping/v1/mapping.ts";
+import { encodeBookmark } from "#lib/feed/feed.ts";
+import type { Position } from "#lib/feed/feed.ts";
 
 /** An encoded `WatchMappingsResponse`: made once, sent to many. */
 export type Frame = Uint8Array;
@@ -10,8 +12,11 @@ export interface NetworkName {
   readonly vni: number;
 }
 
-function encode(network: NetworkName, message: WatchMappingsResponse["message"]): Frame {
-  return WatchMappingsResponse.encode({ networkId: network.networkId, vni: network.vni, message }).finish();
+const NO_BOOKMARK = Buffer.alloc(0);
+
+function encode(network: NetworkName, message: WatchMappingsResponse["message"], at?: Position): Frame {
+  const bookmark = at === undefined ? NO_BOOKMARK : encodeBookmark(at);
+  return WatchMappingsResponse.encode({ networkId: network.networkId, vni: network.vni, message, bookmark }).finish();
 }
 
 export function beginFrame(network: NetworkName, subscription: bigint, version: bigint): Frame {
@@ -22,12 +27,20 @@ export function snapshotFrame(network: NetworkName, packed: PackedMappings): Fra
   return encode(network, { $case: "snapshot", value: packed });
 }
 
-export function inSyncFrame(network: NetworkName, version: bigint): Frame {
-  return encode(network, { $case: "inSync", value: { version } });
+export function inSyncFrame(network: NetworkName, at: Position): Frame {
+  return encode(network, { $case: "inSync", value: { version: at.version } }, at);
 }
 
-export function deltaFrame(network: NetworkName, version: bigint, items: MappingItem[]): Frame {
-  return encode(network, { $case: "delta", value: { version, items } });
+export function deltaFrame(network: NetworkName, at: Position, items: MappingItem[]): Frame {
+  return encode(network, { $case: "delta", value: { version: at.version, items } }, at);
+}
+
+export function resumedFrame(network: NetworkName, subscription: bigint, version: bigint): Frame {
+  return encode(network, { $case: "resumed", value: { subscription, version } });
+}
+
+export function historyGoneFrame(network: NetworkName, subscription: bigint): Frame {
+  return encode(network, { $case: "historyGone", value: { subscription } });
 }
 
 /** The VNI is left out: whoever may not watch a network learns nothing of it. */

@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { MappingItem, PackedMappings, Target } from "#gen/plenum/mapping/v1/mapping.ts";
 import { unpackMappings } from "#lib/mapping/packed.ts";
+import { DeltaLog } from "./delta-log.ts";
+import { HostTable } from "./host-table.ts";
 import { MappingTable } from "./mapping-table.ts";
+import { RecordArena } from "./record-arena.ts";
 
 const hex = (number: number): string => number.toString(16).padStart(32, "0");
 const target = (number: number, host = 1, groupSetId = 7): Target => ({
@@ -141,4 +144,22 @@ test("ten thousand entries come and go, and the memory is used again", () => {
   expect(table.octets).toBe(octets);
   expect(table.get(prefix(4321))).toEqual([target(4322)]);
   expect(octets / 10_000).toBeLessThan(150);
+});
+
+test("an id of another kind is refused, and the table is as before", () => {
+  const table = new MappingTable(1);
+  table.set({ prefix: "10.0.0.1/32", targets: [target(1)] });
+  for (const wrong of [{ interfaceId: `i-${hex(2)}` }, { attachmentId: `eni-${hex(2)}` }, { attachmentId: "eni-attach-2" }])
+    expect(() => table.set({ prefix: "10.0.0.1/32", targets: [{ ...target(2), ...wrong }] })).toThrow(RangeError);
+  expect(table.get("10.0.0.1/32")).toEqual([target(1)]);
+});
+
+test("what is not there is refused, not read: a host, a record, a version out of order", () => {
+  expect(() => new HostTable().get(0)).toThrow(/there is no host 0/);
+  expect(() => new RecordArena().block(1 << 20)).toThrow(/there is no record/);
+  const log = new DeltaLog();
+  const at = (version: bigint) => ({ version, mark: version });
+  log.push(at(4n), { at: at(5n), frame: Buffer.from("five") }, 100);
+  expect(() => log.push(at(5n), { at: at(7n), frame: Buffer.from("seven") }, 100)).toThrow(/version 7 is not the next/);
+  expect([log.after(at(4n))?.frame.length, log.after(at(5n))]).toEqual([4, undefined]);
 });

@@ -8,6 +8,7 @@ import { AT, KIND, readTarget, writeTarget } from "./record.ts";
 const FIRST_BUCKETS = 16;
 const NONE = -1;
 
+// uncovered: an attachment is a target of an address once
 const compareTargets = (one: Target, other: Target): number =>
   one.attachmentId < other.attachmentId ? -1 : one.attachmentId > other.attachmentId ? 1 : 0;
 
@@ -173,7 +174,7 @@ export class MappingTable {
 
   /** The head record of `#key`. */
   #find(): number {
-    let record = (this.#buckets[this.#bucketOf(this.#key, 0)] ?? 0) - 1;
+    let record = this.#buckets[this.#bucketOf(this.#key, 0)]! - 1;
     while (record !== NONE) {
       const at = this.#arena.offset(record);
       if (this.#key.compare(this.#arena.block(record), at, at + PREFIX_OCTETS) === 0) return record;
@@ -196,7 +197,7 @@ export class MappingTable {
 
   #chain(head: number): void {
     const bucket = this.#bucketOf(this.#arena.block(head), this.#arena.offset(head));
-    this.#setNext(head, AT.nextInBucket, (this.#buckets[bucket] ?? 0) - 1);
+    this.#setNext(head, AT.nextInBucket, this.#buckets[bucket]! - 1);
     this.#buckets[bucket] = head + 1;
   }
 
@@ -224,7 +225,7 @@ export class MappingTable {
   #unchain(head: number): void {
     const bucket = this.#bucketOf(this.#arena.block(head), this.#arena.offset(head));
     const after = this.#next(head, AT.nextInBucket);
-    let record = (this.#buckets[bucket] ?? 0) - 1;
+    let record = this.#buckets[bucket]! - 1;
     if (record === head) {
       this.#buckets[bucket] = after + 1;
       return;

@@ -5,10 +5,13 @@ import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
 import { MappingReceiver } from "#lib/mapping/receiver.ts";
 import { refusedFrame } from "./frames.ts";
 import { NetworkFeed } from "./network-feed.ts";
+import type { NetworkDelta } from "./network-feed.ts";
 import { receive, targetsOf } from "../testing/holding.ts";
 import { WatchSession } from "./watch-session.ts";
 
 const NETWORK = 77n;
+let marks = 0n;
+const change = (version: bigint, items: MappingItem[]): NetworkDelta => ({ version, mark: (marks += 1n), items });
 const never = (): never => expect.unreachable("nothing is broken here");
 
 function newFeed(options: { leastLogOctets?: number; snapshotRecords?: number; onFault?: (item: MappingItem) => void } = {}): NetworkFeed {
@@ -35,6 +38,8 @@ function host(): { receiver: MappingReceiver; held: Map<string, string[]>; take(
     },
   };
 }
+
+const frameOf = (next: ReturnType<NetworkFeed["next"]>): Uint8Array => (typeof next === "object" ? next.frame : new Uint8Array());
 
 const wanted = (feed: NetworkFeed): Map<string, string[]> =>
   new Map([...feed.table.items()].map(({ prefix, targets }) => [prefix, targetsOf(targets)]));
@@ -83,14 +88,14 @@ test("however slowly a host reads, and whatever comes between, in the end it hol
         };
         subscribe();
         for (const one of steps) {
-          if ("change" in one) expect(feed.apply({ version: feed.version + 1n, items: one.change })).toBe("applied");
+          if ("change" in one) expect(feed.apply(change(feed.version + 1n, one.change))).toBe("applied");
           else if ("read" in one) take(session, one.read);
           else if ("reload" in one) {
             const table = feed.newTable();
             for (const kept of feed.table.items()) table.set(kept);
             // A database that was set back: fewer versions, another content.
             table.set(itemOf(1, [4]));
-            feed.replace(feed.version > 0n ? feed.version - 1n : 0n, table);
+            feed.replace({ version: feed.version > 0n ? feed.version - 1n : 0n, mark: (marks += 1n) }, table);
           } else subscribe();
           session.wake(NETWORK);
         }
@@ -108,7 +113,7 @@ test("a change is encoded once for all", () => {
   const sessions = [new WatchSession(), new WatchSession()];
   for (const session of sessions) session.open(feed, 1n);
   for (const session of sessions) while (session.next() !== undefined);
-  feed.apply({ version: 1n, items: [itemOf(1, [1])] });
+  feed.apply(change(1n, [itemOf(1, [1])]));
   const frames = sessions.map((session) => (session.wake(NETWORK), session.next()));
   expect(frames[0]).toBeDefined();
   expect(frames[1]).toBe(frames[0]);
@@ -121,9 +126,9 @@ test("who lags further than a snapshot costs gets one, with its own subscription
   receiver.subscribe(NETWORK);
   session.open(feed, 1n);
   expect(take(session, 10)).toEqual(["begin", "inSync"]);
-  for (let version = 1n; version <= 100n; version += 1n) feed.apply({ version, items: [itemOf(Number(version % 5n) + 1, [1])] });
+  for (let version = 1n; version <= 100n; version += 1n) feed.apply(change(version, [itemOf(Number(version % 5n) + 1, [1])]));
   session.wake(NETWORK);
-  expect(take(session, 10)).toEqual(["begin", "snapshot", "inSync"]);
+  expect(take(session, 10)).toEqual(["historyGone", "begin", "snapshot", "inSync"]);
   expect(held).toEqual(wanted(feed));
   expect(receiver.version(NETWORK)).toBe(100n);
 });
@@ -135,40 +140,45 @@ test("who lags a little gets each version", () => {
   receiver.subscribe(NETWORK);
   session.open(feed, 1n);
   take(session, 10);
-  for (let version = 1n; version <= 3n; version += 1n) feed.apply({ version, items: [itemOf(1, [1])] });
+  for (let version = 1n; version <= 3n; version += 1n) feed.apply(change(version, [itemOf(1, [1])]));
   session.wake(NETWORK);
   expect(take(session, 10)).toEqual(["delta", "delta", "delta"]);
 });
 
 test("stale and missing versions change nothing", () => {
   const feed = newFeed();
-  expect(feed.apply({ version: 1n, items: [itemOf(1, [1])] })).toBe("applied");
+  expect(feed.apply(change(1n, [itemOf(1, [1])]))).toBe("applied");
   const before = wanted(feed);
-  expect(feed.apply({ version: 1n, items: [itemOf(1, [2])] })).toBe("stale");
-  expect(feed.apply({ version: 3n, items: [itemOf(1, [3])] })).toBe("gap");
+  expect(feed.apply(change(1n, [itemOf(1, [2])]))).toBe("stale");
+  expect(feed.apply(change(3n, [itemOf(1, [3])]))).toBe("gap");
   expect([feed.version, wanted(feed)]).toEqual([1n, before]);
 });
 
 test("a broken item is reported and left out, the rest of its version is kept", () => {
   const faults: string[] = [];
   const feed = newFeed({ onFault: ({ prefix }) => faults.push(prefix) });
-  expect(feed.apply({ version: 1n, items: [{ ...itemOf(1, [1]), prefix: "nonsense" }, itemOf(2, [2])] })).toBe("applied");
+  expect(feed.apply(change(1n, [{ ...itemOf(1, [1]), prefix: "nonsense" }, itemOf(2, [2])]))).toBe("applied");
   expect(faults).toEqual(["nonsense"]);
   expect([...wanted(feed).keys()]).toEqual(["10.0.0.2/32"]);
-  expect(WatchMappingsResponse.decode(feed.delta(1n) ?? new Uint8Array()).message).toMatchObject({
+  expect(WatchMappingsResponse.decode(frameOf(feed.next({ version: 0n, mark: 0n }))).message).toMatchObject({
     value: { items: [{ prefix: "10.0.0.2/32" }] },
   });
 });
 
 test("a snapshot is shared, packed anew only where something changed, and forgotten when nobody asks", () => {
   const feed = newFeed({ snapshotRecords: 2 });
-  feed.apply({ version: 1n, items: [1, 2, 3, 4].map((last) => itemOf(last, [1])) });
+  feed.apply(
+    change(
+      1n,
+      [1, 2, 3, 4].map((last) => itemOf(last, [1])),
+    ),
+  );
   const first = feed.snapshot();
   expect(feed.snapshot()).toBe(first);
   expect(first.frames.length).toBe(3);
-  feed.apply({ version: 2n, items: [itemOf(4, [])] });
+  feed.apply(change(2n, [itemOf(4, [])]));
   const second = feed.snapshot();
-  expect([second.version, second.frames.length]).toEqual([2n, 3]);
+  expect([second.at.version, second.frames.length]).toEqual([2n, 3]);
   expect(second.frames[0]).toBe(first.frames[0]);
   expect(second.frames[1]).not.toBe(first.frames[1]);
   feed.rest();
@@ -181,7 +191,12 @@ test("a snapshot is shared, packed anew only where something changed, and forgot
 
 test("networks take turns: a long snapshot does not hold up another network", () => {
   const large = newFeed({ snapshotRecords: 1 });
-  large.apply({ version: 1n, items: [1, 2, 3, 4, 5, 6].map((last) => itemOf(last, [1])) });
+  large.apply(
+    change(
+      1n,
+      [1, 2, 3, 4, 5, 6].map((last) => itemOf(last, [1])),
+    ),
+  );
   const small = new NetworkFeed({ networkId: 78n, vni: 6, seed: 1, onFault: never });
   const session = new WatchSession();
   session.open(large, 1n);
@@ -198,7 +213,7 @@ test("after a refusal nothing more of the network comes, until it is opened agai
   session.open(feed, 1n);
   take(session, 1);
   session.refuse(NETWORK, 1n, "why");
-  feed.apply({ version: 1n, items: [itemOf(1, [1])] });
+  feed.apply(change(1n, [itemOf(1, [1])]));
   session.wake(NETWORK);
   expect(take(session, 10)).toEqual(["refused"]);
   receiver.subscribe(NETWORK);
@@ -211,6 +226,7 @@ test("a refusal tells no VNI", () => {
   expect(WatchMappingsResponse.decode(refusedFrame(9n, 4n, "why"))).toEqual({
     networkId: 9n,
     vni: 0,
+    bookmark: Buffer.alloc(0),
     message: { $case: "refused", value: { message: "why", subscription: 4n } },
   });
 });

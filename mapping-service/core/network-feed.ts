@@ -1,13 +1,25 @@
-import type { MappingItem, NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { Position } from "#lib/feed/feed.ts";
 import { DeltaLog } from "./delta-log.ts";
+import type { LoggedDelta } from "./delta-log.ts";
 import { deltaFrame, inSyncFrame, snapshotFrame } from "./frames.ts";
 import type { Frame, NetworkName } from "./frames.ts";
 import { MappingTable } from "./mapping-table.ts";
 
 /** A whole network of one version, ready to send; the last frame is the in_sync. */
 export interface Snapshot {
-  readonly version: bigint;
+  readonly at: Position;
   readonly frames: readonly Frame[];
+}
+
+/** One change, and where it leads. */
+export interface NetworkDelta extends Position {
+  readonly items: readonly MappingItem[];
+}
+
+/** One that was made before the table was read: it also says what it goes on top of. */
+export interface PastDelta extends NetworkDelta {
+  readonly prevMark: bigint;
 }
 
 /** "stale": known already; "gap": versions are missing before it. Neither changes anything. */
@@ -37,8 +49,7 @@ export class NetworkFeed implements NetworkName {
   readonly #options: NetworkFeedOptions;
   readonly #log = new DeltaLog();
   #table: MappingTable;
-  #version = 0n;
-  #generation = 0;
+  #at: Position = { version: 0n, mark: 0n };
   #snapshot: Snapshot | undefined;
   /** The snapshot's frames by chunk of the table. */
   #chunks: (readonly Frame[])[] = [];
@@ -52,12 +63,7 @@ export class NetworkFeed implements NetworkName {
   }
 
   get version(): bigint {
-    return this.#version;
-  }
-
-  /** Changes when the content did not follow from what was before: versions of two generations say nothing about one another. */
-  get generation(): number {
-    return this.#generation;
+    return this.#at.version;
   }
 
   /** Read only. */
@@ -77,49 +83,55 @@ export class NetworkFeed implements NetworkName {
       else for (const target of item.targets) table.add(item.prefix, target);
       return true;
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
+      if (!(error instanceof RangeError)) throw error; // uncovered: a table throws nothing else, and what it would must not be swallowed
       this.#options.onFault(item, error);
       return false;
     }
   }
 
-  /** Everything anew, as of `version`. Watchers get a snapshot. */
-  replace(version: bigint, table: MappingTable): void {
+  /** What the changes that are kept may cost, for a network of this table. */
+  logOctets(table: MappingTable): number {
+    return Math.max(this.#options.leastLogOctets ?? 65_536, table.targets * PACKED_OCTETS);
+  }
+
+  /**
+   * Everything anew, as of a position; `past` are the newest changes that led to it, oldest first. Watchers go on if these lead on from
+   * what they have, and get a snapshot if not.
+   */
+  replace(at: Position, table: MappingTable, past: readonly PastDelta[] = []): void {
     this.#table = table;
-    this.#version = version;
-    this.#generation += 1;
+    this.#at = at;
     this.#log.clear();
     this.#forget();
+    const scratch = this.newTable();
+    for (const delta of past) this.#remember({ version: delta.version - 1n, mark: delta.prevMark }, delta, scratch);
   }
 
   /** Go on by one version. */
-  apply(change: NetworkChange): Applied {
-    if (change.version <= this.#version) return "stale";
-    if (change.version !== this.#version + 1n) return "gap";
-    // A prefix that one transaction wrote twice: the last counts, here and at the hosts.
-    const last = new Map(change.items.map((item) => [item.prefix, item]));
-    const items = [...last.values()].filter((item) => this.keep(this.#table, item, "set"));
-    this.#version = change.version;
-    const budget = Math.max(this.#options.leastLogOctets ?? 65_536, this.#table.targets * PACKED_OCTETS);
-    this.#log.push(change.version, deltaFrame(this, change.version, items), budget);
+  apply(change: NetworkDelta): Applied {
+    if (change.version <= this.#at.version) return "stale";
+    if (change.version !== this.#at.version + 1n) return "gap";
+    this.#remember(this.#at, change, this.#table);
+    this.#at = { version: change.version, mark: change.mark };
     return "applied";
   }
 
-  /** The frame that leads to `version` from the one before, if it is kept. */
-  delta(version: bigint): Frame | undefined {
-    return this.#log.frame(version);
+  /** What leads on from a position: a change, nothing because it is the newest, or (undefined) no way that is kept. */
+  next(at: Position): LoggedDelta | "newest" | undefined {
+    if (at.version === this.#at.version) return at.mark === this.#at.mark ? "newest" : undefined;
+    return this.#log.after(at);
   }
 
   /** The network as it is now. Only what changed since the last one is packed anew; frames once handed out never change. */
   snapshot(): Snapshot {
     this.#snapshotUsed = true;
-    if (this.#snapshot?.version === this.#version) return this.#snapshot;
+    if (this.#snapshot?.at === this.#at) return this.#snapshot;
     const dirty = this.#table.takeDirtyChunks();
     for (let chunk = 0; chunk < this.#table.chunks; chunk += 1) {
       if (this.#chunks[chunk] !== undefined && !dirty.has(chunk)) continue;
       this.#chunks[chunk] = [...this.#table.packChunk(chunk)].map((packed) => snapshotFrame(this, packed));
     }
-    this.#snapshot = { version: this.#version, frames: [...this.#chunks.flat(), inSyncFrame(this, this.#version)] };
+    this.#snapshot = { at: this.#at, frames: [...this.#chunks.flat(), inSyncFrame(this, this.#at)] };
     return this.#snapshot;
   }
 
@@ -127,6 +139,15 @@ export class NetworkFeed implements NetworkName {
   rest(): void {
     if (!this.#snapshotUsed) this.#forget();
     this.#snapshotUsed = false;
+  }
+
+  /** Put a change into a table, and its frame into the log. */
+  #remember(before: Position, { version, mark, items }: NetworkDelta, table: MappingTable): void {
+    // A prefix that one transaction wrote twice: the last counts, here and at the hosts.
+    const last = new Map(items.map((item) => [item.prefix, item]));
+    const kept = [...last.values()].filter((item) => this.keep(table, item, "set"));
+    const at = { version, mark };
+    this.#log.push(before, { at, frame: deltaFrame(this, at, kept) }, this.logOctets(this.#table));
   }
 
   #forget(): void {

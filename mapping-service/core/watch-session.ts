@@ -1,3 +1,4 @@
+import type { Position } from "#lib/feed/feed.ts";
 import { refusedFrame } from "./frames.ts";
 import type { Frame } from "./frames.ts";
 import type { NetworkFeed } from "./network-feed.ts";
@@ -20,9 +21,9 @@ export class WatchSession {
     return this.#notices.length;
   }
 
-  /** From now on, `feed` from its snapshot on. A network that was watched starts again. */
-  open(feed: NetworkFeed, subscription: bigint): void {
-    this.#watched.set(feed.networkId, { feed, cursor: new WatchCursor(subscription) });
+  /** From now on, `feed`: from its snapshot on, or from what the host says that it has. A network that was watched starts again. */
+  open(feed: NetworkFeed, subscription: bigint, resume?: Position): void {
+    this.#watched.set(feed.networkId, { feed, cursor: new WatchCursor(subscription, resume) });
     this.#ready.add(feed.networkId);
   }
 

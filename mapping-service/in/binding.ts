@@ -3,6 +3,7 @@ import { requireHost } from "#lib/rpc/caller.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import type { Frame } from "../core/frames.ts";
+import type { BarredOperators } from "../out/barred-operators.ts";
 import type { NetworkRegistry } from "../out/network-registry.ts";
 import type { WatchAuthority } from "../out/watch-authority.ts";
 import { EncodedMappingService } from "./encoded-service.ts";
@@ -12,6 +13,7 @@ import { lookups } from "./lookup.ts";
 export interface MappingHandlers {
   readonly networks: NetworkRegistry;
   readonly authority: WatchAuthority;
+  readonly operators: BarredOperators;
   /** Longest wait of a lookup for a network that is not in memory; milliseconds. */
   readonly loadLimitMs: number;
   /** Told of each stream's begin (+1) and end (-1), and of each frame's size. */
@@ -21,9 +23,9 @@ export interface MappingHandlers {
 
 /** `plenum.mapping.v1.MappingService`, for both listeners: who may call what is decided by who calls, not by where. */
 export function mappingBinding(handlers: MappingHandlers): ServiceBinding {
-  const { networks, authority, onStream, onFrame } = handlers;
+  const { networks, authority, operators, onStream, onFrame } = handlers;
   return bind(EncodedMappingService, {
-    ...lookups(networks, handlers.loadLimitMs),
+    ...lookups({ networks, operators, limitMs: handlers.loadLimitMs }),
     async *watchMappings(requests: AsyncIterable<WatchMappingsRequest>, context: ServerContext): AsyncGenerator<Frame, void, undefined> {
       const hostId = requireHost(context.caller, context.action);
       onStream(1);

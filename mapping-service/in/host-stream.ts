@@ -1,4 +1,5 @@
-import type { WatchMappingsRequest } from "#gen/plenum/mapping/v1/mapping.ts";
+import type { Subscribe, WatchMappingsRequest } from "#gen/plenum/mapping/v1/mapping.ts";
+import { decodeBookmark } from "#lib/feed/feed.ts";
 import { invalidArgument, resourceExhausted } from "#lib/rpc/errors.ts";
 import type { Frame } from "../core/frames.ts";
 import { WatchSession } from "../core/watch-session.ts";
@@ -104,7 +105,7 @@ export class HostStream {
   #take({ message }: WatchMappingsRequest): void {
     switch (message?.$case) {
       case "subscribe":
-        void this.#subscribe(message.value.networkId, message.value.subscription);
+        void this.#subscribe(message.value);
         return;
       case "unsubscribe":
         this.#end(message.value.networkId);
@@ -114,7 +115,8 @@ export class HostStream {
     }
   }
 
-  async #subscribe(networkId: bigint, subscription: bigint): Promise<void> {
+  async #subscribe(request: Subscribe): Promise<void> {
+    const { networkId, subscription } = request;
     this.#end(networkId);
     if (networkId === 0n || networkId > LARGEST_NETWORK_ID) return this.#refuse(networkId, subscription);
     if (this.#subscriptions.size >= MAX_NETWORKS) {
@@ -125,7 +127,7 @@ export class HostStream {
     this.#subscriptions.set(networkId, own);
     this.#opening += 1;
     try {
-      await this.#open(own, subscription);
+      await this.#open(own, request);
     } catch (error) {
       if (!own.ended) this.#fail(error);
     } finally {
@@ -134,7 +136,7 @@ export class HostStream {
     }
   }
 
-  async #open(own: Subscription, subscription: bigint): Promise<void> {
+  async #open(own: Subscription, { subscription, resumeToken }: Subscribe): Promise<void> {
     const { watch } = own;
     const { networks, authority } = this.#options;
     const allowed = await authority.begin(watch);
@@ -143,7 +145,11 @@ export class HostStream {
     if (own.ended) return lease?.release();
     if (lease === undefined) return this.#refuse(watch.networkId, subscription);
     own.lease = lease;
-    this.#session.open(lease.feed, subscription);
+    const resume = decodeBookmark(resumeToken);
+    // Another copy was quicker: a host must not be taken back to what it has left behind.
+    if (resume !== undefined && resume.version > lease.feed.version) await lease.catchUp();
+    if (own.ended) return;
+    this.#session.open(lease.feed, subscription, resume);
     this.#wake.resolve();
   }
 

@@ -6,6 +6,7 @@ import type { ServerContext } from "#lib/rpc/definition.ts";
 import { invalidArgument, invalidArguments, notFound, unavailable } from "#lib/rpc/errors.ts";
 import type { FieldViolation } from "#lib/rpc/errors.ts";
 import type { NetworkFeed } from "../core/network-feed.ts";
+import type { BarredOperators } from "../out/barred-operators.ts";
 import type { NetworkLease, NetworkRegistry } from "../out/network-registry.ts";
 
 /** In one batch (C12). */
@@ -54,7 +55,12 @@ async function leaseWithin(networks: NetworkRegistry, networkId: bigint, limitMs
 }
 
 /** The handlers of both lookups; `limitMs` bounds the wait for a network that is not in memory. */
-export function lookups(networks: NetworkRegistry, limitMs: number) {
+export function lookups(deps: { networks: NetworkRegistry; operators: BarredOperators; limitMs: number }) {
+  const { networks, operators, limitMs } = deps;
+  const authorise = async ({ caller, action }: ServerContext): Promise<void> => {
+    requireOperator(caller, action);
+    await operators.check(caller);
+  };
   const answerAll = async (requests: readonly LookupMappingRequest[], signal: AbortSignal): Promise<LookupMappingResponse[]> => {
     const leases = new Map<bigint, NetworkLease>();
     try {
@@ -73,7 +79,7 @@ export function lookups(networks: NetworkRegistry, limitMs: number) {
   };
   return {
     async lookupMapping(request: LookupMappingRequest, context: ServerContext): Promise<LookupMappingResponse> {
-      requireOperator(context.caller, context.action);
+      await authorise(context);
       const faults = faultsOf(request, "");
       if (faults.length > 0) throw invalidArguments(faults);
       const [response] = await answerAll([request], context.signal);
@@ -81,7 +87,7 @@ export function lookups(networks: NetworkRegistry, limitMs: number) {
       return response;
     },
     async batchLookupMappings(request: BatchLookupMappingsRequest, context: ServerContext): Promise<BatchLookupMappingsResponse> {
-      requireOperator(context.caller, context.action);
+      await authorise(context);
       const { lookups: asked } = request;
       if (asked.length === 0) throw invalidArgument("lookups", "is empty", `give 1 to ${MAX_LOOKUPS}`);
       if (asked.length > MAX_LOOKUPS) {

@@ -1,11 +1,13 @@
 import { randomInt } from "node:crypto";
 import type { Kysely } from "kysely";
 import { NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
-import type { Follower, ScopeReader } from "#lib/feed/feed.ts";
+import { newestChanges } from "#lib/feed/feed.ts";
+import type { Follower, LinkedDelta, ScopeReader } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { NetworkFeed } from "../core/network-feed.ts";
+import type { PastDelta } from "../core/network-feed.ts";
 import { readExisting, readMappings, readVni } from "./read-network.ts";
-import { networkScope } from "./tables.ts";
+import { FEED_SCHEMA, networkScope } from "./tables.ts";
 import type { CoordinatorFeed } from "./tables.ts";
 
 export interface NetworkRegistryOptions {
@@ -28,6 +30,8 @@ export interface NetworkRegistryOptions {
 /** One user's hold on a loaded network. */
 export interface NetworkLease {
   readonly feed: NetworkFeed;
+  /** Resolves when the feed has all that the database had when this was called. */
+  catchUp(): Promise<void>;
   release(): void;
 }
 
@@ -40,6 +44,22 @@ interface Entry {
   leases: number;
   lastUsed: number;
   closed: boolean;
+}
+
+/** Changes from before a network was loaded that are kept at most. */
+const PAST_CHANGES = 4_096;
+
+/** The changes after the last one that cannot be decoded. */
+function readable(changes: readonly LinkedDelta[]): PastDelta[] {
+  const past: PastDelta[] = [];
+  for (const { payload, ...change } of changes.toReversed()) {
+    try {
+      past.push({ ...change, items: NetworkChange.decode(payload).items });
+    } catch {
+      break; // who needs it gets a snapshot
+    }
+  }
+  return past.reverse();
 }
 
 /** The networks that somebody uses, each in memory once, kept as fresh as the coordinator's log. */
@@ -91,7 +111,7 @@ export class NetworkRegistry {
       release();
       throw error;
     }
-    return { feed: entry.feed, release };
+    return { feed: entry.feed, release, catchUp: async () => entry.follower?.catchUp() };
   }
 
   /** Ends following; leases become dead. */
@@ -140,20 +160,23 @@ export class NetworkRegistry {
   /** Snapshot and log of the network's scope, again and again should it fail: a network that is used must not stop in silence. */
   #follow(entry: Entry): void {
     const { feed } = entry;
-    const follower = this.#options.reader.follow(networkScope(feed.networkId), {
+    const scope = networkScope(feed.networkId);
+    const follower = this.#options.reader.follow(scope, {
       snapshot: async (tx) => {
         const table = feed.newTable();
         await readMappings(tx, feed.networkId, (item) => void feed.keep(table, item, "add"));
-        return table;
+        // With its past, hosts that another copy served, or this one before it was started again, go on where they were.
+        const limits = { changes: PAST_CHANGES, octets: feed.logOctets(table) };
+        return { table, past: readable(await newestChanges(tx, FEED_SCHEMA, scope, limits)) };
       },
-      onSnapshot: (table, version) => {
-        feed.replace(version, table);
+      onSnapshot: ({ table, past }, version, mark) => {
+        feed.replace({ version, mark }, table, past);
         entry.loaded.resolve();
         this.#changed(entry);
       },
-      onDelta: ({ version, payload }) => {
+      onDelta: ({ version, mark, payload }) => {
         const { items } = NetworkChange.decode(payload);
-        if (feed.apply({ version, items }) === "gap") throw new Error(`version ${version} does not follow ${feed.version}`);
+        if (feed.apply({ version, mark, items }) === "gap") throw new Error(`version ${version} does not follow ${feed.version}`);
         this.#changed(entry);
       },
     });

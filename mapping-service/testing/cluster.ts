@@ -7,7 +7,8 @@ import { startTestPostgres, testDirectory } from "#lib/db/testing.ts";
 import { silentLog } from "#lib/log/log.ts";
 import { Registry } from "#lib/metrics/metrics.ts";
 import { hostUri, openChannel, startServer } from "#lib/rpc/rpc.ts";
-import type { PlenumClient, Role, RpcChannel } from "#lib/rpc/rpc.ts";
+import type { PlenumClient, Role, RpcChannel, RpcServer } from "#lib/rpc/rpc.ts";
+import type { ServiceHandle } from "#lib/service/service.ts";
 import { mappingConfig } from "../config.ts";
 import type { MappingConfig } from "../config.ts";
 import { startMappingService } from "../main.ts";
@@ -22,10 +23,12 @@ export interface TestCluster {
   readonly hub: MemoryHub;
   readonly registry: Registry;
   /** A caller with a token. */
-  client(role: Role): Promise<Client>;
+  client(role: Role, principalId?: string): Promise<Client>;
   /** A caller with a host's certificate. */
-  host(number: number): Promise<WatchingHost>;
+  host(number: number, before?: WatchingHost): Promise<WatchingHost>;
   hostClient(number: number): Promise<Client>;
+  /** Ends the service and starts another, at another address; clients made before are of no use. */
+  restart(): Promise<void>;
   /** Ends the database, for good. */
   stopDatabase(): Promise<void>;
   /** Ends the listener, as the composer does first. */
@@ -44,10 +47,16 @@ export async function startTestCluster(settings: Partial<MappingConfig> = {}): P
   const registry = new Registry();
   const coordinator = await TestCoordinator.create(postgres.url, bus);
   const config = { ...mappingConfig({}), ...settings };
-  const service = await startMappingService({ databaseUrl: postgres.url, bus, ca, tokens, log, registry }, config);
   const tls = { ...(await ca.issueServer(["127.0.0.1"])), ca: ca.ca, requestClientCert: true };
-  const server = await startServer({ listeners: [{ address: "127.0.0.1:0", tls }], services: service.internal, log, verifier: tokens });
-  const address = server.addresses[0] ?? "";
+  let service: ServiceHandle;
+  let server: RpcServer;
+  let address = "";
+  const start = async (metrics: Registry): Promise<void> => {
+    service = await startMappingService({ databaseUrl: postgres.url, bus, ca, tokens, log, registry: metrics }, config);
+    server = await startServer({ listeners: [{ address: "127.0.0.1:0", tls }], services: service.internal, log, verifier: tokens });
+    address = server.addresses[0] ?? "";
+  };
+  await start(registry);
   const channels: RpcChannel[] = [];
   const open = (settingsOf: { token?: string; cert?: string; key?: string }): Client => {
     const channel = openChannel({ address, ca: ca.ca, ...settingsOf });
@@ -60,11 +69,17 @@ export async function startTestCluster(settings: Partial<MappingConfig> = {}): P
     hub,
     registry,
     hostClient,
-    async client(role) {
+    async client(role, principalId = "test") {
       const accountId = role === "operator" ? "" : `acct-${"1".repeat(32)}`;
-      return open({ token: (await tokens.issue({ principalId: "test", accountId, roles: [role] })).token });
+      return open({ token: (await tokens.issue({ principalId, accountId, roles: [role] })).token });
     },
-    host: async (number) => new WatchingHost(await hostClient(number)),
+    host: async (number, before) => new WatchingHost(await hostClient(number), before),
+    async restart() {
+      await server.stop(0);
+      await service.stop();
+      // Metrics are of one process.
+      await start(new Registry());
+    },
     stopDatabase: () => postgres.stop(),
     stopServer: () => server.stop(1_000),
     async stop() {

@@ -5,7 +5,8 @@ import type { Bus } from "#lib/bus/bus.ts";
 import { openDatabase } from "#lib/db/database.ts";
 import type { Database } from "#lib/db/database.ts";
 import { transaction } from "#lib/db/transaction.ts";
-import { appendChanges, feedMigration, publishHints } from "#lib/feed/feed.ts";
+import { appendChanges, encodeBookmark, feedMarks, feedMigration, publishHints } from "#lib/feed/feed.ts";
+import type { Position } from "#lib/feed/feed.ts";
 import { silentLog } from "#lib/log/log.ts";
 import { networkScope } from "../out/tables.ts";
 import type { CoordinatorFeed } from "../out/tables.ts";
@@ -40,17 +41,28 @@ export class TestCoordinator {
   static async create(url: string, bus: Bus): Promise<TestCoordinator> {
     const database = openDatabase<CoordinatorFeed>({ url, schema: "coordinator_feed", log: silentLog() });
     await sql`CREATE SCHEMA coordinator_feed`.execute(database.kysely);
-    await feedMigration("coordinator_feed").up(database.kysely);
+    for (const migration of [feedMigration("coordinator_feed"), feedMarks("coordinator_feed")]) await migration.up(database.kysely);
     for (const statement of [
       `CREATE TABLE network (network_id bigint PRIMARY KEY, vni int NOT NULL, vpc_id text NOT NULL)`,
       `CREATE TABLE mapping (network_id bigint NOT NULL, prefix text NOT NULL, interface_id text NOT NULL, attachment_id text NOT NULL,
          wire_id bigint NOT NULL, host_id text NOT NULL, host_address text NOT NULL, group_set_id bigint NOT NULL, mac_address text NOT NULL,
          PRIMARY KEY (network_id, prefix, attachment_id))`,
+      `CREATE TABLE barred_operator (principal_id text PRIMARY KEY, disabled boolean NOT NULL, tokens_not_before timestamptz)`,
       `CREATE TABLE host_network (host_id text NOT NULL, network_id bigint NOT NULL, PRIMARY KEY (host_id, network_id))`,
     ]) {
       await sql.raw(statement).execute(database.kysely);
     }
     return new TestCoordinator(database, bus);
+  }
+
+  /** Disable an operator, or revoke its tokens until now; the hint may be lost. */
+  async bar(principalId: string, how: "disabled" | "revoked", hinted = true): Promise<void> {
+    await sql`
+      INSERT INTO barred_operator VALUES (${principalId}, ${how === "disabled"}, CASE ${how} WHEN 'revoked' THEN clock_timestamp() END)
+      ON CONFLICT (principal_id) DO UPDATE SET disabled = excluded.disabled, tokens_not_before = excluded.tokens_not_before`.execute(
+      this.#database.kysely,
+    );
+    if (hinted) this.#bus.publish("plenum.int.principal", Buffer.from(`\n${principalId}`));
   }
 
   async createNetwork(networkId: bigint, vni: number, hosts: readonly number[] = []): Promise<void> {
@@ -115,6 +127,15 @@ export class TestCoordinator {
   /** Forget the log up to `version`, as trimming does. */
   async trim(networkId: bigint, version: bigint): Promise<void> {
     await sql`DELETE FROM change WHERE scope = ${networkScope(networkId)} AND version <= ${version}`.execute(this.#database.kysely);
+  }
+
+  /** What a host holds that has all of the network. */
+  async position(networkId: bigint): Promise<{ version: bigint; token: Buffer }> {
+    const { rows } = await sql<Position>`SELECT version, mark FROM scope WHERE scope = ${networkScope(networkId)}`.execute(
+      this.#database.kysely,
+    );
+    const at = rows[0] ?? { version: 0n, mark: 0n };
+    return { version: at.version, token: encodeBookmark(at) };
   }
 
   close(): Promise<void> {

@@ -40,6 +40,8 @@ export function receive(
       put(held, effect.mappings, new Set());
       break;
     case "refused":
+    case "resumed":
+    case "historyGone":
     case "resubscribe":
     case undefined:
       break;

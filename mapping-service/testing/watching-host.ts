@@ -1,6 +1,7 @@
 import type { WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
 import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
 import { MappingReceiver } from "#lib/mapping/receiver.ts";
+import type { MappingBookmark } from "#lib/mapping/receiver.ts";
 import { callFailure } from "#lib/rpc/rpc.ts";
 import type { PlenumClient } from "#lib/rpc/rpc.ts";
 import { receive } from "./holding.ts";
@@ -9,10 +10,12 @@ type Client = PlenumClient<typeof MappingServiceDefinition>;
 
 /** A host's end of the stream, as an agent would have it; for tests. It may stop reading. */
 export class WatchingHost {
-  readonly receiver = new MappingReceiver();
+  /** For what it holds; kept over streams, like that. */
+  readonly bookmarks: Map<bigint, MappingBookmark>;
+  readonly receiver: MappingReceiver;
   /** What came, as "network kind". */
   readonly log: string[] = [];
-  readonly #held = new Map<bigint, Map<string, string[]>>();
+  readonly #held: Map<bigint, Map<string, string[]>>;
   readonly #abort = new AbortController();
   readonly #requests: WatchMappingsRequest[] = [];
   #requested = Promise.withResolvers<void>();
@@ -22,7 +25,11 @@ export class WatchingHost {
   /** The status that the stream ended with; "OK" when it ended well. */
   readonly done: Promise<string>;
 
-  constructor(client: Client) {
+  /** `before`: an earlier stream of the same host, whose state this one goes on with. */
+  constructor(client: Client, before?: WatchingHost) {
+    this.bookmarks = before?.bookmarks ?? new Map<bigint, MappingBookmark>();
+    this.#held = before?.heldAll ?? new Map<bigint, Map<string, string[]>>();
+    this.receiver = new MappingReceiver(this.bookmarks);
     this.done = this.#read(client).then(
       () => "OK",
       (error: unknown) => callFailure(error)?.status ?? String(error),
@@ -40,6 +47,11 @@ export class WatchingHost {
   send(request: WatchMappingsRequest): void {
     this.#requests.push(request);
     this.#requested.resolve();
+  }
+
+  /** By network. */
+  get heldAll(): Map<bigint, Map<string, string[]>> {
+    return this.#held;
   }
 
   /** Prefix → targets that the host would have in its kernel. */

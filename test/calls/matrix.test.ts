@@ -23,6 +23,7 @@ let channels: Readonly<Record<CallerName, RpcChannel>>;
 let estates: Readonly<Record<TargetName, Estate>>;
 let ofGrantee: Estate;
 let hostId: string;
+let spareAccount: string;
 let serial = 0;
 
 /** A host that has joined, with its certificate. */
@@ -45,6 +46,7 @@ beforeAll(async () => {
   const as = async (who: Parameters<Installation["token"]>[0]) => installation.channel({ token: await installation.token(who) });
   const operator = await as({ role: "operator" });
   const [a = "", b = "", c = "", d = ""] = await Promise.all(["a", "b", "c", "d"].map((name) => makeAccount(operator, name)));
+  spareAccount = await makeAccount(operator, "spare");
   channels = {
     operator,
     owner: await as({ role: "owner", accountId: a }),
@@ -69,7 +71,8 @@ async function send(caller: CallerName, rpc: string, request: object): Promise<u
   const client = channels[caller].client(definition) as unknown as Record<string, Method>;
   const call = client[method.charAt(0).toLowerCase() + method.slice(1)];
   if (call === undefined) throw new Error(`nothing is generated for ${rpc}`);
-  if (!(methods.get(`/plenum.${rpc}`)?.methodKind === "bidi_streaming")) return call(request);
+  const kind = methods.get(`/plenum.${rpc}`)?.methodKind;
+  if (kind === "unary") return call(request);
   const ended = new AbortController();
   const never = new Promise<void>((resolve) => ended.signal.addEventListener("abort", () => resolve()));
   async function* requests() {
@@ -77,7 +80,7 @@ async function send(caller: CallerName, rpc: string, request: object): Promise<u
     await never;
   }
   try {
-    for await (const answer of call(requests(), { signal: ended.signal })) return answer;
+    for await (const answer of call(kind === "server_streaming" ? request : requests(), { signal: ended.signal })) return answer;
     return undefined;
   } finally {
     ended.abort();
@@ -120,7 +123,7 @@ describe("the matrix", () => {
         serial += 1;
         const estate = estates[target];
         const own = { owner: estates.A, viewer: estates.A, other: estates.B, grantee: ofGrantee }[caller as string] ?? estate;
-        return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, zoneId: ZONE, serial })}`;
+        return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, zoneId: ZONE, spareAccount, serial })}`;
       }),
     );
     expect(found).toEqual(cells.map(({ caller, target, expected }) => `${caller} on ${target}: ${expected}`));

@@ -23,7 +23,11 @@ const TYPES: Readonly<Record<string, string>> = {
   wire_id: "int8",
   group_set_id: "int8",
   version: "int8",
+  mark: "int8",
+  prev_mark: "int8",
   payload: "bytea",
+  disabled: "bool",
+  tokens_not_before: "timestamptz",
 };
 
 const EXPECTED = Object.entries(COORDINATOR_FEED_COLUMNS).flatMap(([view, columns]) =>

@@ -58,6 +58,8 @@ export interface DecisionClass {
   readonly action: string;
   readonly resource: "installation" | "resource";
   readonly owner: string;
+  /** Whether the resource is the user's own principal. */
+  readonly self: boolean;
   /** Actions that consents allow the user's account on the resource, sorted. Those of other accounts do not bear on it. */
   readonly granted: readonly string[];
 }
@@ -75,13 +77,14 @@ export function classOf(subject: Subject, action: string, resource: ResourceRef)
     action,
     resource: resource.kind === INSTALLATION.kind ? "installation" : "resource",
     owner: resource.ownerAccount,
+    self: user && resource.kind === "principal" && resource.ownerAccount === account && resource.id === subject.principalId,
     granted: [...new Set(granted)].sort(),
   };
 }
 
 /** A class as text; equal exactly for equal classes. */
 export function classKey(of: DecisionClass): string {
-  return JSON.stringify([of.subject, of.account, of.role, of.action, of.resource, of.owner, of.granted]);
+  return JSON.stringify([of.subject, of.account, of.role, of.action, of.resource, of.owner, of.self, of.granted]);
 }
 
 /** What the policies say of one class. */

@@ -13,7 +13,7 @@ export function canonical(value: unknown): string {
 }
 
 function canonicalEntries(entries: readonly (readonly [string, unknown])[]): string {
-  const sorted = entries.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  const sorted = entries.toSorted(([a], [b]) => (a < b ? -1 : 1));
   return `{${sorted.map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`).join(",")}}`;
 }
 

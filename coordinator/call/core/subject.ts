@@ -1,4 +1,5 @@
-import type { Caller, Role } from "#lib/rpc/caller.ts";
+import type { Barred } from "#lib/rpc/barred.ts";
+import type { Caller, Role, TokenTimes } from "#lib/rpc/caller.ts";
 
 /** Who acts, as the rules see it. */
 export interface Subject {
@@ -11,19 +12,21 @@ export interface Subject {
   readonly role?: Role;
   /** Set when `kind` is "host". */
   readonly hostId?: string;
-  /** The delegation by which it acts, for the audit; absent: in its own right. */
-  readonly delegationId?: string;
+  /** When its token counts; absent: it showed none. */
+  readonly token?: TokenTimes | undefined;
 }
 
-/** What the principal's own row says now, whatever its token says. */
-export type Standing = "disabled" | Role;
+/** What the rows of the principal and its account say now, whatever its token says. */
+export type Standing = Barred | Role;
 
 const STRENGTH: Readonly<Record<Role, number>> = { viewer: 1, owner: 2, operator: 3 };
 
-/** The subject with no more than its principal's role. Undefined: the principal is disabled. No row (null): the token alone counts. */
-export function standingSubject(subject: Subject, standing: Standing | null): Subject | undefined {
+const isBarred = (standing: Standing): standing is Barred => !(standing in STRENGTH);
+
+/** The subject with no more than its principal's role, or why it is none. No row (null): the token alone counts. */
+export function standingSubject(subject: Subject, standing: Standing | null): Subject | Barred {
   if (standing === null || subject.role === undefined) return subject;
-  if (standing === "disabled") return undefined;
+  if (isBarred(standing)) return standing;
   return STRENGTH[standing] < STRENGTH[subject.role] ? { ...subject, role: standing } : subject;
 }
 
@@ -34,10 +37,10 @@ export const COORDINATOR: Subject = { kind: "operator", principalId: "coordinato
 export function subjectOf(caller: Caller): Subject {
   switch (caller.kind) {
     case "operator":
-      return { kind: "operator", principalId: caller.principalId, role: "operator" };
+      return { kind: "operator", principalId: caller.principalId, role: "operator", token: caller.token };
     case "account": {
       const role = caller.roles.includes("owner") ? "owner" : "viewer";
-      return { kind: "account", principalId: caller.principalId, accountId: caller.accountId, role };
+      return { kind: "account", principalId: caller.principalId, accountId: caller.accountId, role, token: caller.token };
     }
     case "host":
       return { kind: "host", principalId: caller.principalId, hostId: caller.principalId };

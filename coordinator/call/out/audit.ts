@@ -2,24 +2,34 @@ import { sql } from "kysely";
 import type { Kysely } from "kysely";
 import { newId } from "#lib/ids/ids.ts";
 import type { Effect, ResourceRef } from "../core/decide.ts";
+import type { Origin } from "../core/origin.ts";
 import type { Subject } from "../core/subject.ts";
 
 /** One decision, as it is kept. */
 export interface AuditRecord {
   readonly entryId: string;
   readonly subject: Subject;
+  readonly origin: Origin;
   readonly action: string;
   readonly resource: ResourceRef;
   readonly effect: Effect;
   readonly rule: string;
+  /** The consent by which it was allowed, and whose it is; absent: in the caller's own right. */
+  readonly delegation?: Delegation | undefined;
 }
 
-export function auditRecord(subject: Subject, action: string, resource: ResourceRef, effect: Effect, rule: string): AuditRecord {
-  return { entryId: newId("audit"), subject, action, resource, effect, rule };
+export interface Delegation {
+  readonly consentId: string;
+  readonly grantorAccount: string;
 }
 
-/** For whom it was done: the caller's own account, or for an operator the owner of what it acted on. */
-function behalfOf({ subject, resource }: AuditRecord): string {
+export function auditRecord(record: Omit<AuditRecord, "entryId">): AuditRecord {
+  return { entryId: newId("audit"), ...record };
+}
+
+/** For whom it was done: who gave the consent, else the caller's own account, or for an operator the owner of what it acted on. */
+function behalfOf({ subject, resource, delegation }: AuditRecord): string {
+  if (delegation !== undefined) return delegation.grantorAccount;
   return subject.kind === "operator" ? resource.ownerAccount : (subject.accountId ?? "");
 }
 
@@ -29,14 +39,15 @@ export async function writeAudit(db: Kysely<unknown>, records: readonly AuditRec
   const column = (value: (record: AuditRecord) => string): string[] => records.map(value);
   await sql`
     INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden, reason,
-                             on_behalf_of, delegation_id)
+                             on_behalf_of, delegation_id, peer, request_id, details)
     SELECT entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account,
-           effect = 'allow', effect = 'deny-hidden', reason, on_behalf_of, delegation_id
+           effect = 'allow', effect = 'deny-hidden', reason, on_behalf_of, delegation_id, peer, request_id, details
     FROM unnest(
       ${column((r) => r.entryId)}::text[], ${column((r) => r.subject.principalId)}::text[], ${column((r) => r.subject.accountId ?? "")}::text[],
       ${column((r) => r.action)}::text[], ${column((r) => r.resource.kind)}::text[], ${column((r) => r.resource.id)}::text[],
       ${column((r) => r.resource.ownerAccount)}::text[], ${column((r) => r.effect)}::text[], ${column((r) => r.rule)}::text[],
-      ${column(behalfOf)}::text[], ${column((r) => r.subject.delegationId ?? "")}::text[]
+      ${column(behalfOf)}::text[], ${column((r) => r.delegation?.consentId ?? "")}::text[],
+      ${column((r) => r.origin.peer)}::text[], ${column((r) => r.origin.requestId)}::text[], ${column((r) => JSON.stringify(r.origin.details))}::jsonb[]
     ) AS t (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, effect, reason, on_behalf_of,
-            delegation_id)`.execute(db);
+            delegation_id, peer, request_id, details)`.execute(db);
 }

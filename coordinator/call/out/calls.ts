@@ -5,11 +5,12 @@ import { snapshot, transaction } from "#lib/db/transaction.ts";
 import { appendChanges, publishHints } from "#lib/feed/feed.ts";
 import type { AppendedChange } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
-import { unauthenticated } from "#lib/rpc/errors.ts";
+import { PlenumError, unauthenticated } from "#lib/rpc/errors.ts";
 import { requestId as checkRequestId } from "#lib/rpc/validate.ts";
 import type { CallContext, Calls, ReadCall, Tx, WriteCall, WriteOptions, Written } from "../api.ts";
 import type { ResourceGrant, ResourceRef } from "../core/decide.ts";
 import { fingerprint } from "../core/fingerprint.ts";
+import { NO_ORIGIN, originOf } from "../core/origin.ts";
 import { COORDINATOR, standingSubject, subjectOf } from "../core/subject.ts";
 import type { Standing, Subject } from "../core/subject.ts";
 import { writeAudit } from "./audit.ts";
@@ -22,8 +23,11 @@ export type GrantSource = (tx: Tx, resourceIds: readonly string[]) => Promise<Re
 
 export type HoldConsents = (tx: Tx, consentIds: readonly string[]) => Promise<ReadonlySet<string>>;
 
-/** A scalar subquery: a {@link Standing}, or NULL where no row names the principal. */
-export type StandingQuery = (subject: Subject) => RawBuilder<Standing | null>;
+/**
+ * A scalar subquery: a {@link Standing}, or NULL where no row names the principal. `hold`: the rows that it reads stay as they are until
+ * the transaction's end, so that no write commits after the revocation of what it rests on (C15).
+ */
+export type StandingQuery = (subject: Subject, hold: boolean) => RawBuilder<Standing | null>;
 
 export interface CallsOptions {
   readonly db: Kysely<unknown>;
@@ -60,7 +64,7 @@ interface Start {
   readonly standing: Standing | null;
 }
 
-/** The database's clock, and what may be said of the caller now: a principal disabled a moment ago does nothing more. */
+/** The database's clock, and what may be said of the caller now: what was taken back a moment ago counts no more. */
 async function startOf(tx: Tx, standing: RawBuilder<Standing | null>): Promise<Start> {
   const { rows } = await sql<Start>`SELECT now() AS now, (${standing}) AS standing`.execute(tx);
   const [start] = rows;
@@ -87,11 +91,11 @@ class DatabaseCalls implements Calls {
   async write<Res>(context: CallContext, options: WriteOptions<Res>, fn: (call: WriteCall) => Promise<Res>): Promise<Written<Res>> {
     const subject = known(subjectOf(context.caller));
     const keyed = keyedBy(context, subject, options);
-    const refusals = new Refusals();
+    const refusals = new Refusals(originOf(context, options.requestId));
     try {
       const outcome = await transaction(this.#options.db, async (tx) => {
         const stored = keyed === undefined ? undefined : await claim(tx, keyed.key, keyed.hash);
-        const scope = await this.#open(tx, subject, options.action, refusals);
+        const scope = await this.#open(tx, subject, { action: options.action, refusals, hold: true });
         if (keyed !== undefined && stored !== undefined) {
           await this.#decideAgain(tx, scope, stored.allowed);
           return { result: keyed.decode(stored.response), changes: [], committed: [], repeated: true };
@@ -111,10 +115,10 @@ class DatabaseCalls implements Calls {
 
   async read<Res>(context: CallContext, action: string, fn: (call: ReadCall) => Promise<Res>): Promise<Res> {
     const subject = known(subjectOf(context.caller));
-    const refusals = new Refusals();
+    const refusals = new Refusals(originOf(context));
     try {
       return await snapshot(this.#options.db, async (tx) => {
-        return fn(await this.#open(tx, subject, action, refusals));
+        return fn(await this.#open(tx, subject, { action, refusals, hold: false }));
       });
     } catch (error) {
       await this.#writeRefusal(refusals, error);
@@ -125,7 +129,7 @@ class DatabaseCalls implements Calls {
   async internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject: Subject = COORDINATOR): Promise<Written<Res>> {
     const outcome = await transaction(this.#options.db, async (tx) => {
       const { now } = await startOf(tx, UNASKED);
-      const scope = new WriteScope({ tx, subject, now, action: "internal", refusals: new Refusals() });
+      const scope = new WriteScope({ tx, subject, now, action: "internal", refusals: new Refusals(NO_ORIGIN) });
       return this.#finish(tx, scope, await fn(scope));
     });
     return this.#afterCommit(outcome);
@@ -135,10 +139,11 @@ class DatabaseCalls implements Calls {
     await sql`DELETE FROM idempotency WHERE create_time < now() - interval '24 hours'`.execute(this.#options.db);
   }
 
-  async #open(tx: Tx, caller: Subject, action: string, refusals: Refusals): Promise<WriteScope> {
-    const { now, standing } = await startOf(tx, this.#options.standing(caller));
+  async #open(tx: Tx, caller: Subject, start: { action: string; refusals: Refusals; hold: boolean }): Promise<WriteScope> {
+    const { action, refusals, hold } = start;
+    const { now, standing } = await startOf(tx, this.#options.standing(caller, hold));
     const subject = standingSubject(caller, standing);
-    if (subject === undefined) throw refusals.refuseDisabled(caller, action);
+    if (typeof subject === "string") throw refusals.refuseBarred(caller, action, subject);
     return new WriteScope({ tx, subject, now, action, refusals });
   }
 
@@ -190,6 +195,7 @@ class DatabaseCalls implements Calls {
     if (record === undefined) return;
     try {
       await writeAudit(this.#options.db, [record]);
+      if (error instanceof PlenumError) error.audited = true;
     } catch (failure) {
       this.#options.log.error(
         { err: failure, entryId: record.entryId, action: record.action },

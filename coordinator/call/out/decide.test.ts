@@ -13,6 +13,7 @@ const operator: Subject = { kind: "operator", principalId: "root", role: "operat
 const host: Subject = { kind: "host", principalId: "host-1", hostId: "host-1" };
 const nobody: Subject = { kind: "anonymous", principalId: "" };
 const ofA = (grants: ResourceRef["grants"] = []): ResourceRef => ({ kind: "interface", id: "eni-1", ownerAccount: "a", grants });
+const principal = (id: string, ownerAccount: string): ResourceRef => ({ kind: "principal", id, ownerAccount });
 const effect = (subject: Subject, action: string, resource: ResourceRef) => decide(subject, action, resource).effect;
 
 describe("decide", () => {
@@ -21,7 +22,18 @@ describe("decide", () => {
     ["owner writes", account("a", "owner"), ATTACH, ofA(), "allow"],
     ["viewer reads", account("a", "viewer"), READ, ofA(), "allow"],
     ["viewer does not write", account("a", "viewer"), ATTACH, ofA(), "deny-visible"],
-    ["a viewer issues tokens (no stronger than its own: identity checks)", account("a", "viewer"), "identity:IssueToken", ofA(), "allow"],
+    ["a viewer issues tokens in its own name", account("a", "viewer"), "identity:IssueToken", principal("p", "a"), "allow"],
+    ["a viewer issues none in another's", account("a", "viewer"), "identity:IssueToken", principal("q", "a"), "deny-visible"],
+    ["nor does it do anything else to itself", account("a", "viewer"), "identity:UpdatePrincipal", principal("p", "a"), "deny-visible"],
+    ["an owner issues in others' names", account("a", "owner"), "identity:IssueToken", principal("q", "a"), "allow"],
+    ["the name in another account is another", account("a", "viewer"), "identity:IssueToken", principal("p", "b"), "deny-hidden"],
+    [
+      "a thing of one's name is not oneself",
+      account("a", "viewer"),
+      "identity:IssueToken",
+      { ...principal("p", "a"), kind: "vpc" },
+      "deny-visible",
+    ],
     ["a stranger sees nothing", account("b", "owner"), READ, ofA(), "deny-hidden"],
     ["a stranger does nothing", account("b", "owner"), ATTACH, ofA(), "deny-hidden"],
     ["a grantee does what it was granted", account("b", "owner"), ATTACH, ofA([{ accountId: "b", action: ATTACH }]), "allow"],

@@ -78,7 +78,7 @@ export const judgeByPolicies: Judge = (of) => {
       principal: SUBJECTS[of.subject],
       action,
       resource: RESOURCES[of.resource],
-      context: { action: of.action },
+      context: { action: of.action, self: of.self },
       preparsedPolicySetId: POLICY_SET,
       entities: entitiesOf(of, action),
     }),

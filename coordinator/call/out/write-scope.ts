@@ -1,34 +1,54 @@
-import { Status } from "nice-grpc-common";
-import { notFound, permissionDenied, PlenumError } from "#lib/rpc/errors.ts";
+import { barredError } from "#lib/rpc/barred.ts";
+import type { Barred } from "#lib/rpc/barred.ts";
+import { notFound, permissionDenied } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
 import { SEE } from "../core/decide.ts";
 import type { Decision, ResourceRef } from "../core/decide.ts";
+import type { Origin } from "../core/origin.ts";
 import type { Subject } from "../core/subject.ts";
 import { auditRecord } from "./audit.ts";
-import type { AuditRecord } from "./audit.ts";
+import type { AuditRecord, Delegation } from "./audit.ts";
 import { decide } from "./decide.ts";
 import type { AllowedAction } from "./idempotency.ts";
 
+/** What the audit calls it. */
+const BARRED_RULE: Readonly<Record<Barred, string>> = {
+  disabled: "principal disabled",
+  revoked: "tokens revoked",
+  suspended: "account suspended",
+};
+
 /** Refusals that were thrown, so that whoever catches them outside the transaction can write them down. */
 export class Refusals {
+  #origin: Origin;
   readonly #records = new WeakMap<Error, AuditRecord>();
 
-  /** The error for a caller whose principal was disabled. */
-  refuseDisabled(subject: Subject, action: string): Error {
-    const error = new PlenumError({
-      code: Status.UNAUTHENTICATED,
-      reason: "PRINCIPAL_DISABLED",
-      message: `${subject.principalId} was disabled: its tokens are worth nothing`,
-      facts: { principal_id: subject.principalId },
-    });
-    const account: ResourceRef = { kind: "account", id: subject.accountId ?? "", ownerAccount: subject.accountId ?? "" };
-    this.#records.set(error, auditRecord(subject, action, account, "deny-visible", "principal disabled"));
+  constructor(origin: Origin) {
+    this.#origin = origin;
+  }
+
+  /** Of the call that they end. */
+  get origin(): Origin {
+    return this.#origin;
+  }
+
+  note(key: string, value: string): void {
+    this.#origin = { ...this.#origin, details: { ...this.#origin.details, [key]: value } };
+  }
+
+  /** The error for a caller from whom nothing is taken now. */
+  refuseBarred(subject: Subject, action: string, why: Barred): Error {
+    const { principalId, accountId = "" } = subject;
+    const error = barredError(why, { principalId, accountId });
+    const resource: ResourceRef = { kind: "account", id: accountId, ownerAccount: accountId };
+    const { origin } = this;
+    this.#records.set(error, auditRecord({ subject, origin, action, resource, effect: "deny-visible", rule: BARRED_RULE[why] }));
     return error;
   }
 
   /** The error for a refused decision. A hidden one looks exactly like a resource that does not exist. */
   refuse(subject: Subject, action: string, resource: ResourceRef, decision: Decision): Error {
-    const record = auditRecord(subject, action, resource, decision.effect, decision.rule);
+    const record = auditRecord({ subject, origin: this.origin, action, resource, ...decision });
     const error =
       decision.effect === "deny-hidden"
         ? notFound(resource.kind, resource.id)
@@ -90,6 +110,10 @@ export class WriteScope implements WriteCall {
     throw this.#refusals.refuse(this.subject, action, resource, { effect: "deny-visible", rule });
   }
 
+  note(key: string, value: string): void {
+    this.#refusals.note(key, value);
+  }
+
   concerns(resource: ResourceRef): void {
     this.#concerned.set(resource.id, resource);
   }
@@ -106,10 +130,20 @@ export class WriteScope implements WriteCall {
 
   /** Consents on which what was allowed may rest: to be held until the commit (C14). */
   consents(): string[] {
-    const used = [...this.#allowed.values()].flatMap(({ action, resource }) =>
-      (resource.grants ?? []).filter((grant) => grant.accountId === this.subject.accountId && grant.action === action),
-    );
-    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].sort();
+    const used = [...this.#allowed.values()].flatMap(({ action, resource }) => this.#consentsOn(action, resource));
+    return [...new Set(used)].sort();
+  }
+
+  #consentsOn(action: string, resource: ResourceRef): string[] {
+    const own = (resource.grants ?? []).filter((grant) => grant.accountId === this.subject.accountId && grant.action === action);
+    return own.flatMap((grant) => grant.consentId ?? []);
+  }
+
+  /** The consent by which an action on another account's resource was allowed; of several the one that was given first. */
+  #delegation(action: string, resource: ResourceRef): Delegation | undefined {
+    if (this.subject.kind === "operator" || resource.ownerAccount === this.subject.accountId) return undefined;
+    const [consentId] = this.#consentsOn(action, resource).sort();
+    return consentId === undefined ? undefined : { consentId, grantorAccount: resource.ownerAccount };
   }
 
   /** Decide again what was allowed, without the consents that are not among `held`. Throws as `require`. */
@@ -130,12 +164,13 @@ export class WriteScope implements WriteCall {
 
   /** Audit: one entry per resource that the call is about; that is what was required, unless `concerns` named something else. */
   auditRecords(): AuditRecord[] {
-    const required = [...this.#allowed.values()];
-    if (this.#concerned.size === 0) {
-      return required.map(({ action, resource, rule }) => auditRecord(this.subject, action, resource, "allow", rule));
-    }
-    const rule = required[0]?.rule ?? "";
-    return [...this.#concerned.values()].map((resource) => auditRecord(this.subject, this.#action, resource, "allow", rule));
+    const required = [...this.#allowed.values()].map((one) => ({ ...one, delegation: this.#delegation(one.action, one.resource) }));
+    const who = { subject: this.subject, origin: this.#refusals.origin, effect: "allow" } as const;
+    if (this.#concerned.size === 0) return required.map((one) => auditRecord({ ...who, ...one }));
+    // What was made by a consent on something else (an interface in another's subnet) was made by that consent.
+    const delegation = required.find((one) => one.delegation !== undefined)?.delegation;
+    const made = { ...who, action: this.#action, rule: required[0]?.rule ?? "", delegation };
+    return [...this.#concerned.values()].map((resource) => auditRecord({ ...made, resource }));
   }
 
   /** One payload a scope: messages of repeated items join by joining their bytes. */

@@ -1,6 +1,7 @@
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import type { ConnectRequest, Hello } from "#gen/plenum/host/v1/host_feed.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import { decodeBookmark } from "#lib/feed/feed.ts";
 import { requireHost } from "#lib/rpc/caller.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
@@ -54,7 +55,7 @@ export function hostFeedService(deps: SessionDependencies & { readonly ca: Certi
         }),
       );
       if (epoch === undefined) throw notFound("host", hostId);
-      const session = new HostSession(deps, hostId, epoch);
+      const session = new HostSession(deps, hostId, epoch, decodeBookmark(hello.resumeToken));
       const abort = (): void => session.end(context.signal.reason instanceof Error ? context.signal.reason : new Error("the stream ended"));
       context.signal.addEventListener("abort", abort, { once: true });
       if (context.signal.aborted) abort();

@@ -1,14 +1,14 @@
-import { AccountServiceDefinition, CreateAccountResponse } from "#gen/plenum/identity/v1/account.ts";
+import { AccountServiceDefinition, AccountState, CreateAccountResponse } from "#gen/plenum/identity/v1/account.ts";
 import type { Account as AccountMessage } from "#gen/plenum/identity/v1/account.ts";
 import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
-import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName } from "#lib/rpc/validate.ts";
 import { INSTALLATION, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
-import { accountRef, getAccount, insertAccount, listAccounts } from "../out/accounts.ts";
+import { accountRef, getAccount, insertAccount, listAccounts, setSuspended } from "../out/accounts.ts";
 import type { Account } from "../out/accounts.ts";
 
 const encode = (account: Account): AccountMessage => ({
@@ -16,10 +16,28 @@ const encode = (account: Account): AccountMessage => ({
   name: account.name,
   description: account.description,
   createTime: account.createTime,
+  state: account.suspendTime === null ? AccountState.ACTIVE : AccountState.SUSPENDED,
+  suspendTime: account.suspendTime ?? undefined,
 });
 
 export function accountService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
+  /** It is the installation's business, not the account's: its owner may neither suspend nor resume it. */
+  const suspend = async (asked: string, suspended: boolean, context: ServerContext): Promise<{ account: AccountMessage }> => {
+    const accountId = parseId("acct", asked, "account_id");
+    const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      call.require(context.action, INSTALLATION);
+      const account = await setSuspended(call.tx, accountId, suspended);
+      if (account === undefined) throw notFound("account", accountId);
+      call.concerns(accountRef(accountId));
+      return account;
+    });
+    return { account: encode(result) };
+  };
+
   return bind(AccountServiceDefinition, {
+    suspendAccount: (request, context) => suspend(request.accountId, true, context),
+    resumeAccount: (request, context) => suspend(request.accountId, false, context),
+
     async createAccount(request, context) {
       const name = slug(request.name, "name");
       const description = displayName(request.description, "description", { max: 256 });

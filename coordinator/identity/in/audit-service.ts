@@ -1,10 +1,12 @@
 import { AuditDecision, AuditServiceDefinition } from "#gen/plenum/audit/v1/audit.ts";
 import type { AuditEntry } from "#gen/plenum/audit/v1/audit.ts";
+import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import { invalidArgument } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, enumValue } from "#lib/rpc/validate.ts";
-import { openPage, visibleAccount } from "../../call/api.ts";
+import { openPage, timeField, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { listAuditEntries } from "../out/audit-entries.ts";
 import type { AuditRow } from "../out/audit-entries.ts";
@@ -25,10 +27,18 @@ export function auditService({ calls, pages }: { calls: Calls; pages: PageTokens
       const resourceId = displayName(request.resourceId, "resource_id");
       const principalId = displayName(request.principalId, "principal_id");
       const allowed = allowedFilter(request.decision);
-      const page = openPage(pages, context, request, { resourceId, principalId, allowed });
+      const action = displayName(request.action, "action");
+      const accountId = request.accountId === "" ? "" : parseId("acct", request.accountId, "account_id");
+      const since = timeField(request.after, "after");
+      const until = timeField(request.before, "before");
+      if (since !== undefined && until !== undefined && until < since) {
+        throw invalidArgument("before", `is ${until.toISOString()}`, `give a time not before after, ${since.toISOString()}`);
+      }
+      const asked = { resourceId, principalId, allowed, action, accountId, since, until };
+      const page = openPage(pages, context, request, { ...asked, since: since?.getTime(), until: until?.getTime() });
       return calls.read(context, context.action, async (call) => {
         const visibleTo = visibleAccount(call.subject);
-        const filter = { visibleTo, resourceId, principalId, allowed, before: page.after, limit: page.limit };
+        const filter = { visibleTo, ...asked, before: page.after, limit: page.limit };
         const rows = await listAuditEntries(call.tx, filter);
         const { items, nextPageToken } = page.cut(rows, (row) => row.entryId);
         return { entries: items.map(encode), nextPageToken };

@@ -1,17 +1,18 @@
 import { CreatePrincipalResponse, PrincipalServiceDefinition, PrincipalState } from "#gen/plenum/identity/v1/principal.ts";
-import type { Principal as PrincipalMessage } from "#gen/plenum/identity/v1/principal.ts";
+import type { Principal as PrincipalMessage, UpdatePrincipalRequest } from "#gen/plenum/identity/v1/principal.ts";
+import type { Bus } from "#lib/bus/bus.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
-import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName } from "#lib/rpc/validate.ts";
+import { displayName, required } from "#lib/rpc/validate.ts";
 import { INSTALLATION, openPage, storedAs, visibleAccount } from "../../call/api.ts";
 import type { Calls, ResourceRef } from "../../call/api.ts";
 import { mayIssue } from "../core/token-role.ts";
 import { accountRef, requireAccount } from "../out/accounts.ts";
-import { disablePrincipal, getPrincipal, insertPrincipal, listPrincipals, principalRef } from "../out/principals.ts";
-import type { Principal } from "../out/principals.ts";
+import { changePrincipal, getPrincipal, insertPrincipal, listPrincipals, principalRef } from "../out/principals.ts";
+import type { Principal, PrincipalChange, PrincipalKey } from "../out/principals.ts";
 import { ROLE_NUMBERS, roleField } from "./roles.ts";
 
 const encode = (principal: Principal): PrincipalMessage => ({
@@ -22,12 +23,16 @@ const encode = (principal: Principal): PrincipalMessage => ({
   description: principal.description,
   createTime: principal.createTime,
   disableTime: principal.disableTime ?? undefined,
+  tokensNotBefore: principal.tokensNotBefore ?? undefined,
 });
 
 /** Whose principals they are: an account's, or the installation's. */
 const ownerRef = (accountId: string): ResourceRef => (accountId === "" ? INSTALLATION : accountRef(accountId));
 
-function keyOf(request: { accountId: string; principalId: string }): { accountId: string; principalId: string } {
+/** Says that a principal (its account, a line feed, its name) is not what it was. A hint: the row is the truth. */
+const PRINCIPAL_SUBJECT = "plenum.int.principal";
+
+function keyOf(request: PrincipalKey): PrincipalKey {
   return {
     accountId: request.accountId === "" ? "" : parseId("acct", request.accountId, "account_id"),
     principalId: displayName(request.principalId, "principal_id", { min: 1, max: 128 }),
@@ -37,14 +42,47 @@ function keyOf(request: { accountId: string; principalId: string }): { accountId
 /** A list's key as one text: a name may hold every character but control ones. */
 const cursorOf = (principal: Principal): string => `${principal.accountId}\n${principal.principalId}`;
 
-function afterOf(cursor: string): { accountId: string; principalId: string } | undefined {
+function afterOf(cursor: string): PrincipalKey | undefined {
   if (cursor === "") return undefined;
   const [accountId = "", principalId = ""] = cursor.split("\n");
   return { accountId, principalId };
 }
 
+const FIELDS = ["role", "description"];
+
+/** What an update asks for, with its form checked. */
+function changeOf(request: UpdatePrincipalRequest): { key: PrincipalKey; change: PrincipalChange } {
+  const principal = required(request.principal, "principal");
+  const paths = request.updateMask ?? [];
+  const remedy = `name what to change: ${FIELDS.join(", ")}`;
+  if (paths.length === 0) throw invalidArgument("update_mask", "is empty", remedy);
+  const unknown = paths.find((path) => !FIELDS.includes(path));
+  if (unknown !== undefined) throw invalidArgument("update_mask", `names ${JSON.stringify(unknown.slice(0, 80))}`, remedy);
+  const key = keyOf(principal);
+  const role = paths.includes("role") ? roleField(principal.role, "principal.role") : undefined;
+  if (role !== undefined && (role === "operator") !== (key.accountId === "")) {
+    throw invalidArgument("principal.role", `is ${role}`, "who is an operator, and nobody else, is of no account; that does not change");
+  }
+  const description = paths.includes("description") ? displayName(principal.description, "principal.description", { max: 256 }) : undefined;
+  return { key, change: { role, description } };
+}
+
 /** PrincipalService as in the proto. */
-export function principalService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
+export function principalService({ calls, pages, bus }: { calls: Calls; pages: PageTokens; bus: Bus }): ServiceBinding {
+  const change = async (key: PrincipalKey, to: PrincipalChange, context: ServerContext): Promise<{ principal: PrincipalMessage }> => {
+    const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      const ref = principalRef(key);
+      if (to.role !== undefined) call.note("role", to.role);
+      call.require(context.action, ref);
+      if (to.role !== undefined && !mayIssue(call.subject.role, to.role)) call.forbid(context.action, ref, "a-role-never-rises");
+      const principal = await changePrincipal(call.tx, key, to);
+      if (principal === undefined) throw notFound("principal", key.principalId);
+      call.afterCommit(() => bus.publish(PRINCIPAL_SUBJECT, Buffer.from(`${key.accountId}\n${key.principalId}`)));
+      return principal;
+    });
+    return { principal: encode(result) };
+  };
+
   return bind(PrincipalServiceDefinition, {
     async createPrincipal(request, context) {
       const role = roleField(request.role, "role");
@@ -57,6 +95,7 @@ export function principalService({ calls, pages }: { calls: Calls; pages: PageTo
       const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreatePrincipalResponse) };
       const { result } = await calls.write(context, options, async (call): Promise<CreatePrincipalResponse> => {
         const owner = ownerRef(key.accountId);
+        call.note("role", role);
         call.require(context.action, owner);
         if (key.accountId !== "") await requireAccount(call.tx, key.accountId);
         if (!mayIssue(call.subject.role, role)) call.forbid(context.action, owner, "a-role-never-rises");
@@ -89,15 +128,12 @@ export function principalService({ calls, pages }: { calls: Calls; pages: PageTo
       });
     },
 
-    async disablePrincipal(request, context) {
-      const key = keyOf(request);
-      const { result } = await calls.write(context, { action: context.action }, async (call) => {
-        call.require(context.action, principalRef(key));
-        const principal = await disablePrincipal(call.tx, key.accountId, key.principalId);
-        if (principal === undefined) throw notFound("principal", key.principalId);
-        return principal;
-      });
-      return { principal: encode(result) };
+    async updatePrincipal(request, context) {
+      const { key, change: to } = changeOf(request);
+      return change(key, to, context);
     },
+    disablePrincipal: (request, context) => change(keyOf(request), { disabled: true }, context),
+    enablePrincipal: (request, context) => change(keyOf(request), { disabled: false }, context),
+    revokeTokens: (request, context) => change(keyOf(request), { revokeTokens: true }, context),
   });
 }

@@ -9,13 +9,13 @@ import { failedPrecondition, invalidArgument, unauthenticated } from "#lib/rpc/e
 import { displayName } from "#lib/rpc/validate.ts";
 import { durationMs, INSTALLATION } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
-import { mayIssue } from "../core/token-role.ts";
-import { accountRef, requireAccount } from "../out/accounts.ts";
-import { ensurePrincipal } from "../out/principals.ts";
+import { LEAST_TTL_S, lifetime, mayIssue } from "../core/token-role.ts";
+import { requireAccount } from "../out/accounts.ts";
+import { ensurePrincipal, principalRef } from "../out/principals.ts";
 import { ROLE_NUMBERS, roleField } from "./roles.ts";
 
 const DAY_MS = 86_400_000;
-const TTL = { minMs: 60_000, maxMs: 90 * DAY_MS, absentMs: DAY_MS };
+const TTL = { minMs: LEAST_TTL_S * 1_000, maxMs: 90 * DAY_MS, absentMs: DAY_MS };
 
 function decode(request: IssueTokenRequest): { accountId: string; principalId: string; role: Role; ttlSeconds: number } {
   const role = roleField(request.role, "role");
@@ -31,24 +31,37 @@ export function tokenService({ calls, tokens }: { calls: Calls; tokens: TokenIss
   return bind(TokenServiceDefinition, {
     async issueToken(request, context) {
       const { accountId, principalId, role, ttlSeconds } = decode(request);
-      await calls.write(context, { action: context.action }, async (call) => {
-        const about = role === "operator" ? INSTALLATION : accountRef(accountId);
+      const key = { accountId, principalId };
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        const { subject, now } = call;
+        const about = role === "operator" ? INSTALLATION : principalRef(key);
+        call.note("role", role);
         call.require(context.action, about);
+        call.concerns(principalRef(key));
         if (role !== "operator") await requireAccount(call.tx, accountId);
-        if (!mayIssue(call.subject.role, role)) call.forbid(context.action, about, "a-role-never-rises");
-        // Who is named for the first time is a principal from now on, with the most that its account's principals are.
-        const most = role === "operator" ? role : "owner";
-        const created = { accountId, principalId, role: most, description: "", createdBy: call.subject.principalId } as const;
-        const principal = await ensurePrincipal(call.tx, created);
+        if (!mayIssue(subject.role, role)) call.forbid(context.action, about, "a-role-never-rises");
+        // Who is named for the first time is a principal from now on: with the role asked for, or what it is already, if it asks itself.
+        const itself = subject.principalId === principalId && (subject.accountId ?? "") === accountId;
+        const most = itself && subject.role !== undefined ? subject.role : role;
+        const principal = await ensurePrincipal(call.tx, { ...key, role: most, description: "", createdBy: subject.principalId });
         if (principal.disableTime !== null) {
           throw failedPrecondition("PRINCIPAL_DISABLED", `${principalId} was disabled: no token is issued for it`, {
             principal_id: principalId,
           });
         }
         if (!mayIssue(principal.role, role)) call.forbid(context.action, about, "no-more-than-the-principal");
+        const ttl = lifetime(ttlSeconds, { role: subject.role, until: subject.token?.expiresAt }, now);
+        if (ttl < LEAST_TTL_S) {
+          const state = `your own token ends in ${ttl} s, and one that you issue ends no later: ask an owner for a new one`;
+          throw failedPrecondition("WRONG_STATE", state, { state: "token ends" });
+        }
+        call.note("ttl_s", String(ttl));
+        // By the database's clock, as revocations are.
+        return { ttl, issuedAt: now };
       });
       // Issued after the commit: a token whose issue the audit does not know must not exist.
-      const { token, expiresAt } = await tokens.issue({ principalId, accountId, roles: [role], ttlSeconds });
+      const { ttl, issuedAt } = result;
+      const { token, expiresAt } = await tokens.issue({ principalId, accountId, roles: [role], ttlSeconds: ttl, issuedAt });
       return { token, expireTime: expiresAt };
     },
 

@@ -2,18 +2,21 @@ import { sql } from "kysely";
 import { violatedConstraint } from "#lib/db/errors.ts";
 import { alreadyExists, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, Tx } from "../../call/api.ts";
+import { closeGate } from "./gate.ts";
 
 export interface Account {
   readonly accountId: string;
   readonly name: string;
   readonly description: string;
   readonly createTime: Date;
+  /** Null: its principals' calls are taken. */
+  readonly suspendTime: Date | null;
 }
 
 /** An account owns itself. */
 export const accountRef = (accountId: string): ResourceRef => ({ kind: "account", id: accountId, ownerAccount: accountId });
 
-const COLUMNS = sql`account_id AS "accountId", name, description, create_time AS "createTime"`;
+const COLUMNS = sql`account_id AS "accountId", name, description, create_time AS "createTime", suspend_time AS "suspendTime"`;
 
 export async function getAccount(tx: Tx, accountId: string): Promise<Account | undefined> {
   const { rows } = await sql<Account>`SELECT ${COLUMNS} FROM account WHERE account_id = ${accountId}`.execute(tx);
@@ -50,6 +53,15 @@ export async function insertAccount(
     if (violatedConstraint(error)?.constraint !== "account_name") throw error;
     throw alreadyExists("NAME_TAKEN", `an account is named ${account.name} already; choose another name`, { name: account.name });
   }
+}
+
+/** Suspend or resume; undefined: there is none. It waits for writes of its principals; one that is so already stays as it is. */
+export async function setSuspended(tx: Tx, accountId: string, suspended: boolean): Promise<Account | undefined> {
+  await closeGate(tx, accountId);
+  const { rows } = await sql<Account>`
+    UPDATE account SET suspend_time = ${suspended ? sql`coalesce(suspend_time, now())` : sql`NULL`}
+    WHERE account_id = ${accountId} RETURNING ${COLUMNS}`.execute(tx);
+  return rows[0];
 }
 
 /** In order of id; `only`: no other account than this. */

@@ -14,6 +14,10 @@ export interface AuditRow {
   readonly reason: string;
   readonly onBehalfOf: string;
   readonly delegationId: string;
+  readonly peer: string;
+  readonly requestId: string;
+  readonly details: Readonly<Record<string, string>>;
+  readonly count: bigint;
 }
 
 export interface AuditFilter {
@@ -25,6 +29,14 @@ export interface AuditFilter {
   readonly principalId: string;
   /** Only allowed, only refused; undefined: both. */
   readonly allowed: boolean | undefined;
+  /** Of this action; empty: any. */
+  readonly action: string;
+  /** By callers of this account; empty: any. */
+  readonly accountId: string;
+  /** Not before; undefined: from the beginning. */
+  readonly since: Date | undefined;
+  /** Before; undefined: until now. */
+  readonly until: Date | undefined;
   /** Ids smaller than this; empty: from the newest. */
   readonly before: string;
   readonly limit: number;
@@ -32,7 +44,7 @@ export interface AuditFilter {
 
 /**
  * Newest first. An account sees what was done to its own resources, and what it did itself; of the latter not those refusals that
- * were to hide that a resource exists: an entry would tell.
+ * were to hide that a resource exists: an entry would tell. From where others called is not its business.
  */
 export async function listAuditEntries(tx: Tx, filter: AuditFilter): Promise<AuditRow[]> {
   const account = filter.visibleTo;
@@ -40,12 +52,19 @@ export async function listAuditEntries(tx: Tx, filter: AuditFilter): Promise<Aud
   const resource = filter.resourceId === "" ? sql`true` : sql`resource_id = ${filter.resourceId}`;
   const principal = filter.principalId === "" ? sql`true` : sql`principal_id = ${filter.principalId}`;
   const allowed = filter.allowed === undefined ? sql`true` : sql`allowed = ${filter.allowed}`;
+  const action = filter.action === "" ? sql`true` : sql`action = ${filter.action}`;
+  const byAccount = filter.accountId === "" ? sql`true` : sql`account_id = ${filter.accountId}`;
+  const since = filter.since === undefined ? sql`true` : sql`time >= ${filter.since}`;
+  const until = filter.until === undefined ? sql`true` : sql`time < ${filter.until}`;
+  const shown = account === undefined ? sql`true` : sql`account_id = ${account}`;
   const before = filter.before === "" ? sql`true` : sql`entry_id < ${filter.before}`;
   const { rows } = await sql<AuditRow>`
     SELECT entry_id AS "entryId", time, principal_id AS "principalId", account_id AS "accountId", action,
            resource_kind AS "resourceKind", resource_id AS "resourceId", resource_account AS "resourceAccount", allowed, reason,
-           on_behalf_of AS "onBehalfOf", delegation_id AS "delegationId"
-    FROM audit_entry WHERE ${visible} AND ${resource} AND ${principal} AND ${allowed} AND ${before}
+           on_behalf_of AS "onBehalfOf", delegation_id AS "delegationId",
+           CASE WHEN ${shown} THEN peer ELSE '' END AS peer, CASE WHEN ${shown} THEN request_id ELSE '' END AS "requestId", details, count
+    FROM audit_entry WHERE ${visible} AND ${resource} AND ${principal} AND ${allowed} AND ${action} AND ${byAccount} AND ${since} AND ${until}
+      AND ${before}
     ORDER BY entry_id DESC LIMIT ${filter.limit}`.execute(tx);
   return rows;
 }

@@ -3,6 +3,7 @@ import type { RawBuilder } from "kysely";
 import type { Role } from "#lib/rpc/caller.ts";
 import { alreadyExists } from "#lib/rpc/errors.ts";
 import type { ResourceRef, Standing, Subject, Tx } from "../../call/api.ts";
+import { closeGate, passGate } from "./gate.ts";
 
 /** Who speaks for an account, or operates the installation (account ""). */
 export interface Principal {
@@ -14,28 +15,44 @@ export interface Principal {
   readonly createTime: Date;
   /** Null: its tokens are accepted. */
   readonly disableTime: Date | null;
+  /** Tokens issued before are not; null: none was revoked. */
+  readonly tokensNotBefore: Date | null;
 }
 
+/** Names one principal. */
+export type PrincipalKey = Pick<Principal, "accountId" | "principalId">;
+
 /** A principal belongs to its account; one of operators is nobody's but theirs. */
-export const principalRef = (of: { accountId: string; principalId: string }): ResourceRef => ({
+export const principalRef = (of: PrincipalKey): ResourceRef => ({
   kind: "principal",
   id: of.principalId,
   ownerAccount: of.accountId,
 });
 
 const COLUMNS = sql`
-  account_id AS "accountId", principal_id AS "principalId", role, description, create_time AS "createTime", disable_time AS "disableTime"`;
+  account_id AS "accountId", principal_id AS "principalId", role, description, create_time AS "createTime", disable_time AS "disableTime",
+  tokens_not_before AS "tokensNotBefore"`;
 
-/** What a caller's principal may be now: for `Calls`. */
-export function principalStanding(subject: Subject): RawBuilder<Standing | null> {
+const is = ({ accountId, principalId }: PrincipalKey) => sql`account_id = ${accountId} AND principal_id = ${principalId}`;
+
+/** What a caller's principal may be now: for `Calls`. A token that does not say when it was issued is as old as can be. */
+export function principalStanding({ accountId = "", principalId, token }: Subject, hold: boolean): RawBuilder<Standing | null> {
+  const lock = hold ? sql`FOR SHARE` : sql``;
+  // In a CASE, whose branches are looked at in order: first the gate, then the rows as they are behind it.
+  const gate = hold ? passGate(accountId) : sql`''`;
   return sql<Standing | null>`
-    SELECT CASE WHEN disable_time IS NULL THEN role ELSE 'disabled' END FROM principal
-    WHERE account_id = ${subject.accountId ?? ""} AND principal_id = ${subject.principalId}`;
+    SELECT CASE WHEN ${gate} IS NULL THEN NULL WHEN (SELECT suspend_time FROM account WHERE account_id = ${accountId} ${lock}) IS NOT NULL THEN 'suspended' ELSE (
+      SELECT CASE
+        WHEN disable_time IS NOT NULL THEN 'disabled'
+        WHEN tokens_not_before > ${token?.issuedAt ?? new Date(0)} THEN 'revoked'
+        ELSE role END
+      FROM principal WHERE ${is({ accountId, principalId })} ${lock}
+    ) END`;
 }
 
 export async function getPrincipal(tx: Tx, accountId: string, principalId: string): Promise<Principal | undefined> {
   const { rows } = await sql<Principal>`
-    SELECT ${COLUMNS} FROM principal WHERE account_id = ${accountId} AND principal_id = ${principalId}`.execute(tx);
+    SELECT ${COLUMNS} FROM principal WHERE ${is({ accountId, principalId })}`.execute(tx);
   return rows[0];
 }
 
@@ -65,17 +82,46 @@ export async function insertPrincipal(tx: Tx, one: NewPrincipal): Promise<Princi
 export async function ensurePrincipal(tx: Tx, one: NewPrincipal): Promise<Principal> {
   await insert(one).execute(tx);
   const { rows } = await sql<Principal>`
-    SELECT ${COLUMNS} FROM principal WHERE account_id = ${one.accountId} AND principal_id = ${one.principalId} FOR SHARE`.execute(tx);
+    SELECT ${COLUMNS} FROM principal WHERE ${is(one)} FOR SHARE`.execute(tx);
   const [principal] = rows;
   if (principal === undefined) throw new Error("a principal is missing after it was made");
   return principal;
 }
 
-/** Undefined: there is none. One that is disabled stays as it is. */
-export async function disablePrincipal(tx: Tx, accountId: string, principalId: string): Promise<Principal | undefined> {
+/** From when tokens count. Who is enabled again needs new ones: the old may be what it was disabled for. */
+function notBefore({ revokeTokens, disabled }: PrincipalChange): RawBuilder<unknown> {
+  if (revokeTokens === true) return sql`clock_timestamp()`;
+  return disabled === false
+    ? sql`CASE WHEN disable_time IS NULL THEN tokens_not_before ELSE clock_timestamp() END`
+    : sql`tokens_not_before`;
+}
+
+/** What a principal's row may become. Undefined stays as it is. */
+export interface PrincipalChange {
+  readonly role?: Role | undefined;
+  readonly description?: string | undefined;
+  /** true: disable, unless it is; false: enable. */
+  readonly disabled?: boolean | undefined;
+  /** No token issued until now counts from now on. */
+  readonly revokeTokens?: boolean | undefined;
+}
+
+/**
+ * Change a principal; undefined: there is none. The row is locked first, and the clock read after that: writes that rest on it have
+ * committed, and tokens whose issue was waited for are older than the revocation.
+ */
+export async function changePrincipal(tx: Tx, key: PrincipalKey, change: PrincipalChange): Promise<Principal | undefined> {
+  await closeGate(tx, key.accountId);
+  const { rows: found } = await sql`SELECT FROM principal WHERE ${is(key)} FOR UPDATE`.execute(tx);
+  if (found.length === 0) return undefined;
+  const keep = (column: string) => sql.ref(column);
   const { rows } = await sql<Principal>`
-    UPDATE principal SET disable_time = coalesce(disable_time, now())
-    WHERE account_id = ${accountId} AND principal_id = ${principalId} RETURNING ${COLUMNS}`.execute(tx);
+    UPDATE principal SET
+      role = ${change.role ?? keep("role")},
+      description = ${change.description ?? keep("description")},
+      disable_time = ${change.disabled === undefined ? keep("disable_time") : change.disabled ? sql`coalesce(disable_time, clock_timestamp())` : sql`NULL`},
+      tokens_not_before = ${notBefore(change)}
+    WHERE ${is(key)} RETURNING ${COLUMNS}`.execute(tx);
   return rows[0];
 }
 

@@ -84,6 +84,12 @@ describe("an attachment, whatever happens to it", () => {
     });
   });
 
+  test("is not placed where it is over or placed already, and says where", () => {
+    const over: Standing = { ...fresh, state: AttachmentState.DETACHED, wanted: Wanted.ABSENT };
+    expect(() => place(over, "host-1")).toThrow(/on no host cannot be placed/);
+    expect(() => place(place(fresh, "host-1"), "host-2")).toThrow(/on host-1 cannot be placed/);
+  });
+
   test("leaves its host only by the host's word or by force, and is wanted nowhere once it is ending", () => {
     everywhere((before, one, after) => {
       if (one.kind === "force" && before.wanted === Wanted.PRESENT) expect(after).toEqual(before);

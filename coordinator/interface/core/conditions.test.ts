@@ -137,6 +137,12 @@ describe("conditions", () => {
   });
 });
 
+test("a host that was never seen is not said to be silent since some time; what nobody looked at is not known", () => {
+  const never = { ...up, connected: false, lastSeen: undefined };
+  expect(attachmentConditions(applied, { ...facts, host: never })[0]?.message).toContain("host host-1 never connected");
+  expect(summary(applied, { ...facts, reach: undefined })[1]).toEqual(["Reachable", UNKNOWN, "NotObserved"]);
+});
+
 describe("a forced end", () => {
   const ending: Observed = { ...applied, state: AttachmentState.DETACHING, wanted: Wanted.ABSENT, generation: 3n };
   const silent = { ...up, connected: false, silent: true };

@@ -11,6 +11,9 @@ const GUEST_OCTET = "70";
 export function macOfWireId(wireId: number): string {
   if (!Number.isInteger(wireId) || wireId < 1 || wireId > 0xffff_ffff)
     throw new RangeError(`wire id ${wireId} is not a 32-bit number above 0`);
-  const octets = wireId.toString(16).padStart(8, "0").match(/../g) ?? [];
-  return ["02", GUEST_OCTET, ...octets].join(":");
+  const octets = wireId
+    .toString(16)
+    .padStart(8, "0")
+    .replace(/..(?=.)/g, "$&:");
+  return `02:${GUEST_OCTET}:${octets}`;
 }

@@ -11,13 +11,12 @@ import type {
   SetAddressesRequest,
   UpdateInterfaceRequest,
 } from "#gen/plenum/nivc/v1/interface_service.ts";
-import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Attachment, Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Kysely } from "kysely";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
-import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { integer, listOf, required } from "#lib/rpc/validate.ts";
 import { openPage, storedAs, storedIds, storedNothing, waitField } from "../../call/api.ts";
@@ -38,10 +37,12 @@ import type { Signals } from "../out/signals.ts";
 import { checkSetAddresses, setAddresses } from "../set-addresses.ts";
 import { checkAttachmentUpdate, updateAttachment } from "../update-attachment.ts";
 import { checkUpdate, deleteInterfaceRecord, updateInterfaceRecord } from "../update.ts";
+import { checkFilter, shownBy } from "./filter.ts";
 import { attachmentMessages, interfaceMessages } from "./messages.ts";
 import { recordMessage, requireSeeAll, settling } from "./settle.ts";
 import type { After } from "./settle.ts";
 import { visibleTo } from "./visible.ts";
+import type { InterfaceWatches } from "./watch-interfaces.ts";
 
 const MAX_BATCH = 1_000;
 
@@ -54,6 +55,7 @@ export interface InterfaceServiceOptions {
   readonly signals: Signals;
   /** Makes sets of groups at their first use. */
   readonly network: Pick<NetworkModule, "withGroupSets">;
+  readonly watches: InterfaceWatches;
 }
 
 function checkAttachment(spec: AttachmentSpec, path: string): WantedAttachment {
@@ -159,29 +161,17 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     },
 
     async listInterfaces(request, context) {
-      const { ownerAccount = "", vpcId = "", subnetId = "", instanceId = "", state = InterfaceState.UNSPECIFIED } = request.filter ?? {};
-      if (ownerAccount !== "") parseId("acct", ownerAccount, "filter.owner_account");
-      if (vpcId !== "") parseId("vpc", vpcId, "filter.vpc_id");
-      if (subnetId !== "") parseId("subnet", subnetId, "filter.subnet_id");
-      if (instanceId !== "") parseId("i", instanceId, "filter.instance_id");
-      if (!(Object.values(InterfaceState) as number[]).includes(state))
-        throw invalidArgument("filter.state", `is ${state}`, "give AVAILABLE or IN_USE");
-      const page = openPage(pages, context, request, { ownerAccount, vpcId, subnetId, instanceId, state });
+      const filter = checkFilter(request.filter);
+      const page = openPage(pages, context, request, { ...filter });
       return calls.read(context, context.action, async (call) => {
-        const rows = await listInterfaces(call.tx, {
-          visibleTo: await visibleTo(call),
-          ownerAccount,
-          vpcId,
-          subnetId,
-          instanceId,
-          attached: state === InterfaceState.UNSPECIFIED ? undefined : state === InterfaceState.IN_USE,
-          after: page.after,
-          limit: page.limit,
-        });
+        const query = { ...shownBy(filter), visibleTo: await visibleTo(call), after: page.after, limit: page.limit };
+        const rows = await listInterfaces(call.tx, query);
         const { items, nextPageToken } = page.cut(rows, (row) => row.interface_id);
         return { interfaces: await interfaceMessages(call.tx, directory, call.subject, items), nextPageToken };
       });
     },
+
+    watchInterfaces: (request, context) => options.watches.open(request, context),
 
     async updateInterface(request, context) {
       const update = checkUpdate(required(request.interface, "interface"), request.updateMask);

@@ -2,7 +2,8 @@ import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
 import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
-import type { Tx } from "../../call/api.ts";
+import { tellWatchers } from "../../call/api.ts";
+import type { Tx, WriteCall } from "../../call/api.ts";
 import type { Standing } from "../core/attachment-state.ts";
 import type { Reader } from "../ports.ts";
 import { jsonRows } from "./rows.ts";
@@ -30,12 +31,22 @@ export type NewAttachment = Pick<
   | "source_dest_check"
 >;
 
+/** Those who watch the records' owners look at them again. */
+const told = (call: WriteCall, rows: readonly Pick<AttachmentRow, "interface_id" | "interface_owner">[]): void =>
+  tellWatchers(
+    call,
+    rows.map((row) => ({ accountId: row.interface_owner, resourceId: row.interface_id })),
+  );
+
 /**
  * Insert attachments, take their addresses and make the meters of those that are placed: one statement for any number. What another
  * attachment holds (interface, device index or address) is left out, so fewer rows or addresses than asked mean a conflict; a
  * transaction that is about to commit such a holder is waited for.
  */
-export async function insertAttachments(tx: Tx, rows: readonly NewAttachment[]): Promise<{ made: AttachmentRow[]; addresses: number }> {
+export async function insertAttachments(
+  call: WriteCall,
+  rows: readonly NewAttachment[],
+): Promise<{ made: AttachmentRow[]; addresses: number }> {
   const { rows: made } = await sql<AttachmentRow & { taken: bigint }>`
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
@@ -60,7 +71,8 @@ export async function insertAttachments(tx: Tx, rows: readonly NewAttachment[]):
       INSERT INTO meter (meter_id, attachment_id, interface_id, host_id, wire_id)
       SELECT meter_id, attachment_id, interface_id, host_id, wire_id FROM made WHERE host_id IS NOT NULL
     )
-    SELECT made.*, (SELECT count(*) FROM taken) AS taken FROM made`.execute(tx);
+    SELECT made.*, (SELECT count(*) FROM taken) AS taken FROM made`.execute(call.tx);
+  told(call, made);
   return { made, addresses: Number(made[0]?.taken ?? 0n) };
 }
 
@@ -159,7 +171,7 @@ export interface AttachmentChange {
  * when DETACHED. An attachment that is over lets its addresses go; one that was given others lets the old ones go when its host has said
  * so, or it is on none. Rows are locked by the caller.
  */
-export async function updateAttachments(tx: Tx, changes: readonly AttachmentChange[]): Promise<AttachmentRow[]> {
+export async function updateAttachments(call: WriteCall, changes: readonly AttachmentChange[]): Promise<AttachmentRow[]> {
   if (changes.length === 0) return [];
   const given = changes.map(({ next, applied, placed, ...rest }) => ({
     ...rest,
@@ -208,7 +220,8 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
         AND (c.state = 4 OR kept.until_generation IS NOT NULL
              AND (c.host_id IS NULL OR c.applied_state = ${AppliedState.PRESENT}::smallint AND c.applied_generation >= kept.until_generation))
     )
-    SELECT * FROM changed ORDER BY attachment_id`.execute(tx);
+    SELECT * FROM changed ORDER BY attachment_id`.execute(call.tx);
+  told(call, rows);
   return rows;
 }
 

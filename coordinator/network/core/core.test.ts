@@ -47,6 +47,7 @@ describe("a subnet's block", () => {
   it("keeps four addresses for the network, as the contract says", () => {
     expect(usableAddressCount("10.0.0.0/28")).toBe(12n);
     expect(usableAddressCount("10.0.0.0/24")).toBe(252n);
+    expect(usableAddressCount("10.0.0.0/31")).toBe(0n);
   });
 
   it("never has fewer than none left", () => {

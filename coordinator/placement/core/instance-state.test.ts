@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
-import { applied, settle, settleForced, start, stop, terminate, wantedOnHost } from "./instance-state.ts";
+import { applied, settle, settleForced, start, stop, stateName, terminate, wantedOnHost } from "./instance-state.ts";
 import type { InstanceStanding, Step } from "./instance-state.ts";
 
 const stopped: InstanceStanding = { state: InstanceState.STOPPED, hostId: null, generation: 1n, appliedGeneration: 0n, appliedState: 0 };
@@ -20,6 +20,10 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     carried: fc.nat(2),
   }),
 );
+
+test("a state has the name that the contract gives it; one that it does not know, its number", () => {
+  expect([stateName(InstanceState.STOPPING), stateName(99 as InstanceState)]).toEqual(["STOPPING", "99"]);
+});
 
 const moved = (at: InstanceStanding, step: Step): InstanceStanding => (step.kind === "move" ? step.next : at);
 

@@ -12,18 +12,30 @@ export function addressKey(text: IpText): Buffer {
   return in16(bytes);
 }
 
-const WHOLE_V4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:\/32)?$/;
+const [DOT, ZERO] = [46, 48];
 
-/** Writes what `addressKey` returns; several times faster for IPv4, since a network may have a million. @throws RangeError */
+/** Writes what `addressKey` returns; many times faster for IPv4, since a network may have a million. @throws RangeError */
 export function writeAddressKey(text: IpText, into: Buffer, at: number): void {
-  const [, a, b, c, d] = WHOLE_V4.exec(text) ?? [];
-  const octets = a === undefined ? undefined : [Number(a), Number(b), Number(c), Number(d)];
-  if (octets === undefined || octets.some((octet) => octet > 255)) {
-    into.set(addressKey(text), at);
-    return;
+  const end = text.endsWith("/32") ? text.length - 3 : text.length;
+  const start = at + V4_IN_16.length;
+  let octets = 0;
+  let octet = 0;
+  let digits = 0;
+  for (let i = 0; i <= end; i++) {
+    const code = i === end ? DOT : text.charCodeAt(i);
+    if (code === DOT && digits > 0 && octet <= 255 && octets < 4) {
+      into[start + octets++] = octet;
+      octet = digits = 0;
+    } else if (code >= ZERO && code < ZERO + 10 && digits < 3) {
+      octet = octet * 10 + code - ZERO;
+      digits++;
+    } else {
+      octets = 5; // no such text: `addressKey` says what it is
+      break;
+    }
   }
-  into.set(V4_IN_16, at);
-  into.set(octets, at + V4_IN_16.length);
+  if (octets === 4) V4_IN_16.copy(into, at);
+  else into.set(addressKey(text), at);
 }
 
 /** A block ("10.0.0.0/24"); bits beyond its length are cleared. @throws RangeError */

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
+import { getLinks, NetlinkSocket } from "#lib/linux/index.ts";
 import * as libbpf from "./libbpf.ts";
 
 /** TCX links outlive the agent as pins; clsact filters as part of the device. TCX needs kernel 6.6. */
@@ -10,7 +11,7 @@ const BPF_TCX_INGRESS = 46;
 /** struct bpf_link_info: the device index of a TCX link; 0 once the device is gone. */
 const LINK_INFO_SIZE = 64;
 const LINK_INFO_IFINDEX = 16;
-const { ENOENT, EEXIST, EINVAL } = constants.errno;
+const { ENOENT, EEXIST, EINVAL, ENODEV } = constants.errno;
 
 /** Programs on the ingress of devices of the calling thread's network namespace. */
 export interface Attachments {
@@ -116,24 +117,74 @@ class ClsactFilters implements Attachments {
   readonly mode = "clsact";
 
   ensure(_name: string, ifindex: number, programFd: number): void {
-    const hook = Buffer.alloc(24); // struct bpf_tc_hook: size, ifindex, attach point, parent
-    hook.writeBigUInt64LE(24n, 0);
-    hook.writeInt32LE(ifindex, 8);
-    hook.writeUInt32LE(1, 12); // BPF_TC_INGRESS
-    const created = libbpf.tcHookCreate(hook);
+    const created = libbpf.tcHookCreate(hookOf(ifindex));
     if (created !== -EEXIST) libbpf.check(created, `add clsact to device ${ifindex}`);
-    const opts = Buffer.alloc(32); // struct bpf_tc_opts: size, program, flags, program id, handle, priority
-    opts.writeBigUInt64LE(32n, 0);
-    opts.writeInt32LE(programFd, 8);
-    opts.writeUInt32LE(1, 12); // BPF_TC_F_REPLACE
-    opts.writeUInt32LE(1, 20);
-    opts.writeUInt32LE(1, 24);
-    libbpf.check(libbpf.tcAttach(hook, opts), `attach to device ${ifindex}`);
+    libbpf.check(libbpf.tcAttach(hookOf(ifindex), filter(programFd)), `attach to device ${ifindex}`);
   }
 
-  /** Filters are not listed anywhere: devices are swapped as the reconciler guards them again. */
-  refresh(): void {}
+  /** Filters are not listed anywhere: each device is asked. The tunnel's program has another name. */
+  refresh(programFd: number): void {
+    const own = describeProgram(programFd);
+    const nl = NetlinkSocket.open();
+    try {
+      for (const { ifindex } of getLinks(nl)) {
+        const id = filterOf(ifindex);
+        if (id === undefined || id === own.id || programName(id) !== own.name) continue;
+        libbpf.check(libbpf.tcAttach(hookOf(ifindex), filter(programFd)), `swap the program on device ${ifindex}`);
+      }
+    } finally {
+      nl.close();
+    }
+  }
 
   /** A filter goes with its device. */
   retire(): void {}
+}
+
+/** struct bpf_tc_hook: size, ifindex, attach point, parent. */
+function hookOf(ifindex: number): Buffer {
+  const hook = Buffer.alloc(24);
+  hook.writeBigUInt64LE(24n, 0);
+  hook.writeInt32LE(ifindex, 8);
+  hook.writeUInt32LE(1, 12); // BPF_TC_INGRESS
+  return hook;
+}
+
+/** struct bpf_tc_opts: size, program, flags, program id, handle, priority. No program: to ask which one is there. */
+function filter(programFd?: number): Buffer {
+  const opts = Buffer.alloc(32);
+  opts.writeBigUInt64LE(32n, 0);
+  if (programFd !== undefined) opts.writeInt32LE(programFd, 8);
+  if (programFd !== undefined) opts.writeUInt32LE(1, 12); // BPF_TC_F_REPLACE
+  opts.writeUInt32LE(1, 20);
+  opts.writeUInt32LE(1, 24);
+  return opts;
+}
+
+/** Id of the program at our place; undefined if none is there, or the device has gone meanwhile. */
+function filterOf(ifindex: number): number | undefined {
+  const opts = filter();
+  const result = libbpf.tcQuery(hookOf(ifindex), opts);
+  if ([-ENOENT, -EINVAL, -ENODEV].includes(result)) return undefined;
+  libbpf.check(result, `ask for the program on device ${ifindex}`);
+  return opts.readUInt32LE(16);
+}
+
+/** Undefined: it has gone meanwhile. */
+function programName(id: number): string | undefined {
+  const fd = libbpf.programFdById(id);
+  if (fd === -ENOENT) return undefined;
+  libbpf.check(fd, `open program ${id}`);
+  try {
+    return describeProgram(fd).name;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** struct bpf_prog_info, as far as its name. */
+function describeProgram(fd: number): { id: number; name: string } {
+  const info = Buffer.alloc(80);
+  libbpf.check(libbpf.objInfo(fd, info, new Uint32Array([info.length])), "describe a program");
+  return { id: info.readUInt32LE(4), name: info.toString("latin1", 64, info.indexOf(0, 64)) };
 }

@@ -14,9 +14,16 @@ const BATCH = 1024;
 
 const { ENOENT, EEXIST, ENOSPC } = constants.errno;
 
-/** One of our maps, by descriptor. Keys and values are the bytes of the C structs. All methods throw KernelError. */
-export class BpfMap {
-  readonly name: MapName;
+/** What a map's calls depend on; sizes in bytes. */
+export interface MapShape {
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+}
+
+/** A map, by descriptor. Keys and values are the bytes of the C structs. All methods throw KernelError. */
+export class BpfMap<Name extends string = MapName> {
+  readonly name: Name;
   readonly fd: number;
   /** Bytes of one processor's value inside what `get` and `entries` return. */
   readonly stride: number;
@@ -24,8 +31,7 @@ export class BpfMap {
   readonly #valueSize: number;
 
   /** Takes the descriptor over. */
-  constructor(name: MapName, fd: number) {
-    const { type, keySize, valueSize } = MAPS[name];
+  constructor(name: Name, fd: number, { type, keySize, valueSize }: MapShape) {
     const perCpu = type === PERCPU_HASH;
     this.name = name;
     this.fd = fd;
@@ -46,6 +52,11 @@ export class BpfMap {
   /** Replaces the element at once: a program sees the old value or the new one. */
   put(key: Buffer, value: Buffer): void {
     check(mapUpdate(this.fd, key, value, ANY), `write ${this.name}`);
+  }
+
+  /** One of this version's. Takes the descriptor over. */
+  static own(name: MapName, fd: number): BpfMap {
+    return new BpfMap(name, fd, MAPS[name]);
   }
 
   /** Creates an element; one that exists keeps its value. In a per-CPU map every processor gets `value`. */

@@ -46,9 +46,13 @@ function cString(bytes: Buffer, offset: number): string {
   return bytes.toString("latin1", offset, bytes.indexOf(0, offset));
 }
 
-/** All types; the index is the BTF type id (0 is void). @throws Error for anything that is not BTF version 1. */
+/** All types of an object file; the index is the BTF type id (0 is void). @throws Error for anything that is not BTF version 1. */
 export function readBtf(objectFile: Buffer): BtfType[] {
-  const btf = elfSection(objectFile, ".BTF");
+  return parseBtf(elfSection(objectFile, ".BTF"));
+}
+
+/** The same of what lies in that section, or was read from the kernel. */
+export function parseBtf(btf: Buffer): BtfType[] {
   if (btf.readUInt16LE(0) !== 0xeb9f || btf[2] !== 1) throw new Error("not BTF version 1");
   const headerLength = btf.readUInt32LE(4);
   const start = headerLength + btf.readUInt32LE(8);

@@ -1,5 +1,7 @@
 import type { DropReading, Endpoint, MeterReading } from "../../core/ports.ts";
 import type { BpfMap, MapName } from "./bpf-map.ts";
+import type { Carried } from "./carried.ts";
+import { COUNTED_NAMES, type CountedName } from "./counted.ts";
 import { newEpoch } from "./epoch.ts";
 import { DROP_REASONS, ENUMS, STRUCTS } from "./layout.gen.ts";
 import { encode, readBigint, readNumber, u32 } from "./record.ts";
@@ -17,6 +19,7 @@ export class Counters {
   readonly #meters: BpfMap;
   readonly #drops: BpfMap;
   readonly #budgets: BpfMap;
+  #carried: Carried | undefined;
   readonly #connectionsPerInterface: number;
 
   /** Creates the host's own drop counter. */
@@ -29,6 +32,17 @@ export class Counters {
     this.#createDrops(HOST);
   }
 
+  /** From now on readings include this. It is closed with the counters. */
+  carry(carried: Carried): void {
+    const live = { meters: this.#meters, drops: this.#drops };
+    for (const name of COUNTED_NAMES) carried.forgetOrphans(name, (key) => live[name].get(key) !== undefined);
+    this.#carried = carried;
+  }
+
+  close(): void {
+    this.#carried?.close();
+  }
+
   /** What exists keeps its counts. */
   create(wireId: number, meterId: bigint): void {
     this.#createDrops(wireId);
@@ -38,10 +52,15 @@ export class Counters {
   }
 
   delete(wireId: number, meterId: bigint, others: boolean): void {
-    for (const key of meterKeys(meterId)) this.#meters.delete(key);
+    for (const key of meterKeys(meterId)) {
+      this.#meters.delete(key);
+      this.#carried?.delete("meters", key);
+    }
     if (others) return;
     this.#budgets.delete(u32(wireId));
-    if (wireId !== HOST) this.#drops.delete(u32(wireId));
+    if (wireId === HOST) return;
+    this.#drops.delete(u32(wireId));
+    this.#carried?.delete("drops", u32(wireId));
   }
 
   list(): Pick<Endpoint, "wireId" | "meterId">[] {
@@ -52,12 +71,13 @@ export class Counters {
   }
 
   readMeters(meterIds?: readonly bigint[]): MeterReading[] {
+    const { packets, bytes, raw_bytes: rawBytes } = STRUCTS.meter.fields;
     return elements(this.#meters, meterIds?.flatMap(meterKeys)).map(([key, value]) => ({
       meterId: readBigint("meter_key", key, "meter_id"),
       direction: readNumber("meter_key", key, "direction") === DIRECTION_INGRESS ? "ingress" : "egress",
-      packets: total(this.#meters, value, STRUCTS.meter.fields.packets.offset),
-      bytes: total(this.#meters, value, STRUCTS.meter.fields.bytes.offset),
-      rawBytes: total(this.#meters, value, STRUCTS.meter.fields.raw_bytes.offset),
+      packets: this.#total("meters", key, value, packets.offset),
+      bytes: this.#total("meters", key, value, bytes.offset),
+      rawBytes: this.#total("meters", key, value, rawBytes.offset),
     }));
   }
 
@@ -68,7 +88,7 @@ export class Counters {
         wireId: key.readUInt32LE(),
         reason: reason.number,
         reasonName: reason.name,
-        packets: total(this.#drops, value, reason.number * 8),
+        packets: this.#total("drops", key, value, reason.number * 8),
         epoch: readBigint("drop_counters", value, "epoch"), // the same on every processor
       })).filter((reading) => reading.packets > 0n),
     );
@@ -76,6 +96,14 @@ export class Counters {
 
   #createDrops(wireId: number): void {
     this.#drops.putIfAbsent(u32(wireId), encode("drop_counters", { epoch: newEpoch() }));
+  }
+
+  /** Sum over processors, and what was carried, of the 64-bit number at `offset`. */
+  #total(name: CountedName, key: Buffer, value: Buffer, offset: number): bigint {
+    let sum = this.#carried?.get(name, key)?.readBigUInt64LE(offset) ?? 0n;
+    const { stride } = name === "meters" ? this.#meters : this.#drops;
+    for (let at = offset; at < value.length; at += stride) sum += value.readBigUInt64LE(at);
+    return sum;
   }
 }
 
@@ -101,11 +129,4 @@ function elements(map: BpfMap, keys?: readonly Buffer[]): (readonly [key: Buffer
 
 function meterKeys(meterId: bigint): Buffer[] {
   return [DIRECTION_INGRESS, DIRECTION_EGRESS].map((direction) => encode("meter_key", { meter_id: meterId, direction }));
-}
-
-/** Sum over processors of the 64-bit number at `offset`. */
-function total(map: BpfMap, value: Buffer, offset: number): bigint {
-  let sum = 0n;
-  for (let at = offset; at < value.length; at += map.stride) sum += value.readBigUInt64LE(at);
-  return sum;
 }

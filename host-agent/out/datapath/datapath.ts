@@ -7,10 +7,13 @@ import { openAttachments, type Attachments, type AttachMode } from "./attach.ts"
 import { decodeEndpoint, encodeEndpoint } from "./codec.ts";
 import { DEFAULT_CONNECTION_LIMITS, encodeHostConfig, type ConnectionLimits } from "./connections.ts";
 import { Counters } from "./counters.ts";
-import { closeLoaded, forgetOthers, loadOrAdopt, type Loaded } from "./load.ts";
+import { SCHEMA } from "./layout.gen.ts";
+import { closeLoaded, forgetOtherPrograms, loadOrAdopt, type Loaded } from "./load.ts";
 import { Mappings } from "./mappings.ts";
+import { PinSet } from "./pins.ts";
 import { u32 } from "./record.ts";
 import { Rulesets } from "./rulesets.ts";
+import { Takeover, type Upgrade } from "./takeover.ts";
 
 export interface DatapathOptions {
   /** A directory in a mounted bpffs, this host's own; pins outlive the process there. */
@@ -25,27 +28,33 @@ export interface DatapathOptions {
   attach?: AttachMode;
   /** How many connections an interface may hold, and for how long idle ones are kept; each by default as documented for tenants. */
   connections?: Partial<ConnectionLimits>;
+  /** Another version's maps were found, and are taken over by now. */
+  onUpgrade?: (upgrade: Upgrade) => void;
 }
 
 /** Place of the tunnel's program among the attachments; guest devices are named by their index. */
 const TUNNEL = "tunnel";
 
 /**
- * Loads the programs, or adopts what an earlier process left running; swaps the programs if the object changed. No packet is lost by
- * either, with one exception: an object with another schema begins with empty maps, closed until the reconciler has filled them. Must run
- * in the network namespace that holds the devices.
+ * Loads the programs, or adopts what an earlier process left running; swaps the programs if the object changed, and takes over the maps
+ * of versions that laid them out otherwise (D21, docs/design/datapath.md). No packet is lost by any of it. Must run in the network
+ * namespace that holds the devices.
  *
  * @throws Error for a directory that is not in a bpffs, an object of another version or one that the verifier refuses; RangeError for an address that is not IPv4;
  *   KernelError for what the kernel refuses (EPERM: not root; ENODEV: no such device)
  */
 export function openDatapath(options: DatapathOptions): BpfDatapath {
-  if (!isIPv4(options.hostAddress)) throw new RangeError(`the substrate address must be IPv4, not ${options.hostAddress}`);
-  if (!isBpffs(options.bpffsDir)) throw new Error(`${options.bpffsDir} is not in a BPF file system: mount -t bpf bpf <directory>`);
+  const { bpffsDir, hostAddress } = options;
+  if (!isIPv4(hostAddress)) throw new RangeError(`the substrate address must be IPv4, not ${hostAddress}`);
+  if (!isBpffs(bpffsDir)) throw new Error(`${bpffsDir} is not in a BPF file system: mount -t bpf bpf <directory>`);
   const objectPath = options.objectPath ?? buildBpf().objectPath;
-  const loaded = loadOrAdopt(options.bpffsDir, objectPath);
+  const set = new PinSet(bpffsDir, SCHEMA);
+  const takeover = new Takeover(bpffsDir, set);
+  const loaded = loadOrAdopt(set, objectPath, (maps) => takeover.fill(maps));
   try {
-    const datapath = new BpfDatapath(options, loaded);
-    forgetOthers(options.bpffsDir, objectPath);
+    const datapath = new BpfDatapath(options, loaded, takeover);
+    forgetOtherPrograms(set, objectPath);
+    if (takeover.upgrade !== undefined) options.onUpgrade?.(takeover.upgrade);
     return datapath;
   } catch (error) {
     closeLoaded(loaded);
@@ -62,7 +71,7 @@ export class BpfDatapath implements Datapath {
   readonly #rulesets: Rulesets;
   #closed = false;
 
-  constructor(options: DatapathOptions, loaded: Loaded) {
+  constructor(options: DatapathOptions, loaded: Loaded, takeover: Takeover) {
     const { maps, programs } = loaded;
     this.#loaded = loaded;
     const limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.connections };
@@ -70,10 +79,12 @@ export class BpfDatapath implements Datapath {
     this.#mappings = new Mappings(maps.mappings, maps.senders);
     this.#rulesets = new Rulesets(maps);
     maps.host.put(u32(0), encodeHostConfig(options, limits));
+    takeover.beforeSwap(loaded);
 
     this.#attachments = openAttachments(join(options.bpffsDir, "links"), programs.from_instance, options.attach);
     this.#attachments.refresh(programs.from_instance, [TUNNEL]);
     this.#attachments.ensure(TUNNEL, options.tunnelIfindex, programs.from_tunnel);
+    this.#counters.carry(takeover.afterSwap(loaded));
   }
 
   /** How programs are attached on this kernel. */
@@ -131,8 +142,9 @@ export class BpfDatapath implements Datapath {
     this.#rulesets.delete(id);
   }
 
-  putMappings(mappings: readonly Mapping[]): void {
-    this.#mappings.put(mappings);
+  putMappings(mappings: readonly Mapping[], fresh = false): void {
+    if (fresh) this.#mappings.create(mappings);
+    else this.#mappings.put(mappings);
   }
 
   deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void {
@@ -164,6 +176,7 @@ export class BpfDatapath implements Datapath {
   close(): void {
     if (this.#closed) return; // its descriptors' numbers may be someone else's by now
     this.#closed = true;
+    this.#counters.close();
     closeLoaded(this.#loaded);
   }
 }

@@ -36,14 +36,20 @@ export interface Layout {
 /** Maps, and the structs and enums with a name, of a compiled object. @throws Error if the file has no BTF. */
 export function describeLayout(objectFile: Buffer): Layout {
   const types = readBtf(objectFile);
+  const { structs, enums } = describeTypes(types);
+  const maps = describeMaps(types);
+  return { schema: schemaOf(maps, structs), maps, structs, enums };
+}
+
+/** The structs and enums with a name. */
+export function describeTypes(types: BtfType[]): Pick<Layout, "structs" | "enums"> {
   const structs: Record<string, StructLayout> = {};
   const enums: Record<string, Record<string, number>> = {};
   for (const type of types) {
     if (type.kind === "struct" && type.name !== "") structs[type.name] = describeStruct(types, type);
     if (type.kind === "enum" && type.name !== "") enums[type.name] = Object.fromEntries(type.values.map((v) => [v.name, v.value]));
   }
-  const maps = describeMaps(types);
-  return { schema: schemaOf(maps, structs), maps, structs, enums };
+  return { structs, enums };
 }
 
 function at(types: BtfType[], id: number): BtfType {
@@ -60,7 +66,8 @@ function sizeOf(types: BtfType[], id: number): number {
   throw new Error(`BTF type ${id} (${type.kind}) has no size`);
 }
 
-function structName(types: BtfType[], id: number): string | undefined {
+/** Of the struct that the type is; undefined if it is none, or has no name. */
+export function structName(types: BtfType[], id: number): string | undefined {
   const type = at(types, id);
   return type.kind === "struct" && type.name !== "" ? type.name : undefined;
 }

@@ -5,3 +5,4 @@ export { LIMITS } from "./codec.ts";
 export { DEFAULT_CONNECTION_LIMITS, type ConnectionLimits } from "./connections.ts";
 export { BpfDatapath, openDatapath, type DatapathOptions } from "./datapath.ts";
 export { DROP_REASONS as dropReasons, SCHEMA } from "./layout.gen.ts";
+export type { Upgrade } from "./takeover.ts";

@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import koffi from "koffi";
 import { KernelError } from "#lib/linux/index.ts";
 
@@ -33,11 +34,18 @@ export const mapLookupBatch = bind<
   [fd: number, from: Uint8Array | null, next: Uint8Array, keys: Uint8Array, values: Uint8Array, count: Uint32Array, opts: null],
   number
 >("int bpf_map_lookup_batch(int fd, const void *from, void *next, void *keys, void *values, void *count, void *opts)");
+/** `opts`: struct bpf_map_create_opts. */
+export const mapCreate = bind<
+  [type: number, name: string, keySize: number, valueSize: number, maxEntries: number, opts: Uint8Array | null],
+  number
+>("int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size, uint32_t max_entries, const void *opts)");
 export const objPin = bind<[fd: number, path: string], number>("int bpf_obj_pin(int fd, const char *path)");
 export const objGet = bind<[path: string], number>("int bpf_obj_get(const char *path)");
 export const objInfo = bind<[fd: number, info: Uint8Array, length: Uint32Array], number>(
   "int bpf_obj_get_info_by_fd(int fd, void *info, void *length)",
 );
+export const btfFdById = bind<[id: number], number>("int bpf_btf_get_fd_by_id(uint32_t id)");
+export const programFdById = bind<[id: number], number>("int bpf_prog_get_fd_by_id(uint32_t id)");
 export const linkCreate = bind<[programFd: number, ifindex: number, attachType: number, opts: null], number>(
   "int bpf_link_create(int program, int target, int type, const void *opts)",
 );
@@ -47,6 +55,8 @@ export const linkUpdate = bind<[linkFd: number, programFd: number, opts: null], 
 
 export const tcHookCreate = bind<[hook: Uint8Array], number>("int bpf_tc_hook_create(void *hook)");
 export const tcAttach = bind<[hook: Uint8Array, opts: Uint8Array], number>("int bpf_tc_attach(const void *hook, void *opts)");
+/** Fills in the id of the program that is attached at this place. */
+export const tcQuery = bind<[hook: Uint8Array, opts: Uint8Array], number>("int bpf_tc_query(const void *hook, void *opts)");
 
 export const objectOpen = bind<[path: string, opts: null], Handle | null>(
   "void *bpf_object__open_file(const char *path, const void *opts)",
@@ -67,6 +77,41 @@ export const setProgramLog = bind<[program: Handle, log: Handle, size: number], 
 );
 /** Of all processors that may ever be there, as per-CPU values are laid out. */
 export const possibleCpus = bind<[], number>("int libbpf_num_possible_cpus()");
+
+const TEST_RUN_OPTS = koffi.struct("plenum_test_run_opts", {
+  sz: "size_t",
+  data_in: "void *",
+  data_out: "void *",
+  data_size_in: "uint32_t",
+  data_size_out: "uint32_t",
+  ctx_in: "void *",
+  ctx_out: "void *",
+  ctx_size_in: "uint32_t",
+  ctx_size_out: "uint32_t",
+  retval: "uint32_t",
+  repeat: "int",
+  duration: "uint32_t",
+  flags: "uint32_t",
+  cpu: "uint32_t",
+  batch_size: "uint32_t",
+});
+const progTestRun = lib.func("int bpf_prog_test_run_opts(int program, _Inout_ plenum_test_run_opts *opts)");
+
+/** Runs a program on `data` in place of a packet; `context`: a struct __sk_buff. `ns` a run; `result` negative: errno. */
+export function testRun(
+  programFd: number,
+  data: Buffer,
+  context: Buffer | null = null,
+  repeat = 1,
+): { result: number; returned: number; ns: number } {
+  const opts = {
+    ...{ sz: koffi.sizeof(TEST_RUN_OPTS), data_in: data, data_size_in: data.length, data_out: null, data_size_out: 0 },
+    ...{ ctx_in: context, ctx_size_in: context?.length ?? 0, ctx_out: null, ctx_size_out: 0, retval: 0, repeat, duration: 0 },
+    ...{ flags: 0, cpu: 0, batch_size: 0 },
+  };
+  const result = progTestRun(programFd, opts) as number;
+  return { result, returned: opts.retval, ns: opts.duration };
+}
 
 // libbpf prints to stderr by itself; errors travel in exceptions here.
 bind<[print: null], unknown>("void *libbpf_set_print(void *print)")(null);
@@ -105,4 +150,37 @@ export function allocateLog(size: number): { handle: Handle; text: () => string;
     },
     free: () => koffi.free(handle),
   };
+}
+
+/** Offset of the pointer to its own data, and of its size, in struct bpf_btf_info. */
+const BTF_INFO = { size: 32, data: 0, dataSize: 8 };
+
+/** Lends a descriptor of the BTF that the kernel holds under this id. @throws KernelError */
+export function withKernelBtf<R>(id: number, use: (fd: number) => R): R {
+  const fd = check(btfFdById(id), `open BTF ${id}`);
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Its bytes. @throws KernelError */
+export function readKernelBtf(id: number): Buffer {
+  return withKernelBtf(id, (fd) => {
+    const info = Buffer.alloc(BTF_INFO.size);
+    const length = new Uint32Array([BTF_INFO.size]);
+    check(objInfo(fd, info, length), `read the size of BTF ${id}`);
+    const size = info.readUInt32LE(BTF_INFO.dataSize);
+    const memory = koffi.alloc("char", size) as unknown as Handle;
+    try {
+      info.fill(0);
+      info.writeBigUInt64LE(koffi.address(memory), BTF_INFO.data);
+      info.writeUInt32LE(size, BTF_INFO.dataSize);
+      check(objInfo(fd, info, length), `read BTF ${id}`);
+      return Buffer.from(koffi.view(memory, size).slice(0));
+    } finally {
+      koffi.free(memory);
+    }
+  });
 }

@@ -35,6 +35,20 @@ export class Mappings {
     for (const before of replaced) this.#senders.remove(before);
   }
 
+  /** The same for addresses of which none is there, each named once: a new network's, without a look at each. */
+  create(mappings: readonly Mapping[]): void {
+    const all = encodeMappings(mappings);
+    const keys = Buffer.alloc(mappings.length * STRUCTS.mapping_key.size);
+    const { offset } = STRUCTS.mapping.fields.key;
+    const { size } = STRUCTS.mapping_key;
+    for (let i = 0; i < mappings.length; i++) {
+      const at = i * STRUCTS.mapping.size + offset;
+      all.copy(keys, i * size, at, at + size);
+    }
+    this.#senders.addAll(all, mappings);
+    this.#map.putMany(keys, all, mappings.length);
+  }
+
   /** Keys that are not there have no effect. */
   delete(keys: readonly { vni: number; prefix: string }[]): void {
     const present = new Map<string, { key: Buffer; value: Buffer }>();

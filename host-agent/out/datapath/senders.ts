@@ -1,4 +1,6 @@
+import type { Mapping } from "../../core/ports.ts";
 import type { BpfMap } from "./bpf-map.ts";
+import { mappingAt } from "./codec.ts";
 import { STRUCTS } from "./layout.gen.ts";
 
 const { key: KEY, host: HOST } = STRUCTS.mapping.fields;
@@ -25,6 +27,24 @@ export class Senders {
   add(mapping: Buffer): void {
     const name = nameOf(mapping);
     if (this.#change(name, 1) === 1) this.#allow(name);
+  }
+
+  /** The same for many (`values`: theirs, one after the other), of which few differ in network and host. */
+  addAll(values: Buffer, mappings: readonly Mapping[]): void {
+    const seen = new Map<number, Map<string, { at: number; count: number }>>();
+    mappings.forEach(({ vni, hostAddress }, at) => {
+      const hosts = seen.get(vni) ?? new Map<string, { at: number; count: number }>();
+      seen.set(vni, hosts);
+      const host = hosts.get(hostAddress);
+      if (host === undefined) hosts.set(hostAddress, { at, count: 1 });
+      else host.count++;
+    });
+    for (const hosts of seen.values()) {
+      for (const { at, count } of hosts.values()) {
+        const name = nameOf(mappingAt(values, at).value);
+        if (this.#change(name, count) === count) this.#allow(name);
+      }
+    }
   }
 
   /** After the mapping was replaced or deleted. */

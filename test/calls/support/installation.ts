@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { startRefusalLog } from "#lib/audit/refusal-log.ts";
 import { openCertificateAuthority } from "#lib/auth/ca.ts";
 import { openTokenIssuer } from "#lib/auth/token.ts";
 import { MemoryHub } from "#lib/bus/memory.ts";
@@ -47,12 +48,17 @@ export async function startInstallation(log: Logger = createLog({ name: "test", 
       undo.push(() => handle.stop());
       handles.push(handle);
     }
+    // Written by the mapping service, whose right to it is the smaller one.
+    const write = handles[1]?.noteRefusals ?? (() => Promise.resolve());
+    const refusals = startRefusalLog({ write, dropped: () => undefined, log, everyMs: 50 });
+    undo.push(() => refusals.stop());
     const tls = { ...(await ca.issueServer(["localhost"])), ca: ca.ca, requestClientCert: true };
     const server = await startServer({
       listeners: [{ address: "127.0.0.1:0", tls }],
       services: [...new Set(handles.flatMap((handle) => [...handle.api, ...handle.internal]))],
       log,
       verifier: tokens,
+      refused: refusals.note,
       anonymousMethods: ["/plenum.host.v1.HostFeedService/Join"],
     });
     undo.push(() => server.stop(500));

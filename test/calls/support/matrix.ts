@@ -48,8 +48,6 @@ export const CLASSES = {
   read: owned("hidden"),
   /** Writes to it. */
   write: owned("hidden", { viewer: ["denied", "hidden"] }),
-  /** A token no stronger than one's own. */
-  token: owned("hidden"),
   /** Reads of what an access list or a consent names another account on. */
   "read shared": owned("hidden", { grantee: ["yes", "hidden"] }),
   /** Writes that the list allows. */
@@ -60,6 +58,7 @@ export const CLASSES = {
   list: owned("empty", { host: both("denied") }),
   "list of instances": owned("empty"),
   "list shared": owned("empty", { grantee: ["yes", "empty"] }),
+  "watch shared": owned("empty", { grantee: ["yes", "empty"], host: both("denied") }),
   "list of parties": owned("empty", { grantee: ["yes", "empty"], host: both("denied") }),
   /** The same for all who are somebody. */
   public: everybody("yes"),
@@ -84,6 +83,8 @@ export interface Cell {
   readonly own: Estate;
   readonly hostId: string;
   readonly zoneId: string;
+  /** An account that nothing else is asked of. */
+  readonly spareAccount: string;
   /** Another number for each cell. */
   readonly serial: number;
 }
@@ -202,12 +203,29 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ accountId: target.accountId, pageSize: 1_000 }),
     holds: holds("principals", "principalId", ({ target }) => target.principalId),
   },
+  "identity.v1.AccountService/SuspendAccount": { class: "installation", request: ({ spareAccount }) => ({ accountId: spareAccount }) },
+  "identity.v1.AccountService/ResumeAccount": { class: "installation", request: ({ spareAccount }) => ({ accountId: spareAccount }) },
+  "identity.v1.PrincipalService/UpdatePrincipal": {
+    class: "write",
+    request: ({ target }) => ({
+      principal: { accountId: target.accountId, principalId: target.principalId, description: "x" },
+      updateMask: ["description"],
+    }),
+  },
+  "identity.v1.PrincipalService/EnablePrincipal": {
+    class: "write",
+    request: ({ target }) => ({ accountId: target.accountId, principalId: target.principalId }),
+  },
+  "identity.v1.PrincipalService/RevokeTokens": {
+    class: "write",
+    request: ({ target }) => ({ accountId: target.accountId, principalId: target.principalId }),
+  },
   "identity.v1.PrincipalService/DisablePrincipal": {
     class: "write",
     request: async ({ target }) => ({ accountId: target.accountId, principalId: await target.freshPrincipal() }),
   },
   "identity.v1.TokenService/IssueToken": {
-    class: "token",
+    class: "write",
     request: ({ target }) => ({ accountId: target.accountId, principalId: "issued", role: 3 }),
   },
   "identity.v1.TokenService/WhoAmI": { class: "bearer", request: () => ({}) },
@@ -280,6 +298,13 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "list shared",
     request: ({ target }) => ({ filter: { subnetId: target.subnetId }, pageSize: 1_000 }),
     holds: holds("interfaces", "interfaceId", ({ target }) => target.interfaceId),
+  },
+  "nivc.v1.InterfaceService/WatchInterfaces": {
+    class: "watch shared",
+    request: ({ target }) => ({ filter: { ownerAccount: target.accountId, subnetId: target.subnetId } }),
+    // The first step of the feed: the snapshot, where there is one.
+    holds: (answer: { event?: { $case: string; value: { interfaces?: { interfaceId: string }[] } } }, { target }) =>
+      (answer.event?.value.interfaces ?? []).some((one) => one.interfaceId === target.interfaceId),
   },
   "nivc.v1.InterfaceService/UpdateInterface": {
     class: "write granted",

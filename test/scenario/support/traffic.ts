@@ -64,49 +64,59 @@ export async function sendDatagram(netns: string, address: string, port: number,
   if (outcome.code !== 0) throw new Error(`cannot send to ${address}:${port}: ${outcome.stderr}`);
 }
 
-/** Numbered datagrams at `perSecond`, eight octets each, until interrupted; then prints "sent N". */
-export function numbering(netns: string, address: string, port: number, perSecond: number): Background {
-  const program = [
-    "import socket,struct,time,signal",
-    "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)",
-    `s.connect((${JSON.stringify(address)},${port}))`,
-    "n=0; run=True",
-    "def end(*a):",
-    "    global run; run=False",
-    "signal.signal(signal.SIGINT,end)",
-    "start=time.monotonic()",
-    "while run:",
-    `    due=int((time.monotonic()-start)*${perSecond})`,
-    "    while n<due:",
-    "        s.send(struct.pack('!Q',n)); n+=1",
-    "        if n==1: print('first',flush=True)",
-    "    time.sleep(0.001)",
-    "print('sent',n,flush=True)",
-  ].join("\n");
-  return background(netns, "/usr/bin/python3", ["-c", program]);
+/** Python: `run` until interrupted. */
+const UNTIL_INTERRUPTED = ["run=True", "def end(*a):", "    global run; run=False", "signal.signal(signal.SIGINT,end)"];
+
+/** Python: numbered datagrams of eight octets on the connected socket `s`; at the end "sent N". */
+const number = (perSecond: number): string[] => [
+  "n=0; start=time.monotonic()",
+  "while run:",
+  `    due=int((time.monotonic()-start)*${perSecond})`,
+  "    while n<due:",
+  "        s.send(struct.pack('!Q',n)); n+=1",
+  "        if n==1: print('first',flush=True)",
+  "    time.sleep(0.001)",
+  "print('sent',n,flush=True)",
+];
+
+/** Python: receives them on `s`; at the end "received R missing M late L". */
+const COUNT = [
+  "s.setsockopt(socket.SOL_SOCKET,33,64<<20); s.settimeout(0.2)", // SO_RCVBUFFORCE: a busy machine must not lose here what the network delivered
+  "seen=0; expected=0; missing=0; repeated=0",
+  "print('ready',flush=True)",
+  "while True:",
+  "    try: n=struct.unpack('!Q',s.recv(64))[0]",
+  "    except TimeoutError:",
+  "        if run: continue",
+  "        break",
+  "    seen+=1",
+  "    if n>=expected: missing+=n-expected; expected=n+1",
+  "    else: repeated+=1",
+  "print('received',seen,'missing',missing,'late',repeated,flush=True)",
+];
+
+function datagramProgram(netns: string, ...lines: readonly string[]): Background {
+  const start = ["import socket,struct,time,signal", ...UNTIL_INTERRUPTED, "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)"];
+  return background(netns, "/usr/bin/python3", ["-c", [...start, ...lines].join("\n")]);
 }
 
-/** Receives what `numbering` sends; when interrupted prints "received R missing M late L". */
+/** Numbered datagrams at `perSecond` until interrupted; "first" after the first one, at the end "sent N". */
+export function numbering(netns: string, address: string, port: number, perSecond: number): Background {
+  return datagramProgram(netns, `s.connect((${JSON.stringify(address)},${port}))`, ...number(perSecond));
+}
+
+/** Receives what `numbering` sends; "ready" at once, when interrupted "received R missing M late L". */
 export function counting(netns: string, port: number): Background {
-  const program = [
-    "import socket,struct,signal",
-    "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)",
-    "s.setsockopt(socket.SOL_SOCKET,33,64<<20)", // SO_RCVBUFFORCE: a busy machine must not lose here what the network delivered
-    `s.bind(('0.0.0.0',${port})); s.settimeout(0.2)`,
-    "seen=0; expected=0; missing=0; repeated=0; run=True",
-    "def end(*a):",
-    "    global run; run=False",
-    "signal.signal(signal.SIGINT,end)",
-    "print('ready',flush=True)",
-    "while True:",
-    "    try: n=struct.unpack('!Q',s.recv(64))[0]",
-    "    except TimeoutError:",
-    "        if run: continue",
-    "        break",
-    "    seen+=1",
-    "    if n>=expected: missing+=n-expected; expected=n+1",
-    "    else: repeated+=1",
-    "print('received',seen,'missing',missing,'late',repeated,flush=True)",
-  ].join("\n");
-  return background(netns, "/usr/bin/python3", ["-c", program]);
+  return datagramProgram(netns, `s.bind(('0.0.0.0',${port}))`, ...COUNT);
+}
+
+/** Asks `answering` once for numbered datagrams, and receives them as `counting` does: it never sends again. */
+export function asking(netns: string, address: string, port: number): Background {
+  return datagramProgram(netns, `s.connect((${JSON.stringify(address)},${port})); s.send(b'please')`, ...COUNT);
+}
+
+/** Sends numbered datagrams, as `numbering` does, to whoever asks first; "bound" when it can be asked. */
+export function answering(netns: string, port: number, perSecond: number): Background {
+  const wait = [`s.bind(('0.0.0.0',${port}))`, "print('bound',flush=True)", "s.connect(s.recvfrom(64)[1])"];
+  return datagramProgram(netns, ...wait, ...number(perSecond));
 }

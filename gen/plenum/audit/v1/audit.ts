@@ -60,7 +60,12 @@ export function auditDecisionToJSON(object: AuditDecision): string {
   }
 }
 
-/** One decision about one call that would change something, or that was refused. */
+/**
+ * One decision about one call that would change something, or that was refused. Calls that were refused before a resource was known (no
+ * valid token, a bad join token, called too often, not an operator at the mapping service) have one entry for each peer, caller and cause a
+ * minute, with a count; their resource is the RPC. Such entries are written within about a second, as many a minute as are bounded
+ * (plenum_audit_dropped_refusals_total counts the rest).
+ */
 export interface AuditEntry {
   /** `audit-…`; a refused caller is given it as decision id. */
   entryId: string;
@@ -82,12 +87,28 @@ export interface AuditEntry {
   decision: AuditDecision;
   /** By which policy it was allowed or refused; "default deny": no policy allowed it. */
   reason: string;
-  /** The account for which it was done: the caller's own, or for an operator the owner of the resource. Empty: the installation's. */
+  /**
+   * The account for which it was done: the caller's own; by a consent the account that gave it; for an operator the owner of the resource.
+   * Empty: the installation's.
+   */
   onBehalfOf: string;
-  /** The delegation by which the caller acted; empty: none. */
+  /** The consent (`cons-…`) by which the caller acted on what is another account's; of several the oldest. Empty: in its own right. */
   delegationId: string;
-  /** What the resource is, in a word ("interface"). */
+  /** What the resource is, in a word ("interface"; "call": a refusal at the door). */
   resourceKind: string;
+  /** From where the call came, as the server saw it. Shown to operators and to the caller's own account. */
+  peer: string;
+  /** The caller's request_id; empty: none. Shown to operators and to the caller's own account. */
+  requestId: string;
+  /** What of the request changed what it did, by name: force, host_id, update_mask; of principals and tokens role, ttl_s. */
+  details: { [key: string]: string };
+  /** Calls that the entry stands for: 1, or more refusals of one minute. */
+  count: bigint;
+}
+
+export interface AuditEntry_DetailsEntry {
+  key: string;
+  value: string;
 }
 
 export interface ListAuditEntriesRequest {
@@ -101,6 +122,18 @@ export interface ListAuditEntriesRequest {
   decision: AuditDecision;
   /** By this caller; empty: any. */
   principalId: string;
+  /** Not before this time; absent: from the beginning (400 days are kept). */
+  after:
+    | Date
+    | undefined;
+  /** Before this time; absent: until now. Not before `after`. */
+  before:
+    | Date
+    | undefined;
+  /** Of this action ("nivc:AttachInterface"); empty: any. */
+  action: string;
+  /** By callers of this account; empty: any. */
+  accountId: string;
 }
 
 export interface ListAuditEntriesResponse {
@@ -124,6 +157,10 @@ function createBaseAuditEntry(): AuditEntry {
     onBehalfOf: "",
     delegationId: "",
     resourceKind: "",
+    peer: "",
+    requestId: "",
+    details: {},
+    count: 0n,
   };
 }
 
@@ -164,6 +201,21 @@ export const AuditEntry: MessageFns<AuditEntry> = {
     }
     if (message.resourceKind !== "") {
       writer.uint32(98).string(message.resourceKind);
+    }
+    if (message.peer !== "") {
+      writer.uint32(106).string(message.peer);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(114).string(message.requestId);
+    }
+    globalThis.Object.entries(message.details).forEach(([key, value]: [string, string]) => {
+      AuditEntry_DetailsEntry.encode({ key: key as any, value }, writer.uint32(122).fork()).join();
+    });
+    if (message.count !== 0n) {
+      if (BigInt.asIntN(64, message.count) !== message.count) {
+        throw new globalThis.Error("value provided for field message.count of type int64 too large");
+      }
+      writer.uint32(128).int64(message.count);
     }
     return writer;
   },
@@ -277,6 +329,41 @@ export const AuditEntry: MessageFns<AuditEntry> = {
             message.resourceKind = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.peer = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            const entry15 = AuditEntry_DetailsEntry.decode(reader, reader.uint32());
+            if (entry15.value !== undefined) {
+              message.details[entry15.key] = entry15.value;
+            }
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.count = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -335,6 +422,27 @@ export const AuditEntry: MessageFns<AuditEntry> = {
         : isSet(object.resource_kind)
         ? globalThis.String(object.resource_kind)
         : "",
+      peer: isSet(object.peer) ? globalThis.String(object.peer) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      details: isObject(object.details)
+        ? (globalThis.Object.entries(object.details) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      count: isSet(object.count) ? BigInt(object.count) : 0n,
     };
   },
 
@@ -376,6 +484,24 @@ export const AuditEntry: MessageFns<AuditEntry> = {
     if (message.resourceKind !== "") {
       obj.resourceKind = message.resourceKind;
     }
+    if (message.peer !== "") {
+      obj.peer = message.peer;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.details) {
+      const entries = globalThis.Object.entries(message.details) as [string, string][];
+      if (entries.length > 0) {
+        obj.details = {};
+        entries.forEach(([k, v]) => {
+          obj.details[k] = v;
+        });
+      }
+    }
+    if (message.count !== 0n) {
+      obj.count = message.count.toString();
+    }
     return obj;
   },
 
@@ -396,12 +522,119 @@ export const AuditEntry: MessageFns<AuditEntry> = {
     message.onBehalfOf = object.onBehalfOf ?? "";
     message.delegationId = object.delegationId ?? "";
     message.resourceKind = object.resourceKind ?? "";
+    message.peer = object.peer ?? "";
+    message.requestId = object.requestId ?? "";
+    message.details = (globalThis.Object.entries(object.details ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    return message;
+  },
+};
+
+function createBaseAuditEntry_DetailsEntry(): AuditEntry_DetailsEntry {
+  return { key: "", value: "" };
+}
+
+export const AuditEntry_DetailsEntry: MessageFns<AuditEntry_DetailsEntry> = {
+  encode(message: AuditEntry_DetailsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuditEntry_DetailsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuditEntry_DetailsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AuditEntry_DetailsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: AuditEntry_DetailsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AuditEntry_DetailsEntry>): AuditEntry_DetailsEntry {
+    return AuditEntry_DetailsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuditEntry_DetailsEntry>): AuditEntry_DetailsEntry {
+    const message = createBaseAuditEntry_DetailsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
 
 function createBaseListAuditEntriesRequest(): ListAuditEntriesRequest {
-  return { pageSize: 0, pageToken: "", resourceId: "", decision: 0, principalId: "" };
+  return {
+    pageSize: 0,
+    pageToken: "",
+    resourceId: "",
+    decision: 0,
+    principalId: "",
+    after: undefined,
+    before: undefined,
+    action: "",
+    accountId: "",
+  };
 }
 
 export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
@@ -420,6 +653,18 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
     }
     if (message.principalId !== "") {
       writer.uint32(42).string(message.principalId);
+    }
+    if (message.after !== undefined) {
+      Timestamp.encode(toTimestamp(message.after), writer.uint32(50).fork()).join();
+    }
+    if (message.before !== undefined) {
+      Timestamp.encode(toTimestamp(message.before), writer.uint32(58).fork()).join();
+    }
+    if (message.action !== "") {
+      writer.uint32(66).string(message.action);
+    }
+    if (message.accountId !== "") {
+      writer.uint32(74).string(message.accountId);
     }
     return writer;
   },
@@ -477,6 +722,38 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
             message.principalId = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.after = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.before = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -512,6 +789,14 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
         : isSet(object.principal_id)
         ? globalThis.String(object.principal_id)
         : "",
+      after: isSet(object.after) ? fromJsonTimestamp(object.after) : undefined,
+      before: isSet(object.before) ? fromJsonTimestamp(object.before) : undefined,
+      action: isSet(object.action) ? globalThis.String(object.action) : "",
+      accountId: isSet(object.accountId)
+        ? globalThis.String(object.accountId)
+        : isSet(object.account_id)
+        ? globalThis.String(object.account_id)
+        : "",
     };
   },
 
@@ -532,6 +817,18 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
     if (message.principalId !== "") {
       obj.principalId = message.principalId;
     }
+    if (message.after !== undefined) {
+      obj.after = message.after.toISOString();
+    }
+    if (message.before !== undefined) {
+      obj.before = message.before.toISOString();
+    }
+    if (message.action !== "") {
+      obj.action = message.action;
+    }
+    if (message.accountId !== "") {
+      obj.accountId = message.accountId;
+    }
     return obj;
   },
 
@@ -545,6 +842,10 @@ export const ListAuditEntriesRequest: MessageFns<ListAuditEntriesRequest> = {
     message.resourceId = object.resourceId ?? "";
     message.decision = object.decision ?? 0;
     message.principalId = object.principalId ?? "";
+    message.after = object.after ?? undefined;
+    message.before = object.before ?? undefined;
+    message.action = object.action ?? "";
+    message.accountId = object.accountId ?? "";
     return message;
   },
 };
@@ -731,6 +1032,10 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

@@ -52,7 +52,7 @@ export const Reason = {
   BAD_JOIN_TOKEN: 18,
   /** STALE_SESSION - A newer session of the same host took over. ABORTED (C5). Metadata: session_epoch. */
   STALE_SESSION: 19,
-  /** BAD_PAGE_TOKEN - The page token does not belong to this caller and filter. INVALID_ARGUMENT (C13). */
+  /** BAD_PAGE_TOKEN - The page token or resume token does not belong to this caller and filter. INVALID_ARGUMENT (C13). */
   BAD_PAGE_TOKEN: 20,
   /** NAME_TAKEN - A name that must be unique is taken. ALREADY_EXISTS. Metadata: name. */
   NAME_TAKEN: 21,
@@ -71,8 +71,8 @@ export const Reason = {
   /** CONFLICT - Another transaction changed the same rows first. ABORTED: a repeat is safe. */
   CONFLICT: 28,
   /**
-   * RATE_LIMITED - The caller called more often than its limit allows; nothing was done. RESOURCE_EXHAUSTED. Metadata: limit (calls a second),
-   * retry_after_ms.
+   * RATE_LIMITED - The caller, or all of its account together, called more often than is allowed; nothing was done. RESOURCE_EXHAUSTED.
+   * Metadata: limit (calls a second; of an account: items a second), bound ("principal", "account", "unknown"), retry_after_ms.
    */
   RATE_LIMITED: 40,
   /**
@@ -80,6 +80,15 @@ export const Reason = {
    * Metadata: principal_id.
    */
   PRINCIPAL_DISABLED: 41,
+  /** TOKENS_REVOKED - The token was issued before its principal's tokens were revoked: get a new one. UNAUTHENTICATED. Metadata: principal_id. */
+  TOKENS_REVOKED: 60,
+  /** ACCOUNT_SUSPENDED - The caller's account is suspended: an operator resumes it. PERMISSION_DENIED. Metadata: account_id. */
+  ACCOUNT_SUSPENDED: 61,
+  /**
+   * TOO_MANY_WAITING - Too many calls of the account wait at the same time; nothing was done. Repeat when one has ended, or do not wait (COMMITTED).
+   * RESOURCE_EXHAUSTED. Metadata: limit.
+   */
+  TOO_MANY_WAITING: 62,
 } as const;
 
 export type Reason = typeof Reason[keyof typeof Reason];
@@ -116,6 +125,9 @@ export namespace Reason {
   export type CONFLICT = typeof Reason.CONFLICT;
   export type RATE_LIMITED = typeof Reason.RATE_LIMITED;
   export type PRINCIPAL_DISABLED = typeof Reason.PRINCIPAL_DISABLED;
+  export type TOKENS_REVOKED = typeof Reason.TOKENS_REVOKED;
+  export type ACCOUNT_SUSPENDED = typeof Reason.ACCOUNT_SUSPENDED;
+  export type TOO_MANY_WAITING = typeof Reason.TOO_MANY_WAITING;
 }
 
 export function reasonFromJSON(object: any): Reason {
@@ -213,6 +225,15 @@ export function reasonFromJSON(object: any): Reason {
     case 41:
     case "REASON_PRINCIPAL_DISABLED":
       return Reason.PRINCIPAL_DISABLED;
+    case 60:
+    case "REASON_TOKENS_REVOKED":
+      return Reason.TOKENS_REVOKED;
+    case 61:
+    case "REASON_ACCOUNT_SUSPENDED":
+      return Reason.ACCOUNT_SUSPENDED;
+    case 62:
+    case "REASON_TOO_MANY_WAITING":
+      return Reason.TOO_MANY_WAITING;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
@@ -282,6 +303,12 @@ export function reasonToJSON(object: Reason): string {
       return "REASON_RATE_LIMITED";
     case Reason.PRINCIPAL_DISABLED:
       return "REASON_PRINCIPAL_DISABLED";
+    case Reason.TOKENS_REVOKED:
+      return "REASON_TOKENS_REVOKED";
+    case Reason.ACCOUNT_SUSPENDED:
+      return "REASON_ACCOUNT_SUSPENDED";
+    case Reason.TOO_MANY_WAITING:
+      return "REASON_TOO_MANY_WAITING";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }

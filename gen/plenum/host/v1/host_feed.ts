@@ -179,6 +179,11 @@ export interface Hello {
   kernelRelease: string;
   /** MTU of the substrate device; the guest MTU is this less 50 (D12). */
   substrateMtu: number;
+  /**
+   * ConnectResponse.bookmark of the last `in_sync` or delta that this process has taken in, if it still holds just that; empty: begin with
+   * a snapshot, as a process that was just started must. One that the server cannot use is answered with `history_gone`, never refused.
+   */
+  resumeToken: Buffer;
 }
 
 /** What the host's kernel holds now. */
@@ -299,12 +304,47 @@ export interface ConnectResponse {
     /** Part of the snapshot, or one delta. */
     { $case: "change"; value: HostChange }
     | //
-    /** The snapshot is complete. */
+    /** The snapshot is complete, or what was missed is. */
     { $case: "inSync"; value: InSync }
+    | //
+    /** What the client holds is gone on from: deltas follow, no snapshot. */
+    { $case: "resumed"; value: HostResumed }
+    | //
+    /** No deltas lead on from what the client holds, or was sent: a snapshot follows. */
+    { $case: "historyGone"; value: HostHistoryGone }
+    | //
+    /** Only between `resumed` and `in_sync`, after the deltas: what is to go and was not acknowledged. */
+    { $case: "owed"; value: HostOwed }
     | //
     /** Readings are safe. Only after `counters` that have a `sequence`. */
     { $case: "countersAcknowledged"; value: CountersAcknowledged }
     | undefined;
+  /**
+   * With `in_sync` and each delta: for Hello.resume_token, once the message was taken in. Opaque; at most 64 octets; good for as long as the
+   * changes after it are kept (an hour, unless configured).
+   */
+  bookmark: Buffer;
+}
+
+/** Hello.resume_token was taken. */
+export interface HostResumed {
+  /** Version that the token stands for; the first delta is one more. */
+  version: bigint;
+}
+
+/** The changes that are needed are not kept any more, or the token is not of this database. */
+export interface HostHistoryGone {
+}
+
+/**
+ * Items that are to go and of whose end the coordinator has not heard. The client may have acknowledged and forgotten them before it
+ * lost its stream; it acknowledges them again.
+ */
+export interface HostOwed {
+  /** The newest version that was sent: the items are as of it. */
+  version: bigint;
+  /** wanted = ABSENT, all of them. */
+  items: HostItem[];
 }
 
 /** The session is open. */
@@ -333,9 +373,9 @@ export interface HostChange {
   items: HostItem[];
 }
 
-/** The end of the snapshot. */
+/** The end of the snapshot, or, after `resumed`, of what the client had missed. */
 export interface InSync {
-  /** Version of the snapshot. */
+  /** Version of the snapshot, or of the last delta. */
   version: bigint;
 }
 
@@ -988,7 +1028,7 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { agentVersion: "", kernelRelease: "", substrateMtu: 0 };
+  return { agentVersion: "", kernelRelease: "", substrateMtu: 0, resumeToken: Buffer.alloc(0) };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -1001,6 +1041,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.substrateMtu !== 0) {
       writer.uint32(24).uint32(message.substrateMtu);
+    }
+    if (message.resumeToken.length !== 0) {
+      writer.uint32(34).bytes(message.resumeToken);
     }
     return writer;
   },
@@ -1042,6 +1085,14 @@ export const Hello: MessageFns<Hello> = {
             message.substrateMtu = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.resumeToken = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1071,6 +1122,11 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.substrate_mtu)
         ? globalThis.Number(object.substrate_mtu)
         : 0,
+      resumeToken: isSet(object.resumeToken)
+        ? Buffer.from(bytesFromBase64(object.resumeToken))
+        : isSet(object.resume_token)
+        ? Buffer.from(bytesFromBase64(object.resume_token))
+        : Buffer.alloc(0),
     };
   },
 
@@ -1085,6 +1141,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.substrateMtu !== 0) {
       obj.substrateMtu = Math.round(message.substrateMtu);
     }
+    if (message.resumeToken.length !== 0) {
+      obj.resumeToken = base64FromBytes(message.resumeToken);
+    }
     return obj;
   },
 
@@ -1096,6 +1155,7 @@ export const Hello: MessageFns<Hello> = {
     message.agentVersion = object.agentVersion ?? "";
     message.kernelRelease = object.kernelRelease ?? "";
     message.substrateMtu = object.substrateMtu ?? 0;
+    message.resumeToken = object.resumeToken ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -2213,7 +2273,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 function createBaseConnectResponse(): ConnectResponse {
-  return { message: undefined };
+  return { message: undefined, bookmark: Buffer.alloc(0) };
 }
 
 export const ConnectResponse: MessageFns<ConnectResponse> = {
@@ -2228,9 +2288,21 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       case "inSync":
         InSync.encode(message.message.value, writer.uint32(26).fork()).join();
         break;
+      case "resumed":
+        HostResumed.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
+      case "historyGone":
+        HostHistoryGone.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
+      case "owed":
+        HostOwed.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
       case "countersAcknowledged":
         CountersAcknowledged.encode(message.message.value, writer.uint32(82).fork()).join();
         break;
+    }
+    if (message.bookmark.length !== 0) {
+      writer.uint32(58).bytes(message.bookmark);
     }
     return writer;
   },
@@ -2272,6 +2344,30 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
             message.message = { $case: "inSync", value: InSync.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "resumed", value: HostResumed.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "historyGone", value: HostHistoryGone.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "owed", value: HostOwed.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 10: {
             if (tag !== 82) {
               break;
@@ -2281,6 +2377,14 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
               $case: "countersAcknowledged",
               value: CountersAcknowledged.decode(reader, reader.uint32()),
             };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.bookmark = Buffer.from(reader.bytes());
             continue;
           }
         }
@@ -2305,11 +2409,20 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         ? { $case: "inSync", value: InSync.fromJSON(object.inSync) }
         : isSet(object.in_sync)
         ? { $case: "inSync", value: InSync.fromJSON(object.in_sync) }
+        : isSet(object.resumed)
+        ? { $case: "resumed", value: HostResumed.fromJSON(object.resumed) }
+        : isSet(object.historyGone)
+        ? { $case: "historyGone", value: HostHistoryGone.fromJSON(object.historyGone) }
+        : isSet(object.history_gone)
+        ? { $case: "historyGone", value: HostHistoryGone.fromJSON(object.history_gone) }
+        : isSet(object.owed)
+        ? { $case: "owed", value: HostOwed.fromJSON(object.owed) }
         : isSet(object.countersAcknowledged)
         ? { $case: "countersAcknowledged", value: CountersAcknowledged.fromJSON(object.countersAcknowledged) }
         : isSet(object.counters_acknowledged)
         ? { $case: "countersAcknowledged", value: CountersAcknowledged.fromJSON(object.counters_acknowledged) }
         : undefined,
+      bookmark: isSet(object.bookmark) ? Buffer.from(bytesFromBase64(object.bookmark)) : Buffer.alloc(0),
     };
   },
 
@@ -2321,8 +2434,17 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
       obj.change = HostChange.toJSON(message.message.value);
     } else if (message.message?.$case === "inSync") {
       obj.inSync = InSync.toJSON(message.message.value);
+    } else if (message.message?.$case === "resumed") {
+      obj.resumed = HostResumed.toJSON(message.message.value);
+    } else if (message.message?.$case === "historyGone") {
+      obj.historyGone = HostHistoryGone.toJSON(message.message.value);
+    } else if (message.message?.$case === "owed") {
+      obj.owed = HostOwed.toJSON(message.message.value);
     } else if (message.message?.$case === "countersAcknowledged") {
       obj.countersAcknowledged = CountersAcknowledged.toJSON(message.message.value);
+    }
+    if (message.bookmark.length !== 0) {
+      obj.bookmark = base64FromBytes(message.bookmark);
     }
     return obj;
   },
@@ -2351,6 +2473,24 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         }
         break;
       }
+      case "resumed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "resumed", value: HostResumed.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "historyGone": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "historyGone", value: HostHistoryGone.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "owed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "owed", value: HostOwed.fromPartial(object.message.value) };
+        }
+        break;
+      }
       case "countersAcknowledged": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = {
@@ -2361,6 +2501,217 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
         break;
       }
     }
+    message.bookmark = object.bookmark ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseHostResumed(): HostResumed {
+  return { version: 0n };
+}
+
+export const HostResumed: MessageFns<HostResumed> = {
+  encode(message: HostResumed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0n) {
+      if (BigInt.asUintN(64, message.version) !== message.version) {
+        throw new globalThis.Error("value provided for field message.version of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostResumed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostResumed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostResumed {
+    return { version: isSet(object.version) ? BigInt(object.version) : 0n };
+  },
+
+  toJSON(message: HostResumed): unknown {
+    const obj: any = {};
+    if (message.version !== 0n) {
+      obj.version = message.version.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostResumed>): HostResumed {
+    return HostResumed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostResumed>): HostResumed {
+    const message = createBaseHostResumed();
+    message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    return message;
+  },
+};
+
+function createBaseHostHistoryGone(): HostHistoryGone {
+  return {};
+}
+
+export const HostHistoryGone: MessageFns<HostHistoryGone> = {
+  encode(_: HostHistoryGone, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostHistoryGone {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostHistoryGone();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): HostHistoryGone {
+    return {};
+  },
+
+  toJSON(_: HostHistoryGone): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostHistoryGone>): HostHistoryGone {
+    return HostHistoryGone.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<HostHistoryGone>): HostHistoryGone {
+    const message = createBaseHostHistoryGone();
+    return message;
+  },
+};
+
+function createBaseHostOwed(): HostOwed {
+  return { version: 0n, items: [] };
+}
+
+export const HostOwed: MessageFns<HostOwed> = {
+  encode(message: HostOwed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0n) {
+      if (BigInt.asUintN(64, message.version) !== message.version) {
+        throw new globalThis.Error("value provided for field message.version of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.version);
+    }
+    for (const v of message.items) {
+      HostItem.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostOwed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostOwed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.items.push(HostItem.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostOwed {
+    return {
+      version: isSet(object.version) ? BigInt(object.version) : 0n,
+      items: globalThis.Array.isArray(object?.items) ? object.items.map((e: any) => HostItem.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: HostOwed): unknown {
+    const obj: any = {};
+    if (message.version !== 0n) {
+      obj.version = message.version.toString();
+    }
+    if (message.items?.length) {
+      obj.items = message.items.map((e) => HostItem.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostOwed>): HostOwed {
+    return HostOwed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostOwed>): HostOwed {
+    const message = createBaseHostOwed();
+    message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    message.items = object.items?.map((e) => HostItem.fromPartial(e)) || [];
     return message;
   },
 };
@@ -3832,6 +4183,12 @@ export const HostFeedServiceDefinition = {
      * (wanted = ABSENT). The client must delete nothing that it finds in its kernel before `in_sync`; after it, whatever was not in the
      * snapshot. A delta is applied whole. Versions are dense: a client that sees a gap ends the stream and connects again. After each
      * change that it has applied, and after `in_sync`, the client sends `applied`.
+     *
+     * To resume: with `in_sync` and each delta comes a `bookmark`. A client that still holds just what it held when that message was taken in
+     * may send it in its next `hello`. The answer after `opened` is `resumed`, the deltas since, `owed`, and `in_sync`, with
+     * which all of that takes effect at once and nothing else is deleted; or `history_gone` and a snapshot. What the host's kernel
+     * holds the coordinator takes from `applied` alone, resumed or not. A stream whose reader was too slow also gets `history_gone` and
+     * another snapshot.
      */
     connect: {
       name: "Connect",
@@ -3869,6 +4226,12 @@ export interface HostFeedServiceImplementation<CallContextExt = {}> {
    * (wanted = ABSENT). The client must delete nothing that it finds in its kernel before `in_sync`; after it, whatever was not in the
    * snapshot. A delta is applied whole. Versions are dense: a client that sees a gap ends the stream and connects again. After each
    * change that it has applied, and after `in_sync`, the client sends `applied`.
+   *
+   * To resume: with `in_sync` and each delta comes a `bookmark`. A client that still holds just what it held when that message was taken in
+   * may send it in its next `hello`. The answer after `opened` is `resumed`, the deltas since, `owed`, and `in_sync`, with
+   * which all of that takes effect at once and nothing else is deleted; or `history_gone` and a snapshot. What the host's kernel
+   * holds the coordinator takes from `applied` alone, resumed or not. A stream whose reader was too slow also gets `history_gone` and
+   * another snapshot.
    */
   connect(
     request: AsyncIterable<ConnectRequest>,
@@ -3897,6 +4260,12 @@ export interface HostFeedServiceClient<CallOptionsExt = {}> {
    * (wanted = ABSENT). The client must delete nothing that it finds in its kernel before `in_sync`; after it, whatever was not in the
    * snapshot. A delta is applied whole. Versions are dense: a client that sees a gap ends the stream and connects again. After each
    * change that it has applied, and after `in_sync`, the client sends `applied`.
+   *
+   * To resume: with `in_sync` and each delta comes a `bookmark`. A client that still holds just what it held when that message was taken in
+   * may send it in its next `hello`. The answer after `opened` is `resumed`, the deltas since, `owed`, and `in_sync`, with
+   * which all of that takes effect at once and nothing else is deleted; or `history_gone` and a snapshot. What the host's kernel
+   * holds the coordinator takes from `applied` alone, resumed or not. A stream whose reader was too slow also gets `history_gone` and
+   * another snapshot.
    */
   connect(
     request: AsyncIterable<DeepPartial<ConnectRequest>>,

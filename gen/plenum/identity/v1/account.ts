@@ -13,6 +13,53 @@ export const protobufPackage = "plenum.identity.v1";
 
 export const protobufFileName = "plenum/identity/v1/account.proto";
 
+/** Whether an account's calls are taken. */
+export const AccountState = {
+  /** UNSPECIFIED - Never sent. */
+  UNSPECIFIED: 0,
+  /** ACTIVE - They are. */
+  ACTIVE: 1,
+  /** SUSPENDED - They are refused. */
+  SUSPENDED: 2,
+} as const;
+
+export type AccountState = typeof AccountState[keyof typeof AccountState];
+
+export namespace AccountState {
+  export type UNSPECIFIED = typeof AccountState.UNSPECIFIED;
+  export type ACTIVE = typeof AccountState.ACTIVE;
+  export type SUSPENDED = typeof AccountState.SUSPENDED;
+}
+
+export function accountStateFromJSON(object: any): AccountState {
+  switch (object) {
+    case 0:
+    case "ACCOUNT_STATE_UNSPECIFIED":
+      return AccountState.UNSPECIFIED;
+    case 1:
+    case "ACCOUNT_STATE_ACTIVE":
+      return AccountState.ACTIVE;
+    case 2:
+    case "ACCOUNT_STATE_SUSPENDED":
+      return AccountState.SUSPENDED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum AccountState");
+  }
+}
+
+export function accountStateToJSON(object: AccountState): string {
+  switch (object) {
+    case AccountState.UNSPECIFIED:
+      return "ACCOUNT_STATE_UNSPECIFIED";
+    case AccountState.ACTIVE:
+      return "ACCOUNT_STATE_ACTIVE";
+    case AccountState.SUSPENDED:
+      return "ACCOUNT_STATE_SUSPENDED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum AccountState");
+  }
+}
+
 /** One customer, vendor, or the operator's own. Owns resources and pays for them. */
 export interface Account {
   /** `acct-…`. Set by the server. */
@@ -22,7 +69,13 @@ export interface Account {
   /** Free text, at most 256 characters. */
   description: string;
   /** When it was made. */
-  createTime: Date | undefined;
+  createTime:
+    | Date
+    | undefined;
+  /** Whether its principals' calls are taken. */
+  state: AccountState;
+  /** When it was suspended; absent while it is not. */
+  suspendTime: Date | undefined;
 }
 
 export interface CreateAccountRequest {
@@ -49,6 +102,26 @@ export interface GetAccountResponse {
   account: Account | undefined;
 }
 
+export interface SuspendAccountRequest {
+  /** `acct-…`. Required. */
+  accountId: string;
+}
+
+export interface SuspendAccountResponse {
+  /** As it is now. */
+  account: Account | undefined;
+}
+
+export interface ResumeAccountRequest {
+  /** `acct-…`. Required. */
+  accountId: string;
+}
+
+export interface ResumeAccountResponse {
+  /** As it is now. */
+  account: Account | undefined;
+}
+
 export interface ListAccountsRequest {
   /** 1 to 1,000; 0 means 100. */
   pageSize: number;
@@ -64,7 +137,7 @@ export interface ListAccountsResponse {
 }
 
 function createBaseAccount(): Account {
-  return { accountId: "", name: "", description: "", createTime: undefined };
+  return { accountId: "", name: "", description: "", createTime: undefined, state: 0, suspendTime: undefined };
 }
 
 export const Account: MessageFns<Account> = {
@@ -80,6 +153,12 @@ export const Account: MessageFns<Account> = {
     }
     if (message.createTime !== undefined) {
       Timestamp.encode(toTimestamp(message.createTime), writer.uint32(34).fork()).join();
+    }
+    if (message.state !== 0) {
+      writer.uint32(40).int32(message.state);
+    }
+    if (message.suspendTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.suspendTime), writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -129,6 +208,22 @@ export const Account: MessageFns<Account> = {
             message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.suspendTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -155,6 +250,12 @@ export const Account: MessageFns<Account> = {
         : isSet(object.create_time)
         ? fromJsonTimestamp(object.create_time)
         : undefined,
+      state: isSet(object.state) ? accountStateFromJSON(object.state) : 0,
+      suspendTime: isSet(object.suspendTime)
+        ? fromJsonTimestamp(object.suspendTime)
+        : isSet(object.suspend_time)
+        ? fromJsonTimestamp(object.suspend_time)
+        : undefined,
     };
   },
 
@@ -172,6 +273,12 @@ export const Account: MessageFns<Account> = {
     if (message.createTime !== undefined) {
       obj.createTime = message.createTime.toISOString();
     }
+    if (message.state !== 0) {
+      obj.state = accountStateToJSON(message.state);
+    }
+    if (message.suspendTime !== undefined) {
+      obj.suspendTime = message.suspendTime.toISOString();
+    }
     return obj;
   },
 
@@ -184,6 +291,8 @@ export const Account: MessageFns<Account> = {
     message.name = object.name ?? "";
     message.description = object.description ?? "";
     message.createTime = object.createTime ?? undefined;
+    message.state = object.state ?? 0;
+    message.suspendTime = object.suspendTime ?? undefined;
     return message;
   },
 };
@@ -504,6 +613,290 @@ export const GetAccountResponse: MessageFns<GetAccountResponse> = {
   },
 };
 
+function createBaseSuspendAccountRequest(): SuspendAccountRequest {
+  return { accountId: "" };
+}
+
+export const SuspendAccountRequest: MessageFns<SuspendAccountRequest> = {
+  encode(message: SuspendAccountRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accountId !== "") {
+      writer.uint32(10).string(message.accountId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SuspendAccountRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSuspendAccountRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SuspendAccountRequest {
+    return {
+      accountId: isSet(object.accountId)
+        ? globalThis.String(object.accountId)
+        : isSet(object.account_id)
+        ? globalThis.String(object.account_id)
+        : "",
+    };
+  },
+
+  toJSON(message: SuspendAccountRequest): unknown {
+    const obj: any = {};
+    if (message.accountId !== "") {
+      obj.accountId = message.accountId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SuspendAccountRequest>): SuspendAccountRequest {
+    return SuspendAccountRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SuspendAccountRequest>): SuspendAccountRequest {
+    const message = createBaseSuspendAccountRequest();
+    message.accountId = object.accountId ?? "";
+    return message;
+  },
+};
+
+function createBaseSuspendAccountResponse(): SuspendAccountResponse {
+  return { account: undefined };
+}
+
+export const SuspendAccountResponse: MessageFns<SuspendAccountResponse> = {
+  encode(message: SuspendAccountResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.account !== undefined) {
+      Account.encode(message.account, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SuspendAccountResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSuspendAccountResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.account = Account.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SuspendAccountResponse {
+    return { account: isSet(object.account) ? Account.fromJSON(object.account) : undefined };
+  },
+
+  toJSON(message: SuspendAccountResponse): unknown {
+    const obj: any = {};
+    if (message.account !== undefined) {
+      obj.account = Account.toJSON(message.account);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SuspendAccountResponse>): SuspendAccountResponse {
+    return SuspendAccountResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SuspendAccountResponse>): SuspendAccountResponse {
+    const message = createBaseSuspendAccountResponse();
+    message.account = (object.account !== undefined && object.account !== null)
+      ? Account.fromPartial(object.account)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseResumeAccountRequest(): ResumeAccountRequest {
+  return { accountId: "" };
+}
+
+export const ResumeAccountRequest: MessageFns<ResumeAccountRequest> = {
+  encode(message: ResumeAccountRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accountId !== "") {
+      writer.uint32(10).string(message.accountId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeAccountRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeAccountRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeAccountRequest {
+    return {
+      accountId: isSet(object.accountId)
+        ? globalThis.String(object.accountId)
+        : isSet(object.account_id)
+        ? globalThis.String(object.account_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ResumeAccountRequest): unknown {
+    const obj: any = {};
+    if (message.accountId !== "") {
+      obj.accountId = message.accountId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeAccountRequest>): ResumeAccountRequest {
+    return ResumeAccountRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeAccountRequest>): ResumeAccountRequest {
+    const message = createBaseResumeAccountRequest();
+    message.accountId = object.accountId ?? "";
+    return message;
+  },
+};
+
+function createBaseResumeAccountResponse(): ResumeAccountResponse {
+  return { account: undefined };
+}
+
+export const ResumeAccountResponse: MessageFns<ResumeAccountResponse> = {
+  encode(message: ResumeAccountResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.account !== undefined) {
+      Account.encode(message.account, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeAccountResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeAccountResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.account = Account.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeAccountResponse {
+    return { account: isSet(object.account) ? Account.fromJSON(object.account) : undefined };
+  },
+
+  toJSON(message: ResumeAccountResponse): unknown {
+    const obj: any = {};
+    if (message.account !== undefined) {
+      obj.account = Account.toJSON(message.account);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeAccountResponse>): ResumeAccountResponse {
+    return ResumeAccountResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeAccountResponse>): ResumeAccountResponse {
+    const message = createBaseResumeAccountResponse();
+    message.account = (object.account !== undefined && object.account !== null)
+      ? Account.fromPartial(object.account)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseListAccountsRequest(): ListAccountsRequest {
   return { pageSize: 0, pageToken: "" };
 }
@@ -770,6 +1163,89 @@ export const AccountServiceDefinition = {
         },
       },
     },
+    /**
+     * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
+     * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
+     * whoever holds its consents may go on using them. Operator only. Safe to repeat. Errors: NOT_FOUND.
+     */
+    suspendAccount: {
+      name: "SuspendAccount",
+      requestType: SuspendAccountRequest as typeof SuspendAccountRequest,
+      requestStream: false,
+      responseType: SuspendAccountResponse as typeof SuspendAccountResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              23,
+              105,
+              100,
+              101,
+              110,
+              116,
+              105,
+              116,
+              121,
+              58,
+              83,
+              117,
+              115,
+              112,
+              101,
+              110,
+              100,
+              65,
+              99,
+              99,
+              111,
+              117,
+              110,
+              116,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /** Resume a suspended account: its principals' tokens count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+    resumeAccount: {
+      name: "ResumeAccount",
+      requestType: ResumeAccountRequest as typeof ResumeAccountRequest,
+      requestStream: false,
+      responseType: ResumeAccountResponse as typeof ResumeAccountResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              22,
+              105,
+              100,
+              101,
+              110,
+              116,
+              105,
+              116,
+              121,
+              58,
+              82,
+              101,
+              115,
+              117,
+              109,
+              101,
+              65,
+              99,
+              99,
+              111,
+              117,
+              110,
+              116,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
     /** List accounts by id. The operator sees all, others their own. Safe to repeat. */
     listAccounts: {
       name: "ListAccounts",
@@ -825,6 +1301,20 @@ export interface AccountServiceImplementation<CallContextExt = {}> {
     request: GetAccountRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<GetAccountResponse>>;
+  /**
+   * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
+   * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
+   * whoever holds its consents may go on using them. Operator only. Safe to repeat. Errors: NOT_FOUND.
+   */
+  suspendAccount(
+    request: SuspendAccountRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<SuspendAccountResponse>>;
+  /** Resume a suspended account: its principals' tokens count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+  resumeAccount(
+    request: ResumeAccountRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<ResumeAccountResponse>>;
   /** List accounts by id. The operator sees all, others their own. Safe to repeat. */
   listAccounts(
     request: ListAccountsRequest,
@@ -846,6 +1336,20 @@ export interface AccountServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<GetAccountRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<GetAccountResponse>;
+  /**
+   * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
+   * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
+   * whoever holds its consents may go on using them. Operator only. Safe to repeat. Errors: NOT_FOUND.
+   */
+  suspendAccount(
+    request: DeepPartial<SuspendAccountRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<SuspendAccountResponse>;
+  /** Resume a suspended account: its principals' tokens count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+  resumeAccount(
+    request: DeepPartial<ResumeAccountRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<ResumeAccountResponse>;
   /** List accounts by id. The operator sees all, others their own. Safe to repeat. */
   listAccounts(
     request: DeepPartial<ListAccountsRequest>,

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Role, roleFromJSON, roleToJSON } from "./token.ts";
 
@@ -73,12 +74,16 @@ export interface Principal {
   state: PrincipalState;
   /** Free text, at most 256 characters. */
   description: string;
-  /** When it was made; a principal is made by the first token issued for it, too. */
+  /** When it was made; a principal is made by the first token issued for it, too, with that token's role. */
   createTime:
     | Date
     | undefined;
-  /** When it was disabled; absent before. */
-  disableTime: Date | undefined;
+  /** When it was disabled; absent while it is not. */
+  disableTime:
+    | Date
+    | undefined;
+  /** Tokens issued before are not accepted; absent: none was ever revoked. */
+  tokensNotBefore: Date | undefined;
 }
 
 export interface CreatePrincipalRequest {
@@ -139,6 +144,44 @@ export interface DisablePrincipalResponse {
   principal: Principal | undefined;
 }
 
+export interface EnablePrincipalRequest {
+  /** See Principal.account_id. */
+  accountId: string;
+  /** See Principal.principal_id. Required. */
+  principalId: string;
+}
+
+export interface EnablePrincipalResponse {
+  /** As it is now. */
+  principal: Principal | undefined;
+}
+
+export interface RevokeTokensRequest {
+  /** See Principal.account_id. */
+  accountId: string;
+  /** See Principal.principal_id. Required. */
+  principalId: string;
+}
+
+export interface RevokeTokensResponse {
+  /** As it is now. */
+  principal: Principal | undefined;
+}
+
+export interface UpdatePrincipalRequest {
+  /** account_id and principal_id say which; of the other fields those in the mask are taken. */
+  principal:
+    | Principal
+    | undefined;
+  /** Paths: role, description. Required. */
+  updateMask: string[] | undefined;
+}
+
+export interface UpdatePrincipalResponse {
+  /** As it is now. */
+  principal: Principal | undefined;
+}
+
 function createBasePrincipal(): Principal {
   return {
     accountId: "",
@@ -148,6 +191,7 @@ function createBasePrincipal(): Principal {
     description: "",
     createTime: undefined,
     disableTime: undefined,
+    tokensNotBefore: undefined,
   };
 }
 
@@ -173,6 +217,9 @@ export const Principal: MessageFns<Principal> = {
     }
     if (message.disableTime !== undefined) {
       Timestamp.encode(toTimestamp(message.disableTime), writer.uint32(58).fork()).join();
+    }
+    if (message.tokensNotBefore !== undefined) {
+      Timestamp.encode(toTimestamp(message.tokensNotBefore), writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -246,6 +293,14 @@ export const Principal: MessageFns<Principal> = {
             message.disableTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.tokensNotBefore = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -283,6 +338,11 @@ export const Principal: MessageFns<Principal> = {
         : isSet(object.disable_time)
         ? fromJsonTimestamp(object.disable_time)
         : undefined,
+      tokensNotBefore: isSet(object.tokensNotBefore)
+        ? fromJsonTimestamp(object.tokensNotBefore)
+        : isSet(object.tokens_not_before)
+        ? fromJsonTimestamp(object.tokens_not_before)
+        : undefined,
     };
   },
 
@@ -309,6 +369,9 @@ export const Principal: MessageFns<Principal> = {
     if (message.disableTime !== undefined) {
       obj.disableTime = message.disableTime.toISOString();
     }
+    if (message.tokensNotBefore !== undefined) {
+      obj.tokensNotBefore = message.tokensNotBefore.toISOString();
+    }
     return obj;
   },
 
@@ -324,6 +387,7 @@ export const Principal: MessageFns<Principal> = {
     message.description = object.description ?? "";
     message.createTime = object.createTime ?? undefined;
     message.disableTime = object.disableTime ?? undefined;
+    message.tokensNotBefore = object.tokensNotBefore ?? undefined;
     return message;
   },
 };
@@ -1070,9 +1134,496 @@ export const DisablePrincipalResponse: MessageFns<DisablePrincipalResponse> = {
   },
 };
 
+function createBaseEnablePrincipalRequest(): EnablePrincipalRequest {
+  return { accountId: "", principalId: "" };
+}
+
+export const EnablePrincipalRequest: MessageFns<EnablePrincipalRequest> = {
+  encode(message: EnablePrincipalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accountId !== "") {
+      writer.uint32(10).string(message.accountId);
+    }
+    if (message.principalId !== "") {
+      writer.uint32(18).string(message.principalId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EnablePrincipalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEnablePrincipalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.principalId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EnablePrincipalRequest {
+    return {
+      accountId: isSet(object.accountId)
+        ? globalThis.String(object.accountId)
+        : isSet(object.account_id)
+        ? globalThis.String(object.account_id)
+        : "",
+      principalId: isSet(object.principalId)
+        ? globalThis.String(object.principalId)
+        : isSet(object.principal_id)
+        ? globalThis.String(object.principal_id)
+        : "",
+    };
+  },
+
+  toJSON(message: EnablePrincipalRequest): unknown {
+    const obj: any = {};
+    if (message.accountId !== "") {
+      obj.accountId = message.accountId;
+    }
+    if (message.principalId !== "") {
+      obj.principalId = message.principalId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EnablePrincipalRequest>): EnablePrincipalRequest {
+    return EnablePrincipalRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EnablePrincipalRequest>): EnablePrincipalRequest {
+    const message = createBaseEnablePrincipalRequest();
+    message.accountId = object.accountId ?? "";
+    message.principalId = object.principalId ?? "";
+    return message;
+  },
+};
+
+function createBaseEnablePrincipalResponse(): EnablePrincipalResponse {
+  return { principal: undefined };
+}
+
+export const EnablePrincipalResponse: MessageFns<EnablePrincipalResponse> = {
+  encode(message: EnablePrincipalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.principal !== undefined) {
+      Principal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EnablePrincipalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEnablePrincipalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.principal = Principal.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EnablePrincipalResponse {
+    return { principal: isSet(object.principal) ? Principal.fromJSON(object.principal) : undefined };
+  },
+
+  toJSON(message: EnablePrincipalResponse): unknown {
+    const obj: any = {};
+    if (message.principal !== undefined) {
+      obj.principal = Principal.toJSON(message.principal);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EnablePrincipalResponse>): EnablePrincipalResponse {
+    return EnablePrincipalResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EnablePrincipalResponse>): EnablePrincipalResponse {
+    const message = createBaseEnablePrincipalResponse();
+    message.principal = (object.principal !== undefined && object.principal !== null)
+      ? Principal.fromPartial(object.principal)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRevokeTokensRequest(): RevokeTokensRequest {
+  return { accountId: "", principalId: "" };
+}
+
+export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
+  encode(message: RevokeTokensRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accountId !== "") {
+      writer.uint32(10).string(message.accountId);
+    }
+    if (message.principalId !== "") {
+      writer.uint32(18).string(message.principalId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeTokensRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeTokensRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.principalId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevokeTokensRequest {
+    return {
+      accountId: isSet(object.accountId)
+        ? globalThis.String(object.accountId)
+        : isSet(object.account_id)
+        ? globalThis.String(object.account_id)
+        : "",
+      principalId: isSet(object.principalId)
+        ? globalThis.String(object.principalId)
+        : isSet(object.principal_id)
+        ? globalThis.String(object.principal_id)
+        : "",
+    };
+  },
+
+  toJSON(message: RevokeTokensRequest): unknown {
+    const obj: any = {};
+    if (message.accountId !== "") {
+      obj.accountId = message.accountId;
+    }
+    if (message.principalId !== "") {
+      obj.principalId = message.principalId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RevokeTokensRequest>): RevokeTokensRequest {
+    return RevokeTokensRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RevokeTokensRequest>): RevokeTokensRequest {
+    const message = createBaseRevokeTokensRequest();
+    message.accountId = object.accountId ?? "";
+    message.principalId = object.principalId ?? "";
+    return message;
+  },
+};
+
+function createBaseRevokeTokensResponse(): RevokeTokensResponse {
+  return { principal: undefined };
+}
+
+export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
+  encode(message: RevokeTokensResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.principal !== undefined) {
+      Principal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeTokensResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeTokensResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.principal = Principal.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevokeTokensResponse {
+    return { principal: isSet(object.principal) ? Principal.fromJSON(object.principal) : undefined };
+  },
+
+  toJSON(message: RevokeTokensResponse): unknown {
+    const obj: any = {};
+    if (message.principal !== undefined) {
+      obj.principal = Principal.toJSON(message.principal);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RevokeTokensResponse>): RevokeTokensResponse {
+    return RevokeTokensResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RevokeTokensResponse>): RevokeTokensResponse {
+    const message = createBaseRevokeTokensResponse();
+    message.principal = (object.principal !== undefined && object.principal !== null)
+      ? Principal.fromPartial(object.principal)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdatePrincipalRequest(): UpdatePrincipalRequest {
+  return { principal: undefined, updateMask: undefined };
+}
+
+export const UpdatePrincipalRequest: MessageFns<UpdatePrincipalRequest> = {
+  encode(message: UpdatePrincipalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.principal !== undefined) {
+      Principal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdatePrincipalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdatePrincipalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.principal = Principal.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdatePrincipalRequest {
+    return {
+      principal: isSet(object.principal) ? Principal.fromJSON(object.principal) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdatePrincipalRequest): unknown {
+    const obj: any = {};
+    if (message.principal !== undefined) {
+      obj.principal = Principal.toJSON(message.principal);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdatePrincipalRequest>): UpdatePrincipalRequest {
+    return UpdatePrincipalRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdatePrincipalRequest>): UpdatePrincipalRequest {
+    const message = createBaseUpdatePrincipalRequest();
+    message.principal = (object.principal !== undefined && object.principal !== null)
+      ? Principal.fromPartial(object.principal)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdatePrincipalResponse(): UpdatePrincipalResponse {
+  return { principal: undefined };
+}
+
+export const UpdatePrincipalResponse: MessageFns<UpdatePrincipalResponse> = {
+  encode(message: UpdatePrincipalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.principal !== undefined) {
+      Principal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdatePrincipalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdatePrincipalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.principal = Principal.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdatePrincipalResponse {
+    return { principal: isSet(object.principal) ? Principal.fromJSON(object.principal) : undefined };
+  },
+
+  toJSON(message: UpdatePrincipalResponse): unknown {
+    const obj: any = {};
+    if (message.principal !== undefined) {
+      obj.principal = Principal.toJSON(message.principal);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdatePrincipalResponse>): UpdatePrincipalResponse {
+    return UpdatePrincipalResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdatePrincipalResponse>): UpdatePrincipalResponse {
+    const message = createBaseUpdatePrincipalResponse();
+    message.principal = (object.principal !== undefined && object.principal !== null)
+      ? Principal.fromPartial(object.principal)
+      : undefined;
+    return message;
+  },
+};
+
 /**
  * Principals: the people and programs that speak for an account, or operate the installation. Served by the coordinator.
- * A token, whoever issued it, speaks for the principal it names: at most with the principal's role, and not at all once it is disabled.
+ * A token, whoever issued it, speaks for the principal it names: at most with the principal's role, not at all while it is disabled, and
+ * not if it was issued before the principal's tokens were revoked. Every write looks at that inside its transaction: what is taken back
+ * here is taken back with this call's answer. The mapping service asks within a second.
+ * A token may name a principal that has no row here (one of an OpenID Connect issuer): it counts as it is until CreatePrincipal makes one.
  */
 export type PrincipalServiceDefinition = typeof PrincipalServiceDefinition;
 export const PrincipalServiceDefinition = {
@@ -1205,6 +1756,137 @@ export const PrincipalServiceDefinition = {
       },
     },
     /**
+     * Change a principal's role or description. An operator's role does not change, nobody else becomes one. Operator, or an owner of the
+     * account. Safe to repeat. Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
+     */
+    updatePrincipal: {
+      name: "UpdatePrincipal",
+      requestType: UpdatePrincipalRequest as typeof UpdatePrincipalRequest,
+      requestStream: false,
+      responseType: UpdatePrincipalResponse as typeof UpdatePrincipalResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              24,
+              105,
+              100,
+              101,
+              110,
+              116,
+              105,
+              116,
+              121,
+              58,
+              85,
+              112,
+              100,
+              97,
+              116,
+              101,
+              80,
+              114,
+              105,
+              110,
+              99,
+              105,
+              112,
+              97,
+              108,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
+     * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
+     * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
+     * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
+     * again. Errors: NOT_FOUND.
+     */
+    revokeTokens: {
+      name: "RevokeTokens",
+      requestType: RevokeTokensRequest as typeof RevokeTokensRequest,
+      requestStream: false,
+      responseType: RevokeTokensResponse as typeof RevokeTokensResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              21,
+              105,
+              100,
+              101,
+              110,
+              116,
+              105,
+              116,
+              121,
+              58,
+              82,
+              101,
+              118,
+              111,
+              107,
+              101,
+              84,
+              111,
+              107,
+              101,
+              110,
+              115,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
+     * Let a disabled principal speak again, with new tokens: those issued before it was enabled stay worthless. Operator, or an owner of
+     * the account. Safe to repeat. Errors: NOT_FOUND.
+     */
+    enablePrincipal: {
+      name: "EnablePrincipal",
+      requestType: EnablePrincipalRequest as typeof EnablePrincipalRequest,
+      requestStream: false,
+      responseType: EnablePrincipalResponse as typeof EnablePrincipalResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              24,
+              105,
+              100,
+              101,
+              110,
+              116,
+              105,
+              116,
+              121,
+              58,
+              69,
+              110,
+              97,
+              98,
+              108,
+              101,
+              80,
+              114,
+              105,
+              110,
+              99,
+              105,
+              112,
+              97,
+              108,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
      * Disable a principal: the next call with any of its tokens is refused (UNAUTHENTICATED, PRINCIPAL_DISABLED). It stays, for the audit,
      * and its name is not given again. Operator, or an owner of the account. Safe to repeat. Errors: NOT_FOUND.
      */
@@ -1275,6 +1957,32 @@ export interface PrincipalServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListPrincipalsResponse>>;
   /**
+   * Change a principal's role or description. An operator's role does not change, nobody else becomes one. Operator, or an owner of the
+   * account. Safe to repeat. Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
+   */
+  updatePrincipal(
+    request: UpdatePrincipalRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<UpdatePrincipalResponse>>;
+  /**
+   * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
+   * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
+   * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
+   * again. Errors: NOT_FOUND.
+   */
+  revokeTokens(
+    request: RevokeTokensRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RevokeTokensResponse>>;
+  /**
+   * Let a disabled principal speak again, with new tokens: those issued before it was enabled stay worthless. Operator, or an owner of
+   * the account. Safe to repeat. Errors: NOT_FOUND.
+   */
+  enablePrincipal(
+    request: EnablePrincipalRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<EnablePrincipalResponse>>;
+  /**
    * Disable a principal: the next call with any of its tokens is refused (UNAUTHENTICATED, PRINCIPAL_DISABLED). It stays, for the audit,
    * and its name is not given again. Operator, or an owner of the account. Safe to repeat. Errors: NOT_FOUND.
    */
@@ -1306,6 +2014,32 @@ export interface PrincipalServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<ListPrincipalsRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListPrincipalsResponse>;
+  /**
+   * Change a principal's role or description. An operator's role does not change, nobody else becomes one. Operator, or an owner of the
+   * account. Safe to repeat. Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
+   */
+  updatePrincipal(
+    request: DeepPartial<UpdatePrincipalRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<UpdatePrincipalResponse>;
+  /**
+   * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
+   * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
+   * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
+   * again. Errors: NOT_FOUND.
+   */
+  revokeTokens(
+    request: DeepPartial<RevokeTokensRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RevokeTokensResponse>;
+  /**
+   * Let a disabled principal speak again, with new tokens: those issued before it was enabled stay worthless. Operator, or an owner of
+   * the account. Safe to repeat. Errors: NOT_FOUND.
+   */
+  enablePrincipal(
+    request: DeepPartial<EnablePrincipalRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<EnablePrincipalResponse>;
   /**
    * Disable a principal: the next call with any of its tokens is refused (UNAUTHENTICATED, PRINCIPAL_DISABLED). It stays, for the audit,
    * and its name is not given again. Operator, or an owner of the account. Safe to repeat. Errors: NOT_FOUND.

@@ -76,7 +76,10 @@ export interface IssueTokenRequest {
   principalId: string;
   /** What the bearer may be. ROLE_OPERATOR only by an operator. */
   role: Role;
-  /** How long it is valid: 1 minute to 90 days; absent means 1 day. */
+  /**
+   * How long it is valid: 1 minute to 90 days; absent means 1 day. A viewer's ends with the caller's own token at the latest:
+   * expire_time says when.
+   */
   ttl: Duration | undefined;
 }
 
@@ -481,8 +484,11 @@ export const TokenServiceDefinition = {
   fullName: "plenum.identity.v1.TokenService",
   methods: {
     /**
-     * Issue a token for a principal of an account. Operator for any account, a principal for its own account (the role never rises).
-     * Each call issues a new token: nothing is stored. Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account).
+     * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a viewer for itself
+     * only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that is
+     * new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
+     * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
+     * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a viewer's own token ends within the minute).
      */
     issueToken: {
       name: "IssueToken",
@@ -537,8 +543,11 @@ export const TokenServiceDefinition = {
 
 export interface TokenServiceImplementation<CallContextExt = {}> {
   /**
-   * Issue a token for a principal of an account. Operator for any account, a principal for its own account (the role never rises).
-   * Each call issues a new token: nothing is stored. Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account).
+   * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a viewer for itself
+   * only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that is
+   * new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
+   * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
+   * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a viewer's own token ends within the minute).
    */
   issueToken(
     request: IssueTokenRequest,
@@ -550,8 +559,11 @@ export interface TokenServiceImplementation<CallContextExt = {}> {
 
 export interface TokenServiceClient<CallOptionsExt = {}> {
   /**
-   * Issue a token for a principal of an account. Operator for any account, a principal for its own account (the role never rises).
-   * Each call issues a new token: nothing is stored. Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account).
+   * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a viewer for itself
+   * only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that is
+   * new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
+   * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
+   * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a viewer's own token ends within the minute).
    */
   issueToken(
     request: DeepPartial<IssueTokenRequest>,

@@ -92,6 +92,11 @@ export interface Subscribe {
    * Subscribe that were under way are told apart. Subscribing to what is subscribed to starts it again.
    */
   subscription: bigint;
+  /**
+   * WatchMappingsResponse.bookmark of the last `in_sync` or delta of this network that the host has taken in, if it still holds just that;
+   * empty: begin with a snapshot. One that the server cannot use, also of another form, is answered with `history_gone`, never refused.
+   */
+  resumeToken: Buffer;
 }
 
 export interface Unsubscribe {
@@ -110,7 +115,7 @@ export interface WatchMappingsResponse {
     /** Mappings, packed (part of a snapshot). */
     { $case: "snapshot"; value: PackedMappings }
     | //
-    /** The snapshot is complete. */
+    /** The snapshot is complete, or what was missed is. */
     { $case: "inSync"; value: NetworkInSync }
     | //
     /** One version's changes. */
@@ -121,7 +126,32 @@ export interface WatchMappingsResponse {
     | //
     /** A snapshot starts here, the first or another one. */
     { $case: "begin"; value: SnapshotBegin }
+    | //
+    /** What the host holds is gone on from: deltas follow, no snapshot. */
+    { $case: "resumed"; value: NetworkResumed }
+    | //
+    /** No deltas lead on from what the host holds, or was sent: `begin` follows. */
+    { $case: "historyGone"; value: NetworkHistoryGone }
     | undefined;
+  /**
+   * With `in_sync` and each delta: for Subscribe.resume_token, once the message was taken in. Opaque; at most 64 octets; good for as long as
+   * the changes after it are kept (an hour, unless configured).
+   */
+  bookmark: Buffer;
+}
+
+/** Subscribe.resume_token was taken. */
+export interface NetworkResumed {
+  /** Subscribe.subscription. */
+  subscription: bigint;
+  /** Version that the token stands for; the first delta is one more. */
+  version: bigint;
+}
+
+/** The changes that are needed are not kept any more, or the token is not of this database. */
+export interface NetworkHistoryGone {
+  /** Subscribe.subscription. */
+  subscription: bigint;
 }
 
 /** The start of a network's snapshot. */
@@ -132,9 +162,9 @@ export interface SnapshotBegin {
   version: bigint;
 }
 
-/** The end of a network's snapshot. */
+/** The end of a network's snapshot, or, once after `resumed`, of the deltas that the host had missed. */
 export interface NetworkInSync {
-  /** Version of the snapshot. */
+  /** Version of the snapshot, or of the last delta. */
   version: bigint;
 }
 
@@ -961,7 +991,7 @@ export const WatchMappingsRequest: MessageFns<WatchMappingsRequest> = {
 };
 
 function createBaseSubscribe(): Subscribe {
-  return { networkId: 0n, subscription: 0n };
+  return { networkId: 0n, subscription: 0n, resumeToken: Buffer.alloc(0) };
 }
 
 export const Subscribe: MessageFns<Subscribe> = {
@@ -977,6 +1007,9 @@ export const Subscribe: MessageFns<Subscribe> = {
         throw new globalThis.Error("value provided for field message.subscription of type uint64 too large");
       }
       writer.uint32(16).uint64(message.subscription);
+    }
+    if (message.resumeToken.length !== 0) {
+      writer.uint32(26).bytes(message.resumeToken);
     }
     return writer;
   },
@@ -1010,6 +1043,14 @@ export const Subscribe: MessageFns<Subscribe> = {
             message.subscription = reader.uint64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.resumeToken = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1030,6 +1071,11 @@ export const Subscribe: MessageFns<Subscribe> = {
         ? BigInt(object.network_id)
         : 0n,
       subscription: isSet(object.subscription) ? BigInt(object.subscription) : 0n,
+      resumeToken: isSet(object.resumeToken)
+        ? Buffer.from(bytesFromBase64(object.resumeToken))
+        : isSet(object.resume_token)
+        ? Buffer.from(bytesFromBase64(object.resume_token))
+        : Buffer.alloc(0),
     };
   },
 
@@ -1040,6 +1086,9 @@ export const Subscribe: MessageFns<Subscribe> = {
     }
     if (message.subscription !== 0n) {
       obj.subscription = message.subscription.toString();
+    }
+    if (message.resumeToken.length !== 0) {
+      obj.resumeToken = base64FromBytes(message.resumeToken);
     }
     return obj;
   },
@@ -1053,6 +1102,7 @@ export const Subscribe: MessageFns<Subscribe> = {
     message.subscription = (object.subscription !== undefined && object.subscription !== null)
       ? BigInt(object.subscription)
       : 0n;
+    message.resumeToken = object.resumeToken ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -1134,7 +1184,7 @@ export const Unsubscribe: MessageFns<Unsubscribe> = {
 };
 
 function createBaseWatchMappingsResponse(): WatchMappingsResponse {
-  return { networkId: 0n, vni: 0, message: undefined };
+  return { networkId: 0n, vni: 0, message: undefined, bookmark: Buffer.alloc(0) };
 }
 
 export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
@@ -1164,6 +1214,15 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
       case "begin":
         SnapshotBegin.encode(message.message.value, writer.uint32(58).fork()).join();
         break;
+      case "resumed":
+        NetworkResumed.encode(message.message.value, writer.uint32(66).fork()).join();
+        break;
+      case "historyGone":
+        NetworkHistoryGone.encode(message.message.value, writer.uint32(74).fork()).join();
+        break;
+    }
+    if (message.bookmark.length !== 0) {
+      writer.uint32(82).bytes(message.bookmark);
     }
     return writer;
   },
@@ -1237,6 +1296,30 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
             message.message = { $case: "begin", value: SnapshotBegin.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.message = { $case: "resumed", value: NetworkResumed.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.message = { $case: "historyGone", value: NetworkHistoryGone.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.bookmark = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1269,7 +1352,14 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
         ? { $case: "refused", value: NetworkRefused.fromJSON(object.refused) }
         : isSet(object.begin)
         ? { $case: "begin", value: SnapshotBegin.fromJSON(object.begin) }
+        : isSet(object.resumed)
+        ? { $case: "resumed", value: NetworkResumed.fromJSON(object.resumed) }
+        : isSet(object.historyGone)
+        ? { $case: "historyGone", value: NetworkHistoryGone.fromJSON(object.historyGone) }
+        : isSet(object.history_gone)
+        ? { $case: "historyGone", value: NetworkHistoryGone.fromJSON(object.history_gone) }
         : undefined,
+      bookmark: isSet(object.bookmark) ? Buffer.from(bytesFromBase64(object.bookmark)) : Buffer.alloc(0),
     };
   },
 
@@ -1291,6 +1381,13 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
       obj.refused = NetworkRefused.toJSON(message.message.value);
     } else if (message.message?.$case === "begin") {
       obj.begin = SnapshotBegin.toJSON(message.message.value);
+    } else if (message.message?.$case === "resumed") {
+      obj.resumed = NetworkResumed.toJSON(message.message.value);
+    } else if (message.message?.$case === "historyGone") {
+      obj.historyGone = NetworkHistoryGone.toJSON(message.message.value);
+    }
+    if (message.bookmark.length !== 0) {
+      obj.bookmark = base64FromBytes(message.bookmark);
     }
     return obj;
   },
@@ -1333,7 +1430,185 @@ export const WatchMappingsResponse: MessageFns<WatchMappingsResponse> = {
         }
         break;
       }
+      case "resumed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "resumed", value: NetworkResumed.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "historyGone": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "historyGone", value: NetworkHistoryGone.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    message.bookmark = object.bookmark ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseNetworkResumed(): NetworkResumed {
+  return { subscription: 0n, version: 0n };
+}
+
+export const NetworkResumed: MessageFns<NetworkResumed> = {
+  encode(message: NetworkResumed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subscription !== 0n) {
+      if (BigInt.asUintN(64, message.subscription) !== message.subscription) {
+        throw new globalThis.Error("value provided for field message.subscription of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.subscription);
+    }
+    if (message.version !== 0n) {
+      if (BigInt.asUintN(64, message.version) !== message.version) {
+        throw new globalThis.Error("value provided for field message.version of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkResumed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkResumed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.subscription = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkResumed {
+    return {
+      subscription: isSet(object.subscription) ? BigInt(object.subscription) : 0n,
+      version: isSet(object.version) ? BigInt(object.version) : 0n,
+    };
+  },
+
+  toJSON(message: NetworkResumed): unknown {
+    const obj: any = {};
+    if (message.subscription !== 0n) {
+      obj.subscription = message.subscription.toString();
+    }
+    if (message.version !== 0n) {
+      obj.version = message.version.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkResumed>): NetworkResumed {
+    return NetworkResumed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkResumed>): NetworkResumed {
+    const message = createBaseNetworkResumed();
+    message.subscription = (object.subscription !== undefined && object.subscription !== null)
+      ? BigInt(object.subscription)
+      : 0n;
+    message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    return message;
+  },
+};
+
+function createBaseNetworkHistoryGone(): NetworkHistoryGone {
+  return { subscription: 0n };
+}
+
+export const NetworkHistoryGone: MessageFns<NetworkHistoryGone> = {
+  encode(message: NetworkHistoryGone, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subscription !== 0n) {
+      if (BigInt.asUintN(64, message.subscription) !== message.subscription) {
+        throw new globalThis.Error("value provided for field message.subscription of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.subscription);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkHistoryGone {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkHistoryGone();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.subscription = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkHistoryGone {
+    return { subscription: isSet(object.subscription) ? BigInt(object.subscription) : 0n };
+  },
+
+  toJSON(message: NetworkHistoryGone): unknown {
+    const obj: any = {};
+    if (message.subscription !== 0n) {
+      obj.subscription = message.subscription.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkHistoryGone>): NetworkHistoryGone {
+    return NetworkHistoryGone.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkHistoryGone>): NetworkHistoryGone {
+    const message = createBaseNetworkHistoryGone();
+    message.subscription = (object.subscription !== undefined && object.subscription !== null)
+      ? BigInt(object.subscription)
+      : 0n;
     return message;
   },
 };
@@ -1960,8 +2235,12 @@ export const MappingServiceDefinition = {
      *
      * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
      * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no
-     * `snapshot` since the last `begin` held. A host that reads too slowly gets a new `begin` instead of the deltas that it missed.
-     * What arrives for a network before the `begin` of the newest Subscribe belongs to an older one and is ignored.
+     * `snapshot` since the last `begin` held. A host that reads too slowly gets `history_gone` and a new `begin` instead of the deltas that
+     * it missed. What arrives for a network before the `begin` or `resumed` of the newest Subscribe belongs to an older one and is ignored.
+     *
+     * To resume: with each `in_sync` and each delta comes a `bookmark`. A host that still holds just what it held when that message was
+     * taken in may subscribe with it, on any stream of any copy of the service. The answer is `resumed`, deltas from there and one `in_sync`
+     * that deletes nothing; or, when the changes since are gone, or were made by another database, `history_gone` and a snapshot.
      */
     watchMappings: {
       name: "WatchMappings",
@@ -2023,8 +2302,12 @@ export interface MappingServiceImplementation<CallContextExt = {}> {
    *
    * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
    * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no
-   * `snapshot` since the last `begin` held. A host that reads too slowly gets a new `begin` instead of the deltas that it missed.
-   * What arrives for a network before the `begin` of the newest Subscribe belongs to an older one and is ignored.
+   * `snapshot` since the last `begin` held. A host that reads too slowly gets `history_gone` and a new `begin` instead of the deltas that
+   * it missed. What arrives for a network before the `begin` or `resumed` of the newest Subscribe belongs to an older one and is ignored.
+   *
+   * To resume: with each `in_sync` and each delta comes a `bookmark`. A host that still holds just what it held when that message was
+   * taken in may subscribe with it, on any stream of any copy of the service. The answer is `resumed`, deltas from there and one `in_sync`
+   * that deletes nothing; or, when the changes since are gone, or were made by another database, `history_gone` and a snapshot.
    */
   watchMappings(
     request: AsyncIterable<WatchMappingsRequest>,
@@ -2052,8 +2335,12 @@ export interface MappingServiceClient<CallOptionsExt = {}> {
    *
    * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
    * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no
-   * `snapshot` since the last `begin` held. A host that reads too slowly gets a new `begin` instead of the deltas that it missed.
-   * What arrives for a network before the `begin` of the newest Subscribe belongs to an older one and is ignored.
+   * `snapshot` since the last `begin` held. A host that reads too slowly gets `history_gone` and a new `begin` instead of the deltas that
+   * it missed. What arrives for a network before the `begin` or `resumed` of the newest Subscribe belongs to an older one and is ignored.
+   *
+   * To resume: with each `in_sync` and each delta comes a `bookmark`. A host that still holds just what it held when that message was
+   * taken in may subscribe with it, on any stream of any copy of the service. The answer is `resumed`, deltas from there and one `in_sync`
+   * that deletes nothing; or, when the changes since are gone, or were made by another database, `history_gone` and a snapshot.
    */
   watchMappings(
     request: AsyncIterable<DeepPartial<WatchMappingsRequest>>,

@@ -1,0 +1,19 @@
+import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
+import type { Tx } from "../../call/api.ts";
+
+/** Of the database's advisory locks, those that are gates. */
+const GATES = 46;
+
+/**
+ * Writes hold their principal's and account's rows FOR SHARE, and PostgreSQL lets one such lock in beside another past whoever waits to
+ * change the row: a flood of writes by a leaked token would hold up its own revocation. So writes pass a gate of their account first; who
+ * revokes closes it, and lets those finish that are inside. The rows' locks are what counts, the gate only says whose turn it is.
+ */
+export const passGate = (accountId: string): RawBuilder<string> =>
+  sql<string>`pg_advisory_xact_lock_shared(${GATES}::int, hashtext(${accountId}))::text`;
+
+/** Close the account's gate until the transaction's end, before a row is locked that writes hold. */
+export async function closeGate(tx: Tx, accountId: string): Promise<void> {
+  await sql`SELECT pg_advisory_xact_lock(${GATES}::int, hashtext(${accountId}))`.execute(tx);
+}

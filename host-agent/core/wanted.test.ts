@@ -1,0 +1,32 @@
+import { beforeEach, expect, test } from "vitest";
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
+import { attachment, attachmentItem, instance, instanceItem } from "../testing/feed-world.ts";
+import { FeedBroken, HostWanted } from "./wanted.ts";
+
+let wanted: HostWanted;
+beforeEach(() => {
+  wanted = new HostWanted();
+  wanted.beginSnapshot();
+  wanted.complete(4n);
+});
+
+const delta = (version: bigint, ...items: HostItem[]): void => wanted.change({ version, inSnapshot: false, items });
+
+test("a feed that breaks its own rules is refused", () => {
+  expect(() => wanted.change({ version: 5n, inSnapshot: true, items: [] })).toThrow(FeedBroken);
+  expect(() => wanted.complete(5n)).toThrow(/in sync without a snapshot/);
+  expect(() => delta(6n)).toThrow(/delta 6 after version 4/);
+  expect(() => delta(5n, { item: undefined })).toThrow(/a kind that this agent does not know/);
+});
+
+test("only what was to go is forgotten: it may be wanted again by now", () => {
+  delta(5n, instance(instanceItem(2)), attachment(attachmentItem(1, 2)));
+  wanted.forgetAttachment("eni-attach-1");
+  wanted.forgetInstance("i-2");
+  expect([...wanted.attachments(), ...wanted.instances()]).toHaveLength(2);
+  delta(6n, instance(instanceItem(2, { wanted: Wanted.ABSENT })), attachment(attachmentItem(1, 2, { wanted: Wanted.ABSENT })));
+  wanted.forgetAttachment("eni-attach-1");
+  wanted.forgetInstance("i-2");
+  expect([...wanted.attachments(), ...wanted.instances()]).toEqual([]);
+});
