@@ -28,7 +28,7 @@ export function buildProgram(): Command {
     .option("--ca-file <file>", "PEM of the root that signed the API's certificate")
     .option("--data-dir <dir>", "data directory of `plenum up`, for its context")
     .option("-o, --output <format>", "table or json (proto JSON)", "table")
-    .option("--request-id <id>", "idempotency key of a call that makes something; default: a new one")
+    .option("--request-id <id>", "idempotency key of a call that makes or changes something; default: a new one")
     .addHelpText("after", EPILOGUE)
     .exitOverride();
   addIdentityCommands(program);

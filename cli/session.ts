@@ -61,7 +61,7 @@ export function withSession<Args extends unknown[]>(
       throw new CliError(`${JSON.stringify(options.output)} is not an output format`, "write -o table or -o json", ExitCode.USAGE);
     }
     const { endpoint, ca, token } = await resolveConnection(options, process.env);
-    const channel = openChannel({ address: endpoint, ca, token, deadlineMs: DEADLINE_MS });
+    const channel = openChannel({ address: endpoint, ca, token, deadlineMs: DEADLINE_MS, repeatUnavailable: true });
     try {
       await body(open(options, channel), ...(all.slice(0, -1) as Args));
     } finally {

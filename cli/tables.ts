@@ -97,7 +97,13 @@ export const subnets: ResourceTable<Subnet> = {
 export const securityGroups: ResourceTable<SecurityGroup> = {
   plural: "securityGroups",
   toJSON: SecurityGroup.toJSON,
-  columns: { GROUP: (g) => g.securityGroupId, NAME: (g) => g.name, RULES: (g) => g.rules.map(formatRule), VPC: (g) => g.vpcId },
+  columns: {
+    GROUP: (g) => g.securityGroupId,
+    NAME: (g) => g.name,
+    RULES: (g) => g.rules.map(formatRule),
+    VPC: (g) => g.vpcId,
+    WHY: (g) => whyOf(g.conditions),
+  },
 };
 
 export const interfaces: ResourceTable<Interface> = {

@@ -54,6 +54,9 @@ export function parseWord<T>(words: Readonly<Record<string, T>>, text: string, w
   return value;
 }
 
+/** Words of switches. */
+export const ON_OFF = { on: true, off: false } as const;
+
 /** Whole number in a range. @throws CliError */
 export function parseNumber(text: string, min: number, max: number, what: string): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;

@@ -56,13 +56,13 @@ export function addInstanceCommands(program: Command): void {
       }),
     );
   addChange(instance, "start", "start a stopped instance", (session, instanceId) =>
-    session.client(InstanceServiceDefinition).startInstance({ instanceId }),
+    session.client(InstanceServiceDefinition).startInstance({ requestId: session.requestId, instanceId }),
   );
   const stop = addChange(instance, "stop", "stop an instance; its interfaces stay attached", (session, instanceId, force) =>
-    session.client(InstanceServiceDefinition).stopInstance({ instanceId, force }),
+    session.client(InstanceServiceDefinition).stopInstance({ requestId: session.requestId, instanceId, force }),
   );
   const terminate = addChange(instance, "terminate", "end an instance for good", (session, instanceId, force) =>
-    session.client(InstanceServiceDefinition).terminateInstance({ instanceId, force }),
+    session.client(InstanceServiceDefinition).terminateInstance({ requestId: session.requestId, instanceId, force }),
   );
   for (const command of [stop, terminate]) command.option("--force", "do not wait for a host whose lease has ended", false);
 }

@@ -1,14 +1,15 @@
 import type { Command } from "commander";
-import { InterfaceServiceDefinition, WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { attachments, interfaces } from "../tables.ts";
 import { addInterfaceWatch } from "./interface-watch.ts";
-import { collect, duration, parseDuration, parseNumber, parsePairs, parseWord } from "../values.ts";
+import { collect, ON_OFF, parseNumber, parsePairs, parseWord } from "../values.ts";
+import { addWaitOptions, waitFrom } from "../wait-options.ts";
+import type { WaitOptions } from "../wait-options.ts";
+import { accessOf, addAccessCommand, addAccessOptions } from "./interface-access.ts";
+import type { AccessOptions } from "./interface-access.ts";
 
-const WAITS = { committed: WaitFor.COMMITTED, programmed: WaitFor.PROGRAMMED, reachable: WaitFor.REACHABLE };
-const WAIT_HELP = `what to wait for: ${Object.keys(WAITS).join(", ")}`;
-
-interface CreateOptions {
+interface CreateOptions extends AccessOptions {
   subnet: string;
   address?: string[];
   group?: string[];
@@ -17,16 +18,12 @@ interface CreateOptions {
   sourceDestCheck: boolean;
   payer: string;
 }
-interface UpdateOptions {
+interface UpdateOptions extends WaitOptions {
   description?: string;
   group?: string[];
   tag?: string[];
   sourceDestCheck?: string;
   etag: string;
-}
-interface WaitOptions {
-  wait: string;
-  timeout: string;
 }
 
 /** eni (interface), attachment. */
@@ -38,12 +35,14 @@ export function addInterfaceCommands(program: Command): void {
   addRecords(eni);
   addInterfaceWatch(eni);
   addUpdate(eni);
+  addAddresses(eni);
+  addAccessCommand(eni);
   addAttaching(eni);
   addAttachments(program.command("attachment").description("interfaces on instances"));
 }
 
 function addRecords(eni: Command): void {
-  eni
+  const create = eni
     .command("create")
     .description("make a record, attached to nothing")
     .requiredOption("--subnet <subnet>", "where its addresses are from")
@@ -66,11 +65,13 @@ function addRecords(eni: Command): void {
             tags: parsePairs(options.tag ?? []),
             sourceDestCheck: options.sourceDestCheck,
             payerAccount: options.payer,
+            access: accessOf(options),
           },
         });
         session.one(interfaces, present(answer.interface, "interface"));
       }),
     );
+  addAccessOptions(create);
   eni
     .command("get <interface>")
     .description("show one record")
@@ -108,14 +109,18 @@ function addRecords(eni: Command): void {
     .option("--etag <etag>", "only if it is still this version", "")
     .action(
       withSession(async (session, interfaceId: string, options: { etag: string }) => {
-        await session.client(InterfaceServiceDefinition).deleteInterface({ interfaceId, etag: options.etag });
+        await session.client(InterfaceServiceDefinition).deleteInterface({
+          requestId: session.requestId,
+          interfaceId,
+          etag: options.etag,
+        });
         session.say(`${interfaceId} deleted`);
       }),
     );
 }
 
 function addUpdate(eni: Command): void {
-  eni
+  const update = eni
     .command("update <interface>")
     .description("change what is named, and nothing else")
     .option("--description <text>", "free text")
@@ -140,23 +145,42 @@ function addUpdate(eni: Command): void {
             description: options.description,
             securityGroupIds: options.group,
             tags: parsePairs(options.tag ?? []),
-            sourceDestCheck: check === undefined ? undefined : parseWord({ on: true, off: false }, check, "switch"),
+            sourceDestCheck: check === undefined ? undefined : parseWord(ON_OFF, check, "switch"),
           },
           updateMask,
+          requestId: session.requestId,
+          ...waitFrom(options),
         });
         session.one(interfaces, present(answer.interface, "interface"));
       }),
     );
+  addWaitOptions(update);
+}
+
+function addAddresses(eni: Command): void {
+  const command = eni
+    .command("addresses <interface> [addresses...]")
+    .description("give a record other addresses of its subnet, all at once; none: one is picked")
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", "\nExample:\n  plenum eni addresses eni-… 10.0.1.20 10.0.1.21")
+    .action(
+      withSession(async (session, interfaceId: string, privateAddresses: string[], options: WaitOptions & { etag: string }) => {
+        const { requestId } = session;
+        const answer = await session
+          .client(InterfaceServiceDefinition)
+          .setAddresses({ requestId, interfaceId, privateAddresses, etag: options.etag, ...waitFrom(options) });
+        session.one(interfaces, present(answer.interface, "interface"));
+      }),
+    );
+  addWaitOptions(command);
 }
 
 function addAttaching(eni: Command): void {
-  eni
+  const attach = eni
     .command("attach <interface> <instance>")
     .description("attach a record to an instance")
     .option("--device-index <n>", "0 to 14; absent: the lowest free one")
     .option("--delete-on-terminate", "delete the record when the instance is terminated", false)
-    .option("--wait <what>", WAIT_HELP, "programmed")
-    .option("--timeout <time>", "wait at most this long, up to 60s", "10s")
     .addHelpText("after", "\nExample:\n  plenum eni attach eni-… i-… --wait reachable")
     .action(
       withSession(
@@ -174,31 +198,30 @@ function addAttaching(eni: Command): void {
               deviceIndex: options.deviceIndex === undefined ? undefined : parseNumber(options.deviceIndex, 0, 14, "device index"),
               deleteOnTerminate: options.deleteOnTerminate,
             },
-            wait: parseWord(WAITS, options.wait, "wait"),
-            waitTimeout: duration(parseDuration(options.timeout)),
+            ...waitFrom(options),
           });
           session.one(attachments, present(answer.attachment, "attachment"));
         },
       ),
     );
-  eni
+  addWaitOptions(attach);
+  const detach = eni
     .command("detach <id>")
     .description("end attachments: of an interface (eni-…), one (eni-attach-…), or all of an instance (i-…)")
-    .option("--wait <what>", WAIT_HELP, "programmed")
-    .option("--timeout <time>", "wait at most this long, up to 60s", "10s")
     .option("--force", "do not wait for a host whose lease has ended: the others refuse its packets", false)
     .addHelpText("after", "\nExample:\n  plenum eni detach eni-…")
     .action(
       withSession(async (session, id: string, options: WaitOptions & { force: boolean }) => {
         const answer = await session.client(InterfaceServiceDefinition).detachInterface({
+          requestId: session.requestId,
           force: options.force,
           target: detachTarget(id),
-          wait: parseWord(WAITS, options.wait, "wait"),
-          waitTimeout: duration(parseDuration(options.timeout)),
+          ...waitFrom(options),
         });
         session.list(attachments, answer.attachments);
       }),
     );
+  addWaitOptions(detach);
 }
 
 function detachTarget(id: string): { $case: "interfaceId" | "attachmentId" | "instanceId"; value: string } {
@@ -214,6 +237,21 @@ function addAttachments(attachment: Command): void {
     .action(
       withSession(async (session, attachmentId: string, _options: object) => {
         const answer = await session.client(InterfaceServiceDefinition).getAttachment({ attachmentId });
+        session.one(attachments, present(answer.attachment, "attachment"));
+      }),
+    );
+  attachment
+    .command("update <attachment>")
+    .description("change what is named, and nothing else")
+    .requiredOption("--delete-on-terminate <on|off>", "on: delete the record when the instance is terminated")
+    .addHelpText("after", "\nExample:\n  plenum attachment update eni-attach-… --delete-on-terminate off")
+    .action(
+      withSession(async (session, attachmentId: string, options: { deleteOnTerminate: string }) => {
+        const answer = await session.client(InterfaceServiceDefinition).updateAttachment({
+          requestId: session.requestId,
+          attachment: { attachmentId, deleteOnTerminate: parseWord(ON_OFF, options.deleteOnTerminate, "switch") },
+          updateMask: ["delete_on_terminate"],
+        });
         session.one(attachments, present(answer.attachment, "attachment"));
       }),
     );

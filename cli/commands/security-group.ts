@@ -4,6 +4,8 @@ import { parseRule, RULE_SYNTAX } from "../rule.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { securityGroups } from "../tables.ts";
 import { collect } from "../values.ts";
+import { addWaitOptions, waitFrom } from "../wait-options.ts";
+import type { WaitOptions } from "../wait-options.ts";
 
 const RULE_HELP = `\nA rule is ${RULE_SYNTAX}. Answers to what a rule allowed need no rule of their own.`;
 
@@ -57,19 +59,24 @@ export function addSecurityGroupCommands(program: Command): void {
         );
       }),
     );
-  group
+  const replace = group
     .command("rules <group> [rules...]")
     .description("replace all rules of a group at once; none: nothing passes")
     .option("--etag <etag>", "only if it is still this version", "")
     .addHelpText("after", `${RULE_HELP}\n\nExample:\n  plenum sg rules sg-… ingress:icmp:10.0.0.0/8 egress:any:0.0.0.0/0`)
     .action(
-      withSession(async (session, securityGroupId: string, rules: string[], options: { etag: string }) => {
-        const answer = await session
-          .client(SecurityGroupServiceDefinition)
-          .replaceSecurityGroupRules({ securityGroupId, rules: rules.map(parseRule), etag: options.etag });
+      withSession(async (session, securityGroupId: string, rules: string[], options: WaitOptions & { etag: string }) => {
+        const answer = await session.client(SecurityGroupServiceDefinition).replaceSecurityGroupRules({
+          requestId: session.requestId,
+          securityGroupId,
+          rules: rules.map(parseRule),
+          etag: options.etag,
+          ...waitFrom(options),
+        });
         session.one(securityGroups, present(answer.securityGroup, "security_group"));
       }),
     );
+  addWaitOptions(replace);
   group
     .command("delete <group>")
     .description("delete a group that no interface carries")

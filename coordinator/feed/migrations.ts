@@ -75,4 +75,15 @@ export const feedMigrations: Migrations = {
     REVOKE ALL ON FUNCTION ${VIEWS}.note_refusals(jsonb) FROM PUBLIC;
     GRANT EXECUTE ON FUNCTION ${VIEWS}.note_refusals(jsonb) TO ${READER};
   `),
+  "0055_mapping_without_given_up": sqlMigration(`
+    -- As before, without addresses that an attachment gave up and holds until its host has said so: they live nowhere.
+    CREATE OR REPLACE VIEW ${VIEWS}.mapping AS
+      SELECT d.network_id, text(d.address) AS prefix, a.interface_id, a.attachment_id, a.wire_id, a.host_id,
+             host(h.substrate_address) AS host_address, a.group_set_id,
+             '02:70:' || regexp_replace(lpad(to_hex(a.wire_id), 8, '0'), '(..)(..)(..)(..)', '\\1:\\2:\\3:\\4') AS mac_address
+      FROM ${SCHEMA}.attachment_address d
+      JOIN ${SCHEMA}.attachment a USING (attachment_id)
+      JOIN ${SCHEMA}.host h USING (host_id)
+      WHERE a.wanted = 1 AND a.state IN (1, 2) AND d.until_generation IS NULL;
+  `),
 };

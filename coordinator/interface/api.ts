@@ -76,7 +76,7 @@ export function createInterfaceModule(options: {
   readonly maxWatches: number;
 }): InterfaceModule {
   const signals = createSignals(options.bus);
-  registerAtNetwork(options.network, options.directory);
+  registerAtNetwork(options.network, { ...options, signals });
   const watches = new InterfaceWatches(options);
   return {
     bindings: [interfaceService({ ...options, signals, watches })],

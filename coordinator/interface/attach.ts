@@ -1,4 +1,3 @@
-import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { aborted, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
@@ -8,10 +7,10 @@ import { assignDevices, checkStates } from "./attach-checks.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
 import { prefixOf } from "./core/items.ts";
 import type { InstanceDirectory, LockedInstance, PlacedHost } from "./ports.ts";
-import { conflict, Problems } from "./core/problems.ts";
+import { addressInUse, Problems } from "./core/problems.ts";
 import { interfaceRef } from "./create.ts";
 import { holdersOf, insertAttachments, readHolders, takeAddresses } from "./out/attachment-store.ts";
-import type { NewAttachment } from "./out/attachment-store.ts";
+import type { Holder, NewAttachment } from "./out/attachment-store.ts";
 import { tellHosts, tellNetworks } from "./out/changes.ts";
 import { lockInterfaces } from "./out/interface-store.ts";
 import type { AttachmentRow, InterfaceRow } from "./out/rows.ts";
@@ -22,7 +21,13 @@ export const instanceRef = (instance: { instanceId: string; ownerAccount: string
   ownerAccount: instance.ownerAccount,
 });
 
-/** Who may: owner or attacher of the record, and owner of the instance. Deleting it later with the instance is its owner's to allow. */
+/** Who may attach a record to an instance: its owner or an attacher, and the instance's owner. To delete it later with that: who may delete it. */
+export function requireAttach(call: WriteCall, record: ResourceRef, instance: ResourceRef, deleteOnTerminate: boolean): void {
+  call.require("nivc:AttachInterface", record);
+  call.require("nivc:AttachInterface", instance);
+  if (deleteOnTerminate) call.require("nivc:DeleteInterface", record);
+}
+
 function authorise(
   call: WriteCall,
   wanted: readonly WantedAttachment[],
@@ -34,10 +39,11 @@ function authorise(
     const ref = refs.get(interfaceId);
     const instance = instances.get(instanceId);
     if (ref === undefined || !rows.has(interfaceId)) throw notFound("interface", interfaceId);
-    call.require("nivc:AttachInterface", ref);
-    if (instance === undefined) throw notFound("instance", instanceId);
-    call.require("nivc:AttachInterface", instanceRef(instance));
-    if (deleteOnTerminate) call.require("nivc:DeleteInterface", ref);
+    if (instance === undefined) {
+      call.require("nivc:AttachInterface", ref);
+      throw notFound("instance", instanceId);
+    }
+    requireAttach(call, ref, instanceRef(instance), deleteOnTerminate);
   }
 }
 
@@ -48,7 +54,7 @@ function authorise(
 async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachment[], rows: readonly NewAttachment[]): Promise<void> {
   const problems = new Problems();
   const plain = (address: string): string => prefixOf(address).split("/")[0] ?? "";
-  const held = new Map<string, { attachment_id: string; state: AttachmentState }>();
+  const held = new Map<string, Holder>();
   for (const [networkId, own] of Map.groupBy(rows, (row) => row.network_id)) {
     const addresses = own.flatMap((row) => row.addresses.map(plain));
     for (const holder of await holdersOf(call.tx, networkId, addresses)) held.set(`${networkId} ${holder.address}`, holder);
@@ -60,11 +66,8 @@ async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachme
     };
     const address = row.addresses.map(plain).find((one) => other(one) !== undefined);
     if (address === undefined) continue;
-    const detaching = other(address)?.state === AttachmentState.DETACHING;
-    const description = detaching
-      ? `has ${address}, which another interface of the network holds until its detaching is over: wait for that`
-      : `has ${address}, which another attached interface of the network holds: detach that one first`;
-    problems.add(conflict("ADDRESS_IN_USE", `${wanted[index]?.path ?? ""}.interface_id`, description, { address }));
+    const holder = other(address);
+    if (holder !== undefined) problems.add(addressInUse(`${wanted[index]?.path ?? ""}.interface_id`, `has ${address}`, holder));
   }
   problems.throwIfAny();
 }
@@ -111,6 +114,7 @@ export async function attachInterfaces(
       instance_id: one.instanceId,
       instance_owner: instance.ownerAccount,
       attachment_owner: call.subject.accountId ?? instance.ownerAccount,
+      created_by: call.subject.principalId,
       device_index: devices[index] ?? 0,
       delete_on_terminate: one.deleteOnTerminate,
       host_id: instance.host?.hostId ?? null,

@@ -1,8 +1,7 @@
 import { newId } from "#lib/ids/ids.ts";
 import { formatAddress } from "#lib/net/address.ts";
-import { assignableRange, cidr, routerOf } from "#lib/net/cidr.ts";
-import { notFound, PlenumError } from "#lib/rpc/errors.ts";
-import { Status } from "nice-grpc-common";
+import { cidr, routerOf } from "#lib/net/cidr.ts";
+import { notFound } from "#lib/rpc/errors.ts";
 import type { InterfaceSpec } from "#gen/plenum/nivc/v1/interface_service.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { createConsents } from "../consent/api.ts";
@@ -10,10 +9,10 @@ import type { NewConsent } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
 import { GroupSetsMissing, groupSetFor, lockSubnet, subnetRef } from "../network/api.ts";
 import type { GroupSet, Subnet, WantedGroupSet } from "../network/api.ts";
-import { ACCESS_ACTIONS, ACCESS_LISTS, checkFits, checkSpec } from "./in/spec.ts";
+import { checkAllFit, chooseAddresses, textsOf } from "./choose-addresses.ts";
+import { ACCESS_ACTIONS, ACCESS_LISTS, checkSpec } from "./in/spec.ts";
 import type { CheckedSpec } from "./in/spec.ts";
 import { Problems } from "./core/problems.ts";
-import { pickAddresses } from "./out/address-store.ts";
 import { insertInterfaces } from "./out/interface-store.ts";
 import type { NewInterface } from "./out/interface-store.ts";
 
@@ -61,38 +60,6 @@ async function checkAccounts(call: WriteCall, specs: readonly Located[]): Promis
   if (missing !== undefined) throw notFound("account", missing);
 }
 
-/** The addresses of each specification, as numbers, in their order. */
-async function chooseAddresses(call: WriteCall, specs: readonly Located[]): Promise<Map<Located, readonly bigint[]>> {
-  const chosen = new Map<Located, readonly bigint[]>();
-  for (const [subnet, of] of Map.groupBy(specs, (spec) => spec.subnet)) {
-    const explicit = of.filter((spec) => spec.addresses.length > 0);
-    for (const spec of explicit)
-      chosen.set(
-        spec,
-        spec.addresses.map((address) => address.value),
-      );
-    const open = of.filter((spec) => spec.addresses.length === 0);
-    if (open.length === 0) continue;
-    const range = assignableRange(cidr(subnet.cidrBlock));
-    const reserved = new Set(explicit.flatMap((spec) => chosen.get(spec) ?? []));
-    const picked = range === undefined ? [] : await pickAddresses(call.tx, subnet.subnetId, range, open.length, reserved);
-    const first = open[picked.length];
-    if (first !== undefined) throw exhausted(subnet, first.path, open.length, picked.length);
-    open.forEach((spec, index) => chosen.set(spec, picked.slice(index, index + 1)));
-  }
-  return chosen;
-}
-
-function exhausted(subnet: Subnet, path: string, wanted: number, free: number): PlenumError {
-  return new PlenumError({
-    code: Status.RESOURCE_EXHAUSTED,
-    reason: "SUBNET_EXHAUSTED",
-    message: `${subnet.subnetId} (${subnet.cidrBlock}) has ${free} free addresses, ${wanted} are wanted: delete interfaces or use another subnet`,
-    facts: { subnet: subnet.subnetId, field: path, free: String(free), wanted: String(wanted) },
-    violations: [{ field: path, description: `finds no free address in ${subnet.subnetId}` }],
-  });
-}
-
 /** The set, or a placeholder when it is missing: a batch names all that it misses at once. */
 async function collectMissing(missing: WantedGroupSet[], find: () => Promise<GroupSet>): Promise<GroupSet> {
   try {
@@ -138,14 +105,7 @@ export async function createInterfaces(call: WriteCall, wanted: readonly WantedI
     if (subnet === undefined) throw new Error("a locked subnet is missing");
     return { ...spec, subnet };
   });
-  for (const { addresses, path, subnet } of specs) {
-    const block = cidr(subnet.cidrBlock);
-    addresses.forEach((address, index) =>
-      problems.check(() =>
-        checkFits(address, block, { field: `${path}.private_addresses[${index}]`, subnetId: subnet.subnetId, cidrBlock: subnet.cidrBlock }),
-      ),
-    );
-  }
+  for (const { addresses, path, subnet } of specs) checkAllFit(addresses, subnet, `${path}.private_addresses`, problems);
   problems.throwIfAny();
   await checkAccounts(call, specs);
   const groups = await internGroups(call, specs);
@@ -179,7 +139,7 @@ function newRow(
     zone_id: subnet.zoneId,
     network_id: subnet.networkId,
     vni: BigInt(subnet.vni),
-    addresses: addresses.map((value) => `${formatAddress({ family: block.family, value })}/${block.prefix}`),
+    addresses: textsOf(addresses, subnet),
     gateway: formatAddress(routerOf(block)),
     security_group_ids: groups.groups,
     group_set_id: BigInt(groups.groupSetId),

@@ -9,6 +9,7 @@ export function attachmentRef(row: AttachmentRow, grants: ResourceRef["grants"] 
     kind: "attachment",
     id: row.attachment_id,
     ownerAccount: row.interface_owner,
+    consentsOn: row.interface_id,
     grants: [...grants, { accountId: row.instance_owner, action: ACTION }],
   };
 }

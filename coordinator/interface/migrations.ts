@@ -180,4 +180,13 @@ export const interfaceMigrations: Migrations = {
       SELECT host_id, attachment_id, network_id, generation, meter_id FROM attachment WHERE unconfirmed AND host_id IS NOT NULL;
     ALTER TABLE attachment DROP COLUMN unconfirmed;
   `),
+  "0053_attachment_principals": sqlMigration(`
+    -- Who asked for it and for its end; empty where that was before this was kept.
+    ALTER TABLE attachment ADD COLUMN created_by text NOT NULL DEFAULT '', ADD COLUMN detached_by text NOT NULL DEFAULT '';
+  `),
+  "0054_address_release": sqlMigration(`
+    -- Set: the attachment no longer has the address, and holds it until its host has said so of this generation, or is off it (C7).
+    ALTER TABLE attachment_address ADD COLUMN until_generation bigint;
+    CREATE INDEX attachment_address_release ON attachment_address (attachment_id) WHERE until_generation IS NOT NULL;
+  `),
 };

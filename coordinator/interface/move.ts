@@ -5,10 +5,11 @@ import { revokeConsentsOf } from "../consent/api.ts";
 import { holdGroupSets } from "../network/api.ts";
 import { applied, detach, place, reconfigure, unplace } from "./core/attachment-state.ts";
 import type { HostSaid, Standing } from "./core/attachment-state.ts";
+import { mappingsGone } from "./core/items.ts";
 import type { PlacedHost } from "./ports.ts";
 import { lockAttachments, readAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
-import { forgetRulesets, tellHosts, tellNetworks } from "./out/changes.ts";
+import { forgetRulesets, tellHosts, tellNetwork, tellNetworks } from "./out/changes.ts";
 import { deleteInterfaces } from "./out/interface-store.ts";
 import { confirmResidue, replaceResidue } from "./out/residue-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
@@ -42,7 +43,9 @@ export async function detachLocked(call: WriteCall, rows: readonly AttachmentRow
     const next = detach(standing(row));
     const owed = terminating && row.delete_on_terminate && row.state !== AttachmentState.DETACHING;
     const same = next.state === row.state && next.generation === row.generation;
-    return same && !owed ? [] : [{ attachment_id: row.attachment_id, next, delete_when_detached: owed ? true : undefined }];
+    if (same && !owed) return [];
+    const ending = row.state === next.state ? undefined : call.subject.principalId;
+    return [{ attachment_id: row.attachment_id, next, detached_by: ending, delete_when_detached: owed ? true : undefined }];
   });
   const before = new Map(rows.map((row) => [row.attachment_id, row]));
   const changed = await updateAttachments(call, changes);
@@ -109,11 +112,13 @@ export interface Reconfiguration {
   readonly group_set_id?: bigint;
   readonly ruleset_id?: bigint;
   readonly source_dest_check?: boolean;
+  /** With prefix length. Which ones the attachment holds is the caller's to write. */
+  readonly addresses?: readonly string[];
 }
 
 /**
- * Give locked attachments other rules or checks. Hosts get item and rules in one change; networks hear of it only when the group set
- * is another one, since they carry that. `hosts`: where placed ones are.
+ * Give locked attachments other rules, checks or addresses. Hosts get item and rules in one change; networks hear of it only when the
+ * group set or the addresses are others, since they carry those. `hosts`: where placed ones are.
  */
 export async function reconfigureLocked(
   call: WriteCall,
@@ -131,17 +136,23 @@ export async function reconfigureLocked(
   const changed = await updateAttachments(call, changes);
   const carriedNow = changed.filter((row) => mapped(standing(row)));
   await tellHosts(call, carriedNow);
+  const left = (row: AttachmentRow): string[] =>
+    (before.get(row.attachment_id)?.addresses ?? []).filter((address) => !row.addresses.includes(address));
+  for (const row of carriedNow) tellNetwork(call, row.network_id, mappingsGone({ addresses: left(row) }));
   tellNetworks(
     call,
-    carriedNow.filter((row) => row.group_set_id !== before.get(row.attachment_id)?.group_set_id),
+    carriedNow.filter((row) => {
+      const was = before.get(row.attachment_id);
+      return row.group_set_id !== was?.group_set_id || row.addresses.join() !== was.addresses.join();
+    }),
     hosts,
   );
   for (const [hostId, own] of [...Map.groupBy(carriedNow, (row) => row.host_id ?? "")].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const left = own.flatMap((row) => {
+    const former = own.flatMap((row) => {
       const old = before.get(row.attachment_id)?.ruleset_id;
       return old === undefined || old === row.ruleset_id ? [] : [Number(old)];
     });
-    await forgetRulesets(call, hostId, left);
+    await forgetRulesets(call, hostId, former);
   }
 }
 

@@ -32,6 +32,9 @@ export interface CheckedUpdate {
   readonly access: Access;
 }
 
+const remedyFor = (path: string): string =>
+  path === "private_addresses" ? "call SetAddresses, which is a right of its own" : `these can be changed: ${FIELDS.join(", ")}`;
+
 /** Mask and values. INVALID_ARGUMENT. */
 export function checkUpdate(wanted: Interface, mask: readonly string[] | undefined): CheckedUpdate {
   const paths = mask ?? [];
@@ -39,8 +42,7 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
   const fields = new Set<Field>();
   for (const path of paths) {
     const field = FIELDS.find((known) => known === path);
-    if (field === undefined)
-      throw invalidArgument("update_mask", `names ${JSON.stringify(path.slice(0, 80))}`, `these can be changed: ${FIELDS.join(", ")}`);
+    if (field === undefined) throw invalidArgument("update_mask", `names ${JSON.stringify(path.slice(0, 80))}`, remedyFor(path));
     fields.add(field);
   }
   const has = (field: Field): boolean => fields.has(field);
@@ -57,7 +59,7 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
 }
 
 /** The record, locked, with the caller's right to `action` checked. */
-async function lockFor(call: WriteCall, interfaceId: string, action: string): Promise<{ row: InterfaceRow; ref: ResourceRef }> {
+export async function lockFor(call: WriteCall, interfaceId: string, action: string): Promise<{ row: InterfaceRow; ref: ResourceRef }> {
   const row = (await lockInterfaces(call.tx, [interfaceId])).get(interfaceId);
   if (row === undefined) throw notFound("interface", interfaceId);
   const ref = interfaceRef(row, (await grantsFor(call.tx, [interfaceId])).get(interfaceId));

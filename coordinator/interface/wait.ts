@@ -1,6 +1,7 @@
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
-import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { goesByNewest } from "./core/enforcement.ts";
 import type { InstanceDirectory, Reader } from "./ports.ts";
 import { readAttachments } from "./out/attachment-store.ts";
 import { networkScope } from "./out/changes.ts";
@@ -12,8 +13,11 @@ import type { Signals } from "./out/signals.ts";
 export interface WaitRequest {
   readonly attachmentIds: readonly string[];
   readonly networkIds: readonly bigint[];
-  /** What the call asked for: that they carry traffic, or that they have stopped. */
-  readonly goal: "programmed" | "detached";
+  /**
+   * What the call asked for: that they carry traffic, that they have stopped, or that nothing of them goes by what was asked for before
+   * (what is to stop has to have stopped then).
+   */
+  readonly goal: "programmed" | "detached" | "enforced";
   readonly wait: WaitFor;
   readonly timeoutMs: number;
   /** New versions of the scopes that the call wrote; a scope that is missing counts by its level at the first look. */
@@ -27,8 +31,9 @@ const POLL_MS = 250;
 function hostDone(row: AttachmentRow, goal: WaitRequest["goal"]): boolean {
   if (row.state === AttachmentState.DETACHED) return true;
   if (goal === "detached") return false;
-  if (row.state === AttachmentState.DETACHING || row.host_id === null || row.wanted !== Wanted.PRESENT) return true;
-  return row.applied_generation === row.generation && row.applied_state === AppliedState.PRESENT;
+  if (row.host_id === null) return true;
+  if (goal === "programmed" && row.wanted !== Wanted.PRESENT) return true;
+  return goesByNewest({ wanted: row.wanted, newest: row.applied_generation === row.generation, appliedState: row.applied_state });
 }
 
 /** Nobody will say anything for a while. Waiting longer would only keep the caller (C6). */
@@ -52,7 +57,8 @@ export async function waitForHosts(
   request: WaitRequest,
   signal: AbortSignal,
 ): Promise<ReadonlySet<string>> {
-  const { attachmentIds, networkIds, goal } = request;
+  const { networkIds, goal } = request;
+  let { attachmentIds } = request;
   const reachable = request.wait === WaitFor.REACHABLE;
   const end = performance.now() + request.timeoutMs;
   const targets = new Map(request.versions);
@@ -62,6 +68,8 @@ export async function waitForHosts(
     for (let looks = 0; ; looks += 1) {
       const rows = await readAttachments(db, { attachmentIds, over: true });
       const open = rows.filter((row) => !hostDone(row, goal));
+      // Done is done: what somebody asks for later is not this call's to wait for.
+      if (!reachable) attachmentIds = open.map((row) => row.attachment_id);
       // The others are asked only once their own hosts are done: until then nothing could end the wait.
       const seen = reachable && open.length === 0 ? await observe(db, directory, rows) : undefined;
       for (const [id, { level }] of seen?.networks ?? []) if (!targets.has(networkScope(id))) targets.set(networkScope(id), level);

@@ -6,7 +6,7 @@ import { subnetService } from "./in/subnet-service.ts";
 import { vpcService } from "./in/vpc-service.ts";
 import { GroupSetsMissing, internGroupSets } from "./out/group-sets.ts";
 import { Hooks } from "./out/hooks.ts";
-import type { BlockedKind, BlockersOf, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
+import type { BlockedKind, BlockersOf, Enforcers, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 
 export { refusalOf } from "./core/blockers.ts";
 export { securityGroupRef, subnetRef, vpcRef } from "./core/refs.ts";
@@ -17,7 +17,7 @@ export { getSubnet, lockSubnet } from "./out/subnets.ts";
 export { getSecurityGroups, holdSecurityGroups } from "./out/groups.ts";
 export { GroupSetsMissing, groupSetFor, holdGroupSets, rulesetItem, rulesetItems } from "./out/group-sets.ts";
 export type { RulesetChange, WantedGroupSet } from "./out/group-sets.ts";
-export type { BlockedKind, BlockersOf, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
+export type { BlockedKind, BlockersOf, Enforcement, Enforcers, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 
 /** The module as main.ts holds it. Later modules register what network must not import. */
 export interface NetworkModule {
@@ -26,6 +26,7 @@ export interface NetworkModule {
   onRulesetsChanged(hook: RulesetsChangedHook): void;
   registerBlockers(kind: BlockedKind, blockersOf: BlockersOf): void;
   countNamedAddresses(counts: NamedAddressCounts): void;
+  enforceBy(enforcers: Enforcers): void;
   /**
    * Runs `work`, a whole call; whenever it finds that a set of groups was never used, makes the set and runs it again. So the locks under
    * which other sets' rules become new are never taken by a transaction that holds others already.
@@ -54,5 +55,6 @@ export function createNetwork({ calls, pages }: { calls: Calls; pages: PageToken
       }
     },
     countNamedAddresses: (counts) => hooks.countNamedAddresses(counts),
+    enforceBy: (enforcers) => hooks.enforceBy(enforcers),
   };
 }

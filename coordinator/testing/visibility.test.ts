@@ -46,10 +46,16 @@ test("a list holds exactly what its caller can read one by one, whoever allowed 
     for (const who of [clients, viewer]) {
       const { interfaces } = await who.interfaces.listInterfaces({});
       expect(interfaces.map((one) => one.interfaceId)).toEqual(expected.toSorted());
-      // A grantee learns of its own entries only.
-      const foreign = interfaces.filter((one) => one.ownerAccount !== accountId);
-      for (const one of foreign)
-        for (const list of LISTS) expect((one.access?.[list] ?? []).every((grant) => grant.accountId === accountId)).toBe(true);
+      // A grantee learns of its own entries only; a modifier, who writes whole lists, of all.
+      for (const one of interfaces.filter((shown) => shown.ownerAccount !== accountId)) {
+        const entries = grants[ids.indexOf(one.interfaceId)] ?? [];
+        const modifies = entries.some((entry) => entry.list === "modifiers" && entry.person === index);
+        for (const list of LISTS) {
+          const named = new Set(entries.filter((entry) => entry.list === list).map(({ person }) => people[person]?.accountId));
+          const shown = [...named].filter((id) => modifies || id === accountId);
+          expect((one.access?.[list] ?? []).map((grant) => grant.accountId).sort()).toEqual(shown.sort());
+        }
+      }
     }
   }
   expect((await world.operator.interfaces.listInterfaces({})).interfaces).toHaveLength(ids.length);

@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
-import { ChannelCredentials, createChannel, createClientFactory } from "nice-grpc";
+import { ChannelCredentials, createChannel, createClientFactory, waitForChannelReady } from "nice-grpc";
 import type { Channel, Client, ClientMiddleware, CompatServiceDefinition } from "nice-grpc";
 import { deadlineMiddleware } from "nice-grpc-client-middleware-deadline";
 import type { DeadlineOptions } from "nice-grpc-client-middleware-deadline";
 import { errorDetailsClientMiddleware } from "nice-grpc-error-details";
-import { Metadata } from "nice-grpc-common";
+import { ClientError, Metadata, Status } from "nice-grpc-common";
 import { abortable } from "./abortable.ts";
 import { SERVER_NAME } from "../auth/ca.ts";
 import { MAX_MESSAGE_BYTES } from "./server.ts";
@@ -23,6 +23,8 @@ export interface ChannelSettings {
   readonly token?: string | (() => string | Promise<string>) | undefined;
   /** Deadline of unary calls that set none, milliseconds. Default 15,000. Streams have none. */
   readonly deadlineMs?: number | undefined;
+  /** Make a unary call that found nobody (UNAVAILABLE) once more, if its request has a request_id: whatever came of the first, it is made once. */
+  readonly repeatUnavailable?: boolean | undefined;
 }
 
 /** Options of every call: `deadline` (a Date or milliseconds from now), `signal`, `metadata`. */
@@ -75,6 +77,33 @@ function defaultDeadline(milliseconds: number): ClientMiddleware<DeadlineOptions
   };
 }
 
+/** How long a server that went away may take to be back. */
+const BACK_MS = 5_000;
+
+const hasRequestId = (request: unknown): boolean =>
+  typeof request === "object" &&
+  request !== null &&
+  "requestId" in request &&
+  typeof request.requestId === "string" &&
+  request.requestId !== "";
+
+/** What was lost is asked for again when the server is there, under the same request_id (C10). */
+function repeating(channel: Channel): ClientMiddleware {
+  return async function* withRepeat(call, options) {
+    if (call.requestStream || call.responseStream || !hasRequestId(call.request)) return yield* call.next(call.request, options);
+    try {
+      return yield* call.next(call.request, options);
+    } catch (error) {
+      if (!(error instanceof ClientError) || error.code !== Status.UNAVAILABLE) throw error;
+      // Nobody came back: what is told is what happened to the call itself.
+      await waitForChannelReady(channel, new Date(Date.now() + BACK_MS)).catch(() => {
+        throw error;
+      });
+      return yield* call.next(call.request, options);
+    }
+  };
+}
+
 /** nice-grpc waits for the requests' generator before it gives an aborted call back: one that is stuck must not hold the caller. */
 const releasedRequests: ClientMiddleware = async function* withReleasedRequests(call, options) {
   if (!call.requestStream || options.signal === undefined) return yield* call.next(call.request, options);
@@ -95,7 +124,8 @@ export function openChannel(settings: ChannelSettings): RpcChannel {
   // The middleware used last runs first: the default deadline must be there before the one that arms it.
   const base = createClientFactory().use(errorDetailsClientMiddleware).use(releasedRequests);
   const withToken = settings.token === undefined ? base : base.use(bearer(settings.token));
-  const factory = withToken.use(deadlineMiddleware).use(defaultDeadline(settings.deadlineMs ?? 15_000));
+  const withRepeat = settings.repeatUnavailable === true ? withToken.use(repeating(channel)) : withToken;
+  const factory = withRepeat.use(deadlineMiddleware).use(defaultDeadline(settings.deadlineMs ?? 15_000));
   return {
     channel,
     client: (definition) => factory.create(definition, channel) as PlenumClient<typeof definition>,

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import { callFailure, isTransient } from "#lib/rpc/client-error.ts";
-import { install, makeNetwork } from "./support/installation.ts";
+import { everything, install, makeNetwork } from "./support/installation.ts";
 import type { Clients, Installation, Network } from "./support/installation.ts";
 
 // C9, C10: what "once" means while the server is killed, and how far a subnet goes.
@@ -20,19 +20,23 @@ beforeAll(async () => {
 }, 180_000);
 afterAll(async () => await at?.stop());
 
+/** One caller, who repeats once the server is back. `lost`: the server died before the answer. */
+async function insist<Answer>(act: () => Promise<Answer>, back: Promise<void>, lost: () => void): Promise<Answer> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await act();
+    } catch (error) {
+      if (callFailure(error)?.reason === "STALE_ETAG" || !isTransient(error) || attempt === 10) throw error;
+      if (attempt === 1) lost();
+      await back;
+    }
+  }
+}
+
 describe("a create with a request_id", () => {
-  /** One caller, who repeats once the server is back. `lost`: the server died before the answer. */
   async function create(description: string, requestId: string, back: Promise<void>, lost: () => void): Promise<Interface> {
     const spec = { subnetId: network.subnetId, description };
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return (await owner.clients.interfaces.createInterface({ requestId, spec })).interface!;
-      } catch (error) {
-        if (!isTransient(error) || attempt === 10) throw error;
-        if (attempt === 1) lost();
-        await back;
-      }
-    }
+    return insist(async () => (await owner.clients.interfaces.createInterface({ requestId, spec })).interface!, back, lost);
   }
 
   it("is made once by 20 callers at once, with one answer, whenever the server dies meanwhile", async () => {
@@ -73,6 +77,58 @@ describe("a create with a request_id", () => {
     expect(lost).toBeGreaterThan(0);
     expect(lostAfterCommit).toBeGreaterThan(0);
   }, 180_000);
+});
+
+describe("a change with a request_id", () => {
+  it("of rules, of addresses and a detach are made once, however often they are asked for while the server dies", async () => {
+    const { groups, interfaces, instances } = owner.clients;
+    const { securityGroup } = await groups.createSecurityGroup({ vpcId: network.vpcId, name: "once" });
+    const { securityGroupId, etag } = securityGroup!;
+    const { interface: made } = await interfaces.createInterface({ spec: { subnetId: network.subnetId } });
+    const { interfaceId } = made!;
+    const attach = async () => {
+      const { instance } = await instances.runInstance({ ownerAccount: owner.accountId, stopped: true });
+      return (await interfaces.attachInterface({ spec: { interfaceId, instanceId: instance!.instanceId } })).attachment!;
+    };
+    const attached = await attach();
+    let lost = 0;
+    const back = Promise.withResolvers<void>();
+    // Each with the etag that is the resource's only until the first of them commits.
+    const acts = {
+      rules: async () => {
+        const answer = await groups.replaceSecurityGroupRules({ requestId: "c-rules", securityGroupId, etag, rules: [...everything] });
+        return answer.securityGroup!.etag;
+      },
+      addresses: async () => {
+        const request = { requestId: "c-addresses", interfaceId, etag: made!.etag, privateAddresses: ["10.0.1.240"] };
+        return (await interfaces.setAddresses(request)).interface!.etag;
+      },
+      detach: async () => {
+        const target = { $case: "interfaceId" as const, value: interfaceId };
+        return (await interfaces.detachInterface({ requestId: "c-detach", target })).attachments[0]!.attachmentId;
+      },
+    };
+    const first = Promise.withResolvers<void>();
+    const callers = Object.values(acts).map((act) =>
+      Array.from({ length: REPEATS }, async () => {
+        const answer = await insist(act, back.promise, () => (lost += 1));
+        first.resolve();
+        return answer;
+      }),
+    );
+    await first.promise;
+    back.resolve(at.cluster.killControlPlane());
+    const [rules, addresses, detaches] = await Promise.all(callers.map((own) => Promise.all(own)));
+    await back.promise;
+    expect(lost).toBeGreaterThan(0);
+    expect(new Set(rules)).toEqual(new Set([String(Number(etag) + 1)]));
+    expect(new Set(addresses)).toEqual(new Set([String(Number(made!.etag) + 1)]));
+    expect(new Set(detaches)).toEqual(new Set([attached.attachmentId]));
+    // It is attached elsewhere now: the late repeat is none of that one's business.
+    const { attachmentId } = await attach();
+    expect(await acts.detach()).toBe(attached.attachmentId);
+    expect((await interfaces.getInterface({ interfaceId })).interface!.attachments.map((one) => one.attachmentId)).toEqual([attachmentId]);
+  }, 120_000);
 });
 
 describe("a subnet", () => {

@@ -8,6 +8,8 @@ export interface ResourceRef {
   readonly ownerAccount: string;
   /** What the owner allowed others, from consent. Actions as in the protos ("nivc:AttachInterface"). */
   readonly grants?: readonly ResourceGrant[];
+  /** Id of the resource whose consents these are, where it is another one (an attachment's are its record's). */
+  readonly consentsOn?: string;
 }
 
 export interface ResourceGrant {

@@ -263,7 +263,7 @@ describe("a repeat", () => {
   });
 
   it("is decided again: who lost the grant gets no old answer", async () => {
-    const grant = { accountId: "acct-b", action: ACTION };
+    const grant = { accountId: "acct-b", action: ACTION, consentId: "cons-1" };
     grants.set(thing.id, [grant]);
     await write(stranger, "one", "r1", { ...thing, grants: [grant] });
     expect((await write(stranger, "one", "r1")).repeated).toBe(true);

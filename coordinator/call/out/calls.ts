@@ -180,10 +180,11 @@ class DatabaseCalls implements Calls {
   async #decideAgain(tx: Tx, scope: WriteScope, allowed: readonly AllowedAction[]): Promise<void> {
     const grants = await this.#options.grants(
       tx,
-      allowed.map(({ resource }) => resource.id),
+      allowed.map(({ resource }) => resource.consentsOn ?? resource.id),
     );
     for (const { action, resource } of allowed) {
-      const current: ResourceRef = { ...resource, grants: grants.get(resource.id) ?? [] };
+      const consents = grants.get(resource.consentsOn ?? resource.id) ?? [];
+      const current: ResourceRef = { ...resource, grants: [...(resource.grants ?? []), ...consents] };
       scope.require(action, current);
     }
   }

@@ -15,7 +15,8 @@ export interface IdempotencyKey {
 /** What an earlier call was allowed, to be decided again for its repeat. */
 export interface AllowedAction {
   readonly action: string;
-  readonly resource: Pick<ResourceRef, "kind" | "id" | "ownerAccount">;
+  /** Grants: those only that follow from the rows themselves. */
+  readonly resource: ResourceRef;
 }
 
 /** The answer of an earlier call. */

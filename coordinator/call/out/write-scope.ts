@@ -156,9 +156,9 @@ export class WriteScope implements WriteCall {
 
   /** What was allowed, for a repeat to be decided again. */
   allowed(): AllowedAction[] {
-    return [...this.#allowed.values()].map(({ action, resource: { kind, id, ownerAccount } }) => ({
+    return [...this.#allowed.values()].map(({ action, resource: { grants = [], ...resource } }) => ({
       action,
-      resource: { kind, id, ownerAccount },
+      resource: { ...resource, grants: grants.filter(({ consentId }) => consentId === undefined) },
     }));
   }
 

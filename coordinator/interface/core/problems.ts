@@ -1,4 +1,5 @@
 import { Status } from "nice-grpc-common";
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { PlenumError } from "#lib/rpc/errors.ts";
 import type { FieldViolation } from "#lib/rpc/errors.ts";
 import type { ReasonName } from "#lib/rpc/reason.ts";
@@ -56,6 +57,20 @@ export class Problems {
 /** A fault of the resources' state, not of the request's form. */
 export function conflict(reason: ReasonName, field: string, description: string, facts: Readonly<Record<string, string>> = {}): Problem {
   return { code: Status.FAILED_PRECONDITION, reason, field, description, facts };
+}
+
+/** An address that another attachment of the network holds; `what` says what has it ("is 10.0.0.9", "has 10.0.0.9"). */
+export function addressInUse(
+  field: string,
+  what: string,
+  holder: { readonly address: string; readonly state: AttachmentState; readonly leaving: boolean },
+): Problem {
+  const until = holder.leaving ? "its host has said that it gave it up" : "its detaching is over";
+  const description =
+    holder.leaving || holder.state === AttachmentState.DETACHING
+      ? `${what}, which another interface of the network holds until ${until}: wait for that`
+      : `${what}, which another attached interface of the network holds: detach that one first`;
+  return conflict("ADDRESS_IN_USE", field, description, { address: holder.address });
 }
 
 /** A fault of the request itself. */

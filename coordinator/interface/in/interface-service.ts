@@ -1,47 +1,50 @@
 import {
-  AttachInterfaceRequest,
   BatchCreateInterfacesResponse,
   CreateInterfaceResponse,
   InterfaceServiceDefinition,
   WaitFor,
 } from "#gen/plenum/nivc/v1/interface_service.ts";
-import type { AttachmentSpec } from "#gen/plenum/nivc/v1/interface_service.ts";
-import type { Attachment } from "#gen/plenum/nivc/v1/interface.ts";
+import type {
+  AttachInterfaceRequest,
+  AttachmentSpec,
+  BatchAttachInterfacesRequest,
+  SetAddressesRequest,
+  UpdateInterfaceRequest,
+} from "#gen/plenum/nivc/v1/interface_service.ts";
+import type { Attachment, Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Kysely } from "kysely";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
-import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { integer, listOf, required } from "#lib/rpc/validate.ts";
-import { durationMs, openPage, storedAs } from "../../call/api.ts";
-import type { Calls, ReadCall } from "../../call/api.ts";
-import { grantsFor } from "../../consent/api.ts";
+import { openPage, storedAs, storedIds, storedNothing, waitField } from "../../call/api.ts";
+import type { Calls, WriteCall } from "../../call/api.ts";
 import type { NetworkModule } from "../../network/api.ts";
-import { attachInterfaces, instanceRef } from "../attach.ts";
+import { attachInterfaces } from "../attach.ts";
 import { MAX_DEVICES } from "../attach-checks.ts";
 import type { WantedAttachment } from "../attach-checks.ts";
 import type { InstanceDirectory } from "../ports.ts";
 import { Problems } from "../core/problems.ts";
-import { createInterfaces, interfaceRef } from "../create.ts";
-import { attachmentRef } from "../detach-rights.ts";
+import { createInterfaces } from "../create.ts";
 import { checkTarget, detachInterfaces } from "../detach.ts";
 import { FORCED_KEY } from "../force.ts";
 import { listAttachments, readAttachments } from "../out/attachment-store.ts";
 import { listInterfaces, readInterfaces } from "../out/interface-store.ts";
 import type { AttachmentRow } from "../out/rows.ts";
 import type { Signals } from "../out/signals.ts";
+import { checkSetAddresses, setAddresses } from "../set-addresses.ts";
+import { checkAttachmentUpdate, updateAttachment } from "../update-attachment.ts";
 import { checkUpdate, deleteInterfaceRecord, updateInterfaceRecord } from "../update.ts";
-import { waitForHosts } from "../wait.ts";
-import type { WaitRequest } from "../wait.ts";
 import { checkFilter, shownBy } from "./filter.ts";
 import { attachmentMessages, interfaceMessages } from "./messages.ts";
-import type { Waited } from "./messages.ts";
+import { recordMessage, requireSeeAll, settling } from "./settle.ts";
+import type { After } from "./settle.ts";
 import { visibleTo } from "./visible.ts";
 import type { InterfaceWatches } from "./watch-interfaces.ts";
 
 const MAX_BATCH = 1_000;
-const WAIT = { minMs: 0, maxMs: 60_000, absentMs: 10_000 };
 
 export interface InterfaceServiceOptions {
   readonly calls: Calls;
@@ -55,18 +58,6 @@ export interface InterfaceServiceOptions {
   readonly watches: InterfaceWatches;
 }
 
-interface Waiting {
-  readonly wait: WaitFor;
-  readonly timeoutMs: number;
-}
-
-function checkWait(request: Pick<AttachInterfaceRequest, "wait" | "waitTimeout">): Waiting {
-  const known: readonly number[] = Object.values(WaitFor);
-  if (!known.includes(request.wait)) throw invalidArgument("wait", `is ${request.wait}`, "give COMMITTED, PROGRAMMED or REACHABLE");
-  const wait = request.wait === WaitFor.UNSPECIFIED ? WaitFor.PROGRAMMED : request.wait;
-  return { wait, timeoutMs: durationMs(request.waitTimeout, "wait_timeout", WAIT) };
-}
-
 function checkAttachment(spec: AttachmentSpec, path: string): WantedAttachment {
   return {
     interfaceId: parseId("eni", spec.interfaceId, `${path}.interface_id`),
@@ -78,70 +69,55 @@ function checkAttachment(spec: AttachmentSpec, path: string): WantedAttachment {
   };
 }
 
-/** Attachments are kept by their ids for a repeat: it answers them as they are then. */
-const IDS = {
-  encode: (ids: readonly string[]): Uint8Array => Buffer.from(ids.join(" ")),
-  decode: (bytes: Uint8Array): readonly string[] => Buffer.from(bytes).toString("utf8").split(" "),
-};
-
 /** InterfaceService as in the proto. */
 export function interfaceService(options: InterfaceServiceOptions): ServiceBinding {
   const { calls, pages, db, directory, signals, network } = options;
 
+  const settle = settling(options);
+
+  /** Act once for each request_id; then wait for the attachments that came of it, also when this is a repeat. */
   async function settled(
     context: ServerContext,
-    request: Waiting & Pick<WaitRequest, "goal" | "versions">,
-    rows: readonly { id: string; networkId: bigint | undefined }[],
-  ): Promise<Attachment[]> {
-    const attachmentIds = rows.map((row) => row.id);
-    let waited: Waited | undefined;
-    if (request.wait !== WaitFor.COMMITTED) {
-      const networkIds = [...new Set(rows.flatMap((row) => row.networkId ?? []))];
-      const unfinished = await waitForHosts(db, directory, signals, { ...request, attachmentIds, networkIds }, context.signal);
-      waited = { seconds: request.timeoutMs / 1_000, unfinished, versions: request.versions };
-    }
-    // Decided again on the rows that are answered (C15): who may see them no longer waited for nothing.
-    const messages = await calls.read(context, context.action, async (call) => {
-      const seen = await readAttachments(call.tx, { attachmentIds, over: true });
-      await requireSeeAll(call, seen);
-      return attachmentMessages(call.tx, directory, call.subject, seen, waited);
+    request: { requestId: string } & object,
+    after: Pick<After, "wait" | "timeoutMs" | "goal">,
+    act: (call: WriteCall) => Promise<readonly AttachmentRow[]>,
+  ): Promise<{ attachments: Attachment[]; asked: readonly string[] }> {
+    let rows: readonly AttachmentRow[] = [];
+    const keyed = { action: context.action, requestId: request.requestId, request, ...storedIds };
+    const written = await calls.write(context, keyed, async (call) => {
+      rows = await act(call);
+      return rows.map((row) => row.attachment_id);
     });
-    const byId = new Map(messages.map((message) => [message.attachmentId, message]));
-    return attachmentIds.flatMap((id) => byId.get(id) ?? []);
+    const asked = written.result;
+    if (written.repeated) rows = await readAttachments(db, { attachmentIds: asked, over: true });
+    const networks = new Map(rows.map((row) => [row.attachment_id, row.network_id]));
+    const awaited = asked.map((id) => ({ id, networkId: networks.get(id) }));
+    return { attachments: await settle.attachments(context, { ...after, versions: written.versions }, awaited), asked };
   }
 
   async function attach(
     context: ServerContext,
-    request: { requestId: string } & object,
-    waiting: Waiting,
+    request: AttachInterfaceRequest | BatchAttachInterfacesRequest,
     wanted: readonly WantedAttachment[],
   ): Promise<Attachment[]> {
-    let rows: readonly AttachmentRow[] = [];
-    const {
-      result: ids,
-      versions,
-      repeated,
-    } = await calls.write(context, { action: context.action, requestId: request.requestId, request, ...IDS }, async (call) => {
-      rows = await attachInterfaces(call, directory, wanted);
-      return rows.map((row) => row.attachment_id);
-    });
-    if (repeated) rows = await readAttachments(db, { attachmentIds: ids, over: true });
-    const networks = new Map(rows.map((row) => [row.attachment_id, row.network_id]));
-    const answer = await settled(
-      context,
-      { ...waiting, goal: "programmed", versions },
-      ids.map((id) => ({ id, networkId: networks.get(id) })),
-    );
-    const [first = ""] = ids;
-    if (answer.length < ids.length) throw notFound("attachment", first); // a repeat, after all of it was long over
-    return answer;
+    const after = { ...waitField(request, WaitFor.PROGRAMMED), goal: "programmed" } as const;
+    const { attachments, asked } = await settled(context, request, after, (call) => attachInterfaces(call, directory, wanted));
+    const [first = ""] = asked;
+    if (attachments.length < asked.length) throw notFound("attachment", first); // a repeat, after all of it was long over
+    return attachments;
   }
 
-  async function readInterface(call: ReadCall, interfaceId: string) {
-    const row = (await readInterfaces(call.tx, [interfaceId])).get(interfaceId);
-    if (row === undefined) throw notFound("interface", interfaceId);
-    call.requireSee(interfaceRef(row, (await grantsFor(call.tx, [interfaceId])).get(interfaceId)));
-    return (await interfaceMessages(call.tx, directory, call.subject, [row]))[0];
+  /** Change a record once for each request_id; then wait until its host goes by it. */
+  async function change(
+    context: ServerContext,
+    request: UpdateInterfaceRequest | SetAddressesRequest,
+    interfaceId: string,
+    act: (call: WriteCall) => Promise<void>,
+  ): Promise<{ interface: Interface | undefined }> {
+    const waiting = waitField(request, WaitFor.COMMITTED);
+    const keyed = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+    const { versions } = await network.withGroupSets(() => calls.write(context, keyed, act));
+    return { interface: await settle.record(context, { ...waiting, goal: "enforced", versions }, interfaceId) };
   }
 
   return bind(InterfaceServiceDefinition, {
@@ -181,7 +157,7 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
 
     async getInterface(request, context) {
       const interfaceId = parseId("eni", request.interfaceId, "interface_id");
-      return { interface: await calls.read(context, context.action, (call) => readInterface(call, interfaceId)) };
+      return { interface: await calls.read(context, context.action, (call) => recordMessage(call, directory, interfaceId)) };
     },
 
     async listInterfaces(request, context) {
@@ -199,21 +175,24 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
 
     async updateInterface(request, context) {
       const update = checkUpdate(required(request.interface, "interface"), request.updateMask);
-      await network.withGroupSets(() =>
-        calls.write(context, { action: context.action }, (call) => updateInterfaceRecord(call, directory, update)),
-      );
-      return { interface: await calls.read(context, context.action, (call) => readInterface(call, update.interfaceId)) };
+      return change(context, request, update.interfaceId, (call) => updateInterfaceRecord(call, directory, update));
+    },
+
+    async setAddresses(request, context) {
+      const wanted = checkSetAddresses(request);
+      return change(context, request, wanted.interfaceId, (call) => setAddresses(call, directory, wanted));
     },
 
     async deleteInterface(request, context) {
       const interfaceId = parseId("eni", request.interfaceId, "interface_id");
-      await calls.write(context, { action: context.action }, (call) => deleteInterfaceRecord(call, interfaceId, request.etag));
+      const keyed = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      await calls.write(context, keyed, (call) => deleteInterfaceRecord(call, interfaceId, request.etag));
       return {};
     },
 
     async attachInterface(request, context) {
       const wanted = checkAttachment(required(request.spec, "spec"), "spec");
-      const [attachment] = await attach(context, request, checkWait(request), [wanted]);
+      const [attachment] = await attach(context, request, [wanted]);
       return { attachment };
     },
 
@@ -222,26 +201,27 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       const problems = new Problems();
       const wanted = request.specs.map((spec, index) => problems.check(() => checkAttachment(spec, `specs[${index}]`)));
       problems.throwIfAny();
-      return {
-        attachments: await attach(
-          context,
-          request,
-          checkWait(request),
-          wanted.filter((one) => one !== undefined),
-        ),
-      };
+      const checked = wanted.filter((one) => one !== undefined);
+      return { attachments: await attach(context, request, checked) };
     },
 
     async detachInterface(request, context) {
       const target = checkTarget(request.target);
-      const waiting = checkWait(request);
-      const { result: rows, versions } = await calls.write(context, { action: context.action }, async (call) => {
-        const ending = await detachInterfaces(call, directory, target, request.force);
+      const after = { ...waitField(request, WaitFor.PROGRAMMED), goal: "detached" } as const;
+      const { attachments } = await settled(context, request, after, (call) => {
         if (request.force) call.afterCommit(() => signals.announce([FORCED_KEY]));
-        return ending;
+        return detachInterfaces(call, directory, target, request.force);
       });
-      const ids = rows.map((row) => ({ id: row.attachment_id, networkId: row.network_id }));
-      return { attachments: await settled(context, { ...waiting, goal: "detached", versions }, ids) };
+      return { attachments };
+    },
+
+    async updateAttachment(request, context) {
+      const update = checkAttachmentUpdate(required(request.attachment, "attachment"), request.updateMask);
+      const after = { wait: WaitFor.COMMITTED, timeoutMs: 0, goal: "programmed" } as const;
+      const { attachments } = await settled(context, request, after, (call) => updateAttachment(call, directory, update));
+      const [attachment] = attachments;
+      if (attachment === undefined) throw notFound("attachment", update.attachmentId); // a repeat, after it was long over
+      return { attachment };
     },
 
     async getAttachment(request, context) {
@@ -273,16 +253,4 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       });
     },
   });
-}
-
-/** NOT_FOUND unless the caller may see each one's interface or instance. */
-async function requireSeeAll(call: ReadCall, rows: readonly AttachmentRow[]): Promise<void> {
-  const instanceOf = (row: AttachmentRow) => instanceRef({ instanceId: row.instance_id, ownerAccount: row.instance_owner });
-  const others = rows.filter((row) => !call.canSee(instanceOf(row)));
-  if (others.length === 0) return;
-  const grants = await grantsFor(
-    call.tx,
-    others.map((row) => row.interface_id),
-  );
-  for (const row of others) call.requireSee(attachmentRef(row, grants.get(row.interface_id)));
 }

@@ -112,6 +112,8 @@ export async function attachmentMessages(
       detachTime: row.detach_time ?? undefined,
       generation: row.generation,
       traffic: traffic(sums.get(row.attachment_id)),
+      createdBy: row.created_by,
+      detachedBy: row.detached_by,
     });
   }
   return messages;
@@ -130,10 +132,14 @@ function accessMessage(consents: readonly Consent[]): InterfaceAccess {
   };
 }
 
-/** Who else is allowed what is between the owner and each of them: a grantee sees its own entries only. */
+/**
+ * Who else is allowed what is between the owner and each of them: a grantee sees its own entries only, unless it is a modifier, who
+ * writes whole lists and must know what is in them.
+ */
 function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly Consent[]): readonly Consent[] {
   if (viewer.kind === "operator" || viewer.accountId === row.owner_account) return consents;
-  return consents.filter((consent) => consent.granteeAccount === viewer.accountId);
+  const own = consents.filter((consent) => consent.granteeAccount === viewer.accountId);
+  return own.some((consent) => consent.actions.includes(ACCESS_ACTIONS.modifiers)) ? consents : own;
 }
 
 /** Records as callers see them, in the order of the rows. */
@@ -142,11 +148,13 @@ export async function interfaceMessages(
   directory: InstanceDirectory,
   viewer: Viewer,
   rows: readonly InterfaceRow[],
+  waited?: Waited,
 ): Promise<Interface[]> {
   const ids = rows.map((row) => row.interface_id);
   if (ids.length === 0) return [];
   const attached = await readAttachments(tx, { interfaceIds: ids });
-  const attachments = Map.groupBy(await attachmentMessages(tx, directory, viewer, attached), (attachment) => attachment.interfaceId);
+  const messages = await attachmentMessages(tx, directory, viewer, attached, waited);
+  const attachments = Map.groupBy(messages, (attachment) => attachment.interfaceId);
   const consents = await consentsOf(tx, ids);
   const sums = await trafficOf(tx, "interface_id", ids);
   return rows.map((row) => {

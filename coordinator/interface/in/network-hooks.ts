@@ -1,16 +1,26 @@
+import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import type { Blocker, BlockedKind, NetworkModule } from "../../network/api.ts";
 import type { Tx } from "../../call/api.ts";
-import type { InstanceDirectory } from "../ports.ts";
+import type { InstanceDirectory, Reader } from "../ports.ts";
 import { reconfigureLocked } from "../move.ts";
 import { namedAddressCounts } from "../out/address-store.ts";
 import { lockAttachments } from "../out/attachment-store.ts";
+import { carriedBy, enforcementOf } from "../out/enforcement-store.ts";
 import { interfacesOf } from "../out/interface-store.ts";
+import type { Signals } from "../out/signals.ts";
+import { waitForHosts } from "../wait.ts";
 
 /** Enough to name; who deletes a subnet does not read thousands. */
 const MAX_BLOCKERS = 20;
 
+interface Waits {
+  readonly db: Reader;
+  readonly directory: InstanceDirectory;
+  readonly signals: Signals;
+}
+
 /** What the network module must learn from this one, which it cannot import. */
-export function registerAtNetwork(network: NetworkModule, directory: InstanceDirectory): void {
+export function registerAtNetwork(network: NetworkModule, { db, directory, signals }: Waits): void {
   const blockersOf =
     (kind: BlockedKind) =>
     async (tx: Tx, id: string): Promise<Blocker[]> => {
@@ -19,6 +29,14 @@ export function registerAtNetwork(network: NetworkModule, directory: InstanceDir
     };
   for (const kind of ["vpc", "subnet", "security_group"] as const) network.registerBlockers(kind, blockersOf(kind));
   network.countNamedAddresses(namedAddressCounts);
+  network.enforceBy({
+    of: enforcementOf,
+    async wait(groupSetIds, timeoutMs, signal) {
+      const attachmentIds = await carriedBy(db, groupSetIds);
+      const goal = { goal: "enforced", wait: WaitFor.PROGRAMMED } as const;
+      await waitForHosts(db, directory, signals, { ...goal, attachmentIds, networkIds: [], timeoutMs, versions: new Map() }, signal);
+    },
+  });
   network.onRulesetsChanged(async (call, changes) => {
     const rulesets = new Map(changes.map((change) => [BigInt(change.groupSetId), BigInt(change.rulesetId)]));
     const rows = await lockAttachments(call.tx, { groupSetIds: changes.map((change) => change.groupSetId) });

@@ -72,13 +72,18 @@ export function checkAccess(access: InterfaceAccess | undefined, field: string):
   };
 }
 
+/** At most 16 different IPv4 addresses. INVALID_ARGUMENT. */
+export function checkAddresses(list: readonly string[], field: string): readonly Address[] {
+  listOf(list, field, { max: MAX_ADDRESSES });
+  const addresses = list.map((address, index) => addressField(address, `${field}[${index}]`, 4));
+  if (new Set(addresses.map(formatAddress)).size !== addresses.length)
+    throw invalidArgument(field, "names an address twice", "name each address once");
+  return addresses;
+}
+
 /** The form of a specification. INVALID_ARGUMENT names the field under `path` ("spec", "specs[3]"). */
 export function checkSpec(spec: InterfaceSpec, path: string): CheckedSpec {
-  const addressesField = `${path}.private_addresses`;
-  listOf(spec.privateAddresses, addressesField, { max: MAX_ADDRESSES });
-  const addresses = spec.privateAddresses.map((address, index) => addressField(address, `${addressesField}[${index}]`, 4));
-  const texts = addresses.map(formatAddress);
-  if (new Set(texts).size !== texts.length) throw invalidArgument(addressesField, "names an address twice", "name each address once");
+  const addresses = checkAddresses(spec.privateAddresses, `${path}.private_addresses`);
   if (spec.payerAccount !== "" && !isId("acct", spec.payerAccount)) parseId("acct", spec.payerAccount, `${path}.payer_account`);
   return {
     subnetId: parseId("subnet", spec.subnetId, `${path}.subnet_id`),

@@ -47,6 +47,18 @@ export async function pickAddresses(
   return picked;
 }
 
+/** A record names these addresses (with prefix length) and no others. The caller holds the subnet's lock. */
+export async function replaceNamed(
+  tx: Tx,
+  row: { readonly interface_id: string; readonly subnet_id: string },
+  addresses: readonly string[],
+): Promise<void> {
+  await sql`DELETE FROM interface_address WHERE interface_id = ${row.interface_id}`.execute(tx);
+  await sql`
+    INSERT INTO interface_address (interface_id, subnet_id, address)
+    SELECT ${row.interface_id}, ${row.subnet_id}, host(address::inet)::inet FROM unnest(${addresses}::text[]) AS address`.execute(tx);
+}
+
 /** How many different addresses of each subnet records name. Subnets without any are left out. */
 export async function namedAddressCounts(tx: Tx, subnetIds: readonly string[]): Promise<ReadonlyMap<string, bigint>> {
   const { rows } = await sql<{ subnet_id: string; named: bigint }>`

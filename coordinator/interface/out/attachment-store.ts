@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
+import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { tellWatchers } from "../../call/api.ts";
 import type { Tx, WriteCall } from "../../call/api.ts";
@@ -17,6 +18,7 @@ export type NewAttachment = Pick<
   | "instance_id"
   | "instance_owner"
   | "attachment_owner"
+  | "created_by"
   | "device_index"
   | "delete_on_terminate"
   | "host_id"
@@ -49,13 +51,13 @@ export async function insertAttachments(
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
         attachment_id text, interface_id text, interface_owner text, instance_id text, instance_owner text, attachment_owner text,
-        device_index int, delete_on_terminate boolean, host_id text, network_id bigint, vni bigint, addresses text[], gateway text,
+        created_by text, device_index int, delete_on_terminate boolean, host_id text, network_id bigint, vni bigint, addresses text[], gateway text,
         group_set_id bigint, ruleset_id bigint, source_dest_check boolean)
     ), made AS (
-      INSERT INTO attachment (attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, device_index,
-                              delete_on_terminate, state, wanted, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id,
+      INSERT INTO attachment (attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, created_by,
+                              device_index, delete_on_terminate, state, wanted, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id,
                               source_dest_check)
-      SELECT attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, device_index,
+      SELECT attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, created_by, device_index,
              delete_on_terminate, 1, 1, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id, source_dest_check
       FROM given ORDER BY interface_id
       ON CONFLICT DO NOTHING
@@ -86,6 +88,22 @@ export async function takeAddresses(tx: Tx, rows: readonly AttachmentRow[]): Pro
     ON CONFLICT DO NOTHING
     RETURNING 1`.execute(tx);
   return taken.length;
+}
+
+/**
+ * An attachment is to have these addresses (without prefix length) and no others: it takes them, and holds the old ones until its host
+ * has applied `generation`. False: another attachment holds one of them.
+ */
+export async function exchangeAddresses(tx: Tx, row: AttachmentRow, addresses: readonly string[], generation: bigint): Promise<boolean> {
+  await sql`
+    UPDATE attachment_address SET until_generation = ${generation}
+    WHERE attachment_id = ${row.attachment_id} AND until_generation IS NULL AND NOT host(address) = ANY(${addresses}::text[])`.execute(tx);
+  const { rows } = await sql`
+    INSERT INTO attachment_address AS h (network_id, address, attachment_id)
+    SELECT ${row.network_id}::bigint, address::inet, ${row.attachment_id} FROM unnest(${addresses}::text[]) AS address ORDER BY 2
+    ON CONFLICT (network_id, address) DO UPDATE SET until_generation = NULL WHERE h.attachment_id = excluded.attachment_id
+    RETURNING 1`.execute(tx);
+  return rows.length === addresses.length;
 }
 
 /** Which attachments to read. */
@@ -135,6 +153,11 @@ export interface AttachmentChange {
   readonly group_set_id?: bigint | undefined;
   readonly ruleset_id?: bigint | undefined;
   readonly source_dest_check?: boolean | undefined;
+  /** With prefix length, as the record's. */
+  readonly addresses?: readonly string[] | undefined;
+  readonly delete_on_terminate?: boolean | undefined;
+  /** Who asks for its end; the first one stays. */
+  readonly detached_by?: string | undefined;
   readonly delete_when_detached?: boolean | undefined;
   readonly applied?: { readonly generation: bigint; readonly state: number; readonly message: string } | undefined;
   /** It is placed anew: another meter. */
@@ -145,7 +168,8 @@ export interface AttachmentChange {
 
 /**
  * Write changes: one statement for any number. Times follow from the states: programmed when ATTACHED for the first time, detached
- * when DETACHED, and an attachment that is over lets its addresses go. Rows are locked by the caller.
+ * when DETACHED. An attachment that is over lets its addresses go; one that was given others lets the old ones go when its host has said
+ * so, or it is on none. Rows are locked by the caller.
  */
 export async function updateAttachments(call: WriteCall, changes: readonly AttachmentChange[]): Promise<AttachmentRow[]> {
   if (changes.length === 0) return [];
@@ -164,14 +188,17 @@ export async function updateAttachments(call: WriteCall, changes: readonly Attac
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (
         attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
-        source_dest_check boolean, delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text,
-        placed boolean, forced_version bigint)
+        source_dest_check boolean, addresses text[], delete_on_terminate boolean, detached_by text, delete_when_detached boolean,
+        applied_generation bigint, applied_state smallint, applied_message text, placed boolean, forced_version bigint)
     ), changed AS (
       UPDATE attachment a SET
         state = g.state, wanted = g.wanted, host_id = g.host_id, generation = g.generation,
         group_set_id = coalesce(g.group_set_id, a.group_set_id),
         ruleset_id = coalesce(g.ruleset_id, a.ruleset_id),
         source_dest_check = coalesce(g.source_dest_check, a.source_dest_check),
+        addresses = coalesce(g.addresses, a.addresses),
+        delete_on_terminate = coalesce(g.delete_on_terminate, a.delete_on_terminate),
+        detached_by = CASE WHEN a.detached_by = '' THEN coalesce(g.detached_by, '') ELSE a.detached_by END,
         delete_when_detached = coalesce(g.delete_when_detached, a.delete_when_detached),
         applied_generation = coalesce(g.applied_generation, a.applied_generation),
         applied_state = coalesce(g.applied_state, a.applied_state),
@@ -188,21 +215,30 @@ export async function updateAttachments(call: WriteCall, changes: readonly Attac
       INSERT INTO meter (meter_id, attachment_id, interface_id, host_id, wire_id)
       SELECT meter_id, attachment_id, interface_id, host_id, wire_id FROM changed WHERE placed
     ), freed AS (
-      DELETE FROM attachment_address WHERE attachment_id IN (SELECT attachment_id FROM changed WHERE state = 4)
+      DELETE FROM attachment_address AS kept USING changed c
+      WHERE kept.attachment_id = c.attachment_id
+        AND (c.state = 4 OR kept.until_generation IS NOT NULL
+             AND (c.host_id IS NULL OR c.applied_state = ${AppliedState.PRESENT}::smallint AND c.applied_generation >= kept.until_generation))
     )
     SELECT * FROM changed ORDER BY attachment_id`.execute(call.tx);
   told(call, rows);
   return rows;
 }
 
-/** Who holds these addresses of a network now: address → attachment and interface. */
-export async function holdersOf(
-  tx: Tx,
-  networkId: bigint,
-  addresses: readonly string[],
-): Promise<{ address: string; attachment_id: string; interface_id: string; state: AttachmentState }[]> {
-  const { rows } = await sql<{ address: string; attachment_id: string; interface_id: string; state: AttachmentState }>`
-    SELECT host(h.address) AS address, attachment_id, interface_id, state
+/** Who holds an address of a network. */
+export interface Holder {
+  readonly address: string;
+  readonly attachment_id: string;
+  readonly interface_id: string;
+  readonly state: AttachmentState;
+  /** It was given other addresses, and its host has not yet said that it gave this one up. */
+  readonly leaving: boolean;
+}
+
+/** Who holds these addresses of a network now. */
+export async function holdersOf(tx: Tx, networkId: bigint, addresses: readonly string[]): Promise<Holder[]> {
+  const { rows } = await sql<Holder>`
+    SELECT host(h.address) AS address, attachment_id, interface_id, state, h.until_generation IS NOT NULL AS leaving
     FROM attachment_address h JOIN attachment USING (attachment_id)
     WHERE h.network_id = ${networkId} AND h.address = ANY(${addresses}::inet[])`.execute(tx);
   return rows;

@@ -127,7 +127,7 @@ export async function ownersOf(tx: Tx, ids: readonly string[], limit: number): P
 
 /** Fields that an update may write. */
 export type InterfaceChange = Partial<
-  Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check">
+  Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check" | "addresses">
 >;
 
 /** Write the fields given; generation and row version rise by one. The row is locked by the caller. */
@@ -142,6 +142,7 @@ export async function updateInterface(
   if (change.security_group_ids !== undefined) sets.push(sql`security_group_ids = ${change.security_group_ids}::text[]`);
   if (change.group_set_id !== undefined) sets.push(sql`group_set_id = ${change.group_set_id}`);
   if (change.source_dest_check !== undefined) sets.push(sql`source_dest_check = ${change.source_dest_check}`);
+  if (change.addresses !== undefined) sets.push(sql`addresses = ${change.addresses}::text[]`);
   await sql`UPDATE interface SET ${sql.join(sets)} WHERE interface_id = ${row.interface_id}`.execute(call.tx);
   told(call, [row]);
 }

@@ -33,6 +33,8 @@ export interface AttachmentRow {
   readonly instance_id: string;
   readonly instance_owner: string;
   readonly attachment_owner: string;
+  readonly created_by: string;
+  readonly detached_by: string;
   readonly device_index: number;
   readonly delete_on_terminate: boolean;
   readonly delete_when_detached: boolean;

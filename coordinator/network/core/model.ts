@@ -14,6 +14,8 @@ export interface Vpc {
   /** Row version; the etag is its text. */
   readonly version: bigint;
   readonly createTime: Date;
+  /** Principal. */
+  readonly createdBy: string;
 }
 
 /** A subnet, with what its interfaces need to know of the VPC. */
@@ -28,6 +30,8 @@ export interface Subnet {
   readonly zoneId: string;
   readonly version: bigint;
   readonly createTime: Date;
+  /** Principal. */
+  readonly createdBy: string;
   /** Of its VPC. */
   readonly networkId: bigint;
   /** Of its VPC. */
@@ -62,6 +66,8 @@ export interface SecurityGroup {
   readonly rules: readonly Rule[];
   readonly version: bigint;
   readonly createTime: Date;
+  /** Principal. */
+  readonly createdBy: string;
 }
 
 /** An interned set of groups and the rules that it means now (D2, D5). Both numbers: 1 to 2^32 − 1, never reused. */

@@ -1,16 +1,18 @@
 import { CreateSecurityGroupResponse, SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
+import type { SecurityGroup as SecurityGroupMessage } from "#gen/plenum/network/v1/security_group.ts";
+import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
-import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import { displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, storedAs, visibleAccount } from "../../call/api.ts";
+import { checkEtag, openPage, storedAs, storedNothing, visibleAccount, waitField } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import type { Rule, SecurityGroup } from "../core/model.ts";
 import { securityGroupRef } from "../core/refs.ts";
 import { peerGroups, sameRules } from "../core/rules.ts";
-import { renewRulesets } from "../out/group-sets.ts";
+import { renewRulesets, setsWith } from "../out/group-sets.ts";
 import {
   deleteSecurityGroup,
   getSecurityGroups,
@@ -24,7 +26,7 @@ import {
 import { getVpc, lockVpc } from "../out/vpcs.ts";
 import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
-import { encodeGroup } from "./messages.ts";
+import { groupMessages } from "./messages.ts";
 import { checkPeers, decodeRules } from "./rules.ts";
 
 /** The group for changing it: asked before it is locked, as with VPCs. The VPC first: whatever changes rules there goes one by one. */
@@ -59,6 +61,14 @@ async function requirePeers(call: WriteCall, vpcId: string, rules: readonly Rule
 }
 
 export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBinding {
+  const read = (context: ServerContext, id: string, waitedSeconds?: number): Promise<SecurityGroupMessage | undefined> =>
+    calls.read(context, context.action, async (call) => {
+      const [group] = await getSecurityGroups(call.tx, [id]);
+      if (group === undefined) throw notFound("security group", id);
+      call.requireSee(securityGroupRef(group));
+      return (await groupMessages(call.tx, hooks, [group], waitedSeconds))[0];
+    });
+
   return bind(SecurityGroupServiceDefinition, {
     async createSecurityGroup(request, context) {
       const vpcId = parseId("vpc", request.vpcId, "vpc_id");
@@ -72,19 +82,15 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
         const ids = { securityGroupId: newId("sg"), vpcId, ownerAccount, createdBy: call.subject.principalId };
         const group = await insertSecurityGroup(call.tx, { ...ids, name, description, rules });
         call.concerns(securityGroupRef(group));
-        return { securityGroup: encodeGroup(group) };
+        const [securityGroup] = await groupMessages(call.tx, hooks, [group]);
+        return { securityGroup };
       });
       return result;
     },
 
     async getSecurityGroup(request, context) {
       const id = parseId("sg", request.securityGroupId, "security_group_id");
-      return calls.read(context, context.action, async (call) => {
-        const [group] = await getSecurityGroups(call.tx, [id]);
-        if (group === undefined) throw notFound("security group", id);
-        call.requireSee(securityGroupRef(group));
-        return { securityGroup: encodeGroup(group) };
-      });
+      return { securityGroup: await read(context, id) };
     },
 
     async listSecurityGroups(request, context) {
@@ -98,23 +104,27 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
           limit: page.limit,
         });
         const { items, nextPageToken } = page.cut(rows, (group) => group.securityGroupId);
-        return { securityGroups: items.map(encodeGroup), nextPageToken };
+        return { securityGroups: await groupMessages(call.tx, hooks, items), nextPageToken };
       });
     },
 
     async replaceSecurityGroupRules(request, context) {
       const id = parseId("sg", request.securityGroupId, "security_group_id");
       const rules = decodeRules(request.rules, "rules");
-      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      const { wait, timeoutMs } = waitField(request, WaitFor.COMMITTED);
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      await calls.write(context, options, async (call) => {
         const group = await lockedGroupFor(call, context.action, id);
         checkEtag(request.etag, group.version);
-        if (sameRules(group.rules, rules)) return group;
+        if (sameRules(group.rules, rules)) return;
         await requirePeers(call, group.vpcId, rules);
-        const changed = await updateRules(call.tx, id, rules);
+        await updateRules(call.tx, id, rules);
         await hooks.rulesetsChanged(call, await renewRulesets(call.tx, [id]));
-        return changed;
       });
-      return { securityGroup: encodeGroup(result) };
+      if (wait === WaitFor.COMMITTED) return { securityGroup: await read(context, id) };
+      const sets = await calls.read(context, context.action, async (call) => (await setsWith(call.tx, [id])).get(id) ?? []);
+      await hooks.enforcers.wait(sets, timeoutMs, context.signal);
+      return { securityGroup: await read(context, id, timeoutMs / 1_000) };
     },
 
     async deleteSecurityGroup(request, context) {

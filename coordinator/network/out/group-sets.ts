@@ -20,15 +20,18 @@ const numbers = (row: SetRow): GroupSet => ({ groupSetId: Number(row.groupSetId)
 const encodeRules = (groups: readonly SecurityGroup[], sets: SetsOfGroups): Buffer =>
   Buffer.from(RulesetItem.encode({ rulesetId: 0, wanted: Wanted.UNSPECIFIED, rules: compileRules(groups, sets) }).finish());
 
-/** Sets that contain the groups which these groups' rules name. */
-async function setsOfPeers(tx: Tx, groups: readonly SecurityGroup[]): Promise<Map<string, number[]>> {
-  const peers = peerGroups(groups.flatMap((group) => group.rules));
-  if (peers.length === 0) return new Map();
+/** Sets by the group that they contain. Groups of no set are left out. */
+export async function setsWith(tx: Tx, groupIds: readonly string[]): Promise<Map<string, number[]>> {
+  if (groupIds.length === 0) return new Map();
   const { rows } = await sql<{ member: string; sets: string[] }>`
     SELECT member, array_agg(group_set_id::text) AS sets FROM group_set, unnest(members) AS member
-    WHERE members && ${peers}::text[] AND member = ANY(${peers}::text[]) GROUP BY member`.execute(tx);
+    WHERE members && ${[...groupIds]}::text[] AND member = ANY(${[...groupIds]}::text[]) GROUP BY member`.execute(tx);
   return new Map(rows.map(({ member, sets }) => [member, sets.map(Number)]));
 }
+
+/** Sets that contain the groups which these groups' rules name. */
+const setsOfPeers = (tx: Tx, groups: readonly SecurityGroup[]): Promise<Map<string, number[]>> =>
+  setsWith(tx, peerGroups(groups.flatMap((group) => group.rules)));
 
 async function insertRuleset(tx: Tx, rules: Buffer): Promise<bigint> {
   const { rows } = await unlessExhausted("ruleset ids", () =>

@@ -7,7 +7,7 @@ import type { Rule, SecurityGroup } from "../core/model.ts";
 
 const COLUMNS = sql`
   security_group_id AS "securityGroupId", vpc_id AS "vpcId", owner_account AS "ownerAccount", name, description, rules, version,
-  create_time AS "createTime"`;
+  create_time AS "createTime", created_by AS "createdBy"`;
 
 const select = async (tx: Tx, rest: RawBuilder<unknown>): Promise<SecurityGroup[]> => {
   const { rows } = await sql<SecurityGroup>`SELECT ${COLUMNS} FROM security_group ${rest}`.execute(tx);
@@ -29,9 +29,7 @@ export async function lockSecurityGroup(tx: Tx, id: string): Promise<SecurityGro
   return (await select(tx, sql`WHERE security_group_id = ${id} FOR UPDATE`))[0];
 }
 
-export interface NewSecurityGroup extends Omit<SecurityGroup, "version" | "createTime"> {
-  readonly createdBy: string;
-}
+export type NewSecurityGroup = Omit<SecurityGroup, "version" | "createTime">;
 
 /** ALREADY_EXISTS (NAME_TAKEN) when the VPC has a group of that name. */
 export async function insertSecurityGroup(tx: Tx, group: NewSecurityGroup): Promise<SecurityGroup> {

@@ -11,6 +11,24 @@ export type BlockersOf = (tx: Tx, id: string) => Promise<readonly Blocker[]>;
 /** How many different addresses of each subnet records name now. Subnets without any may be left out. */
 export type NamedAddressCounts = (tx: Tx, subnetIds: readonly string[]) => Promise<ReadonlyMap<string, bigint>>;
 
+/** How far hosts are with the attachments of one group set. */
+export interface Enforcement {
+  /** Attachments on a host. */
+  readonly carried: number;
+  /** Those among them of which their host has not said that it goes by what was asked for last. */
+  readonly behind: number;
+  /** When one of them last became different. */
+  readonly since: Date;
+}
+
+/** Who knows how far hosts are. */
+export interface Enforcers {
+  /** Sets that no attachment on a host carries may be left out. */
+  of(tx: Tx, groupSetIds: readonly number[]): Promise<ReadonlyMap<number, Enforcement>>;
+  /** Until the hosts go by what these sets mean now, the time is over, or nobody awaited could say anything. Changes nothing. */
+  wait(groupSetIds: readonly number[], timeoutMs: number, signal: AbortSignal): Promise<void>;
+}
+
 export type BlockedKind = "vpc" | "subnet" | "security_group";
 
 /** What later modules tell network, which must not import them. Registered while main.ts wires, asked while calls run. */
@@ -18,6 +36,7 @@ export class Hooks {
   readonly #rulesetsChanged: RulesetsChangedHook[] = [];
   readonly #blockers: { kind: BlockedKind; blockersOf: BlockersOf }[] = [];
   #named: NamedAddressCounts = () => Promise.resolve(new Map());
+  #enforcers: Enforcers = { of: () => Promise.resolve(new Map()), wait: () => Promise.resolve() };
 
   onRulesetsChanged(hook: RulesetsChangedHook): void {
     this.#rulesetsChanged.push(hook);
@@ -29,6 +48,14 @@ export class Hooks {
 
   countNamedAddresses(counts: NamedAddressCounts): void {
     this.#named = counts;
+  }
+
+  enforceBy(enforcers: Enforcers): void {
+    this.#enforcers = enforcers;
+  }
+
+  get enforcers(): Enforcers {
+    return this.#enforcers;
   }
 
   async rulesetsChanged(call: WriteCall, changes: readonly RulesetChange[]): Promise<void> {

@@ -5,7 +5,7 @@ import type { Subnet } from "../core/model.ts";
 
 const SELECT = sql`
   SELECT s.subnet_id AS "subnetId", s.vpc_id AS "vpcId", s.owner_account AS "ownerAccount", s.name, s.cidr_block::text AS "cidrBlock",
-         s.zone_id AS "zoneId", s.version, s.create_time AS "createTime", v.network_id AS "networkId", v.vni,
+         s.zone_id AS "zoneId", s.version, s.create_time AS "createTime", s.created_by AS "createdBy", v.network_id AS "networkId", v.vni,
          v.default_security_group_id AS "defaultSecurityGroupId"
   FROM subnet s JOIN vpc v USING (vpc_id)`;
 

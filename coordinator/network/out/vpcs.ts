@@ -5,7 +5,8 @@ import { unlessExhausted } from "./exhausted.ts";
 
 const COLUMNS = sql`
   vpc_id AS "vpcId", owner_account AS "ownerAccount", name, cidr_block::text AS "cidrBlock", network_id AS "networkId", vni,
-  default_security_group_id AS "defaultSecurityGroupId", tags, version, create_time AS "createTime"`;
+  default_security_group_id AS "defaultSecurityGroupId", tags, version, create_time AS "createTime",
+  created_by AS "createdBy"`;
 
 export async function getVpc(tx: Tx, vpcId: string): Promise<Vpc | undefined> {
   const { rows } = await sql<Vpc>`SELECT ${COLUMNS} FROM vpc WHERE vpc_id = ${vpcId}`.execute(tx);
@@ -18,9 +19,7 @@ export async function lockVpc(tx: Tx, vpcId: string): Promise<Vpc | undefined> {
   return rows[0];
 }
 
-export interface NewVpc extends Omit<Vpc, "networkId" | "vni" | "version" | "createTime"> {
-  readonly createdBy: string;
-}
+export type NewVpc = Omit<Vpc, "networkId" | "vni" | "version" | "createTime">;
 
 /** Store a VPC with the next network id and VNI. RESOURCE_EXHAUSTED when every VNI was given out. */
 export async function insertVpc(tx: Tx, vpc: NewVpc): Promise<Vpc> {

@@ -1,5 +1,4 @@
-import { InstanceServiceDefinition, RunInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
-import type { StartInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
+import { InstanceServiceDefinition, RunInstanceResponse, StartInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
@@ -37,10 +36,16 @@ export function instanceService(options: {
   }
 
   type Act = (call: WriteCall, operations: Operations, instanceId: string, force: boolean) => Promise<InstanceRow>;
-  async function act(request: { instanceId: string; force?: boolean }, context: ServerContext, fn: Act): Promise<StartInstanceResponse> {
+  async function act(
+    request: { instanceId: string; requestId: string; force?: boolean },
+    context: ServerContext,
+    fn: Act,
+  ): Promise<StartInstanceResponse> {
     const instanceId = parseId("i", request.instanceId, "instance_id");
     const force = request.force === true;
-    const { result } = await calls.write(context, { action: context.action }, async (call) => {
+    // The three answers are of one shape.
+    const keyed = { action: context.action, requestId: request.requestId, request, ...storedAs(StartInstanceResponse) };
+    const { result } = await calls.write(context, keyed, async (call) => {
       if (force) call.afterCommit(() => signals.announce([FORCED_KEY]));
       return answer(call, await fn(call, operations, instanceId, force));
     });

@@ -26,6 +26,8 @@ export interface Estate {
   freshInterface(): Promise<string>;
   freshInstance(): Promise<{ instanceId: string; interfaceId: string }>;
   freshPrincipal(): Promise<string>;
+  /** Attaches a record, its own or one that it may attach, to an instance of its own; the attachment's id. */
+  attach(interfaceId: string): Promise<string>;
 }
 
 const given = <Value>(value: Value | undefined): Value => {
@@ -82,5 +84,10 @@ export async function makeEstate(owner: RpcChannel, accountId: string, grantee: 
       return { instanceId: fresh, interfaceId: (await attachmentOf(fresh)).interfaceId };
     },
     freshPrincipal,
+    async attach(toAttach) {
+      const { instance } = await instances.runInstance({ stopped: true });
+      const spec = { interfaceId: toAttach, instanceId: given(instance).instanceId };
+      return given((await interfaces.attachInterface({ spec })).attachment).attachmentId;
+    },
   };
 }

@@ -311,6 +311,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     allowed: STALE,
     request: ({ target }) => ({ interface: { interfaceId: target.interfaceId, description: "x", etag }, updateMask: ["description"] }),
   },
+  "nivc.v1.InterfaceService/SetAddresses": {
+    class: "write granted",
+    allowed: STALE,
+    request: ({ target }) => ({ interfaceId: target.interfaceId, etag }),
+  },
   "nivc.v1.InterfaceService/DeleteInterface": {
     class: "write not granted",
     allowed: STALE,
@@ -329,6 +334,16 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: async ({ target }) => ({
       target: { $case: "interfaceId", value: (await target.freshInstance()).interfaceId },
       wait: COMMITTED,
+    }),
+  },
+  // Who may attach: a grantee only what is on an instance of its own.
+  "nivc.v1.InterfaceService/UpdateAttachment": {
+    class: "write granted",
+    request: async ({ target, own }) => ({
+      attachment: {
+        attachmentId: own.accountId === target.grantee ? await own.attach(await target.freshInterface()) : target.attachmentId,
+      },
+      updateMask: ["delete_on_terminate"],
     }),
   },
   "nivc.v1.InterfaceService/GetAttachment": { class: "read shared", request: ({ target }) => ({ attachmentId: target.attachmentId }) },

@@ -170,6 +170,8 @@ export interface Instance {
   tags: { [key: string]: string };
   /** Path of its network namespace on its host while it runs (driver netns), for `nsenter --net=`. Operator only. */
   netnsPath: string;
+  /** The principal that made it. */
+  createdBy: string;
 }
 
 export interface Instance_TagsEntry {
@@ -275,6 +277,8 @@ export interface ListInstancesResponse {
 export interface StartInstanceRequest {
   /** `i-…`. Required. */
   instanceId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface StartInstanceResponse {
@@ -294,6 +298,8 @@ export interface StopInstanceRequest {
    * its interfaces. What the host runs may run on there, cut off, until the host is back.
    */
   force: boolean;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface StopInstanceResponse {
@@ -310,6 +316,8 @@ export interface TerminateInstanceRequest {
   instanceId: string;
   /** See StopInstanceRequest.force. */
   force: boolean;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface TerminateInstanceResponse {
@@ -338,6 +346,7 @@ function createBaseInstance(): Instance {
     attachmentIds: [],
     tags: {},
     netnsPath: "",
+    createdBy: "",
   };
 }
 
@@ -390,6 +399,9 @@ export const Instance: MessageFns<Instance> = {
     });
     if (message.netnsPath !== "") {
       writer.uint32(122).string(message.netnsPath);
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(130).string(message.createdBy);
     }
     return writer;
   },
@@ -530,6 +542,14 @@ export const Instance: MessageFns<Instance> = {
             message.netnsPath = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -602,6 +622,11 @@ export const Instance: MessageFns<Instance> = {
         : isSet(object.netns_path)
         ? globalThis.String(object.netns_path)
         : "",
+      createdBy: isSet(object.createdBy)
+        ? globalThis.String(object.createdBy)
+        : isSet(object.created_by)
+        ? globalThis.String(object.created_by)
+        : "",
     };
   },
 
@@ -658,6 +683,9 @@ export const Instance: MessageFns<Instance> = {
     if (message.netnsPath !== "") {
       obj.netnsPath = message.netnsPath;
     }
+    if (message.createdBy !== "") {
+      obj.createdBy = message.createdBy;
+    }
     return obj;
   },
 
@@ -693,6 +721,7 @@ export const Instance: MessageFns<Instance> = {
       {},
     );
     message.netnsPath = object.netnsPath ?? "";
+    message.createdBy = object.createdBy ?? "";
     return message;
   },
 };
@@ -1920,13 +1949,16 @@ export const ListInstancesResponse: MessageFns<ListInstancesResponse> = {
 };
 
 function createBaseStartInstanceRequest(): StartInstanceRequest {
-  return { instanceId: "" };
+  return { instanceId: "", requestId: "" };
 }
 
 export const StartInstanceRequest: MessageFns<StartInstanceRequest> = {
   encode(message: StartInstanceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.instanceId !== "") {
       writer.uint32(10).string(message.instanceId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
     }
     return writer;
   },
@@ -1952,6 +1984,14 @@ export const StartInstanceRequest: MessageFns<StartInstanceRequest> = {
             message.instanceId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1971,6 +2011,11 @@ export const StartInstanceRequest: MessageFns<StartInstanceRequest> = {
         : isSet(object.instance_id)
         ? globalThis.String(object.instance_id)
         : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1978,6 +2023,9 @@ export const StartInstanceRequest: MessageFns<StartInstanceRequest> = {
     const obj: any = {};
     if (message.instanceId !== "") {
       obj.instanceId = message.instanceId;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
     }
     return obj;
   },
@@ -1988,6 +2036,7 @@ export const StartInstanceRequest: MessageFns<StartInstanceRequest> = {
   fromPartial(object: DeepPartial<StartInstanceRequest>): StartInstanceRequest {
     const message = createBaseStartInstanceRequest();
     message.instanceId = object.instanceId ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -2082,7 +2131,7 @@ export const StartInstanceResponse: MessageFns<StartInstanceResponse> = {
 };
 
 function createBaseStopInstanceRequest(): StopInstanceRequest {
-  return { instanceId: "", force: false };
+  return { instanceId: "", force: false, requestId: "" };
 }
 
 export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
@@ -2092,6 +2141,9 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
     }
     if (message.force !== false) {
       writer.uint32(16).bool(message.force);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -2125,6 +2177,14 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
             message.force = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2145,6 +2205,11 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
         ? globalThis.String(object.instance_id)
         : "",
       force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -2156,6 +2221,9 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
     if (message.force !== false) {
       obj.force = message.force;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -2166,6 +2234,7 @@ export const StopInstanceRequest: MessageFns<StopInstanceRequest> = {
     const message = createBaseStopInstanceRequest();
     message.instanceId = object.instanceId ?? "";
     message.force = object.force ?? false;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -2260,7 +2329,7 @@ export const StopInstanceResponse: MessageFns<StopInstanceResponse> = {
 };
 
 function createBaseTerminateInstanceRequest(): TerminateInstanceRequest {
-  return { instanceId: "", force: false };
+  return { instanceId: "", force: false, requestId: "" };
 }
 
 export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
@@ -2270,6 +2339,9 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
     }
     if (message.force !== false) {
       writer.uint32(16).bool(message.force);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -2303,6 +2375,14 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
             message.force = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2323,6 +2403,11 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
         ? globalThis.String(object.instance_id)
         : "",
       force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -2334,6 +2419,9 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
     if (message.force !== false) {
       obj.force = message.force;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -2344,6 +2432,7 @@ export const TerminateInstanceRequest: MessageFns<TerminateInstanceRequest> = {
     const message = createBaseTerminateInstanceRequest();
     message.instanceId = object.instanceId ?? "";
     message.force = object.force ?? false;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -2561,7 +2650,8 @@ export const InstanceServiceDefinition = {
       },
     },
     /**
-     * Start a stopped instance, on its host or another. Owner. Safe to repeat: starting what runs changes nothing.
+     * Start a stopped instance, on its host or another. Owner. Safe to repeat: starting what runs changes nothing, and a repeat with the same
+     * request_id returns the first answer, also when the instance was stopped since (so do StopInstance and TerminateInstance).
      * Errors: NOT_FOUND, FAILED_PRECONDITION (NO_INTERFACE, NO_HOST, WRONG_STATE).
      */
     startInstance: {
@@ -2704,7 +2794,8 @@ export interface InstanceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListInstancesResponse>>;
   /**
-   * Start a stopped instance, on its host or another. Owner. Safe to repeat: starting what runs changes nothing.
+   * Start a stopped instance, on its host or another. Owner. Safe to repeat: starting what runs changes nothing, and a repeat with the same
+   * request_id returns the first answer, also when the instance was stopped since (so do StopInstance and TerminateInstance).
    * Errors: NOT_FOUND, FAILED_PRECONDITION (NO_INTERFACE, NO_HOST, WRONG_STATE).
    */
   startInstance(
@@ -2744,7 +2835,8 @@ export interface InstanceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListInstancesResponse>;
   /**
-   * Start a stopped instance, on its host or another. Owner. Safe to repeat: starting what runs changes nothing.
+   * Start a stopped instance, on its host or another. Owner. Safe to repeat: starting what runs changes nothing, and a repeat with the same
+   * request_id returns the first answer, also when the instance was stopped since (so do StopInstance and TerminateInstance).
    * Errors: NOT_FOUND, FAILED_PRECONDITION (NO_INTERFACE, NO_HOST, WRONG_STATE).
    */
   startInstance(

@@ -7,7 +7,10 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
+import { Duration } from "../../../google/protobuf/duration.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
+import { Condition } from "../../common/v1/common.ts";
+import { WaitFor, waitForFromJSON, waitForToJSON } from "../../nivc/v1/interface_service.ts";
 
 export const protobufPackage = "plenum.network.v1";
 
@@ -132,7 +135,16 @@ export interface SecurityGroup {
   /** Row version. */
   etag: string;
   /** When it was made. */
-  createTime: Date | undefined;
+  createTime:
+    | Date
+    | undefined;
+  /**
+   * "Applied": TRUE when the hosts of all attachments that carry the group have said that they go by what was asked for last; FALSE names the
+   * number of attachments that are behind, at which former rules may still be in force. Hosts are not named.
+   */
+  conditions: Condition[];
+  /** The principal that made it. */
+  createdBy: string;
 }
 
 /**
@@ -212,6 +224,15 @@ export interface ReplaceSecurityGroupRulesRequest {
   rules: SecurityGroupRule[];
   /** If set, must be the group's: else ABORTED. */
   etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+  /**
+   * What to wait for; unspecified: WAIT_FOR_COMMITTED. PROGRAMMED: until "Applied" is TRUE. REACHABLE is the same: rules are judged at
+   * the attachments that carry them.
+   */
+  wait: WaitFor;
+  /** At most this long: 0 to 60 s; absent means 10 s. */
+  waitTimeout: Duration | undefined;
 }
 
 export interface ReplaceSecurityGroupRulesResponse {
@@ -239,6 +260,8 @@ function createBaseSecurityGroup(): SecurityGroup {
     rules: [],
     etag: "",
     createTime: undefined,
+    conditions: [],
+    createdBy: "",
   };
 }
 
@@ -267,6 +290,12 @@ export const SecurityGroup: MessageFns<SecurityGroup> = {
     }
     if (message.createTime !== undefined) {
       Timestamp.encode(toTimestamp(message.createTime), writer.uint32(66).fork()).join();
+    }
+    for (const v of message.conditions) {
+      Condition.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(82).string(message.createdBy);
     }
     return writer;
   },
@@ -348,6 +377,22 @@ export const SecurityGroup: MessageFns<SecurityGroup> = {
             message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.conditions.push(Condition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -386,6 +431,14 @@ export const SecurityGroup: MessageFns<SecurityGroup> = {
         : isSet(object.create_time)
         ? fromJsonTimestamp(object.create_time)
         : undefined,
+      conditions: globalThis.Array.isArray(object?.conditions)
+        ? object.conditions.map((e: any) => Condition.fromJSON(e))
+        : [],
+      createdBy: isSet(object.createdBy)
+        ? globalThis.String(object.createdBy)
+        : isSet(object.created_by)
+        ? globalThis.String(object.created_by)
+        : "",
     };
   },
 
@@ -415,6 +468,12 @@ export const SecurityGroup: MessageFns<SecurityGroup> = {
     if (message.createTime !== undefined) {
       obj.createTime = message.createTime.toISOString();
     }
+    if (message.conditions?.length) {
+      obj.conditions = message.conditions.map((e) => Condition.toJSON(e));
+    }
+    if (message.createdBy !== "") {
+      obj.createdBy = message.createdBy;
+    }
     return obj;
   },
 
@@ -431,6 +490,8 @@ export const SecurityGroup: MessageFns<SecurityGroup> = {
     message.rules = object.rules?.map((e) => SecurityGroupRule.fromPartial(e)) || [];
     message.etag = object.etag ?? "";
     message.createTime = object.createTime ?? undefined;
+    message.conditions = object.conditions?.map((e) => Condition.fromPartial(e)) || [];
+    message.createdBy = object.createdBy ?? "";
     return message;
   },
 };
@@ -1197,7 +1258,7 @@ export const ListSecurityGroupsResponse: MessageFns<ListSecurityGroupsResponse> 
 };
 
 function createBaseReplaceSecurityGroupRulesRequest(): ReplaceSecurityGroupRulesRequest {
-  return { securityGroupId: "", rules: [], etag: "" };
+  return { securityGroupId: "", rules: [], etag: "", requestId: "", wait: 0, waitTimeout: undefined };
 }
 
 export const ReplaceSecurityGroupRulesRequest: MessageFns<ReplaceSecurityGroupRulesRequest> = {
@@ -1210,6 +1271,15 @@ export const ReplaceSecurityGroupRulesRequest: MessageFns<ReplaceSecurityGroupRu
     }
     if (message.etag !== "") {
       writer.uint32(26).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(34).string(message.requestId);
+    }
+    if (message.wait !== 0) {
+      writer.uint32(40).int32(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      Duration.encode(message.waitTimeout, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1251,6 +1321,30 @@ export const ReplaceSecurityGroupRulesRequest: MessageFns<ReplaceSecurityGroupRu
             message.etag = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.wait = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.waitTimeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1272,6 +1366,17 @@ export const ReplaceSecurityGroupRulesRequest: MessageFns<ReplaceSecurityGroupRu
         : "",
       rules: globalThis.Array.isArray(object?.rules) ? object.rules.map((e: any) => SecurityGroupRule.fromJSON(e)) : [],
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      wait: isSet(object.wait) ? waitForFromJSON(object.wait) : 0,
+      waitTimeout: isSet(object.waitTimeout)
+        ? Duration.fromJSON(object.waitTimeout)
+        : isSet(object.wait_timeout)
+        ? Duration.fromJSON(object.wait_timeout)
+        : undefined,
     };
   },
 
@@ -1286,6 +1391,15 @@ export const ReplaceSecurityGroupRulesRequest: MessageFns<ReplaceSecurityGroupRu
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.wait !== 0) {
+      obj.wait = waitForToJSON(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      obj.waitTimeout = Duration.toJSON(message.waitTimeout);
+    }
     return obj;
   },
 
@@ -1297,6 +1411,11 @@ export const ReplaceSecurityGroupRulesRequest: MessageFns<ReplaceSecurityGroupRu
     message.securityGroupId = object.securityGroupId ?? "";
     message.rules = object.rules?.map((e) => SecurityGroupRule.fromPartial(e)) || [];
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
+    message.wait = object.wait ?? 0;
+    message.waitTimeout = (object.waitTimeout !== undefined && object.waitTimeout !== null)
+      ? Duration.fromPartial(object.waitTimeout)
+      : undefined;
     return message;
   },
 };
@@ -1655,7 +1774,9 @@ export const SecurityGroupServiceDefinition = {
       },
     },
     /**
-     * Replace all rules of a group at once. Owner. Hosts apply the whole new set with one packet's boundary (D5). Safe to repeat.
+     * Replace all rules of a group at once. Owner. Hosts apply the whole new set with one packet's boundary (D5). Commit is
+     * success; `wait` and the condition "Applied" tell when the hosts have it (C6, N13). A repeat with the same request_id changes nothing and
+     * answers the group as it is now, whatever its etag became.
      * Errors: INVALID_ARGUMENT (rules), NOT_FOUND, ABORTED (STALE_ETAG).
      */
     replaceSecurityGroupRules: {
@@ -1777,7 +1898,9 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListSecurityGroupsResponse>>;
   /**
-   * Replace all rules of a group at once. Owner. Hosts apply the whole new set with one packet's boundary (D5). Safe to repeat.
+   * Replace all rules of a group at once. Owner. Hosts apply the whole new set with one packet's boundary (D5). Commit is
+   * success; `wait` and the condition "Applied" tell when the hosts have it (C6, N13). A repeat with the same request_id changes nothing and
+   * answers the group as it is now, whatever its etag became.
    * Errors: INVALID_ARGUMENT (rules), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   replaceSecurityGroupRules(
@@ -1814,7 +1937,9 @@ export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListSecurityGroupsResponse>;
   /**
-   * Replace all rules of a group at once. Owner. Hosts apply the whole new set with one packet's boundary (D5). Safe to repeat.
+   * Replace all rules of a group at once. Owner. Hosts apply the whole new set with one packet's boundary (D5). Commit is
+   * success; `wait` and the condition "Applied" tell when the hosts have it (C6, N13). A repeat with the same request_id changes nothing and
+   * answers the group as it is now, whatever its etag became.
    * Errors: INVALID_ARGUMENT (rules), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   replaceSecurityGroupRules(

@@ -38,6 +38,8 @@ export interface Subnet {
     | undefined;
   /** At most 128 characters. */
   name: string;
+  /** The principal that made it. */
+  createdBy: string;
 }
 
 export interface CreateSubnetRequest {
@@ -105,6 +107,7 @@ function createBaseSubnet(): Subnet {
     etag: "",
     createTime: undefined,
     name: "",
+    createdBy: "",
   };
 }
 
@@ -139,6 +142,9 @@ export const Subnet: MessageFns<Subnet> = {
     }
     if (message.name !== "") {
       writer.uint32(74).string(message.name);
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(82).string(message.createdBy);
     }
     return writer;
   },
@@ -228,6 +234,14 @@ export const Subnet: MessageFns<Subnet> = {
             message.name = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -279,6 +293,11 @@ export const Subnet: MessageFns<Subnet> = {
         ? fromJsonTimestamp(object.create_time)
         : undefined,
       name: isSet(object.name) ? globalThis.String(object.name) : "",
+      createdBy: isSet(object.createdBy)
+        ? globalThis.String(object.createdBy)
+        : isSet(object.created_by)
+        ? globalThis.String(object.created_by)
+        : "",
     };
   },
 
@@ -311,6 +330,9 @@ export const Subnet: MessageFns<Subnet> = {
     if (message.name !== "") {
       obj.name = message.name;
     }
+    if (message.createdBy !== "") {
+      obj.createdBy = message.createdBy;
+    }
     return obj;
   },
 
@@ -331,6 +353,7 @@ export const Subnet: MessageFns<Subnet> = {
     message.etag = object.etag ?? "";
     message.createTime = object.createTime ?? undefined;
     message.name = object.name ?? "";
+    message.createdBy = object.createdBy ?? "";
     return message;
   },
 };

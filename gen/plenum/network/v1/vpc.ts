@@ -39,6 +39,8 @@ export interface Vpc {
     | undefined;
   /** Free key-value pairs, at most 50; keys 1 to 128 characters, values at most 256. */
   tags: { [key: string]: string };
+  /** The principal that made it. */
+  createdBy: string;
 }
 
 export interface Vpc_TagsEntry {
@@ -132,6 +134,7 @@ function createBaseVpc(): Vpc {
     etag: "",
     createTime: undefined,
     tags: {},
+    createdBy: "",
   };
 }
 
@@ -167,6 +170,9 @@ export const Vpc: MessageFns<Vpc> = {
     globalThis.Object.entries(message.tags).forEach(([key, value]: [string, string]) => {
       Vpc_TagsEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
     });
+    if (message.createdBy !== "") {
+      writer.uint32(82).string(message.createdBy);
+    }
     return writer;
   },
 
@@ -258,6 +264,14 @@ export const Vpc: MessageFns<Vpc> = {
             }
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -318,6 +332,11 @@ export const Vpc: MessageFns<Vpc> = {
           {},
         )
         : {},
+      createdBy: isSet(object.createdBy)
+        ? globalThis.String(object.createdBy)
+        : isSet(object.created_by)
+        ? globalThis.String(object.created_by)
+        : "",
     };
   },
 
@@ -356,6 +375,9 @@ export const Vpc: MessageFns<Vpc> = {
         });
       }
     }
+    if (message.createdBy !== "") {
+      obj.createdBy = message.createdBy;
+    }
     return obj;
   },
 
@@ -381,6 +403,7 @@ export const Vpc: MessageFns<Vpc> = {
       },
       {},
     );
+    message.createdBy = object.createdBy ?? "";
     return message;
   },
 };

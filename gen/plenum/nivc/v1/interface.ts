@@ -192,7 +192,7 @@ export interface InterfaceAccess {
   detachers: Grant[];
   /** May change its addresses. */
   addressSetters: Grant[];
-  /** May change its other fields, these lists included. */
+  /** May change its other fields, these lists included; they see whole lists, the others their own entries only. */
   modifiers: Grant[];
 }
 
@@ -239,7 +239,13 @@ export interface Attachment {
   /** Rises by one with every change that the host must apply. */
   generation: bigint;
   /** As last reported by the host. */
-  traffic: Traffic | undefined;
+  traffic:
+    | Traffic
+    | undefined;
+  /** The principal that asked for it; empty of what was attached before this was kept. */
+  createdBy: string;
+  /** The principal that first asked for its end, or for its instance's; empty before. */
+  detachedBy: string;
 }
 
 /** Cumulative counts. Bytes are what the packets are on the wire at IP level (D17): the same at sender and receiver. */
@@ -970,6 +976,8 @@ function createBaseAttachment(): Attachment {
     detachTime: undefined,
     generation: 0n,
     traffic: undefined,
+    createdBy: "",
+    detachedBy: "",
   };
 }
 
@@ -1025,6 +1033,12 @@ export const Attachment: MessageFns<Attachment> = {
     }
     if (message.traffic !== undefined) {
       Traffic.encode(message.traffic, writer.uint32(130).fork()).join();
+    }
+    if (message.createdBy !== "") {
+      writer.uint32(138).string(message.createdBy);
+    }
+    if (message.detachedBy !== "") {
+      writer.uint32(146).string(message.detachedBy);
     }
     return writer;
   },
@@ -1170,6 +1184,22 @@ export const Attachment: MessageFns<Attachment> = {
             message.traffic = Traffic.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.createdBy = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.detachedBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1250,6 +1280,16 @@ export const Attachment: MessageFns<Attachment> = {
         : undefined,
       generation: isSet(object.generation) ? BigInt(object.generation) : 0n,
       traffic: isSet(object.traffic) ? Traffic.fromJSON(object.traffic) : undefined,
+      createdBy: isSet(object.createdBy)
+        ? globalThis.String(object.createdBy)
+        : isSet(object.created_by)
+        ? globalThis.String(object.created_by)
+        : "",
+      detachedBy: isSet(object.detachedBy)
+        ? globalThis.String(object.detachedBy)
+        : isSet(object.detached_by)
+        ? globalThis.String(object.detached_by)
+        : "",
     };
   },
 
@@ -1303,6 +1343,12 @@ export const Attachment: MessageFns<Attachment> = {
     if (message.traffic !== undefined) {
       obj.traffic = Traffic.toJSON(message.traffic);
     }
+    if (message.createdBy !== "") {
+      obj.createdBy = message.createdBy;
+    }
+    if (message.detachedBy !== "") {
+      obj.detachedBy = message.detachedBy;
+    }
     return obj;
   },
 
@@ -1331,6 +1377,8 @@ export const Attachment: MessageFns<Attachment> = {
     message.traffic = (object.traffic !== undefined && object.traffic !== null)
       ? Traffic.fromPartial(object.traffic)
       : undefined;
+    message.createdBy = object.createdBy ?? "";
+    message.detachedBy = object.detachedBy ?? "";
     return message;
   },
 };

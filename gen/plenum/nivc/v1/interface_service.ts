@@ -22,9 +22,9 @@ export const protobufPackage = "plenum.nivc.v1";
 
 export const protobufFileName = "plenum/nivc/v1/interface_service.proto";
 
-/** How long an attach or detach call waits after its commit (C6). */
+/** How long a call waits after its commit (C6). */
 export const WaitFor = {
-  /** UNSPECIFIED - WAIT_FOR_PROGRAMMED. */
+  /** UNSPECIFIED - WAIT_FOR_PROGRAMMED of calls that attach and detach, WAIT_FOR_COMMITTED of all others. */
   UNSPECIFIED: 0,
   /** COMMITTED - Not at all: the commit. */
   COMMITTED: 1,
@@ -247,10 +247,38 @@ export interface UpdateInterfaceRequest {
     | Interface
     | undefined;
   /** Which fields to change. Required, not empty. */
-  updateMask: string[] | undefined;
+  updateMask:
+    | string[]
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+  /** What to wait for; unspecified: WAIT_FOR_COMMITTED. PROGRAMMED: its own host has it; REACHABLE: the others judge by its groups, too. */
+  wait: WaitFor;
+  /** At most this long: 0 to 60 s; absent means 10 s. */
+  waitTimeout: Duration | undefined;
 }
 
 export interface UpdateInterfaceResponse {
+  /** The record as it is now. */
+  interface: Interface | undefined;
+}
+
+export interface SetAddressesRequest {
+  /** `eni-…`. Required. */
+  interfaceId: string;
+  /** All addresses that it is to have, at most 16, of its subnet; the first is primary. Empty: the server picks one that no record names. */
+  privateAddresses: string[];
+  /** If set, must be the record's: else ABORTED. */
+  etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+  /** What to wait for; unspecified: WAIT_FOR_COMMITTED. */
+  wait: WaitFor;
+  /** At most this long: 0 to 60 s; absent means 10 s. */
+  waitTimeout: Duration | undefined;
+}
+
+export interface SetAddressesResponse {
   /** The record as it is now. */
   interface: Interface | undefined;
 }
@@ -260,6 +288,8 @@ export interface DeleteInterfaceRequest {
   interfaceId: string;
   /** If set, must be the record's: else ABORTED. */
   etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface DeleteInterfaceResponse {
@@ -337,11 +367,31 @@ export interface DetachInterfaceRequest {
    * network has said that it refuses that host's packets for these addresses. The host closes the attachment when it is back.
    */
   force: boolean;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface DetachInterfaceResponse {
   /** As they are at the end of the wait. */
   attachments: Attachment[];
+}
+
+export interface UpdateAttachmentRequest {
+  /** Its attachment_id says which; the fields in the mask say what. Required. */
+  attachment:
+    | Attachment
+    | undefined;
+  /** Which fields to change: delete_on_terminate. Required, not empty. */
+  updateMask:
+    | string[]
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+}
+
+export interface UpdateAttachmentResponse {
+  /** As it is now. */
+  attachment: Attachment | undefined;
 }
 
 export interface GetAttachmentRequest {
@@ -2200,7 +2250,7 @@ export const InterfacesHistoryGone: MessageFns<InterfacesHistoryGone> = {
 };
 
 function createBaseUpdateInterfaceRequest(): UpdateInterfaceRequest {
-  return { interface: undefined, updateMask: undefined };
+  return { interface: undefined, updateMask: undefined, requestId: "", wait: 0, waitTimeout: undefined };
 }
 
 export const UpdateInterfaceRequest: MessageFns<UpdateInterfaceRequest> = {
@@ -2210,6 +2260,15 @@ export const UpdateInterfaceRequest: MessageFns<UpdateInterfaceRequest> = {
     }
     if (message.updateMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
+    }
+    if (message.wait !== 0) {
+      writer.uint32(32).int32(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      Duration.encode(message.waitTimeout, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2243,6 +2302,30 @@ export const UpdateInterfaceRequest: MessageFns<UpdateInterfaceRequest> = {
             message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.wait = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.waitTimeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2263,6 +2346,17 @@ export const UpdateInterfaceRequest: MessageFns<UpdateInterfaceRequest> = {
         : isSet(object.update_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      wait: isSet(object.wait) ? waitForFromJSON(object.wait) : 0,
+      waitTimeout: isSet(object.waitTimeout)
+        ? Duration.fromJSON(object.waitTimeout)
+        : isSet(object.wait_timeout)
+        ? Duration.fromJSON(object.wait_timeout)
+        : undefined,
     };
   },
 
@@ -2273,6 +2367,15 @@ export const UpdateInterfaceRequest: MessageFns<UpdateInterfaceRequest> = {
     }
     if (message.updateMask !== undefined) {
       obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.wait !== 0) {
+      obj.wait = waitForToJSON(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      obj.waitTimeout = Duration.toJSON(message.waitTimeout);
     }
     return obj;
   },
@@ -2286,6 +2389,11 @@ export const UpdateInterfaceRequest: MessageFns<UpdateInterfaceRequest> = {
       ? Interface.fromPartial(object.interface)
       : undefined;
     message.updateMask = object.updateMask ?? undefined;
+    message.requestId = object.requestId ?? "";
+    message.wait = object.wait ?? 0;
+    message.waitTimeout = (object.waitTimeout !== undefined && object.waitTimeout !== null)
+      ? Duration.fromPartial(object.waitTimeout)
+      : undefined;
     return message;
   },
 };
@@ -2359,8 +2467,244 @@ export const UpdateInterfaceResponse: MessageFns<UpdateInterfaceResponse> = {
   },
 };
 
+function createBaseSetAddressesRequest(): SetAddressesRequest {
+  return { interfaceId: "", privateAddresses: [], etag: "", requestId: "", wait: 0, waitTimeout: undefined };
+}
+
+export const SetAddressesRequest: MessageFns<SetAddressesRequest> = {
+  encode(message: SetAddressesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.interfaceId !== "") {
+      writer.uint32(10).string(message.interfaceId);
+    }
+    for (const v of message.privateAddresses) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.etag !== "") {
+      writer.uint32(26).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(34).string(message.requestId);
+    }
+    if (message.wait !== 0) {
+      writer.uint32(40).int32(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      Duration.encode(message.waitTimeout, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetAddressesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetAddressesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.interfaceId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.privateAddresses.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.wait = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.waitTimeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetAddressesRequest {
+    return {
+      interfaceId: isSet(object.interfaceId)
+        ? globalThis.String(object.interfaceId)
+        : isSet(object.interface_id)
+        ? globalThis.String(object.interface_id)
+        : "",
+      privateAddresses: globalThis.Array.isArray(object?.privateAddresses)
+        ? object.privateAddresses.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.private_addresses)
+        ? object.private_addresses.map((e: any) => globalThis.String(e))
+        : [],
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      wait: isSet(object.wait) ? waitForFromJSON(object.wait) : 0,
+      waitTimeout: isSet(object.waitTimeout)
+        ? Duration.fromJSON(object.waitTimeout)
+        : isSet(object.wait_timeout)
+        ? Duration.fromJSON(object.wait_timeout)
+        : undefined,
+    };
+  },
+
+  toJSON(message: SetAddressesRequest): unknown {
+    const obj: any = {};
+    if (message.interfaceId !== "") {
+      obj.interfaceId = message.interfaceId;
+    }
+    if (message.privateAddresses?.length) {
+      obj.privateAddresses = message.privateAddresses;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.wait !== 0) {
+      obj.wait = waitForToJSON(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      obj.waitTimeout = Duration.toJSON(message.waitTimeout);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SetAddressesRequest>): SetAddressesRequest {
+    return SetAddressesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetAddressesRequest>): SetAddressesRequest {
+    const message = createBaseSetAddressesRequest();
+    message.interfaceId = object.interfaceId ?? "";
+    message.privateAddresses = object.privateAddresses?.map((e) => e) || [];
+    message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
+    message.wait = object.wait ?? 0;
+    message.waitTimeout = (object.waitTimeout !== undefined && object.waitTimeout !== null)
+      ? Duration.fromPartial(object.waitTimeout)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSetAddressesResponse(): SetAddressesResponse {
+  return { interface: undefined };
+}
+
+export const SetAddressesResponse: MessageFns<SetAddressesResponse> = {
+  encode(message: SetAddressesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.interface !== undefined) {
+      Interface.encode(message.interface, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetAddressesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetAddressesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.interface = Interface.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetAddressesResponse {
+    return { interface: isSet(object.interface) ? Interface.fromJSON(object.interface) : undefined };
+  },
+
+  toJSON(message: SetAddressesResponse): unknown {
+    const obj: any = {};
+    if (message.interface !== undefined) {
+      obj.interface = Interface.toJSON(message.interface);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SetAddressesResponse>): SetAddressesResponse {
+    return SetAddressesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetAddressesResponse>): SetAddressesResponse {
+    const message = createBaseSetAddressesResponse();
+    message.interface = (object.interface !== undefined && object.interface !== null)
+      ? Interface.fromPartial(object.interface)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseDeleteInterfaceRequest(): DeleteInterfaceRequest {
-  return { interfaceId: "", etag: "" };
+  return { interfaceId: "", etag: "", requestId: "" };
 }
 
 export const DeleteInterfaceRequest: MessageFns<DeleteInterfaceRequest> = {
@@ -2370,6 +2714,9 @@ export const DeleteInterfaceRequest: MessageFns<DeleteInterfaceRequest> = {
     }
     if (message.etag !== "") {
       writer.uint32(18).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -2403,6 +2750,14 @@ export const DeleteInterfaceRequest: MessageFns<DeleteInterfaceRequest> = {
             message.etag = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2423,6 +2778,11 @@ export const DeleteInterfaceRequest: MessageFns<DeleteInterfaceRequest> = {
         ? globalThis.String(object.interface_id)
         : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -2434,6 +2794,9 @@ export const DeleteInterfaceRequest: MessageFns<DeleteInterfaceRequest> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -2444,6 +2807,7 @@ export const DeleteInterfaceRequest: MessageFns<DeleteInterfaceRequest> = {
     const message = createBaseDeleteInterfaceRequest();
     message.interfaceId = object.interfaceId ?? "";
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -3030,7 +3394,7 @@ export const BatchAttachInterfacesResponse: MessageFns<BatchAttachInterfacesResp
 };
 
 function createBaseDetachInterfaceRequest(): DetachInterfaceRequest {
-  return { target: undefined, wait: 0, waitTimeout: undefined, force: false };
+  return { target: undefined, wait: 0, waitTimeout: undefined, force: false, requestId: "" };
 }
 
 export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
@@ -3054,6 +3418,9 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
     }
     if (message.force !== false) {
       writer.uint32(48).bool(message.force);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(58).string(message.requestId);
     }
     return writer;
   },
@@ -3119,6 +3486,14 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
             message.force = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3153,6 +3528,11 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
         ? Duration.fromJSON(object.wait_timeout)
         : undefined,
       force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -3173,6 +3553,9 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
     }
     if (message.force !== false) {
       obj.force = message.force;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
     }
     return obj;
   },
@@ -3207,6 +3590,7 @@ export const DetachInterfaceRequest: MessageFns<DetachInterfaceRequest> = {
       ? Duration.fromPartial(object.waitTimeout)
       : undefined;
     message.force = object.force ?? false;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -3278,6 +3662,186 @@ export const DetachInterfaceResponse: MessageFns<DetachInterfaceResponse> = {
   fromPartial(object: DeepPartial<DetachInterfaceResponse>): DetachInterfaceResponse {
     const message = createBaseDetachInterfaceResponse();
     message.attachments = object.attachments?.map((e) => Attachment.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseUpdateAttachmentRequest(): UpdateAttachmentRequest {
+  return { attachment: undefined, updateMask: undefined, requestId: "" };
+}
+
+export const UpdateAttachmentRequest: MessageFns<UpdateAttachmentRequest> = {
+  encode(message: UpdateAttachmentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attachment !== undefined) {
+      Attachment.encode(message.attachment, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateAttachmentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateAttachmentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attachment = Attachment.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateAttachmentRequest {
+    return {
+      attachment: isSet(object.attachment) ? Attachment.fromJSON(object.attachment) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: UpdateAttachmentRequest): unknown {
+    const obj: any = {};
+    if (message.attachment !== undefined) {
+      obj.attachment = Attachment.toJSON(message.attachment);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateAttachmentRequest>): UpdateAttachmentRequest {
+    return UpdateAttachmentRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateAttachmentRequest>): UpdateAttachmentRequest {
+    const message = createBaseUpdateAttachmentRequest();
+    message.attachment = (object.attachment !== undefined && object.attachment !== null)
+      ? Attachment.fromPartial(object.attachment)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseUpdateAttachmentResponse(): UpdateAttachmentResponse {
+  return { attachment: undefined };
+}
+
+export const UpdateAttachmentResponse: MessageFns<UpdateAttachmentResponse> = {
+  encode(message: UpdateAttachmentResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attachment !== undefined) {
+      Attachment.encode(message.attachment, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateAttachmentResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateAttachmentResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attachment = Attachment.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateAttachmentResponse {
+    return { attachment: isSet(object.attachment) ? Attachment.fromJSON(object.attachment) : undefined };
+  },
+
+  toJSON(message: UpdateAttachmentResponse): unknown {
+    const obj: any = {};
+    if (message.attachment !== undefined) {
+      obj.attachment = Attachment.toJSON(message.attachment);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateAttachmentResponse>): UpdateAttachmentResponse {
+    return UpdateAttachmentResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateAttachmentResponse>): UpdateAttachmentResponse {
+    const message = createBaseUpdateAttachmentResponse();
+    message.attachment = (object.attachment !== undefined && object.attachment !== null)
+      ? Attachment.fromPartial(object.attachment)
+      : undefined;
     return message;
   },
 };
@@ -3834,8 +4398,9 @@ export const InterfaceServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
-     * interface's host applies the change with one packet's boundary. Safe to repeat.
+     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier; addresses are
+     * for SetAddresses. An attached interface's host applies the change with one packet's boundary; commit is success, and `wait` tells
+     * when the host has it (C6, N13). A repeat with the same request_id changes nothing and answers the record as it is now.
      * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
      */
     updateInterface: {
@@ -3875,7 +4440,47 @@ export const InterfaceServiceDefinition = {
       },
     },
     /**
-     * Delete a record that is attached to nothing. Owner. A repeat answers NOT_FOUND.
+     * Replace a record's private addresses by others of its subnet. Owner or address setter (N10). Attached to nothing: at once. Attached: the
+     * host gives the guest's device the new addresses in place and drops what still uses an old one; until it has said so nobody else
+     * can attach the old ones (C7). A repeat with the same request_id changes nothing and answers the record as it is now.
+     * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED), FAILED_PRECONDITION
+     * (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
+     */
+    setAddresses: {
+      name: "SetAddresses",
+      requestType: SetAddressesRequest as typeof SetAddressesRequest,
+      requestStream: false,
+      responseType: SetAddressesResponse as typeof SetAddressesResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              17,
+              110,
+              105,
+              118,
+              99,
+              58,
+              83,
+              101,
+              116,
+              65,
+              100,
+              100,
+              114,
+              101,
+              115,
+              115,
+              101,
+              115,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
+     * Delete a record that is attached to nothing. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
      * Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
      */
     deleteInterface: {
@@ -3996,8 +4601,9 @@ export const InterfaceServiceDefinition = {
     /**
      * End attachments: one by its id, that of an interface, or all of an instance (N3). Owner or detacher of the record, or owner of
      * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
-     * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is. With `force`: owner of the record or
-     * operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
+     * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
+     * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
+     * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
      */
     detachInterface: {
       name: "DetachInterface",
@@ -4030,6 +4636,48 @@ export const InterfaceServiceDefinition = {
               97,
               99,
               101,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
+     * Change fields of an attachment that is not over, named in the mask: delete_on_terminate (N11). Who may attach that record to that
+     * instance; switching it on: who may delete the record, too. A repeat with the same request_id changes nothing and answers the attachment
+     * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
+     */
+    updateAttachment: {
+      name: "UpdateAttachment",
+      requestType: UpdateAttachmentRequest as typeof UpdateAttachmentRequest,
+      requestStream: false,
+      responseType: UpdateAttachmentResponse as typeof UpdateAttachmentResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              21,
+              110,
+              105,
+              118,
+              99,
+              58,
+              85,
+              112,
+              100,
+              97,
+              116,
+              101,
+              65,
+              116,
+              116,
+              97,
+              99,
+              104,
+              109,
+              101,
+              110,
+              116,
             ]) as Buffer,
           ],
         },
@@ -4155,8 +4803,9 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): ServerStreamingMethodResult<DeepPartial<WatchInterfacesResponse>>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
-   * interface's host applies the change with one packet's boundary. Safe to repeat.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier; addresses are
+   * for SetAddresses. An attached interface's host applies the change with one packet's boundary; commit is success, and `wait` tells
+   * when the host has it (C6, N13). A repeat with the same request_id changes nothing and answers the record as it is now.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateInterface(
@@ -4164,7 +4813,18 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<UpdateInterfaceResponse>>;
   /**
-   * Delete a record that is attached to nothing. Owner. A repeat answers NOT_FOUND.
+   * Replace a record's private addresses by others of its subnet. Owner or address setter (N10). Attached to nothing: at once. Attached: the
+   * host gives the guest's device the new addresses in place and drops what still uses an old one; until it has said so nobody else
+   * can attach the old ones (C7). A repeat with the same request_id changes nothing and answers the record as it is now.
+   * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED), FAILED_PRECONDITION
+   * (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
+   */
+  setAddresses(
+    request: SetAddressesRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<SetAddressesResponse>>;
+  /**
+   * Delete a record that is attached to nothing. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
    * Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
    */
   deleteInterface(
@@ -4189,13 +4849,23 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
   /**
    * End attachments: one by its id, that of an interface, or all of an instance (N3). Owner or detacher of the record, or owner of
    * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
-   * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is. With `force`: owner of the record or
-   * operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
+   * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
+   * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
+   * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
    */
   detachInterface(
     request: DetachInterfaceRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<DetachInterfaceResponse>>;
+  /**
+   * Change fields of an attachment that is not over, named in the mask: delete_on_terminate (N11). Who may attach that record to that
+   * instance; switching it on: who may delete the record, too. A repeat with the same request_id changes nothing and answers the attachment
+   * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
+   */
+  updateAttachment(
+    request: UpdateAttachmentRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<UpdateAttachmentResponse>>;
   /** Read one attachment. Who may see its interface or its instance. Safe to repeat. Errors: NOT_FOUND. */
   getAttachment(
     request: GetAttachmentRequest,
@@ -4253,8 +4923,9 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): AsyncIterable<WatchInterfacesResponse>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
-   * interface's host applies the change with one packet's boundary. Safe to repeat.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier; addresses are
+   * for SetAddresses. An attached interface's host applies the change with one packet's boundary; commit is success, and `wait` tells
+   * when the host has it (C6, N13). A repeat with the same request_id changes nothing and answers the record as it is now.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateInterface(
@@ -4262,7 +4933,18 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<UpdateInterfaceResponse>;
   /**
-   * Delete a record that is attached to nothing. Owner. A repeat answers NOT_FOUND.
+   * Replace a record's private addresses by others of its subnet. Owner or address setter (N10). Attached to nothing: at once. Attached: the
+   * host gives the guest's device the new addresses in place and drops what still uses an old one; until it has said so nobody else
+   * can attach the old ones (C7). A repeat with the same request_id changes nothing and answers the record as it is now.
+   * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED), FAILED_PRECONDITION
+   * (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
+   */
+  setAddresses(
+    request: DeepPartial<SetAddressesRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<SetAddressesResponse>;
+  /**
+   * Delete a record that is attached to nothing. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
    * Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
    */
   deleteInterface(
@@ -4287,13 +4969,23 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
   /**
    * End attachments: one by its id, that of an interface, or all of an instance (N3). Owner or detacher of the record, or owner of
    * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
-   * condition that says why (C7). Safe to repeat: a DETACHED attachment is answered as it is. With `force`: owner of the record or
-   * operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
+   * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
+   * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
+   * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
    */
   detachInterface(
     request: DeepPartial<DetachInterfaceRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<DetachInterfaceResponse>;
+  /**
+   * Change fields of an attachment that is not over, named in the mask: delete_on_terminate (N11). Who may attach that record to that
+   * instance; switching it on: who may delete the record, too. A repeat with the same request_id changes nothing and answers the attachment
+   * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
+   */
+  updateAttachment(
+    request: DeepPartial<UpdateAttachmentRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<UpdateAttachmentResponse>;
   /** Read one attachment. Who may see its interface or its instance. Safe to repeat. Errors: NOT_FOUND. */
   getAttachment(
     request: DeepPartial<GetAttachmentRequest>,

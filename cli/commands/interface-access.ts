@@ -1,0 +1,93 @@
+import type { Command } from "commander";
+import type { InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
+import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { CliError, ExitCode } from "../cli-error.ts";
+import { present, withSession } from "../session.ts";
+import { interfaces } from "../tables.ts";
+import { collect, parseWord } from "../values.ts";
+
+/** By the words of the command line. */
+const LISTS = { attacher: "attachers", detacher: "detachers", "address-setter": "addressSetters", modifier: "modifiers" } as const;
+type List = (typeof LISTS)[keyof typeof LISTS];
+
+/** Accounts that a record's lists name from its beginning. */
+export interface AccessOptions {
+  attacher?: string[];
+  detacher?: string[];
+  addressSetter?: string[];
+  modifier?: string[];
+}
+
+/** --attacher and so on. */
+export function addAccessOptions(command: Command): void {
+  command
+    .option("--attacher <account>", "may attach it to its own instances; may be repeated", collect)
+    .option("--detacher <account>", "may detach it; may be repeated", collect)
+    .option("--address-setter <account>", "may change its addresses; may be repeated", collect)
+    .option("--modifier <account>", "may change its other fields, these lists included; may be repeated", collect);
+}
+
+/** The lists of a new record. */
+export function accessOf(options: AccessOptions): InterfaceAccess {
+  const list = (accounts: readonly string[] = []) => accounts.map((accountId) => ({ accountId, consentId: "" }));
+  return {
+    attachers: list(options.attacher),
+    detachers: list(options.detacher),
+    addressSetters: list(options.addressSetter),
+    modifiers: list(options.modifier),
+  };
+}
+
+interface Entry {
+  readonly list: List;
+  readonly accountId: string;
+}
+
+/** "attacher=acct-…". @throws CliError */
+function parseEntry(text: string): Entry {
+  const [word = "", accountId = "", ...more] = text.split("=");
+  if (accountId === "" || more.length > 0)
+    throw new CliError(`${JSON.stringify(text)} names no list and account`, "write it as attacher=acct-…", ExitCode.USAGE);
+  return { list: parseWord<List>(LISTS, word, "list"), accountId };
+}
+
+/** The lists with some entries more and some less. */
+function edited(access: InterfaceAccess, add: readonly Entry[], remove: readonly Entry[]): InterfaceAccess {
+  const next = (list: List) => {
+    const gone = new Set(remove.filter((entry) => entry.list === list).map((entry) => entry.accountId));
+    const kept = access[list].filter((grant) => !gone.has(grant.accountId));
+    const known = new Set(kept.map((grant) => grant.accountId));
+    const more = add.filter((entry) => entry.list === list && !known.has(entry.accountId));
+    return [...kept, ...more.map(({ accountId }) => ({ accountId, consentId: "" }))];
+  };
+  return {
+    attachers: next("attachers"),
+    detachers: next("detachers"),
+    addressSetters: next("addressSetters"),
+    modifiers: next("modifiers"),
+  };
+}
+
+/** eni access. */
+export function addAccessCommand(eni: Command): void {
+  eni
+    .command("access <interface>")
+    .description("change who beside the owner may attach, detach, set addresses or modify a record (owner or modifier)")
+    .option("--add <list=account>", `list: ${Object.keys(LISTS).join(", ")}; may be repeated`, collect)
+    .option("--remove <list=account>", "may be repeated", collect)
+    .addHelpText("after", "\nExample:\n  plenum eni access eni-… --add attacher=acct-… --remove modifier=acct-…")
+    .action(
+      withSession(async (session, interfaceId: string, options: { add?: string[]; remove?: string[] }) => {
+        const [add, remove] = [options.add ?? [], options.remove ?? []].map((entries) => entries.map(parseEntry));
+        const client = session.client(InterfaceServiceDefinition);
+        const { etag, access } = present((await client.getInterface({ interfaceId })).interface, "interface");
+        // By the etag: lists that somebody else has changed meanwhile are not overwritten.
+        const answer = await client.updateInterface({
+          requestId: session.requestId,
+          interface: { interfaceId, etag, access: edited(present(access, "access"), add ?? [], remove ?? []) },
+          updateMask: ["access"],
+        });
+        session.one(interfaces, present(answer.interface, "interface"));
+      }),
+    );
+}
