@@ -57,22 +57,50 @@ static __always_inline bool act_set_tunnel(struct __sk_buff *skb, const struct d
 	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX | BPF_F_DONT_FRAGMENT) == 0;
 }
 
+/* What counts a packet at the ends that are on this host; null where none is. */
+struct act_meters {
+	struct meter *egress;
+	struct meter *ingress;
+};
+
+/* Nothing passes unmetered: else the packet is dropped for the interface that `refused` is set to. */
+static __always_inline enum drop_reason act_find_meters(const struct decision *d, struct act_meters *meters, __u32 *refused)
+{
+	meters->egress = d->egress_meter ? meter_find(d->egress_meter, DIRECTION_EGRESS) : 0;
+	meters->ingress = d->ingress_meter ? meter_find(d->ingress_meter, DIRECTION_INGRESS) : 0;
+	*refused = d->wire_id;
+	if (d->egress_meter && !meters->egress)
+		return DROP_METER_MISSING;
+	*refused = d->target_wire_id;
+	return d->ingress_meter && !meters->ingress ? DROP_METER_MISSING : DROP_NONE;
+}
+
+static __always_inline void act_count(const struct act_meters *meters, __u64 bytes, __u32 raw)
+{
+	if (meters->egress)
+		meter_add(meters->egress, bytes, raw);
+	if (meters->ingress)
+		meter_add(meters->ingress, bytes, raw);
+}
+
 /*
  * Remembers what the packet began or continued, at both ends that are on this host or at neither: then the packet is dropped for the
- * interface that `refused` is set to.
+ * interface that `refused` is set to. What begins is written first: it is what can be refused, and can be taken back.
  */
 static __always_inline enum drop_reason act_remember(const struct packet *pkt, struct decision *d, __u32 *refused)
 {
-	enum drop_reason reason = act_connection(&d->egress, pkt->now);
+	bool turned = d->ingress.op == CONNECTION_BEGIN && d->egress.op != CONNECTION_BEGIN;
+	struct connection_effect *first = turned ? &d->ingress : &d->egress, *second = turned ? &d->egress : &d->ingress;
+	enum drop_reason reason = act_connection(first, pkt->now);
 
-	*refused = d->wire_id;
-	if (reason) /* uncovered: only if another processor took the room since it was decided */
+	*refused = first->key.wire_id;
+	if (reason)
 		return reason;
-	*refused = d->target_wire_id;
-	reason = act_connection(&d->ingress, pkt->now);
-	if (reason && d->egress.op == CONNECTION_BEGIN) { /* uncovered: only if another processor took the room since it was decided */
-		d->egress.op = CONNECTION_DELETE;
-		act_connection_dropped(&d->egress);
+	*refused = second->key.wire_id;
+	reason = act_connection(second, pkt->now);
+	if (reason && first->op == CONNECTION_BEGIN) { /* uncovered: only where the kernel has no memory for what is renewed */
+		first->op = CONNECTION_DELETE;
+		act_connection_dropped(first);
 	}
 	return reason;
 }
@@ -82,19 +110,11 @@ static __always_inline int act_forward(struct __sk_buff *skb, struct packet *pkt
 {
 	__u64 bytes = meter_wire_bytes(skb, pkt);
 	__u32 raw = skb->len, zero = 0, refused;
-	enum drop_reason reason;
-	struct meter *egress = 0, *ingress = 0;
+	struct act_meters meters;
+	enum drop_reason reason = act_find_meters(d, &meters, &refused);
 
-	if (d->egress_meter) {
-		egress = meter_find(d->egress_meter, DIRECTION_EGRESS);
-		if (!egress)
-			return act_drop(d->wire_id, DROP_METER_MISSING);
-	}
-	if (d->ingress_meter) {
-		ingress = meter_find(d->ingress_meter, DIRECTION_INGRESS);
-		if (!ingress)
-			return act_drop(d->target_wire_id, DROP_METER_MISSING);
-	}
+	if (reason)
+		return act_drop(refused, reason);
 	if (!act_rewrite(skb, pkt, d))
 		return act_drop(d->wire_id, DROP_REWRITE_FAILED);
 	if (d->verdict == VERDICT_TUNNEL) {
@@ -112,10 +132,7 @@ static __always_inline int act_forward(struct __sk_buff *skb, struct packet *pkt
 		return act_drop(refused, reason);
 	if (pkt->flags & PACKET_FIRST_FRAGMENT)
 		fragment_leave(pkt, d->vni);
-	if (egress)
-		meter_add(egress, bytes, raw);
-	if (ingress)
-		meter_add(ingress, bytes, raw);
+	act_count(&meters, bytes, raw);
 	/* Into a veth's far end at once; into a tap redirect_peer would lose everything (D4). */
 	if (d->verdict == VERDICT_DELIVER && d->device == DEVICE_VETH)
 		return bpf_redirect_peer(d->ifindex, 0);

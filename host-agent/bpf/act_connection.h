@@ -43,7 +43,7 @@ static __always_inline enum drop_reason connection_write(struct connection_effec
 	/* Begun on another processor at this moment, or idle for too long and not freed yet. */
 	if (error == -EEXIST)
 		error = bpf_map_update_elem(&connections, &key, &c, BPF_EXIST);
-	if (error) /* uncovered: only where the kernel has no memory */
+	if (error)
 		return DROP_CONNECTION_TABLE;
 	if (connection_arm(&key, e->flags)) /* uncovered: only where the kernel has no memory */
 		return DROP_NONE;

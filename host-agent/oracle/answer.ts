@@ -30,6 +30,7 @@ export function readAnswer(decision: Buffer, { refused, refusedFor, bytes, rawBy
     source: macText(readBytes("decision", decision, "eth_src")),
   };
   const way = { vni: number("vni"), ifindex: number("ifindex"), target: number("target_wire_id"), groups: number("group_set_id") };
+  const back = { ifindex: number("ifindex") };
   const meters = {
     ...{ egressMeter: readBigint("decision", decision, "egress_meter"), ingressMeter: readBigint("decision", decision, "ingress_meter") },
     ...{ bytes, rawBytes },
@@ -38,9 +39,9 @@ export function readAnswer(decision: Buffer, { refused, refusedFor, bytes, rawBy
     case ENUMS.verdict.VERDICT_DROP:
       return { verdict: "drop", reason: reasonName(number("reason")), countedFor: number("wire_id") };
     case ENUMS.verdict.VERDICT_TOO_BIG:
-      return { verdict: "too-big", reason: reasonName(number("reason")), countedFor: number("wire_id"), mtu: number("mtu") };
+      return { verdict: "too-big", reason: reasonName(number("reason")), countedFor: number("wire_id"), ...back, mtu: number("mtu") };
     case ENUMS.verdict.VERDICT_ARP_REPLY:
-      return { verdict: "arp-reply", wireId: number("wire_id") };
+      return { verdict: "arp-reply", wireId: number("wire_id"), ...back, ...ethernet };
     case ENUMS.verdict.VERDICT_TUNNEL:
       return { verdict: "tunnel", ...way, ...ethernet, ...meters, remote: addressText(readBytes("decision", decision, "remote")) };
     case ENUMS.verdict.VERDICT_DELIVER:

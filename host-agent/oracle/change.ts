@@ -16,13 +16,15 @@ const CHANGES: readonly (readonly [weight: number, note: string, change: Change]
   [4, "other groups there", (random, c) => changeMapping(random, c, { groupSetId: random.pick(GROUP_SETS) })],
   [2, "another host", (random, c) => changeMapping(random, c, { hostAddress: random.pick(THERE) })],
   [2, "address gone", (random, c) => ({ ...c, mappings: without(random, c.mappings) })],
-  [1, "interface closed", (random, c) => ({ ...c, endpoints: without(random, c.endpoints) })],
+  [1, "interface closed", (random, c) => ({ ...c, endpoints: c.endpoints.length > 1 ? without(random, c.endpoints) : c.endpoints })],
   [2, "source check", (random, c) => changeEndpoint(random, c, { sourceDestCheck: random.chance(0.5) })],
   [2, "budget", (random, c) => changeEndpoint(random, c, { connectionBudget: random.pick([1, 2, 4, 65536]) })],
   [1.5, "ruleset gone", (random, c) => ({ ...c, rulesets: without(random, c.rulesets) })],
+  [2, "meter gone", (random, c) => ({ ...c, meterIds: new Set(without(random, [...c.meterIds])) })],
   [1, "host unknown", (_, c) => ({ ...c, host: undefined })],
   [8, "all as it should be", repaired],
-  [2, "another world", (random, _, world) => randomConfiguration(random, world)],
+  // A table that is fuller than it may be is none that a host can have.
+  [2, "another world", (random, { connectionTable }, world) => ({ ...randomConfiguration(random, world), connectionTable })],
 ];
 
 function otherRules(random: Random, c: Configuration): Configuration {

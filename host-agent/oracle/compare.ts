@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
-import { decide, NOTHING, type Decision, type State } from "#lib/model/index.ts";
+import { decide, NOTHING, type Configuration, type Decision, type State } from "#lib/model/index.ts";
 import { expectedAnswer, expectedConnections } from "./expectation.ts";
+import { Metered } from "./metered.ts";
 import type { Program } from "./program.ts";
 import type { Scenario, Step } from "./scenario.ts";
 
@@ -13,58 +14,42 @@ export interface Difference {
   readonly actual: unknown;
 }
 
-/** Tells a scenario to both; undefined: they agree at each step. `saw` hears of each packet's decision, once all is told. */
+/** Tells a scenario to both; undefined: they agree at each step. `saw` hears of each packet's decision. */
 export function compare(program: Program, scenario: Scenario, saw: (decision: Decision) => void = () => undefined): Difference | undefined {
-  for (let tries = 1; ; tries++) {
-    const decisions: Decision[] = [];
-    const found = compareOnce(program, scenario, (decision) => decisions.push(decision));
-    if (tries < PATIENCE && found !== undefined && isRefused(found.actual)) {
-      waitForMemory(tries);
-      continue;
-    }
-    decisions.forEach(saw);
-    return found;
-  }
-}
-
-/** Seconds that the kernel may have no memory for a connection: on a busy machine it can be short of it for a while. */
-const PATIENCE = 30;
-
-/** Before the next try. @throws Error after as many tries as there is patience */
-export function waitForMemory(tries: number): void {
-  if (tries >= PATIENCE) throw new Error("the kernel has no memory for connections");
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000); // the kernel tells nobody when it has some again
-}
-
-/** The answer of a program for whose connection the kernel had no memory. */
-export function isRefused(actual: unknown): boolean {
-  return typeof actual === "object" && actual !== null && "reason" in actual && actual.reason === "CONNECTION_TABLE";
-}
-
-function compareOnce(program: Program, scenario: Scenario, saw: (decision: Decision) => void): Difference | undefined {
   program.reset();
   program.configure(scenario.start);
   let configuration = scenario.start;
   let state: State = NOTHING;
   let now = 0;
+  const metered = new Metered();
   for (const [at, step] of scenario.steps.entries()) {
     if (step.what === "time") now += step.milliseconds;
-    else if (step.what === "configuration") program.configure((configuration = step.configuration));
-    else {
+    else if (step.what === "configuration") {
+      metered.change(configuration, step.configuration);
+      program.configure((configuration = step.configuration));
+      state = withoutClosed(state, configuration);
+    } else {
       const outcome = decide(configuration, state, now, step.packet);
       const isChanged = outcome.state !== state;
       state = outcome.state;
       saw(outcome.decision);
+      metered.add(outcome.decision);
       const answer = program.run(step.packet, now);
       const wanted = expectedAnswer(outcome.decision);
       if (!isDeepStrictEqual(answer, wanted)) return { scenario, at, expected: wanted, actual: answer };
-      // Reading a table of a million buckets is slow; what should not have been written still stands there a few packets later.
+      // Reading the tables is slow; what should not have been written still stands there a few packets later.
       const isDue = isChanged || at % 8 === 7 || at === scenario.steps.length - 1;
-      const difference = isDue ? compareTables(program, state) : undefined;
+      const difference = isDue ? (compareTables(program, state) ?? metered.compare(program)) : undefined;
       if (difference !== undefined) return { scenario, at, ...difference };
     }
   }
   return undefined;
+}
+
+/** A closed interface's connections are nobody's; when they are freed is the kernel's affair. */
+function withoutClosed(state: State, { endpoints }: Configuration): State {
+  const open = [...state.connections].filter(([, { key }]) => endpoints.some((e) => e.wireId === key.wireId));
+  return { ...state, connections: new Map(open) };
 }
 
 function compareTables(program: Program, state: State): { expected: unknown; actual: unknown } | undefined {

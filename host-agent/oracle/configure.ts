@@ -5,13 +5,21 @@ import { DEFAULT_CONNECTION_LIMITS, encodeHostConfig } from "../out/datapath/con
 import { STRUCTS } from "../out/datapath/layout.gen.ts";
 import { u32 } from "../out/datapath/record.ts";
 
-export const EMPTY: Configuration = { host: undefined, endpoints: [], meterIds: new Set(), rulesets: [], mappings: [] };
+export const EMPTY: Configuration = {
+  host: undefined,
+  endpoints: [],
+  connectionTable: Infinity,
+  meterIds: new Set(),
+  rulesets: [],
+  mappings: [],
+};
 
 /** Brings a host's maps from one configuration to another, through its port; what no port can do (forget itself) directly. */
 export function configure(datapath: ports.Datapath, host: BpfMap, before: Configuration, next: Configuration): void {
   for (const { wireId } of before.endpoints) if (!next.endpoints.some((e) => e.wireId === wireId)) datapath.closeEndpoint(wireId);
   for (const ruleset of before.rulesets) if (!next.rulesets.includes(ruleset)) datapath.deleteRuleset(ruleset.id);
-  for (const ruleset of next.rulesets) datapath.putRuleset({ id: ruleset.id, rules: ruleset.rules.map(ruleOf) });
+  for (const ruleset of next.rulesets.filter((r) => !before.rulesets.includes(r)))
+    datapath.putRuleset({ id: ruleset.id, rules: ruleset.rules.map(ruleOf) });
   for (const endpoint of next.endpoints) putEndpoint(datapath, next, endpoint);
   for (const { wireId, meterId } of before.endpoints)
     if (!next.endpoints.some((e) => e.meterId === meterId)) datapath.dropMeter(wireId, meterId);

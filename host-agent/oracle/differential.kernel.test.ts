@@ -5,13 +5,17 @@ import { Program } from "./program.ts";
 import { Tally } from "./tally.ts";
 import { STEPS, STORIES, tell } from "./tell.ts";
 
-// The program and the reference model on the same packets (D23): verdict, reason, for whom it counts, target, ids, MACs, meters and
-// bytes, and what is left in the connection table. A difference is told in as few steps as it needs, with its seed.
+// The program and the reference model on the same packets (D23): verdict, reason, for whom it counts, target, ids, MACs, and what is
+// left in the meters and in the connection table. A difference is told in as few steps as it needs, with its seed. A connection that
+// the kernel refused is one too, whatever its reason: nothing is tried again.
 
 const PAIRS = 20_000;
 const LEAST_HITS = 100;
-/** Given by what acts on a decision, not by what decides: drops.kernel.test.ts provokes them. */
-const NOT_DECIDED = ["METER_MISSING", "REWRITE_FAILED", "CONNECTION_TABLE"];
+/**
+ * The kernel fails to change a packet for want of memory, or where a guest's offload header contradicts the packet: BPF_PROG_TEST_RUN
+ * gives packets no such header. drops.kernel.test.ts sends as many.
+ */
+const NOT_HERE = ["REWRITE_FAILED"];
 
 const tally = new Tally();
 let program: Program;
@@ -32,6 +36,6 @@ test("enough of them, and enough of each kind", () => {
   process.stdout.write(`${tally.text()}\n`);
   expect(tally.packets).toBeGreaterThanOrEqual(PAIRS);
   expect(tally.sharePassed).toBeGreaterThanOrEqual(0.3);
-  const decided = DROP_REASONS.map((reason) => reason.name).filter((name) => !NOT_DECIDED.includes(name));
-  expect(decided.filter((name) => tally.hits(name) < LEAST_HITS)).toEqual([]);
+  const given = DROP_REASONS.map((reason) => reason.name).filter((name) => !NOT_HERE.includes(name));
+  expect(given.filter((name) => tally.hits(name) < LEAST_HITS)).toEqual([]);
 });

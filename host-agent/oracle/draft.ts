@@ -2,7 +2,7 @@ import type { Configuration, Packet } from "#lib/model/index.ts";
 import { ethernet, ETHERTYPE, ipv4, wireMac } from "../out/datapath/testing/frames.ts";
 import { localEndpoint, payloadOf, type Flow } from "./flow.ts";
 import type { Random } from "./random.ts";
-import { THERE } from "./world.ts";
+import { PROTOCOLS, THERE } from "./world.ts";
 
 /** A packet before it is bytes: each part can still be made wrong. */
 export interface Draft {
@@ -60,9 +60,21 @@ export function routeOf(
 
 export function packetOf({ origin, ethernet: link, ip, payload, gsoSize, vlanTci, override }: Draft): Packet {
   const bytes = override ?? ipv4(ip, payload);
-  const missing = Math.max(0, (link.type === ETHERTYPE.ipv4 ? LEAST : 1) - bytes.length);
-  return { ...origin, frame: ethernet(link, Buffer.concat([bytes, Buffer.alloc(missing)])), gsoSize, vlanTci };
+  const missing = Math.max(0, (LEAST.get(link.type) ?? 1) - bytes.length);
+  const frame = ethernet(link, Buffer.concat([bytes, Buffer.alloc(missing)]));
+  return { ...origin, frame, gsoSize: isCut(bytes, gsoSize) ? gsoSize : 0, vlanTci };
 }
 
-/** BPF_PROG_TEST_RUN refuses IPv4 frames that have no room for a header. */
-const LEAST = 20;
+/** Whether segments of this size come of it: only of a packet that has more than one does the kernel ever say a size. */
+function isCut(bytes: Buffer, gsoSize: number): boolean {
+  if (bytes.length < 40 || (bytes.readUInt16BE(6) & 0x1fff) !== 0) return false;
+  const header = (bytes.readUInt8(0) & 0xf) * 4;
+  const transport = bytes.readUInt8(9) === PROTOCOLS.tcp ? (bytes.readUInt8(Math.min(header + 12, bytes.length - 1)) >> 4) * 4 : 8;
+  return bytes.length - header - transport > gsoSize;
+}
+
+/** BPF_PROG_TEST_RUN refuses frames of these types that have no room for a header. */
+const LEAST: ReadonlyMap<number, number> = new Map([
+  [ETHERTYPE.ipv4, 20],
+  [ETHERTYPE.ipv6, 40],
+]);

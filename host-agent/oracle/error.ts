@@ -15,12 +15,22 @@ export function icmpError(random: Random, about: Draft): { payload: Buffer; note
     [1, random.between(0, 40)],
   ]);
   const quoted = Buffer.from(whole.subarray(0, length));
-  const isWrong = random.chance(0.1);
-  if (isWrong && quoted.length > 0) {
-    if (random.chance(0.2)) quoted.writeUInt8(0x40 | random.between(0, 15), 0);
-    else quoted.writeUInt8(random.between(0, 255), random.between(0, quoted.length - 1));
-  }
+  const isWrong = quoted.length > 0 && random.chance(0.25);
+  if (isWrong) spoilQuoted(random, quoted);
   const type = random.pick(TYPES);
   const head = Buffer.from([type, random.between(0, 4), 0, 0, 0, 0, 0, 0]);
   return { payload: Buffer.concat([head, quoted]), note: `ICMP error ${type}${isWrong ? ", quoted wrongly," : ""}` };
+}
+
+/** Version and header length, or any octet. */
+function spoilQuoted(random: Random, quoted: Buffer): void {
+  if (random.chance(0.5)) quoted.writeUInt8(random.between(0, 255), random.between(0, quoted.length - 1));
+  else quoted.writeUInt8(random.chance(0.2) ? 0x65 : 0x40 | random.between(0, 15), 0);
+}
+
+/** The end of what the error quotes comes to stand behind the error's own end. */
+export function padWithEnd(random: Random, error: Draft): void {
+  const length = random.between(8, Math.max(8, error.payload.length));
+  error.override = Buffer.concat([ipv4(error.ip, error.payload.subarray(0, length)), error.payload.subarray(length)]);
+  error.note += ", cut short";
 }

@@ -7,9 +7,9 @@ export function expectedAnswer(decision: Decision): Answer {
     case "drop":
       return { verdict: "drop", reason: decision.reason, countedFor: decision.countedFor };
     case "too-big":
-      return { verdict: "too-big", reason: decision.reason, countedFor: decision.countedFor, mtu: decision.mtu };
+      return { verdict: "too-big", reason: decision.reason, countedFor: decision.countedFor, ifindex: decision.ifindex, mtu: decision.mtu };
     case "arp-reply":
-      return { verdict: "arp-reply", wireId: decision.wireId };
+      return { verdict: "arp-reply", wireId: decision.wireId, ifindex: decision.ifindex, ...decision.ethernet };
     case "tunnel":
     case "deliver": {
       const meter = (direction: string): bigint => decision.meters.find((m) => m.direction === direction)?.meterId ?? 0n;

@@ -27,11 +27,13 @@ export function randomFlow(random: Random, { endpoints, mappings }: Configuratio
     [4, PROTOCOLS.tcp],
     [4, PROTOCOLS.udp],
     [2, PROTOCOLS.icmp],
-    [1, PROTOCOLS.gre],
-    [1, PROTOCOLS.sctp],
+    [1.5, PROTOCOLS.gre],
+    [0.7, PROTOCOLS.sctp],
+    [0.7, PROTOCOLS.dccp],
+    [0.7, PROTOCOLS.udpLite],
   ]);
   const service = { port: random.pick(PORTS) };
-  const client = { port: random.pick([service.port, 40000, 40001, 40002, protocol === PROTOCOLS.icmp ? 0 : 40003]) };
+  const client = { port: random.pick([service.port, 40000, 40001, 40002, ...(protocol === PROTOCOLS.icmp ? [0, 0, 0] : [40003])]) };
   const isClientNear = random.chance(0.6);
   const [a, b] = isClientNear ? [near, far] : [far, near];
   return {
@@ -84,6 +86,8 @@ export function payloadOf(random: Random, { protocol, ends: [a, b] }: Flow, isAn
     case PROTOCOLS.udp:
       return udp(source, destination, data);
     case PROTOCOLS.sctp:
+    case PROTOCOLS.dccp:
+    case PROTOCOLS.udpLite:
       return Buffer.concat([ports(source, destination), Buffer.alloc(8), data]);
     case PROTOCOLS.icmp:
       return icmp(random, a.port, isAnswer, data);
@@ -100,7 +104,7 @@ export function tcp(h: { source: number; destination: number; flags: number; opt
 /** Mostly echo, and some of other types, which belong to no flow. */
 function icmp(random: Random, identifier: number, isAnswer: boolean, data: Buffer): Buffer {
   const message = icmpEcho(data);
-  const other = random.chance(0.1) ? random.pick([0, 8, 9, 10, 13, 14, 200]) : undefined;
+  const other = random.chance(0.25) ? random.pick([0, 0, 8, 8, 9, 10, 13, 14, 200]) : undefined;
   message.writeUInt8(other ?? (isAnswer ? 0 : 8), 0);
   message.writeUInt16BE(identifier, 4);
   return message;

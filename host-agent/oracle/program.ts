@@ -1,14 +1,15 @@
 import { closeSync, readFileSync } from "node:fs";
 import { withNamespace } from "#lib/linux/index.ts";
 import type { Configuration, Packet } from "#lib/model/index.ts";
+import type { MeterReading } from "../core/ports.ts";
 import { buildTestBpf } from "../bpf/build.ts";
 import { addressKey } from "../out/datapath/address.ts";
 import { BpfMap, type MapName } from "../out/datapath/bpf-map.ts";
 import { describeLayout } from "../out/datapath/describe-layout.ts";
-import { MAPS, SCHEMA, STRUCTS } from "../out/datapath/layout.gen.ts";
+import { ENUMS, MAPS, SCHEMA, STRUCTS } from "../out/datapath/layout.gen.ts";
 import { check, mapLookup, mapUpdate, objGet } from "../out/datapath/libbpf.ts";
 import { openObject, type OpenObject } from "../out/datapath/load.ts";
-import { encode, u32 } from "../out/datapath/record.ts";
+import { encode, readBigint, u32 } from "../out/datapath/record.ts";
 import { Lab, type LabHost } from "../out/datapath/testing/lab.ts";
 import { TC_ACT_OK, testRun } from "../out/datapath/testing/test-run.ts";
 import { readAnswer, readConnections, type Answer } from "./answer.ts";
@@ -17,6 +18,14 @@ import { HERE, type World } from "./world.ts";
 
 const PROGRAMS = ["test_from_instance", "test_from_tunnel"];
 const DEVICES = 5;
+/**
+ * The tables that are the object's own: small, so that a story can fill them and reading them costs nothing. No story begins as many
+ * connections as there is room for.
+ */
+const TABLE = 256;
+const OWN = { connections: TABLE, untimed: 4096, sweeper: 1 } as const;
+/** Whose entries fill the part of the table that a story is not to have. */
+const FILLER = 0xffff_ffff;
 /** Injected as the program's clock: a time that no timer of the kernel reaches. */
 const EPOCH = 10n ** 18n;
 
@@ -30,6 +39,8 @@ export class Program {
   readonly #host: LabHost;
   readonly #maps: Record<MapName, BpfMap>;
   #object: OpenObject;
+  #connections: BpfMap;
+  #untimed: BpfMap;
   #layouts: { tunnel: Layout; control: Layout };
   #configuration = EMPTY;
 
@@ -44,11 +55,13 @@ export class Program {
       BpfMap
     >;
     this.#object = this.#open(objectPath);
+    [this.#connections, this.#untimed] = tablesOf(this.#object);
     this.#layouts = layoutsOf(objectPath);
   }
 
   #open(objectPath: string): OpenObject {
-    return openObject(objectPath, Object.fromEntries(Object.values(this.#maps).map(({ name, fd }) => [name, fd])), PROGRAMS);
+    const shared = Object.values(this.#maps).filter(({ name }) => !(name in OWN));
+    return openObject(objectPath, Object.fromEntries(shared.map(({ name, fd }) => [name, fd])), PROGRAMS, OWN);
   }
 
   /** Another object on the same maps. @throws Error if the verifier refuses it; the one before stays then */
@@ -56,21 +69,50 @@ export class Program {
     const next = this.#open(objectPath);
     this.#object.close();
     this.#object = next;
+    [this.#connections, this.#untimed] = tablesOf(next);
     this.#layouts = layoutsOf(objectPath);
   }
 
   /** Back to a host that knows nothing and remembers nothing. */
   reset(): void {
     this.configure(EMPTY);
-    for (const name of ["connections", "fragments", "budgets"] as const)
-      for (const key of [...this.#maps[name].entries()].map(([k]) => Buffer.from(k))) this.#maps[name].delete(key);
+    for (const map of [this.#connections, this.#untimed, this.#maps.fragments, this.#maps.budgets])
+      for (const key of keysOf(map)) map.delete(key);
   }
 
-  /** Brings the maps to a configuration, as the reconciler would; connections stay. */
+  /**
+   * Brings the maps to a configuration, as the reconciler would; connections stay, but those of interfaces that went: the kernel frees
+   * them within five minutes of its own time, which no story knows.
+   */
   configure(next: Configuration): void {
+    for (const key of keysOf(this.#connections))
+      if (key.readUInt32LE() !== FILLER && !next.endpoints.some((e) => e.wireId === key.readUInt32LE())) this.#connections.delete(key);
     withNamespace(this.#host.path, () => configure(this.#host.datapath, this.#maps.host, this.#configuration, next));
     this.#configuration = next;
     this.#putBudgets(next);
+    this.#fillTable(next);
+    this.#leaveStaleIndex(next);
+  }
+
+  /** The index of devices may name an interface that has moved on: what counts is the endpoint. */
+  #leaveStaleIndex({ endpoints }: Configuration): void {
+    const [other] = endpoints;
+    for (const { ifindex } of this.world.ports) {
+      if (endpoints.some((e) => e.ifindex === ifindex)) continue;
+      if (other !== undefined && other.wireId % 512 < 256) this.#maps.ports.put(u32(ifindex), u32(other.wireId));
+      else this.#maps.ports.delete(u32(ifindex));
+    }
+  }
+
+  /** Leaves as much room in the table as the configuration says. */
+  #fillTable({ connectionTable }: Configuration): void {
+    const fillers = keysOf(this.#connections).filter((key) => key.readUInt32LE() === FILLER);
+    const wanted = TABLE - Math.min(TABLE, connectionTable);
+    for (const key of fillers.slice(wanted)) this.#connections.delete(key);
+    for (let n = fillers.length; n < wanted; n++) {
+      const key = encode("connection_key", { wire_id: FILLER, sport: n });
+      this.#connections.put(key, Buffer.concat([key], STRUCTS.connection.size));
+    }
   }
 
   /** The limits of this configuration, with what the table holds now. */
@@ -100,7 +142,19 @@ export class Program {
 
   /** What the table holds. */
   connections(): ReturnType<typeof readConnections> {
-    return readConnections(this.#maps.connections, EPOCH);
+    return readConnections(this.#connections, EPOCH).filter(({ wireId }) => wireId !== FILLER);
+  }
+
+  /** What the meters of the configuration's interfaces have counted. */
+  meters(): MeterReading[] {
+    const { meters } = this.#maps;
+    return this.#configuration.endpoints.flatMap(({ meterId }) =>
+      (["ingress", "egress"] as const).flatMap((direction) => {
+        const number = direction === "ingress" ? ENUMS.direction.DIRECTION_INGRESS : ENUMS.direction.DIRECTION_EGRESS;
+        const value = meters.get(encode("meter_key", { meter_id: meterId, direction: number }));
+        return value === undefined ? [] : [{ meterId, direction, ...totals(value, meters.stride) }];
+      }),
+    );
   }
 
   /** How many connections each interface is said to hold. */
@@ -118,7 +172,7 @@ export class Program {
     return bytes;
   }
 
-  poke(map: string, bytes: Buffer): void {
+  #poke(map: string, bytes: Buffer): void {
     check(mapUpdate(this.#object.mapFd(map), u32(0), bytes, 0n), `write ${map}`);
   }
 
@@ -136,7 +190,7 @@ export class Program {
       else if (typeof value === "number") bytes.writeUInt32LE(value, at);
       else bytes.set(value, at);
     }
-    this.poke(map, bytes);
+    this.#poke(map, bytes);
   }
 
   dispose(): void {
@@ -144,6 +198,26 @@ export class Program {
     for (const map of Object.values(this.#maps)) closeSync(map.fd);
     this.#lab.dispose();
   }
+}
+
+function tablesOf(object: OpenObject): [BpfMap, BpfMap] {
+  return [BpfMap.own("connections", object.mapFd("connections")), BpfMap.own("untimed", object.mapFd("untimed"))];
+}
+
+function keysOf(map: BpfMap): Buffer[] {
+  return [...map.entries()].map(([key]) => Buffer.from(key));
+}
+
+/** Of all processors. */
+function totals(value: Buffer, stride: number): { packets: bigint; bytes: bigint; rawBytes: bigint } {
+  const sum = { packets: 0n, bytes: 0n, rawBytes: 0n };
+  for (let at = 0; at < value.length; at += stride) {
+    const one = value.subarray(at, at + stride);
+    sum.packets += readBigint("meter", one, "packets");
+    sum.bytes += readBigint("meter", one, "bytes");
+    sum.rawBytes += readBigint("meter", one, "raw_bytes");
+  }
+  return sum;
 }
 
 function layoutsOf(objectPath: string): { tunnel: Layout; control: Layout } {

@@ -10,23 +10,30 @@ type Spoiler = (random: Random, draft: Draft, configuration: Configuration) => v
 type Weighted = readonly [weight: number, name: string, spoil: Spoiler];
 
 export function spoil(random: Random, draft: Draft, configuration: Configuration): void {
-  const own = draft.origin.from === "instance" ? INSTANCE : TUNNEL;
-  const [, name, change] = random.weighted([...ANY, ...own].map((s) => [s[0], s] as const));
-  draft.note += `, ${name}`;
-  change(random, draft, configuration);
+  const ways = [...ANY, ...(draft.origin.from === "instance" ? INSTANCE : TUNNEL)];
+  const apply = ([, name, change]: Weighted): void => {
+    draft.note += `, ${name}`;
+    change(random, draft, configuration);
+  };
+  apply(random.weighted(ways.map((way) => [way[0], way] as const)));
+  if (random.chance(0.6)) apply(random.pick(ways)); // of two reasons, the first counts
 }
 
 const ANY: readonly Weighted[] = [
-  [2, "another type", (random, d) => (d.ethernet.type = random.pick([0x88b5, 0x0805, 0x8847, 0x0801]))],
+  [2, "another type", (random, d) => (d.ethernet.type = random.pick([0x88b5, 0x0805, 0x8847, 0x0801, ETHERTYPE.arp]))],
   [2, "IPv6", (random, d) => ((d.ethernet.type = ETHERTYPE.ipv6), (d.override = Buffer.concat([Buffer.from([0x60]), random.bytes(47)])))],
   [2, "VLAN tag", tagged],
   [6, "bad header", malformed],
   [3, "random octet", flipped],
   [2, "padding", (random, d) => (d.override = Buffer.concat([bytesOf(d), random.bytes(random.between(1, 30))]))],
-  [5, "first fragment", (random, d) => ((d.ip.moreFragments = true), (d.ip.identification = random.between(0, 2)))],
+  [7, "first fragment", (random, d) => ((d.ip.moreFragments = true), (d.ip.identification = random.between(0, 2)))],
   [22, "later fragment", laterFragment],
   [2, "super-packet", superPacket],
-  [2, "another destination", (random, d) => (d.ip.dst = random.pick([...ADDRESSES, "10.0.0.200", "192.0.2.1"]))],
+  [
+    2,
+    "another destination",
+    (random, d) => (d.ip.dst = random.pick([...ADDRESSES, "10.0.0.200", "192.0.2.1", "240.0.0.1", "223.255.255.255"])),
+  ],
   [1, "IP options", withOptions],
   [1, "another protocol", (random, d) => (d.ip.protocol = random.pick([0, 2, 33, 50, 136, 255]))],
 ];
@@ -37,11 +44,7 @@ const INSTANCE: readonly Weighted[] = [
     "unknown device",
     (_, d, c) => d.origin.from === "instance" && (d.origin.ifindex = Math.max(...c.endpoints.map((e) => e.ifindex), 1) + 1),
   ],
-  [
-    2,
-    "foreign source MAC",
-    (random, d) => (d.ethernet.src = random.pick(["06:00:00:00:00:77", "ff:ff:ff:ff:ff:ff", nearlyMac(random, d.ethernet.src)])),
-  ],
+  [2, "foreign source MAC", (random, d) => (d.ethernet.src = foreignMac(random, d.ethernet.src))],
   [2.5, "foreign source", (random, d) => (d.ip.src = random.pick([...ADDRESSES, "192.0.2.9", "0.0.0.0", "224.0.0.1"]))],
   [2.5, "multicast", multicast],
   [9, "ARP", (random, d, c) => asArp(random, d, c)],
@@ -65,10 +68,11 @@ const TUNNEL: readonly Weighted[] = [
   [3, "other groups", (random, d) => (d.ethernet.src = wireMac(random.pick([...GROUP_SETS, 77])))],
 ];
 
-/** Another MAC, in one octet only. */
-function nearlyMac(random: Random, mac: string): string {
-  const octets = mac.split(":");
-  octets[random.between(0, 5)] = "42";
+/** Another's, or one that differs in an octet. */
+function foreignMac(random: Random, own: string): string {
+  if (random.chance(0.3)) return random.pick(["06:00:00:00:00:02", "ff:ff:ff:ff:ff:ff"]);
+  const octets = own.split(":");
+  octets[random.between(0, 5)] = "77";
   return octets.join(":");
 }
 
@@ -115,17 +119,21 @@ function flipped(random: Random, d: Draft): void {
 function laterFragment(random: Random, d: Draft): void {
   d.ip.fragmentOffset = 8 * random.between(1, 100);
   d.ip.moreFragments = random.chance(0.5);
-  if (random.chance(0.5)) d.ip.protocol = random.chance(0.05) ? random.pick([33, 136]) : random.pick([PROTOCOLS.tcp, PROTOCOLS.udp]);
+  if (random.chance(0.3)) d.ip.protocol = random.pick([PROTOCOLS.tcp, PROTOCOLS.udp]);
   d.ip.identification = random.pick([0, 1, 2, 900, 901, 902]);
   d.payload = random.bytes(random.between(0, 60));
 }
 
+const LONG = 200;
+
 function superPacket(random: Random, d: Draft): void {
   if (d.ip.protocol !== PROTOCOLS.tcp && d.ip.protocol !== PROTOCOLS.udp) return;
+  if (d.payload.length > LONG) return; // a test packet has to fit a page
   d.gsoSize = random.pick([100, 536, 900, 960, 1390, 1410, 1430, 1500]);
   if (random.chance(0.1)) d.vlanTci = random.between(1, 4095); // wrong twice, and before anything is measured
   // More than one segment's worth: else the kernel knows no super-packet.
   d.payload = Buffer.concat([d.payload, Buffer.alloc(d.gsoSize + random.pick([1, 99, 100, 101, 1000]))]);
+  if (random.chance(0.3)) d.ip.totalLength = random.pick([0, 40]); // as of one that is longer than 16 bits can say
 }
 
 function withOptions(random: Random, d: Draft): void {
@@ -155,14 +163,14 @@ function asArp(random: Random, d: Draft, { endpoints }: Configuration): void {
     { target: endpoint?.addresses.at(-1) ?? own },
     { operation: random.pick([0, 2, 3]) },
     { operation: 2, sender: "10.0.0.99" },
-    { senderMac: "06:00:00:00:00:77" },
+    { senderMac: foreignMac(random, d.ethernet.src) },
     { sender: random.pick(ADDRESSES) },
     { target: "0.0.0.0" },
     { target: "224.0.0.1" },
   ];
   const message = arp({ ...fields, ...random.pick(ways) });
   d.ethernet = { ...d.ethernet, type: ETHERTYPE.arp, dst: random.pick(["ff:ff:ff:ff:ff:ff", d.ethernet.dst]) };
-  if (random.chance(0.15)) message.writeUInt8(random.between(0, 9), random.between(0, 7));
+  if (random.chance(0.3)) message.writeUInt8(random.between(0, 9), random.between(0, 7));
   d.override = random.chance(0.1) ? message.subarray(0, random.between(1, 27)) : message;
 }
 

@@ -2,8 +2,10 @@ import type { Configuration } from "#lib/model/index.ts";
 import { ipv4 } from "../out/datapath/testing/frames.ts";
 import { randomChange } from "./change.ts";
 import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
-import { icmpError } from "./error.ts";
+import { icmpError, padWithEnd } from "./error.ts";
+import { strangerOf } from "./fragment.ts";
 import { randomFlow, type Flow } from "./flow.ts";
+import { randomPlot } from "./plot.ts";
 import { Random } from "./random.ts";
 import type { Scenario, Step } from "./scenario.ts";
 import { spoil } from "./spoil.ts";
@@ -11,11 +13,13 @@ import { randomConfiguration, type World } from "./world.ts";
 
 /** The idle limits of the design page and what lies just beside them, and fractions of them, in milliseconds. */
 const SPANS = [
-  1, 1000, 1999, 2000, 2001, 1875, 1876, 3750, 3751, 11_250, 11_251, 29_999, 30_000, 59_999, 60_000, 179_999, 180_000, 7_199_999, 7_200_000,
+  // the first two: another processor's clock
+  -1, -1000, 1, 1000, 1999, 2000, 2001, 1875, 1876, 3750, 3751, 11_250, 11_251, 29_999, 30_000, 59_999, 60_000, 179_999, 180_000, 7_199_999,
+  7_200_000,
 ];
 
 /** How many the program and the model are told, and how long each is. */
-export const STORIES = 250;
+export const STORIES = 400;
 export const STEPS = 120;
 
 /** The story of this seed. */
@@ -35,6 +39,8 @@ class Teller {
   #last: Draft | undefined;
   /** Just now: an error comes often then, about a connection that is to be judged again. */
   #isChanged = false;
+  /** What a plot has still to tell. */
+  #ahead: Step[] = [];
   /** A later fragment that is still to come. */
   #rest: Draft | undefined;
 
@@ -46,9 +52,12 @@ class Teller {
   }
 
   step(): Step {
+    const ahead = this.#ahead.shift();
+    if (ahead !== undefined) return ahead;
     return this.#random.weighted<() => Step>([
-      [88, () => this.#packet()],
-      [6, () => this.#change()],
+      [86, () => this.#packet()],
+      [8, () => this.#change()],
+      [4, () => this.#plot()],
       [6, () => ({ what: "time", milliseconds: this.#random.pick(SPANS) })],
     ])();
   }
@@ -60,11 +69,19 @@ class Teller {
     return { what: "configuration", configuration, note };
   }
 
+  #plot(): Step {
+    const plot = randomPlot(this.#random, this.#configuration, this.#random.pick(this.#flows));
+    if (plot === undefined) return this.#packet();
+    this.#configuration = plot.configuration;
+    this.#ahead = [...plot.steps];
+    return this.#ahead.shift()!;
+  }
+
   #packet(): Step {
     const random = this.#random;
     if (random.chance(0.06)) this.#flows[random.between(0, this.#flows.length - 1)] = randomFlow(random, this.#configuration);
     for (;;) {
-      const draft = random.chance(this.#isChanged ? 0.6 : 0.08) ? this.#error() : this.#ofFlow();
+      const draft = random.chance(this.#isChanged ? 0.55 : 0.13) ? this.#error() : this.#ofFlow();
       this.#isChanged = false;
       if (draft !== undefined) return { what: "packet", packet: packetOf(draft), note: draft.note };
       this.#flows.push(randomFlow(random, this.#configuration));
@@ -79,17 +96,19 @@ class Teller {
     const draft = draftOf(random, this.#configuration, random.pick(this.#flows), random.chance(0.4));
     if (draft === undefined) return undefined;
     this.#last = { ...draft, ip: { ...draft.ip } };
-    if (random.chance(0.45)) spoil(random, draft, this.#configuration);
+    if (random.chance(0.36)) spoil(random, draft, this.#configuration);
+    if (random.chance(0.2)) this.#last = { ...draft, ip: { ...draft.ip } };
     this.#keepRest(draft);
     return draft;
   }
 
-  /** Of a first fragment: what follows it, mostly. */
+  /** Of a first fragment: what follows it, mostly; or what only looks like it. */
   #keepRest(first: Draft): void {
     const random = this.#random;
-    if (first.ip.moreFragments !== true || (first.ip.fragmentOffset ?? 0) > 0 || first.override !== undefined || random.chance(0.3)) return;
+    if (first.ip.moreFragments !== true || (first.ip.fragmentOffset ?? 0) > 0 || first.override !== undefined || random.chance(0.2)) return;
     const ip = { ...first.ip, fragmentOffset: 8 * random.between(1, 50), moreFragments: random.chance(0.5) };
-    this.#rest = { ...first, ip, payload: random.bytes(random.between(0, 40)), gsoSize: 0, note: `rest of ${first.note}` };
+    const rest = { ...first, ip, payload: random.bytes(random.between(0, 40)), gsoSize: 0, note: `rest of ${first.note}` };
+    this.#rest = random.chance(0.4) ? strangerOf(random, this.#configuration, rest) : rest;
   }
 
   /** An ICMP error about the last packet, from its receiver or from somebody on the way. */
@@ -104,7 +123,9 @@ class Teller {
     const ip = { src: from, dst: about.ip.src, protocol: 1, dontFragment: random.chance(0.5), moreFragments: random.chance(0.15) };
     const { payload, note } = icmpError(random, about);
     const error: Draft = { ...route, ip, payload, gsoSize: 0, vlanTci: 0, note: `${note} from ${from}, about ${about.note}` };
-    if (random.chance(0.08)) return { ...error, override: Buffer.concat([ipv4(ip, payload), random.bytes(random.between(1, 30))]) };
+    if (random.chance(0.12)) padWithEnd(random, error);
+    else if (random.chance(0.06)) error.override = Buffer.concat([ipv4(ip, payload), random.bytes(random.between(1, 30))]);
+    if (random.chance(0.1)) spoil(random, error, this.#configuration);
     this.#keepRest(error);
     return error;
   }

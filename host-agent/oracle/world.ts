@@ -8,12 +8,15 @@ export const THERE = ["198.18.0.2", "198.18.0.3"] as const;
 /** Hosts that have no IPv4 address on the substrate: each differs from this one's in another part of the mapped form. */
 const THERE6 = ["fd00::ffff:c612:1", "::1:0:ffff:c612:1", "::c612:1", "fd00::9"] as const;
 export const STRANGER = "198.18.0.66";
-export const VNIS = [700, 701] as const;
+/** Ids that differ in their upper bits alone are among them: a program that carries part of an id is to be noticed. */
+export const VNIS = [700, 0x8002bc] as const;
 export const ADDRESSES = Array.from({ length: 10 }, (_, i) => `10.0.0.${i + 1}`);
-export const GROUP_SETS = [0, 1, 2, 3, 0xa0b0c0d0] as const;
+export const GROUP_SETS = [0, 1, 2, 0x01000002, 0xa0b0c0d0] as const;
 export const PORTS = [22, 80, 443, 5000, 5353, 6000] as const;
-export const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17, gre: 47, sctp: 132 } as const;
+export const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17, dccp: 33, gre: 47, sctp: 132, udpLite: 136 } as const;
 const NOBODY = 0xdead;
+/** Connections: more than a story begins. */
+const PLENTY = 256;
 
 /** A device that the host has; endpoints use all but the last. */
 export interface Port {
@@ -27,18 +30,48 @@ export interface World {
 
 export function randomRuleset(random: Random): Ruleset {
   const direction = (): Rule["direction"] => random.pick(["ingress", "egress"] as const);
-  const id = random.between(1, 0x7fffffff);
-  if (random.chance(0.25)) return { id, rules: [membersOnly(random, "ingress"), membersOnly(random, "egress")] };
-  const rules = random.list(0, 8, (): Rule => ({ direction: direction(), ...randomMatch(random) }));
+  const id = random.between(1, 0xffffffff);
+  const kind = random.weighted([
+    [14, membersOnly],
+    [18, services],
+    [68, undefined],
+  ]);
+  if (kind !== undefined) return { id, rules: [...kind(random, "ingress"), ...kind(random, "egress")] };
+  const rules = random.chance(0.08) ? others(random) : [];
+  rules.push(...random.list(0, 8, (): Rule => ({ direction: direction(), ...randomMatch(random) })));
   for (const generous of ["ingress", "egress"] as const)
-    if (random.chance(0.57)) rules.push({ direction: generous, protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } });
+    if (random.chance(0.85)) rules.push({ direction: generous, protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } });
   return { id, rules };
 }
 
+/** Nothing but groups decides. */
+export function membersOnlyRuleset(random: Random): Ruleset {
+  return { id: random.between(1, 0xffffffff), rules: [...membersOnly(random, "ingress"), ...membersOnly(random, "egress")] };
+}
+
+/** So many, about nobody, that those after them come to stand in another word of the program's sets. */
+function others(random: Random): Rule[] {
+  const nobody = { protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "192.0.2.77/32" } };
+  const count = 64 * random.between(1, 3);
+  return (["ingress", "egress"] as const).flatMap((direction) => Array.from({ length: count }, () => ({ direction, ...nobody })));
+}
+
 /** Everything, with members of some groups. */
-function membersOnly(random: Random, direction: Rule["direction"]): Rule {
+function membersOnly(random: Random, direction: Rule["direction"]): Rule[] {
   const groupSetIds = GROUP_SETS.slice(1).filter(() => random.chance(0.6));
-  return { direction, protocol: 0, portFrom: 0, portTo: 65535, peer: { groupSetIds } };
+  return [{ direction, protocol: 0, portFrom: 0, portTo: 65535, peer: { groupSetIds } }];
+}
+
+/** Some services, of some neighbours: what allows one way of a flow denies the other. */
+function services(random: Random, direction: Rule["direction"]): Rule[] {
+  const peer = { cidr: random.pick(["0.0.0.0/0", "10.0.0.0/30", "10.0.0.4/30", "10.0.0.8/29"]) };
+  const ports = PORTS.filter(() => random.chance(0.7)).flatMap((port) =>
+    [PROTOCOLS.tcp, PROTOCOLS.udp, PROTOCOLS.dccp].map((protocol) => ({ direction, protocol, portFrom: port, portTo: port, peer })),
+  );
+  const icmp = [8, ...(random.chance(0.5) ? [13] : [])].map((type) => ({
+    ...{ direction, protocol: PROTOCOLS.icmp, portFrom: type, portTo: type, peer },
+  }));
+  return [...ports, ...icmp];
 }
 
 function randomMatch(random: Random): Omit<Rule, "direction"> {
@@ -48,7 +81,9 @@ function randomMatch(random: Random): Omit<Rule, "direction"> {
     [4, PROTOCOLS.tcp],
     [4, PROTOCOLS.udp],
     [1, PROTOCOLS.gre],
-    [1, PROTOCOLS.sctp],
+    [0.5, PROTOCOLS.sctp],
+    [0.5, PROTOCOLS.dccp],
+    [0.5, PROTOCOLS.udpLite],
   ]);
   return { protocol, ...randomRange(random, protocol), peer: randomPeer(random) };
 }
@@ -65,7 +100,15 @@ function randomRange(random: Random, protocol: number): { portFrom: number; port
 
 function randomPeer(random: Random): Rule["peer"] {
   if (random.chance(0.35)) return { groupSetIds: random.list(0, 3, () => random.pick(GROUP_SETS.slice(1))) };
-  const cidr = random.pick(["0.0.0.0/0", "10.0.0.0/24", "10.0.0.0/30", "10.0.0.4/30", `${random.pick(ADDRESSES)}/32`, "172.16.0.0/12"]);
+  const cidr = random.pick([
+    "0.0.0.0/0",
+    "10.0.0.0/24",
+    "10.0.0.0/30",
+    "10.0.0.4/30",
+    `${random.pick(ADDRESSES)}/32`,
+    "172.16.0.0/12",
+    "::/0",
+  ]);
   return { cidr };
 }
 
@@ -75,7 +118,8 @@ export function randomConfiguration(random: Random, world: World): Configuration
   return {
     host: { address: HERE, tunnelIfindex: world.tunnelIfindex },
     endpoints,
-    meterIds: new Set(endpoints.map((e) => e.meterId)),
+    connectionTable: random.chance(0.1) ? random.between(0, 5) : PLENTY,
+    meterIds: new Set(endpoints.filter(() => random.chance(0.95)).map((e) => e.meterId)),
     rulesets,
     mappings: [...endpoints.flatMap((e) => mappingsOf(e)), ...randomMappings(random, endpoints)],
   };
@@ -92,7 +136,7 @@ function randomEndpoint(random: Random, { ifindex, number, rulesets }: Place): E
   const vni = VNIS[number === 3 ? 1 : 0];
   const own = number === 3 ? ADDRESSES[0]! : ADDRESSES[number]!;
   return {
-    wireId: 0x1000 + random.between(0, 0xfff) * 16 + number,
+    wireId: random.between(1, 0xffffff) * 256 + number,
     vni,
     addresses: addressesOf(random, number, own),
     guestMac: `06:00:00:00:00:0${number + 1}`,
@@ -102,7 +146,7 @@ function randomEndpoint(random: Random, { ifindex, number, rulesets }: Place): E
     guestMtu: random.pick([576, 1000, 1450, 1450]),
     rulesetId: random.pick(rulesets).id,
     groupSetId: random.pick(GROUP_SETS),
-    meterId: BigInt(random.between(1, 0xffffffff)) * 16n + BigInt(number),
+    meterId: (BigInt(random.between(1, 0xfffff)) << 40n) + BigInt(random.between(0, 0xffff) * 16 + number),
     sourceDestCheck: number !== 2 || random.chance(0.5),
     connectionBudget: random.weighted([
       [6, 65536],
@@ -133,7 +177,7 @@ function randomMappings(random: Random, endpoints: readonly Endpoint[]): Mapping
         vni,
         address,
         hostAddress: random.pick(THERE),
-        wireId: 0x80000 + random.between(0, 0xffff),
+        wireId: random.between(1, 0xffffff) * 256 + 0x80,
         groupSetId: random.pick(GROUP_SETS),
       };
       return random.weighted<() => Mapping[]>([

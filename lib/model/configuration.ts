@@ -6,6 +6,8 @@ export interface Configuration {
   /** Undefined: the host does not know its own place yet. */
   readonly host: Host | undefined;
   readonly endpoints: readonly Endpoint[];
+  /** How many connections the host's table has room for, of all interfaces together. */
+  readonly connectionTable: number;
   /** Meters that were created (D18); a packet that one is missing for does not pass. */
   readonly meterIds: ReadonlySet<bigint>;
   readonly rulesets: readonly Ruleset[];

@@ -16,6 +16,7 @@ const guest: Endpoint = {
 const CONFIGURATION: Configuration = {
   host: { address: "198.18.0.1", tunnelIfindex: 3 },
   endpoints: [guest],
+  connectionTable: 100,
   meterIds: new Set([9n]),
   rulesets: [{ id: 1, rules: [ASKS] }],
   mappings: [

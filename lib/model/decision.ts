@@ -63,7 +63,3 @@ export interface Delivered {
 export function drop(reason: DropReason, countedFor: number): Drop {
   return { verdict: "drop", reason, countedFor };
 }
-
-export function isDrop(value: object): value is Drop {
-  return "verdict" in value && value.verdict === "drop";
-}

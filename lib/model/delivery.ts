@@ -1,5 +1,5 @@
 import type { Configuration } from "./configuration.ts";
-import { drop, isDrop } from "./decision.ts";
+import { drop } from "./decision.ts";
 import type { DropReason } from "./drop-reason.ts";
 import { rememberFragment } from "./fragment.ts";
 import { checkHandover, meterChanges, type Allowed, type Outcome } from "./handover.ts";
@@ -47,7 +47,7 @@ export function deliver(configuration: Configuration, state: State, now: number,
     { endpoint: target, direction: "ingress", connection: judgement.connection, begins: judgement.begins },
   ];
   const handed = checkHandover(configuration, state, way);
-  if (isDrop(handed)) return { decision: handed, state };
+  if (handed.decision !== undefined) return handed;
   return {
     decision: {
       ...{ verdict: "deliver", ifindex: target.ifindex, device: target.device, vni, targetWireId: target.wireId, groupSetId },

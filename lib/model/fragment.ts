@@ -1,6 +1,6 @@
 import type { Ipv4 } from "./ipv4.ts";
 import { withFragment, type State } from "./state.ts";
-import { NO_SIGNS, type Transport } from "./transport.ts";
+import type { Transport } from "./transport.ts";
 
 /** What a first fragment showed, for those that come after it (D13). */
 export interface FirstFragment {
@@ -29,7 +29,7 @@ export function rememberFragment(state: State, vni: number, ip: Ipv4, own: Trans
   return withFragment(state, fragmentKey(vni, ip), { transport: shown(own), seen: now });
 }
 
-/** Later fragments carry no flags. */
+/** What only begins, does so in all its fragments; but its end shows in the first alone. */
 function shown(transport: Transport): Transport {
-  return transport.kind === "ports" ? { ...transport, tcp: NO_SIGNS } : transport;
+  return transport.kind === "ports" ? { ...transport, tcp: { ...transport.tcp, closing: false } } : transport;
 }

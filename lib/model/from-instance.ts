@@ -1,6 +1,6 @@
 import { decideArp } from "./arp.ts";
 import { mappingOf, NO_GROUPS, type Configuration, type Endpoint } from "./configuration.ts";
-import { drop, HOST, isDrop, type Decision } from "./decision.ts";
+import { drop, HOST, type Decision } from "./decision.ts";
 import { deliver } from "./delivery.ts";
 import type { DropReason } from "./drop-reason.ts";
 import { ETHERTYPE, isGroupMac, readEthernet, type Ethernet } from "./ethernet.ts";
@@ -54,7 +54,7 @@ interface Sent {
 function decideIpv4(configuration: Configuration, state: State, now: number, { sender, ethernet, packet }: Sent): Outcome {
   const { wireId, vni } = sender;
   const refuse = (reason: DropReason): Outcome => ({ decision: drop(reason, wireId), state });
-  const ip = readIpv4(ethernet.payload);
+  const ip = readIpv4(ethernet.payload, packet.gsoSize > 0);
   const own = ip && readTransport(ip);
   if (ip === undefined || own === undefined) return refuse("MALFORMED");
   const refused = checkAddresses(sender, ethernet, ip);
@@ -83,7 +83,7 @@ function decideIpv4(configuration: Configuration, state: State, now: number, { s
   if (mapping.hostAddress.includes(":")) return refuse("SUBSTRATE_UNSUPPORTED");
 
   const handed = checkHandover(configuration, state, [allowed]);
-  if (isDrop(handed)) return { decision: handed, state };
+  if (handed.decision !== undefined) return handed;
   const decision: Decision = {
     ...{ verdict: "tunnel", wireId, ifindex: host.tunnelIfindex, vni, remote: mapping.hostAddress, targetWireId: mapping.wireId },
     groupSetId: sender.groupSetId,

@@ -30,15 +30,14 @@ export function decideFromTunnel(configuration: Configuration, state: State, now
   const ethernet = readEthernet(frame);
   if (ethernet === undefined) return refuse("MALFORMED");
   if (packet.vlanTci !== 0) return refuse("VLAN_TAG");
-  if (ethernet.type === ETHERTYPE.ipv6) return refuse("IPV6_UNSUPPORTED");
-  if (ethernet.type !== ETHERTYPE.ipv4) return refuse("ETHERTYPE");
-  const ip = readIpv4(ethernet.payload);
-  const own = ip && readTransport(ip);
-  if (ip === undefined || own === undefined) return refuse("MALFORMED");
-
   const targetWireId = wireIdOf(ethernet.destination);
   const groupSetId = wireIdOf(ethernet.source);
   if (targetWireId === undefined || groupSetId === undefined) return refuse("WIRE_HEADER");
+  if (ethernet.type === ETHERTYPE.ipv6) return refuse("IPV6_UNSUPPORTED");
+  if (ethernet.type !== ETHERTYPE.ipv4) return refuse("ETHERTYPE");
+  const ip = readIpv4(ethernet.payload, gsoSize > 0);
+  const own = ip && readTransport(ip);
+  if (ip === undefined || own === undefined) return refuse("MALFORMED");
   if (mappingOf(configuration, vni, ip.source)?.hostAddress !== sender) return refuse("SENDER_NOT_OWNER");
 
   const transport = recallTransport(state, vni, ip, own, now);

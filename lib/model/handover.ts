@@ -1,12 +1,19 @@
 import type { Configuration, Direction, Endpoint } from "./configuration.ts";
 import type { Connection } from "./connection.ts";
-import { drop, type Decision, type Drop } from "./decision.ts";
+import { drop, type Decision } from "./decision.ts";
+import type { DropReason } from "./drop-reason.ts";
 import { meterChange, type MeterChange, type Size } from "./metering.ts";
-import { hasRoom, withConnection, type State } from "./state.ts";
+import { fitsTable, hasRoom, withConnection, withoutConnection, type State } from "./state.ts";
 
 /** What a packet leads to. */
 export interface Outcome {
   readonly decision: Decision;
+  readonly state: State;
+}
+
+/** Nothing refused it. */
+export interface Handed {
+  readonly decision: undefined;
   readonly state: State;
 }
 
@@ -20,18 +27,28 @@ export interface Allowed {
 }
 
 /**
- * The last checks, of all interfaces on the way: nothing passes unmetered, and who sends to itself needs room for both connections.
- * Only then is anything written.
+ * The last checks, of all interfaces on the way: nothing passes unmetered, who sends to itself needs room for both connections, and the
+ * host's table for all that begin. Only then is anything written; of one that was refused at its second interface, what lay idle at the
+ * first is gone.
  */
-export function checkHandover({ meterIds }: Configuration, state: State, way: readonly Allowed[]): { state: State } | Drop {
+export function checkHandover({ meterIds, connectionTable }: Configuration, state: State, way: readonly Allowed[]): Outcome | Handed {
+  const refuse = (reason: DropReason, { endpoint }: Allowed, left: State): Outcome => ({
+    decision: drop(reason, endpoint.wireId),
+    state: left,
+  });
   const unmetered = way.find(({ endpoint }) => !meterIds.has(endpoint.meterId));
-  if (unmetered !== undefined) return drop("METER_MISSING", unmetered.endpoint.wireId);
-  let written = state;
-  for (const { endpoint, connection, begins } of way) {
-    if (begins && !hasRoom(written, endpoint.wireId, endpoint.connectionBudget)) return drop("CONNECTION_BUDGET", endpoint.wireId);
-    if (connection !== undefined) written = withConnection(written, connection);
+  if (unmetered !== undefined) return refuse("METER_MISSING", unmetered, state);
+  let [written, left] = [state, state];
+  for (const allowed of way) {
+    const { endpoint, connection, begins } = allowed;
+    if (connection === undefined) continue;
+    const { key } = connection;
+    if (begins && !hasRoom(written, endpoint.wireId, endpoint.connectionBudget)) return refuse("CONNECTION_BUDGET", allowed, left);
+    if (begins && !fitsTable(written, key, connectionTable)) return refuse("CONNECTION_TABLE", allowed, left);
+    written = withConnection(written, connection);
+    if (begins) left = withoutConnection(left, key);
   }
-  return { state: written };
+  return { decision: undefined, state: written };
 }
 
 export function meterChanges(way: readonly Allowed[], size: Size): MeterChange[] {

@@ -17,11 +17,16 @@ export interface Ipv4 {
 
 const SMALLEST_HEADER = 20;
 
-/** Undefined: the header is missing, shorter than it says, or promises more than there is. */
-export function readIpv4(bytes: Buffer): Ipv4 | undefined {
+/**
+ * Undefined: the header is missing, shorter than it says, or promises more than there is. A super-packet may be longer than its header
+ * can say, so that it counts as long as it is.
+ */
+export function readIpv4(bytes: Buffer, isSuperPacket: boolean): Ipv4 | undefined {
   const header = readHeader(bytes);
-  if (header === undefined || header.totalLength < header.headerLength || header.totalLength > bytes.length) return undefined;
-  return { ...header, payload: bytes.subarray(header.headerLength, header.totalLength) };
+  if (header === undefined) return undefined;
+  const totalLength = isSuperPacket ? bytes.length : header.totalLength;
+  if (totalLength < header.headerLength || totalLength > bytes.length) return undefined;
+  return { ...header, totalLength, payload: bytes.subarray(header.headerLength, totalLength) };
 }
 
 /** The same, of a packet that was cut short, as ICMP errors quote them: its length says nothing. */

@@ -28,14 +28,15 @@ export function judge(configuration: Configuration, state: State, now: number, p
   if (transport.kind === "icmp-error") return judgeError(configuration, state, now, passage, transport.quoted);
   const { asSent, asAnswer } = candidates(endpoint.wireId, direction, ip, transport);
   const sent = findConnection(state, asSent, now);
-  if (sent !== undefined) return judgeAgain(configuration, passage, sent, now, touched(sent, transport));
+  if (sent !== undefined) return judgeAgain(configuration, passage, sent, now, touched(sent, passage));
   const answered = findConnection(state, asAnswer, now);
-  if (answered !== undefined) return judgeAgain(configuration, passage, answered, now, { ...touched(answered, transport), answered: true });
+  if (answered !== undefined) return judgeAgain(configuration, passage, answered, now, { ...touched(answered, passage), answered: true });
   return judgeAnew(configuration, state, passage, asSent, now);
 }
 
-function touched(connection: Connection, transport: Transport): Connection {
-  if (transport.kind !== "ports") return connection;
+/** Flags are those of a header that is there: a later fragment has none. */
+function touched(connection: Connection, { ip, transport }: Passage): Connection {
+  if (transport.kind !== "ports" || ip.fragmentOffset > 0) return connection;
   const { opening, closing } = transport.tcp;
   if (opening && !closing && connection.closing) return { ...connection, answered: false, closing: false }; // begins anew
   return { ...connection, closing: connection.closing || closing };

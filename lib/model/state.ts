@@ -34,3 +34,8 @@ export function withFragment(state: State, key: string, fragment: FirstFragment)
 export function hasRoom(state: State, wireId: number, budget: number): boolean {
   return [...state.connections.values()].filter(({ key }) => key.wireId === wireId).length < budget;
 }
+
+/** Whether the host's table takes a connection: one that is there already, idle or not, or one more. */
+export function fitsTable({ connections }: State, key: ConnectionKey, room: number): boolean {
+  return connections.has(keyText(key)) || connections.size < room;
+}

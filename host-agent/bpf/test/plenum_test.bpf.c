@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The deciding half alone, for BPF_PROG_TEST_RUN (D23): tunnel metadata comes from a map instead of the packet, and the decision goes
- * to a map instead of being done; of the doing, only what is remembered of connections is done, and only if asked for. It shares the
+ * to a map instead of being done; of the doing, only what is counted and remembered is done, and only if asked for. It shares the
  * maps of the real object.
  */
 #include <linux/bpf.h>
@@ -15,7 +15,7 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 
 struct test_control {
 	__u64 now;    /* 0: the kernel's clock */
-	__u32 commit; /* 1: connections and fragments are written as for a packet handed over, or dropped */
+	__u32 commit; /* 1: meters, connections and fragments are written as for a packet handed over, or dropped */
 	__u32 refused; /* out: drop reason with which the writing refused the packet */
 	__u32 vlan_tci; /* not 0: the kernel took this tag off the frame (D15) */
 	__u32 refused_for; /* out: the interface that was refused */
@@ -75,11 +75,17 @@ static __always_inline int report(struct __sk_buff *skb, struct scratch *s)
 		act_connection_dropped(&d->egress);
 		act_connection_dropped(&d->ingress);
 	} else if (d->verdict == VERDICT_TUNNEL || d->verdict == VERDICT_DELIVER) {
-		control->refused = act_remember(&s->packet, d, &refused_for);
-		if (control->refused)
-			control->refused_for = refused_for;
+		struct act_meters meters;
+
+		control->refused = act_find_meters(d, &meters, &refused_for);
 		if (!control->refused)
+			control->refused = act_remember(&s->packet, d, &refused_for);
+		if (control->refused) {
+			control->refused_for = refused_for;
+		} else {
 			fragment_leave(&s->packet, d->vni);
+			act_count(&meters, control->bytes, control->raw);
+		}
 	}
 	return TC_ACT_OK;
 }

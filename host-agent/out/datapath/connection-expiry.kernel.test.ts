@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { STRUCTS } from "./layout.gen.ts";
-import { readBigint, u32 } from "./record.ts";
+import { encode, readBigint, u32 } from "./record.ts";
 import { outcome, quietGuest, tcpBetween, udpBetween, withMap } from "./testing/flows.ts";
-import { ALLOW, ALLOW_ALL, dropsOf, Lab, type LabGuest, type LabHost } from "./testing/lab.ts";
+import { ethernet } from "./testing/frames.ts";
+import { ALLOW, ALLOW_ALL, dropsOf, GATEWAY_MAC, Lab, type LabGuest, type LabHost } from "./testing/lab.ts";
+import { runPinned, TC_ACT_REDIRECT } from "./testing/test-run.ts";
 
 const BUDGET = 3;
 const IDLE = 1000; // milliseconds
@@ -53,6 +55,23 @@ test("an interface that has spent its budget begins no more until some have gone
   expect(outcome(client, server, talk(4).opening)).toBe("passes");
   expect(dropsOf(a, other.endpoint.wireId)).toEqual({});
 });
+
+test(
+  "of a burst of new connections none is refused, whether or not the kernel has timers for them, and all go",
+  { timeout: 60_000 },
+  async () => {
+    const burst = 1000; // 6.18 has none as soon as it would have to take a new page for it
+    const { wireId, ifindex, guestMac } = client.endpoint;
+    withMap(a, "budgets", (map) => map.put(u32(wireId), encode("connection_budget", { wire_id: wireId, limit: burst })));
+    for (let port = 1; port <= burst; port++) {
+      const frame = ethernet({ dst: GATEWAY_MAC, src: guestMac }, udpBetween(client, server, port, 53).opening);
+      expect(runPinned(a, "from_instance", frame, { path: a.path, ifindex }).verdict).toBe(TC_ACT_REDIRECT);
+    }
+    expect(dropsOf(a, wireId)).toEqual({});
+    await gone(a);
+    expect(held(client)).toBe(0);
+  },
+);
 
 test("connections go while no agent lives", async () => {
   for (let port = 1; port <= BUDGET; port++) expect(outcome(client, server, udpBetween(client, server, port, 53).opening)).toBe("passes");

@@ -74,6 +74,8 @@ export const findProgram = bind<[object: Handle, name: string], Handle | null>(
 );
 export const mapFd = bind<[map: Handle], number>("int bpf_map__fd(const void *map)");
 export const mapReuseFd = bind<[map: Handle, fd: number], number>("int bpf_map__reuse_fd(void *map, int fd)");
+/** Before the object is loaded. */
+export const mapResize = bind<[map: Handle, maxEntries: number], number>("int bpf_map__set_max_entries(void *map, uint32_t max_entries)");
 export const programFd = bind<[program: Handle], number>("int bpf_program__fd(const void *program)");
 export const setProgramLog = bind<[program: Handle, log: Handle, size: number], number>(
   "int bpf_program__set_log_buf(void *program, void *log, size_t size)",

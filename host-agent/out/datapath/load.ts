@@ -104,10 +104,16 @@ export interface OpenObject {
 }
 
 /**
- * Loads an object, with those of its maps that `reuse` names by descriptor taken from there.
+ * Loads an object, with those of its maps that `reuse` names by descriptor taken from there, and those that `sizes` names with room for
+ * so many elements.
  * @throws Error with the end of the verifier's log where it refused a program; KernelError otherwise
  */
-export function openObject(objectPath: string, reuse: Readonly<Fds<string>>, programs: readonly string[]): OpenObject {
+export function openObject(
+  objectPath: string,
+  reuse: Readonly<Fds<string>>,
+  programs: readonly string[],
+  sizes: Readonly<Record<string, number>> = {},
+): OpenObject {
   const object = libbpf.checkHandle(libbpf.objectOpen(objectPath, null), `open ${objectPath}`);
   const find = (name: string): libbpf.Handle => libbpf.checkHandle(libbpf.findProgram(object, name), `find program ${name}`);
   const logs = programs.map((name) => ({ name, log: libbpf.allocateLog(LOG_SIZE) }));
@@ -115,6 +121,10 @@ export function openObject(objectPath: string, reuse: Readonly<Fds<string>>, pro
     for (const [name, fd] of Object.entries(reuse)) {
       const map = libbpf.findMap(object, name);
       if (map !== null && fd !== undefined) libbpf.check(libbpf.mapReuseFd(map, fd), `reuse map ${name}`);
+    }
+    for (const [name, size] of Object.entries(sizes)) {
+      const map = libbpf.checkHandle(libbpf.findMap(object, name), `find map ${name}`);
+      libbpf.check(libbpf.mapResize(map, size), `size map ${name}`);
     }
     for (const { name, log } of logs) libbpf.check(libbpf.setProgramLog(find(name), log.handle, LOG_SIZE), `log for ${name}`);
     const result = libbpf.objectLoad(object);
