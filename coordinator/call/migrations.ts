@@ -1,6 +1,6 @@
 import { sqlMigration } from "#lib/db/migrate.ts";
 import type { Migrations } from "#lib/db/migrate.ts";
-import { feedMigration } from "#lib/feed/feed.ts";
+import { feedMarks, feedMigration } from "#lib/feed/feed.ts";
 
 /** The coordinator's schema, and its role (C17). */
 export const SCHEMA = "coordinator";
@@ -48,6 +48,8 @@ export const callMigrations: Migrations = {
       ADD COLUMN delegation_id text NOT NULL DEFAULT '';
     CREATE INDEX audit_entry_principal ON audit_entry (principal_id, entry_id);
   `),
+  // Marks of versions, by which a resume token is known to be of this database.
+  "0035_feed_marks": feedMarks(SCHEMA),
   "0048_audit_origin": sqlMigration(`
     ALTER TABLE audit_entry
       ADD COLUMN peer       text NOT NULL DEFAULT '',    -- from where the call came, as the server saw it

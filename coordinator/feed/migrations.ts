@@ -1,6 +1,5 @@
 import { sqlMigration } from "#lib/db/migrate.ts";
 import type { Migrations } from "#lib/db/migrate.ts";
-import { feedMarks } from "#lib/feed/feed.ts";
 import { SCHEMA } from "../call/api.ts";
 
 /** Role of the mapping service. */
@@ -44,8 +43,7 @@ export const feedMigrations: Migrations = {
     GRANT SELECT ON ALL TABLES IN SCHEMA ${VIEWS} TO ${READER};
   `),
 
-  // Marks of versions, by which a resume token is known to be of this database, as the mapping service gives them out.
-  "0035_feed_marks": feedMarks(SCHEMA),
+  // Marks (call's `0035_feed_marks`), as the mapping service gives them out.
   "0036_feed_mark_views": sqlMigration(`
     CREATE OR REPLACE VIEW ${VIEWS}.scope AS SELECT scope, version, mark FROM ${SCHEMA}.scope WHERE scope LIKE 'network:%';
     CREATE OR REPLACE VIEW ${VIEWS}.change AS

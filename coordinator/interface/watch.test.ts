@@ -10,7 +10,6 @@ import { InterfaceWatch, MAX_WAITING } from "./watch.ts";
 // One watch against an account in memory: what a reader gets who reads when it likes.
 
 const OWN = "acct-own";
-const MARK = 1n;
 const idOf = (n: number): string => `eni-${n.toString(16).padStart(32, "0")}`;
 
 /** The log of one account's scopes, and what its records read like now. */
@@ -24,10 +23,11 @@ class Account {
 
   readonly reader = {
     follow: (scope: string, options: FollowOptions<unknown, unknown>): Follower => {
-      const follower = { version: options.from, done: Promise.resolve(), catchUp: () => Promise.resolve(), close: () => undefined };
+      const done = Promise.resolve();
+      const follower = { version: options.from, done, catchUp: () => done, close: () => undefined };
       this.#followers.set(scope, { options, follower });
       if (options.from === undefined) queueMicrotask(() => void this.#begin(scope));
-      else queueMicrotask(() => void options.onInSync?.(options.from ?? 0n, MARK));
+      else queueMicrotask(() => void options.onInSync?.(options.from ?? 0n, 0n));
       return follower;
     },
     stats: () => ({ followers: 0, snapshots: 0, hints: 0, rows: 0 }),
@@ -36,16 +36,16 @@ class Account {
 
   async #begin(scope: string): Promise<void> {
     const one = this.#followers.get(scope);
-    await one?.options.onSnapshot(undefined, 0n, MARK);
+    await one?.options.onSnapshot(undefined, 0n, 0n);
     if (one !== undefined) one.follower.version = 0n;
-    await one?.options.onInSync?.(0n, MARK);
+    await one?.options.onInSync?.(0n, 0n);
   }
 
   async change(ids: readonly string[]): Promise<void> {
     const one = this.#followers.get(`watch:${OWN}/0`);
     if (one === undefined) throw new Error("nobody follows");
     const version = (one.follower.version ?? 0n) + 1n;
-    await one.options.onDelta({ version, mark: MARK, payload: Buffer.from(ids.map((id) => `${id}\n`).join("")) });
+    await one.options.onDelta({ version, mark: version * 7n, payload: Buffer.from(ids.map((id) => `${id}\n`).join("")) });
     one.follower.version = version;
   }
 
@@ -161,12 +161,12 @@ test("what changes while the snapshot is sent is told with it or after it, and a
     ["bookmark", 0],
   ]);
   expect(told.flatMap(({ kind, ids }) => (kind === "upserted" || kind === "deleted" ? ids : []))).toEqual([idOf(10), idOf(20)]);
-  expect(watch.places.at(-1)?.versions.get(OWN)?.[0]).toBe(1n);
+  expect(watch.places.at(-1)?.positions.get(OWN)?.[0]).toEqual({ version: 1n, mark: 7n });
   await account.change([idOf(30)]);
   expect((await watch.next())?.$case).toBe("upserted");
   await account.change([idOf(31)]); // after what the next bookmark is about was read
   expect((await watch.next())?.$case).toBe("bookmark");
-  expect(watch.places.at(-1)?.versions.get(OWN)?.[0]).toBe(2n);
+  expect(watch.places.at(-1)?.positions.get(OWN)?.[0]).toEqual({ version: 2n, mark: 14n });
 });
 
 test("history that is gone, and a reader for whom too much waits, mean a snapshot in the same stream", async () => {
@@ -186,8 +186,8 @@ test("history that is gone, and a reader for whom too much waits, mean a snapsho
 test("a resumed watch has no snapshot", async () => {
   const account = new Account();
   account.put(1);
-  const versions = new Map([[OWN, Array.from({ length: 16 }, () => 3n)]]);
-  const watch = start(account, { clock: new Date(0), versions });
+  const positions = new Map([[OWN, Array.from({ length: 16 }, () => ({ version: 3n, mark: 9n }))]]);
+  const watch = start(account, { clock: new Date(0), positions });
   const event = await watch.next();
   expect(event).toEqual({ $case: "inSync", value: { snapshot: false } });
 });

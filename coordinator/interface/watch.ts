@@ -117,7 +117,7 @@ export class InterfaceWatch {
 
   /** The own account, and those that share something with it. */
   #follow(owners: readonly string[]): void {
-    this.#scopes.follow(new Set([this.#own, ...owners]), this.#options.from?.versions ?? new Map());
+    this.#scopes.follow(new Set([this.#own, ...owners]), this.#options.from?.positions ?? new Map());
   }
 
   async #read<Result>(read: () => Promise<Result>): Promise<Result> {
@@ -193,8 +193,8 @@ export class InterfaceWatch {
 
   /** What was handed over by now and will be told next; undefined: nothing to come back to yet. */
   #place(): WatchPlace | undefined {
-    const versions = this.#scopes.versions();
-    return this.#clock === undefined || !versions.has(this.#own) ? undefined : { clock: this.#clock, versions };
+    const positions = this.#scopes.positions();
+    return this.#clock === undefined || !positions.has(this.#own) ? undefined : { clock: this.#clock, positions };
   }
 
   *#mark(place: WatchPlace | undefined): Generator<Event, void, undefined> {

@@ -216,6 +216,11 @@ describe("who was away", () => {
     const after = await synced(watch(clients, { resumeToken: before.token }, before.records));
     expect(after.kinds()).toEqual(["historyGone", "snapshot", "inSync", "bookmark"]);
     expect([...after.records.keys()]).toEqual([made]);
+    // The same version of another history: a database that was set back.
+    await after.close();
+    await sql`UPDATE scope SET mark = mark + 1 WHERE scope LIKE ${`watch:${accountId}/%`}`.execute(world.db.kysely);
+    const other = await synced(watch(clients, { resumeToken: after.token }, after.records));
+    expect(other.kinds()).toEqual(["historyGone", "snapshot", "inSync", "bookmark"]);
   });
 });
 

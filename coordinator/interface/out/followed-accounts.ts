@@ -1,4 +1,4 @@
-import type { Follower, ScopeReader } from "#lib/feed/feed.ts";
+import type { Follower, Position, ScopeReader } from "#lib/feed/feed.ts";
 import { watchedIds, watchScopes } from "../../call/api.ts";
 
 /** What becomes of the accounts that one watch follows. */
@@ -12,13 +12,19 @@ export interface FollowedEvents {
   failed(error: Error): void;
 }
 
+/** One scope that is followed, and what of it was handed over; undefined: nothing yet. */
+interface Followed {
+  readonly follower: Follower;
+  at: Position | undefined;
+}
+
 /** The accounts that one watch follows, each of their scopes by a follower of lib/feed. */
 export class FollowedAccounts {
   readonly #reader: ScopeReader<unknown>;
   readonly #events: FollowedEvents;
-  readonly #followers = new Map<string, readonly Follower[]>();
+  readonly #followed = new Map<string, readonly Followed[]>();
   /** Those that have not handed over yet what their log held. */
-  readonly #behind = new Set<Follower>();
+  readonly #behind = new Set<Followed>();
 
   constructor(reader: ScopeReader<unknown>, events: FollowedEvents) {
     this.#reader = reader;
@@ -26,28 +32,30 @@ export class FollowedAccounts {
   }
 
   /** Follow exactly these accounts; what begins to be followed goes on from `from`, where that names it. */
-  follow(accountIds: ReadonlySet<string>, from: ReadonlyMap<string, readonly bigint[]>): void {
-    for (const [accountId, followers] of this.#followers) {
+  follow(accountIds: ReadonlySet<string>, from: ReadonlyMap<string, readonly Position[]>): void {
+    for (const [accountId, parts] of this.#followed) {
       if (accountIds.has(accountId)) continue;
-      for (const follower of followers) {
-        follower.close();
-        this.#behind.delete(follower);
+      for (const part of parts) {
+        part.follower.close();
+        this.#behind.delete(part);
       }
-      this.#followers.delete(accountId);
+      this.#followed.delete(accountId);
     }
     for (const accountId of accountIds) {
-      if (this.#followers.has(accountId)) continue;
-      const versions = from.get(accountId);
-      const followers = watchScopes(accountId).map((scope, part) => this.#begin(accountId, scope, versions?.[part]));
-      this.#followers.set(accountId, followers);
+      if (this.#followed.has(accountId)) continue;
+      const known = from.get(accountId);
+      this.#followed.set(
+        accountId,
+        watchScopes(accountId).map((scope, part) => this.#begin(accountId, scope, known?.[part])),
+      );
     }
   }
 
-  /** Versions handed over; an account whose following has not wholly begun is left out. */
-  versions(): Map<string, readonly bigint[]> {
-    const known = [...this.#followers].map(([accountId, followers]) => {
-      const versions = followers.flatMap(({ version }) => version ?? []);
-      return versions.length === followers.length ? [[accountId, versions] as const] : [];
+  /** What was handed over; an account whose following has not wholly begun is left out. */
+  positions(): Map<string, readonly Position[]> {
+    const known = [...this.#followed].map(([accountId, parts]) => {
+      const positions = parts.flatMap(({ at }) => at ?? []);
+      return positions.length === parts.length ? [[accountId, positions] as const] : [];
     });
     return new Map(known.flat());
   }
@@ -61,21 +69,29 @@ export class FollowedAccounts {
     this.follow(new Set(), new Map());
   }
 
-  #begin(accountId: string, scope: string, from: bigint | undefined): Follower {
+  #begin(accountId: string, scope: string, from: Position | undefined): Followed {
     const events = this.#events;
     const follower = this.#reader.follow(scope, {
-      from,
-      // The state is read record by record when it can be sent: here only the version counts.
+      from: from?.version,
+      mark: from?.mark,
+      // The state is read record by record when it can be sent: here only the position counts.
       snapshot: () => Promise.resolve(),
-      onSnapshot: () => events.began(accountId),
+      onSnapshot: (_none, version, mark) => {
+        events.began(accountId);
+        followed.at = { version, mark };
+      },
       onInSync: () => {
-        this.#behind.delete(follower);
+        this.#behind.delete(followed);
         events.caughtUp();
       },
-      onDelta: ({ payload }) => events.changed(accountId, watchedIds(payload)),
+      onDelta: ({ version, mark, payload }) => {
+        events.changed(accountId, watchedIds(payload));
+        followed.at = { version, mark };
+      },
     });
-    this.#behind.add(follower);
+    const followed: Followed = { follower, at: from };
+    this.#behind.add(followed);
     follower.done.catch((error: unknown) => events.failed(error instanceof Error ? error : new Error(String(error))));
-    return follower;
+    return followed;
   }
 }
