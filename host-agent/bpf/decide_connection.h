@@ -182,7 +182,7 @@ static __always_inline bool parse_quoted(struct __sk_buff *skb, __u32 at, __u32 
 		struct icmp_header icmp;
 	} l4;
 
-	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 || (ip.frag_off & bpf_htons(IP_OFFSET_MASK)))
+	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return false;
 	at += ip.ihl * 4;
 	if (at > end)
@@ -192,7 +192,9 @@ static __always_inline bool parse_quoted(struct __sk_buff *skb, __u32 at, __u32 
 	addr_from_v4(&flow->dst, ip.daddr);
 	if (!protocol_has_ports(ip.protocol))
 		return true;
-	if (at + sizeof(l4) > end || bpf_skb_load_bytes(skb, at, &l4, sizeof(l4))) /* uncovered: what is before the end is there */
+	if ((ip.frag_off & bpf_htons(IP_OFFSET_MASK)) || at + sizeof(l4) > end)
+		return false;
+	if (bpf_skb_load_bytes(skb, at, &l4, sizeof(l4))) /* uncovered: what is before the end is there */
 		return false;
 	if (ip.protocol != IPPROTO_ICMP) {
 		flow->sport = bpf_ntohs(l4.ports[0]);
