@@ -27,7 +27,7 @@ const CHANGES: readonly (readonly [weight: number, note: string, change: Change]
 
 /** From now on the interface of this device may send to this address by the groups of the address only. */
 export function byGroupsOnly(random: Random, c: Configuration, ifindex: number, address: string): Configuration {
-  const groupSetIds = c.mappings.filter((m) => m.address === address).map((m) => m.groupSetId);
+  const groupSetIds = c.mappings.filter((m) => m.address === address && m.groupSetId > 0).map((m) => m.groupSetId);
   const id = random.between(1, 0x7fffffff);
   const rules: Rule[] = [{ direction: "egress", protocol: 0, portFrom: 0, portTo: 65535, peer: { groupSetIds } }];
   const endpoints = c.endpoints.map((e) => (e.ifindex === ifindex ? { ...e, rulesetId: id } : e));
