@@ -95,7 +95,7 @@ export class CounterNews {
   /** All reports of this session up to this one are safe. */
   acknowledge(sequence: bigint): void {
     while (this.#waiting[0] !== undefined && this.#waiting[0].sequence <= sequence)
-      for (const [known, packets] of this.#waiting.shift()?.told ?? []) known.acknowledged = packets;
+      for (const [known, packets] of this.#waiting.shift()!.told) known.acknowledged = packets;
   }
 
   /** Whether all that was read of a meter, and of its attachment's drops, is acknowledged. Of what was never read: no. */

@@ -83,6 +83,7 @@ export class Meters {
     }
     this.#forgetWanted();
     const quiet = [...this.#closing].filter(([, since]) => since + this.#times.graceMs <= now).map(([meterId]) => meterId);
+    // uncovered: what closes is tracked; only the type cannot say so
     if (quiet.length > 0 && this.#readings.reportFinal(quiet.flatMap((meterId) => this.tracker.possible(meterId) ?? []))) {
       for (const meterId of quiet) {
         this.#closing.delete(meterId);
@@ -128,15 +129,15 @@ export class Meters {
 
   #drop(meterId: bigint): void {
     const meter = this.tracker.possible(meterId);
+    if (meter === undefined) return void this.#lingering.delete(meterId); // uncovered: what lingers is tracked; only the type cannot say so
     const dropped = this.#attempts.run(key(meterId), () => {
-      if (meter === undefined) return; // uncovered: what lingers is tracked; only the type cannot say so
       this.tracker.doubt(meterId, meter);
       this.#datapath.dropMeter(meter.wireId, meterId, this.#hasOthers(meter));
     });
     if (!dropped) return;
     this.tracker.absent(meterId);
     this.#lingering.delete(meterId);
-    if (meter !== undefined) this.#rests(meter);
+    this.#rests(meter);
   }
 
   /** Retires no more. */
@@ -149,7 +150,7 @@ export class Meters {
   #hasOthers({ wireId, meterId }: MeterKey): boolean {
     const wanted = this.#wantedOf(wireId);
     if (wanted !== undefined && wanted !== meterId && this.tracker.possible(wanted) !== undefined) return true;
-    return (this.#retiring.get(wireId)?.size ?? 0) > 1;
+    return (this.#retiring.get(wireId)?.size ?? 0) > 1; // uncovered: what lingers retires; only the type cannot say so
   }
 
   /** Past times are not returned: they wait for a session or for a failed step, and both bring a pass of their own. */

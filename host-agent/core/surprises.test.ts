@@ -46,6 +46,9 @@ it("removes from a network what a new snapshot of it does not hold", () => {
   host.pass();
   expect([...host.pins.mappings.values()]).toEqual([mapping(9)]);
   expect(host.reconciler.mappings.appliedVersion(101)).toBe(7n);
+  expect(host.reconciler.mappings.wantedVersion(101)).toBe(7n);
+  tell(attachment(attachmentItem(1, 2, { wanted: Wanted.ABSENT, generation: 2n })));
+  expect(host.reconciler.mappings.wantedVersion(101)).toBeUndefined();
 });
 
 it("says which attachment keeps an instance that is to go", () => {

@@ -30,3 +30,14 @@ test("only what was to go is forgotten: it may be wanted again by now", () => {
   wanted.forgetInstance("i-2");
   expect([...wanted.attachments(), ...wanted.instances()]).toEqual([]);
 });
+
+test("what is forgotten while what was missed is collected does not come back with it, unless it was told there anew", () => {
+  const gone = (id: number, on: number): HostItem => attachment(attachmentItem(id, on, { wanted: Wanted.ABSENT }));
+  delta(5n, gone(1, 2), gone(3, 2));
+  wanted.beginSnapshot();
+  wanted.resume(5n);
+  wanted.owed({ version: 5n, items: [gone(3, 2)] });
+  for (const id of ["eni-attach-1", "eni-attach-3"]) wanted.forgetAttachment(id);
+  wanted.complete(5n);
+  expect([...wanted.attachments()].map(({ attachmentId }) => attachmentId)).toEqual(["eni-attach-3"]);
+});

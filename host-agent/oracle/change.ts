@@ -1,4 +1,4 @@
-import type { Configuration, Endpoint } from "#lib/model/index.ts";
+import type { Configuration, Endpoint, Rule } from "#lib/model/index.ts";
 import type { Random } from "./random.ts";
 import { GROUP_SETS, mappingsOf, randomConfiguration, randomRuleset, THERE, type World } from "./world.ts";
 
@@ -26,6 +26,15 @@ const CHANGES: readonly (readonly [weight: number, note: string, change: Change]
   // A table that is fuller than it may be is none that a host can have.
   [2, "another world", (random, { connectionTable }, world) => ({ ...randomConfiguration(random, world), connectionTable })],
 ];
+
+/** From now on the interface of this device may send to this address by the groups of the address only. */
+export function byGroupsOnly(random: Random, c: Configuration, ifindex: number, address: string): Configuration {
+  const groupSetIds = c.mappings.filter((m) => m.address === address && m.groupSetId > 0).map((m) => m.groupSetId);
+  const id = random.between(1, 0x7fffffff);
+  const rules: Rule[] = [{ direction: "egress", protocol: 0, portFrom: 0, portTo: 65535, peer: { groupSetIds } }];
+  const endpoints = c.endpoints.map((e) => (e.ifindex === ifindex ? { ...e, rulesetId: id } : e));
+  return { ...c, endpoints, rulesets: [...c.rulesets, { id, rules }] };
+}
 
 function otherRules(random: Random, c: Configuration): Configuration {
   const ruleset = random.chance(0.5) && c.rulesets.length > 0 ? random.pick(c.rulesets) : randomRuleset(random);

@@ -1,6 +1,6 @@
 import type { Configuration } from "#lib/model/index.ts";
 import { ipv4 } from "../out/datapath/testing/frames.ts";
-import { randomChange } from "./change.ts";
+import { byGroupsOnly, randomChange } from "./change.ts";
 import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
 import { icmpError, padWithEnd } from "./error.ts";
 import { strangerOf } from "./fragment.ts";
@@ -63,7 +63,7 @@ class Teller {
   }
 
   #change(): Step {
-    const { note, configuration } = randomChange(this.#random, this.#configuration, this.#world);
+    const { note, configuration } = this.#changeAbout() ?? randomChange(this.#random, this.#configuration, this.#world);
     this.#configuration = configuration;
     this.#isChanged = true;
     return { what: "configuration", configuration, note };
@@ -75,6 +75,14 @@ class Teller {
     this.#configuration = plot.configuration;
     this.#ahead = [...plot.steps];
     return this.#ahead.shift()!;
+  }
+
+  /** One that errors about the last packet will be judged by. */
+  #changeAbout(): ReturnType<typeof randomChange> | undefined {
+    const about = this.#last;
+    if (about?.origin.from !== "instance" || this.#random.chance(0.85)) return undefined;
+    const { ifindex } = about.origin;
+    return { note: "only by groups", configuration: byGroupsOnly(this.#random, this.#configuration, ifindex, about.ip.dst) };
   }
 
   #packet(): Step {

@@ -54,9 +54,9 @@ export class DeltaLog {
   }
 
   #shift(): void {
-    const oldest = this.#deltas[this.#start];
-    this.#octets -= oldest?.frame.length ?? 0;
-    this.#before = oldest?.at;
+    const oldest = this.#deltas[this.#start]!;
+    this.#octets -= oldest.frame.length;
+    this.#before = oldest.at;
     this.#start += 1;
     // The head is cut off when it is half of the array: each frame is moved once at most, on average.
     if (this.#start * 2 <= this.#deltas.length) return;
