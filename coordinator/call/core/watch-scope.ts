@@ -28,7 +28,7 @@ export interface Concerned {
 export function tellWatchers(call: Pick<WriteCall, "change">, concerned: readonly Concerned[]): void {
   for (const [accountId, own] of Map.groupBy(concerned, (one) => one.accountId)) {
     const ids = [...new Set(own.map((one) => one.resourceId))];
-    const part = Number.parseInt(ids[0]?.slice(-1) ?? "", PARTS);
+    const part = Number.parseInt(ids[0]!.slice(-1), PARTS);
     call.change(scopeOf(accountId, Number.isNaN(part) ? 0 : part), Buffer.from(ids.map((id) => `${id}\n`).join("")));
   }
 }

@@ -56,12 +56,12 @@ const { TRUE, FALSE, UNKNOWN } = ConditionStatus;
 const MAX_NAMED = 3;
 
 /** The host that it is on, as the reader may know it. */
+// uncovered: only of what a host carries or carried is told with its host
 const ownHost = (at: Observed, { sight }: ConditionFacts): string => (sight === "none" ? "its host" : `host ${at.hostId ?? ""}`);
 
 const silentSince = (at: Observed, facts: ConditionFacts): string => {
   const own = ownHost(at, facts);
-  if (facts.host === undefined) return `${own} is silent`;
-  const { lastSeen } = facts.host;
+  const lastSeen = facts.host?.lastSeen;
   return lastSeen === undefined ? `${own} never connected` : `${own} has been silent since ${lastSeen.toISOString()}`;
 };
 

@@ -23,6 +23,7 @@ export function placeOf([clock = "", ...pairs]: readonly string[]): WatchPlace {
     const [version = "", mark = ""] = text.split(":");
     return { version: BigInt(`0x${version}`), mark: BigInt(`0x${mark}`) };
   };
+  // uncovered: of a pair both are there; only the type cannot say so
   for (let at = 0; at + 1 < pairs.length; at += 2) positions.set(pairs[at] ?? "", (pairs[at + 1] ?? "").split(".").map(position));
   return { clock: new Date(clock), positions };
 }
