@@ -5,6 +5,7 @@ import { Consent, consentStateToJSON } from "#gen/plenum/consent/v1/consent.ts";
 import { Instance, instanceStateToJSON } from "#gen/plenum/compute/v1/instance.ts";
 import { Host, hostStateToJSON } from "#gen/plenum/host/v1/host.ts";
 import { Account } from "#gen/plenum/identity/v1/account.ts";
+import { Quota } from "#gen/plenum/identity/v1/quota.ts";
 import { Principal, principalStateToJSON } from "#gen/plenum/identity/v1/principal.ts";
 import { roleToJSON } from "#gen/plenum/identity/v1/token.ts";
 import { Target } from "#gen/plenum/mapping/v1/mapping.ts";
@@ -39,6 +40,12 @@ export const principals: ResourceTable<Principal> = {
     DESCRIPTION: (p) => p.description,
     CREATED: (p) => p.createTime,
   },
+};
+
+export const quotas: ResourceTable<Quota> = {
+  plural: "quotas",
+  toJSON: Quota.toJSON,
+  columns: { QUOTA: (q) => q.name, MAXIMUM: (q) => q.maximum, USED: (q) => q.used, OWN: (q) => q.own },
 };
 
 export const consents: ResourceTable<Consent> = {

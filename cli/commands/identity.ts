@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
 import { IssueTokenResponse, TokenServiceDefinition, WhoAmIResponse } from "#gen/plenum/identity/v1/token.ts";
 import { ROLES } from "./principal.ts";
+import { addQuotaCommands } from "./quota.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { accounts } from "../tables.ts";
 import { duration, parseDuration, parseWord } from "../values.ts";
@@ -46,6 +47,8 @@ export function addIdentityCommands(program: Command): void {
         );
       }),
     );
+
+  addQuotaCommands(account);
 
   const token = program.command("token").description("bearer tokens");
   token

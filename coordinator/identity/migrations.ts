@@ -40,4 +40,24 @@ export const identityMigrations: Migrations = {
       CHECK ((role = 'operator') = (account_id = ''))
     );
   `),
+  "0061_account_quota": sqlMigration(`
+    -- What an account may have unless it has a limit of its own; written at the start from the configuration.
+    CREATE TABLE quota_default (quota text PRIMARY KEY, maximum bigint NOT NULL);
+    INSERT INTO quota_default (quota, maximum) VALUES
+      ('interfaces', 100000), ('security-groups-per-vpc', 500), ('subnets-per-vpc', 200), ('vpcs', 100), ('vpcs-per-day', 1000);
+    CREATE TABLE account_quota (
+      account_id text NOT NULL REFERENCES account,
+      quota      text NOT NULL,
+      maximum    bigint NOT NULL CHECK (maximum >= 0),
+      PRIMARY KEY (account_id, quota)
+    );
+    -- How much of a quota is used, where rows are too many to be counted, or gone. Written by whoever makes or deletes what is counted.
+    CREATE TABLE account_use (
+      account_id text NOT NULL,
+      quota      text NOT NULL,
+      used       bigint NOT NULL CHECK (used >= 0),
+      day        date NOT NULL, -- of its last change; for what is counted by the day
+      PRIMARY KEY (account_id, quota)
+    ) WITH (fillfactor = 50);
+  `),
 };

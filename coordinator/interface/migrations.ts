@@ -180,4 +180,8 @@ export const interfaceMigrations: Migrations = {
       SELECT host_id, attachment_id, network_id, generation, meter_id FROM attachment WHERE unconfirmed AND host_id IS NOT NULL;
     ALTER TABLE attachment DROP COLUMN unconfirmed;
   `),
+  "0062_interface_use": sqlMigration(`
+    INSERT INTO account_use (account_id, quota, used, day)
+    SELECT owner_account, 'interfaces', count(*), now() FROM interface GROUP BY owner_account;
+  `),
 };

@@ -1,12 +1,19 @@
 import { sql } from "kysely";
 import type { Tx } from "../../call/api.ts";
+import { countUse } from "../../identity/api.ts";
 import { jsonRows } from "./rows.ts";
 import type { InterfaceRow } from "./rows.ts";
 
 /** What a new record is made of; the rest is the table's. */
 export type NewInterface = Omit<InterfaceRow, "generation" | "row_version" | "create_time">;
 
-/** Insert records with their addresses: one statement for any number. */
+/** Count records by owner, in one order of owners for everybody. */
+async function countByOwner(tx: Tx, rows: readonly Pick<InterfaceRow, "owner_account">[], sign: 1 | -1): Promise<void> {
+  const owners = Map.groupBy(rows, (row) => row.owner_account);
+  for (const owner of [...owners.keys()].sort()) await countUse(tx, owner, "interfaces", sign * (owners.get(owner)?.length ?? 0));
+}
+
+/** Insert records with their addresses: one statement for any number. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): above an owner's quota. */
 export async function insertInterfaces(tx: Tx, rows: readonly NewInterface[]): Promise<void> {
   await sql`
     WITH given AS (
@@ -23,6 +30,7 @@ export async function insertInterfaces(tx: Tx, rows: readonly NewInterface[]): P
     )
     INSERT INTO interface_address (interface_id, subnet_id, address)
     SELECT interface_id, subnet_id, host(address::inet)::inet FROM given, unnest(addresses) AS address`.execute(tx);
+  await countByOwner(tx, rows, 1);
 }
 
 /** Records by id, locked against every other writer, in the order of their ids. Unknown ids are left out. */
@@ -94,7 +102,9 @@ export async function updateInterface(tx: Tx, interfaceId: string, change: Inter
 /** Delete records and what was counted for them. Nothing may be attached: the caller saw to it under their locks. */
 export async function deleteInterfaces(tx: Tx, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
-  await sql`DELETE FROM interface WHERE interface_id = ANY(${ids}::text[])`.execute(tx);
+  const { rows } = await sql<Pick<InterfaceRow, "owner_account">>`
+    DELETE FROM interface WHERE interface_id = ANY(${ids}::text[]) RETURNING owner_account`.execute(tx);
+  await countByOwner(tx, rows, -1);
 }
 
 /** Up to `limit` records that make a subnet, a VPC or a group undeletable. */

@@ -206,6 +206,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "write",
     request: async ({ target }) => ({ accountId: target.accountId, principalId: await target.freshPrincipal() }),
   },
+  "identity.v1.QuotaService/GetQuotas": { class: "read", request: ({ target }) => ({ accountId: target.accountId }) },
+  "identity.v1.QuotaService/SetQuota": {
+    class: "installation",
+    request: ({ target }) => ({ accountId: target.accountId, name: "vpcs", maximum: 1_000n }),
+  },
   "identity.v1.TokenService/IssueToken": {
     class: "token",
     request: ({ target }) => ({ accountId: target.accountId, principalId: "issued", role: 3 }),

@@ -56,7 +56,10 @@ export const Reason = {
   BAD_PAGE_TOKEN: 20,
   /** NAME_TAKEN - A name that must be unique is taken. ALREADY_EXISTS. Metadata: name. */
   NAME_TAKEN: 21,
-  /** LIMIT_EXCEEDED - Too many of something in one request, or of one kind. RESOURCE_EXHAUSTED or INVALID_ARGUMENT. Metadata: limit. */
+  /**
+   * LIMIT_EXCEEDED - Too many of something in one request, or of one kind. RESOURCE_EXHAUSTED or INVALID_ARGUMENT. Metadata: limit; of an account's quota
+   * also quota, count, account_id.
+   */
   LIMIT_EXCEEDED: 22,
   /** UNAVAILABLE - A dependency (database, host) cannot be reached now; a repeat is safe. UNAVAILABLE. */
   UNAVAILABLE: 23,

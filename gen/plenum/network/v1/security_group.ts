@@ -1525,7 +1525,8 @@ export const SecurityGroupServiceDefinition = {
   methods: {
     /**
      * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+     * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+     * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
      */
     createSecurityGroup: {
       name: "CreateSecurityGroup",
@@ -1760,7 +1761,8 @@ export const SecurityGroupServiceDefinition = {
 export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
   /**
    * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
    */
   createSecurityGroup(
     request: CreateSecurityGroupRequest,
@@ -1797,7 +1799,8 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
 export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
   /**
    * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
    */
   createSecurityGroup(
     request: DeepPartial<CreateSecurityGroupRequest>,

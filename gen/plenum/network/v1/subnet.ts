@@ -1046,7 +1046,8 @@ export const SubnetServiceDefinition = {
   methods: {
     /**
      * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+     * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+     * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
      */
     createSubnet: {
       name: "CreateSubnet",
@@ -1197,7 +1198,8 @@ export const SubnetServiceDefinition = {
 export interface SubnetServiceImplementation<CallContextExt = {}> {
   /**
    * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
    */
   createSubnet(
     request: CreateSubnetRequest,
@@ -1220,7 +1222,8 @@ export interface SubnetServiceImplementation<CallContextExt = {}> {
 export interface SubnetServiceClient<CallOptionsExt = {}> {
   /**
    * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
    */
   createSubnet(
     request: DeepPartial<CreateSubnetRequest>,

@@ -1427,7 +1427,7 @@ export const VpcServiceDefinition = {
   methods: {
     /**
      * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+     * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
      */
     createVpc: {
       name: "CreateVpc",
@@ -1511,7 +1511,7 @@ export const VpcServiceDefinition = {
 export interface VpcServiceImplementation<CallContextExt = {}> {
   /**
    * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
    */
   createVpc(request: CreateVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<CreateVpcResponse>>;
   /** Read one VPC. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
@@ -1525,7 +1525,7 @@ export interface VpcServiceImplementation<CallContextExt = {}> {
 export interface VpcServiceClient<CallOptionsExt = {}> {
   /**
    * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
    */
   createVpc(request: DeepPartial<CreateVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<CreateVpcResponse>;
   /** Read one VPC. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */

@@ -2898,7 +2898,8 @@ export const InterfaceServiceDefinition = {
   methods: {
     /**
      * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+     * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+     * LIMIT_EXCEEDED: the owner's quota "interfaces").
      */
     createInterface: {
       name: "CreateInterface",
@@ -3304,7 +3305,8 @@ export const InterfaceServiceDefinition = {
 export interface InterfaceServiceImplementation<CallContextExt = {}> {
   /**
    * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+   * LIMIT_EXCEEDED: the owner's quota "interfaces").
    */
   createInterface(
     request: CreateInterfaceRequest,
@@ -3382,7 +3384,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
 export interface InterfaceServiceClient<CallOptionsExt = {}> {
   /**
    * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+   * LIMIT_EXCEEDED: the owner's quota "interfaces").
    */
   createInterface(
     request: DeepPartial<CreateInterfaceRequest>,
