@@ -55,7 +55,7 @@ export const consents: ResourceTable<Consent> = {
     CONSENT: (c) => c.consentId,
     STATE: (c) => short(consentStateToJSON(c.state)),
     GRANTOR: (c) => c.grantorAccount,
-    GRANTEE: (c) => c.granteeAccount,
+    GRANTEE: (c) => (c.granteePrincipal === "" ? c.granteeAccount : `${c.granteeAccount}/${c.granteePrincipal}`),
     ACTIONS: (c) => c.actions,
     RESOURCE: (c) => c.resourceId,
     UNTIL: (c) => c.validUntil,

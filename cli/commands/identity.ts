@@ -56,7 +56,7 @@ export function addIdentityCommands(program: Command): void {
     .description("issue a token; it is shown once")
     .option("--account <account>", "the account to speak for (not with --role operator)", "")
     .requiredOption("--principal <name>", "who speaks, for the audit")
-    .option("--role <role>", "owner, viewer or operator", "owner")
+    .option("--role <role>", "owner, member, viewer or operator", "owner")
     .option("--ttl <time>", "how long it is valid: 1m to 90d", "1d")
     .option("--out <file>", "write the token to a file (mode 0600) instead of printing it")
     .addHelpText(

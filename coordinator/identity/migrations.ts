@@ -60,4 +60,8 @@ export const identityMigrations: Migrations = {
       PRIMARY KEY (account_id, quota)
     ) WITH (fillfactor = 50);
   `),
+  "0063_principal_member": sqlMigration(`
+    ALTER TABLE principal DROP CONSTRAINT principal_role_check;
+    ALTER TABLE principal ADD CONSTRAINT principal_role CHECK (role IN ('operator', 'owner', 'member', 'viewer'));
+  `),
 };

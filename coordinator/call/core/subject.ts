@@ -18,7 +18,7 @@ export interface Subject {
 /** What the principal's own row says now, whatever its token says. */
 export type Standing = "disabled" | Role;
 
-const STRENGTH: Readonly<Record<Role, number>> = { viewer: 1, owner: 2, operator: 3 };
+const STRENGTH: Readonly<Record<Role, number>> = { viewer: 1, member: 2, owner: 3, operator: 4 };
 
 /** The subject with no more than its principal's role. Undefined: the principal is disabled. No row (null): the token alone counts. */
 export function standingSubject(subject: Subject, standing: Standing | null): Subject | undefined {
@@ -36,7 +36,7 @@ export function subjectOf(caller: Caller): Subject {
     case "operator":
       return { kind: "operator", principalId: caller.principalId, role: "operator" };
     case "account": {
-      const role = caller.roles.includes("owner") ? "owner" : "viewer";
+      const role = (["owner", "member"] as const).find((one) => caller.roles.includes(one)) ?? "viewer";
       return { kind: "account", principalId: caller.principalId, accountId: caller.accountId, role };
     }
     case "host":

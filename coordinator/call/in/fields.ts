@@ -20,6 +20,15 @@ export function durationMs(
   throw invalidArgument(field, `is ${milliseconds / 1_000} s`, `give ${limits.minMs / 1_000} to ${limits.maxMs / 1_000} s`);
 }
 
+/** 9999-12-31: beyond it neither texts nor the database agree on what a time is. */
+const LAST_TIME_MS = 253_402_300_799_999;
+
+/** A time of the years 1970 to 9999; absent stays absent. */
+export function timeField(value: Date | undefined, field: string): Date | undefined {
+  if (value === undefined || (value.getTime() >= 0 && value.getTime() <= LAST_TIME_MS)) return value;
+  throw invalidArgument(field, "is no time that we know", "give one of the years 1970 to 9999");
+}
+
 const MAX_TAGS = 50;
 const MAX_TAG_KEY = 128;
 const MAX_TAG_VALUE = 256;

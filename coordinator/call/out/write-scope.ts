@@ -1,7 +1,7 @@
 import { Status } from "nice-grpc-common";
 import { notFound, permissionDenied, PlenumError } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
-import { SEE } from "../core/decide.ts";
+import { isGrantee, SEE } from "../core/decide.ts";
 import type { Decision, ResourceRef } from "../core/decide.ts";
 import type { Subject } from "../core/subject.ts";
 import { auditRecord } from "./audit.ts";
@@ -107,7 +107,7 @@ export class WriteScope implements WriteCall {
   /** Consents on which what was allowed may rest: to be held until the commit (C14). */
   consents(): string[] {
     const used = [...this.#allowed.values()].flatMap(({ action, resource }) =>
-      (resource.grants ?? []).filter((grant) => grant.accountId === this.subject.accountId && grant.action === action),
+      (resource.grants ?? []).filter((grant) => grant.action === action && isGrantee(this.subject, grant)),
     );
     return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].sort();
   }

@@ -36,6 +36,9 @@ export function tokenService({ calls, tokens }: { calls: Calls; tokens: TokenIss
         call.require(context.action, about);
         if (role !== "operator") await requireAccount(call.tx, accountId);
         if (!mayIssue(call.subject.role, role)) call.forbid(context.action, about, "a-role-never-rises");
+        // Lists name members: who speaks as another has that one's rights.
+        if (call.subject.role === "member" && principalId !== call.subject.principalId)
+          call.forbid(context.action, about, "in-its-own-name");
         // Who is named for the first time is a principal from now on, with the most that its account's principals are.
         const most = role === "operator" ? role : "owner";
         const created = { accountId, principalId, role: most, description: "", createdBy: call.subject.principalId } as const;

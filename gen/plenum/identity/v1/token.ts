@@ -24,6 +24,11 @@ export const Role = {
   OWNER: 2,
   /** VIEWER - Reads in its own account. */
   VIEWER: 3,
+  /**
+   * MEMBER - Reads in its own account; changes only what an access list names this principal for (Grant.principal_id). Weaker than an owner,
+   * stronger than a viewer. Issues tokens in its own name only.
+   */
+  MEMBER: 4,
 } as const;
 
 export type Role = typeof Role[keyof typeof Role];
@@ -33,6 +38,7 @@ export namespace Role {
   export type OPERATOR = typeof Role.OPERATOR;
   export type OWNER = typeof Role.OWNER;
   export type VIEWER = typeof Role.VIEWER;
+  export type MEMBER = typeof Role.MEMBER;
 }
 
 export function roleFromJSON(object: any): Role {
@@ -49,6 +55,9 @@ export function roleFromJSON(object: any): Role {
     case 3:
     case "ROLE_VIEWER":
       return Role.VIEWER;
+    case 4:
+    case "ROLE_MEMBER":
+      return Role.MEMBER;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Role");
   }
@@ -64,6 +73,8 @@ export function roleToJSON(object: Role): string {
       return "ROLE_OWNER";
     case Role.VIEWER:
       return "ROLE_VIEWER";
+    case Role.MEMBER:
+      return "ROLE_MEMBER";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Role");
   }
