@@ -148,7 +148,7 @@ export const hosts: ResourceTable<Host> = {
   columns: {
     HOST: (h) => h.hostId,
     NAME: (h) => h.name,
-    STATE: (h) => short(hostStateToJSON(h.state)),
+    STATE: (h) => short(hostStateToJSON(h.state)) + (h.schedulable ? "" : ",CORDONED"),
     ZONE: (h) => h.zoneId,
     ADDRESS: (h) => h.substrateAddress,
     INSTANCES: (h) => h.instanceCount,

@@ -102,4 +102,8 @@ export const placementMigrations: Migrations = {
     ) WITH (fillfactor = 10);
     INSERT INTO host_service (lease, since, seen) VALUES ('15 seconds', now(), now());
   `),
+  "0064_host_room": sqlMigration(`
+    ALTER TABLE host ADD COLUMN schedulable boolean NOT NULL DEFAULT true, -- may be given new instances
+                     ADD COLUMN max_instances int, ADD COLUMN max_attachments int; -- as its newest session said; NULL: it said nothing
+  `),
 };

@@ -1,3 +1,4 @@
+import type { HostCapacity } from "#gen/plenum/host/v1/host.ts";
 import { AppliedState, HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type {
   AttachmentItem,
@@ -79,6 +80,9 @@ export class FakeHost {
     return new FakeHost(joined.hostId, internal, { cert: joined.certificate, key });
   }
 
+  /** What its next session says that it can carry; undefined: nothing. */
+  capacity: HostCapacity | undefined;
+
   get client() {
     return this.#channel.client(HostFeedServiceDefinition);
   }
@@ -86,7 +90,12 @@ export class FakeHost {
   /** Open a session and wait until it is in sync. `resumeToken`: what to say that it has; by default nothing. */
   async connect(resumeToken = Buffer.alloc(0)): Promise<void> {
     const queue: ConnectRequest[] = [
-      { message: { $case: "hello", value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500, resumeToken } } },
+      {
+        message: {
+          $case: "hello",
+          value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500, resumeToken, capacity: this.capacity },
+        },
+      },
     ];
     let wake = Promise.withResolvers<void>();
     this.#abort = new AbortController();

@@ -41,7 +41,7 @@ function startAgent(): { stop: () => Promise<void>; datapath: FakeDatapath; erro
   const agent: Agent = new Agent({ reconciler, datapath, observer: { passed: () => {}, readFailed: (error) => errors.push(error) } });
   const settings = { address: server.address };
   const common = { log: silentLog(), backoff: BACKOFF, received: () => {} };
-  const hello = { agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500 };
+  const hello = { agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, capacity: undefined };
   const host = new HostSession({
     ...common,
     connect: () => createChannelAndClient(HostFeedServiceDefinition, settings),

@@ -59,7 +59,7 @@ describe("a session whose server does not read begins anew", () => {
     ]);
     const session = new HostSession({
       connect: () => ({ client: { connect: open as unknown as HostFeedServiceClient["connect"] }, close: () => {} }),
-      hello: () => ({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500 }),
+      hello: () => ({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, capacity: undefined }),
       handler: {
         ...{ beginSnapshot: () => {}, resume: () => {}, change: () => {}, owed: () => {}, complete: () => {}, distrust: () => {} },
         ...{ bookmark: () => Buffer.alloc(0), countersAcknowledged: () => {} },

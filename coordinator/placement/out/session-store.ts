@@ -10,6 +10,9 @@ export interface SessionHello {
   readonly agentVersion: string;
   readonly kernelRelease: string;
   readonly substrateMtu: number;
+  /** What it can carry; absent or null: it does not say. */
+  readonly maxInstances?: number | null;
+  readonly maxAttachments?: number | null;
 }
 
 /**
@@ -19,7 +22,8 @@ export interface SessionHello {
 export async function openSession(tx: Tx, hostId: string, hello: SessionHello): Promise<bigint | undefined> {
   const { rows } = await sql<{ session_epoch: bigint }>`
     UPDATE host SET session_epoch = session_epoch + 1, connected = true, applied_version = 0, last_seen = now(), agent_version = ${hello.agentVersion},
-                    kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu}
+                    kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu},
+                    max_instances = ${hello.maxInstances ?? null}, max_attachments = ${hello.maxAttachments ?? null}
     WHERE host_id = ${hostId} RETURNING session_epoch`.execute(tx);
   // After the lock, by a statement that sees what the older session wrote until then.
   await sql`DELETE FROM host_network_version WHERE host_id = ${hostId}`.execute(tx);

@@ -174,6 +174,10 @@ export const RPCS: Readonly<Record<string, Entry>> = {
   },
   "host.v1.HostService/CreateJoinToken": { class: "installation", request: ({ zoneId }) => ({ zoneId }) },
   "host.v1.HostService/GetHost": { class: "operators' own", request: ({ hostId }) => ({ hostId }) },
+  "host.v1.HostService/UpdateHost": {
+    class: "operators' own",
+    request: ({ hostId }) => ({ host: { hostId, schedulable: true }, updateMask: ["schedulable"] }),
+  },
   "host.v1.HostService/ListHosts": {
     class: "operators' list",
     request: () => ({}),

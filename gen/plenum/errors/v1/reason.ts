@@ -44,7 +44,10 @@ export const Reason = {
   WRONG_STATE: 14,
   /** NO_INTERFACE - An instance cannot start without an interface (N7). FAILED_PRECONDITION. Metadata: instance_id. */
   NO_INTERFACE: 15,
-  /** NO_HOST - No connected host in the zone can take the instance. FAILED_PRECONDITION. Metadata: zone_id. */
+  /**
+   * NO_HOST - No host in the zone can take the instance. FAILED_PRECONDITION. Metadata: zone_id, why (disconnected, cordoned, full; absent where
+   * zones contradict each other).
+   */
   NO_HOST: 16,
   /** STALE_ETAG - The etag sent is not the resource's. ABORTED: read again and repeat. Metadata: etag. */
   STALE_ETAG: 17,

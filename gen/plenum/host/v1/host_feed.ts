@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
+import { HostCapacity } from "./host.ts";
 
 export const protobufPackage = "plenum.host.v1";
 
@@ -184,6 +185,8 @@ export interface Hello {
    * a snapshot, as a process that was just started must. One that the server cannot use is answered with `history_gone`, never refused.
    */
   resumeToken: Buffer;
+  /** What the host can carry. Absent from an agent of before it was told: no bound. */
+  capacity: HostCapacity | undefined;
 }
 
 /** What the host's kernel holds now. */
@@ -1028,7 +1031,7 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { agentVersion: "", kernelRelease: "", substrateMtu: 0, resumeToken: Buffer.alloc(0) };
+  return { agentVersion: "", kernelRelease: "", substrateMtu: 0, resumeToken: Buffer.alloc(0), capacity: undefined };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -1044,6 +1047,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.resumeToken.length !== 0) {
       writer.uint32(34).bytes(message.resumeToken);
+    }
+    if (message.capacity !== undefined) {
+      HostCapacity.encode(message.capacity, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -1093,6 +1099,14 @@ export const Hello: MessageFns<Hello> = {
             message.resumeToken = Buffer.from(reader.bytes());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.capacity = HostCapacity.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1127,6 +1141,7 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.resume_token)
         ? Buffer.from(bytesFromBase64(object.resume_token))
         : Buffer.alloc(0),
+      capacity: isSet(object.capacity) ? HostCapacity.fromJSON(object.capacity) : undefined,
     };
   },
 
@@ -1144,6 +1159,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.resumeToken.length !== 0) {
       obj.resumeToken = base64FromBytes(message.resumeToken);
     }
+    if (message.capacity !== undefined) {
+      obj.capacity = HostCapacity.toJSON(message.capacity);
+    }
     return obj;
   },
 
@@ -1156,6 +1174,9 @@ export const Hello: MessageFns<Hello> = {
     message.kernelRelease = object.kernelRelease ?? "";
     message.substrateMtu = object.substrateMtu ?? 0;
     message.resumeToken = object.resumeToken ?? Buffer.alloc(0);
+    message.capacity = (object.capacity !== undefined && object.capacity !== null)
+      ? HostCapacity.fromPartial(object.capacity)
+      : undefined;
     return message;
   },
 };
