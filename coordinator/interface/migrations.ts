@@ -189,4 +189,8 @@ export const interfaceMigrations: Migrations = {
     ALTER TABLE attachment_address ADD COLUMN until_generation bigint;
     CREATE INDEX attachment_address_release ON attachment_address (attachment_id) WHERE until_generation IS NOT NULL;
   `),
+  "0062_interface_use": sqlMigration(`
+    INSERT INTO account_use (account_id, quota, used, day)
+    SELECT owner_account, 'interfaces', count(*), now() FROM interface GROUP BY owner_account;
+  `),
 };

@@ -9,11 +9,12 @@ import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.t
 import { cidrField, displayName } from "#lib/rpc/validate.ts";
 import { checkEtag, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
+import { requireRoom } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import { subnetRef } from "../core/refs.ts";
 import { blockFault, SUBNET_PREFIX } from "../core/subnet-block.ts";
-import { deleteSubnet, getSubnet, insertSubnet, listSubnets, lockSubnet, overlappingSubnets } from "../out/subnets.ts";
+import { deleteSubnet, getSubnet, insertSubnet, listSubnets, lockSubnet, overlappingSubnets, subnetCount } from "../out/subnets.ts";
 import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeSubnet } from "./messages.ts";
@@ -50,6 +51,7 @@ async function create(call: WriteCall, action: string, { vpcId, block, zoneId, n
     });
   }
   const { ownerAccount } = vpc;
+  await requireRoom(call.tx, ownerAccount, "subnets-per-vpc", await subnetCount(call.tx, vpcId));
   const subnet = await insertSubnet(call.tx, {
     subnetId: newId("subnet"),
     vpcId,

@@ -4,14 +4,14 @@ import { newJoinToken } from "#lib/auth/join-token.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
-import { notFound } from "#lib/rpc/errors.ts";
+import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName } from "#lib/rpc/validate.ts";
+import { displayName, required } from "#lib/rpc/validate.ts";
 import { durationMs, INSTALLATION, openPage } from "../../call/api.ts";
 import type { Calls, ResourceRef } from "../../call/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { tokenHash } from "../join.ts";
-import { listHosts, readHosts } from "../out/host-store.ts";
+import { listHosts, readHosts, setSchedulable } from "../out/host-store.ts";
 import { insertJoinToken } from "../out/join-store.ts";
 import { hostMessages } from "./messages.ts";
 
@@ -42,6 +42,23 @@ export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTok
       const host = await calls.read(context, context.action, async (call) => {
         call.requireSee(hostRef(hostId));
         const row = (await readHosts(call.tx, [hostId])).get(hostId);
+        if (row === undefined) throw notFound("host", hostId);
+        return (await hostMessages(call.tx, [row]))[0];
+      });
+      return { host };
+    },
+
+    async updateHost(request, context) {
+      const wanted = required(request.host, "host");
+      const hostId = parseId("host", wanted.hostId, "host.host_id");
+      const paths = request.updateMask ?? [];
+      const unknown = paths.find((path) => path !== "schedulable");
+      if (paths.length === 0) throw invalidArgument("update_mask", "is empty", "name what to change: schedulable");
+      if (unknown !== undefined)
+        throw invalidArgument("update_mask", `names ${JSON.stringify(unknown.slice(0, 80))}`, "this can be changed: schedulable");
+      const { result: host } = await calls.write(context, { action: context.action }, async (call) => {
+        call.require(context.action, hostRef(hostId));
+        const row = await setSchedulable(call.tx, hostId, wanted.schedulable);
         if (row === undefined) throw notFound("host", hostId);
         return (await hostMessages(call.tx, [row]))[0];
       });
