@@ -4,7 +4,7 @@ import { join as joinPath } from "node:path";
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
 import { ConfigError, configHelp, readConfig } from "#lib/config/config.ts";
-import { mountBpffs } from "#lib/linux/index.ts";
+import { mountBpffs, NetworkEvents } from "#lib/linux/index.ts";
 import { createLog } from "#lib/log/log.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { createRegistry } from "#lib/metrics/metrics.ts";
@@ -47,7 +47,10 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
   const store = new IdentityStore(stateDir);
   let identity = await identify(config, store, log, shutdown.signal);
 
+  const events = NetworkEvents.open(); // before anything is looked at
+  shutdown.add("network events", () => Promise.resolve(events.close()));
   const underlay = new VxlanUnderlay({ hostAddress: substrateAddress });
+  const substrateMtu = underlay.substrateMtu();
   const instances = new NetnsInstanceDriver({
     prefix: config.namespacePrefix ?? config.name,
     stateDir: joinPath(stateDir, "instances"),
@@ -69,6 +72,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
       datapath,
       devices,
       instances,
+      underlay,
       reportFinal: (meters) => agent.reportFinal(meters),
       isSafe: (meter) => agent.isSafe(meter),
       wake: () => agent.wake(),
@@ -77,9 +81,13 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
         metrics.stepFailed();
         log.warn({ err: error, step }, "a step failed; it will be tried again");
       },
+      lost: (what, count) => {
+        metrics.lost(what, count);
+        log.warn({ what, count }, "somebody removed or changed what is the agent's; it is made again");
+      },
     },
     {
-      guestMtu: underlay.substrateMtu() - tunnelOverhead(substrateAddress),
+      guestMtu: substrateMtu - tunnelOverhead(substrateAddress),
       graceMs: config.meterGraceMs,
       lingerMs: config.meterLingerMs,
       backoff: STEP_BACKOFF,
@@ -91,6 +99,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
   const agent: Agent = new Agent({
     reconciler,
     datapath,
+    networkNews: () => events.take(),
     observer: {
       passed: (seconds) => metrics.passed(seconds),
       readFailed: (error) => log.error({ err: error }, "the kernel could not be read"),
@@ -98,13 +107,15 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
   });
 
   const credentials = () => ({ ca: identity.caBundle, cert: identity.certificate, key: identity.key });
+  const substrate = () => reconciler.substrate.standing;
   const feedOptions = (feed: FeedName) => ({ log, backoff: FEED_BACKOFF, received: () => metrics.received(feed) });
   const mappingEndpoint = config.mappingEndpoint ?? internalEndpoint;
   const sessions = {
     host: new HostSession({
       ...feedOptions("host"),
       connect: () => createChannelAndClient(HostFeedServiceDefinition, { address: internalEndpoint, ...credentials() }),
-      hello: () => ({ agentVersion: packageJson.version, kernelRelease: release(), substrateMtu: underlay.substrateMtu() }),
+      hello: () => ({ agentVersion: packageJson.version, kernelRelease: release(), substrateMtu, substrate: substrate() }),
+      substrate,
       handler: agent.hostFeed,
     }),
     mapping: new MappingSession({

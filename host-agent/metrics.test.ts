@@ -19,6 +19,9 @@ test("tells versions, drops by interface and reason, feeds and passes", async ()
   host.pass();
   metrics.passed(0.002);
   metrics.stepFailed();
+  metrics.lost("guard", 3);
+  host.underlay.carrier = false;
+  reconciler.observeDevices();
   datapath.drop(1, 7, "NO_RULE", 2n);
   datapath.drop(0, 8, "UNKNOWN_VNI", 5n);
   const after = await registry.metrics();
@@ -32,6 +35,10 @@ test("tells versions, drops by interface and reason, feeds and passes", async ()
     'plenum_host_feed_connected{feed="mapping"} 0',
     'plenum_host_reconcile_duration_seconds_bucket{le="0.0025"} 1',
     "plenum_host_failed_steps_total 1",
+    "plenum_host_substrate_device_ready 0",
+    "plenum_host_tunnel_ready 1",
+    'plenum_host_lost_total{what="guard"} 3',
+    'plenum_host_lost_total{what="tunnel"} 0',
   ]) {
     expect(after.split("\n")).toContain(line);
   }

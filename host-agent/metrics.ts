@@ -1,13 +1,15 @@
 import { Counter, Gauge, Histogram } from "#lib/metrics/metrics.ts";
 import type { Registry } from "#lib/metrics/metrics.ts";
 import type { Datapath } from "./core/ports.ts";
-import type { Reconciler } from "./core/reconciler.ts";
+import { LOST } from "./core/reconciler.ts";
+import type { Lost, Reconciler } from "./core/reconciler.ts";
 
 export type FeedName = "host" | "mapping";
 
 export interface AgentMetrics {
   passed(seconds: number): void;
   stepFailed(): void;
+  lost(what: Lost, count: number): void;
   received(feed: FeedName): void;
 }
 
@@ -46,6 +48,13 @@ export function agentMetrics(registry: Registry, sources: MetricSources): AgentM
   gauge("plenum_host_pending_mappings", "Mappings that differ from what is wanted", () => reconciler.mappings.pending);
   gauge("plenum_host_endpoints", "Interfaces that are open", () => reconciler.interfaces.endpoints.actualSize);
 
+  gauge("plenum_host_substrate_device_ready", "1 while the device with the substrate address is up and has a carrier", () =>
+    reconciler.substrate.standing.deviceReady ? 1 : 0,
+  );
+  gauge("plenum_host_tunnel_ready", "1 while the tunnel device is up and runs the host's program", () =>
+    reconciler.substrate.standing.tunnelReady ? 1 : 0,
+  );
+
   feedGauge("plenum_host_feed_message_age_seconds", "Seconds since the last message of a feed; an idle feed is silent", (feed) => {
     return (performance.now() - (last.get(feed) ?? 0)) / 1_000;
   });
@@ -82,7 +91,15 @@ export function agentMetrics(registry: Registry, sources: MetricSources): AgentM
     registers,
   });
   const failures = new Counter({ name: "plenum_host_failed_steps_total", help: "Steps on the kernel that failed", registers });
+  const lost = new Counter({
+    name: "plenum_host_lost_total",
+    help: "Devices and programs of the agent's that somebody removed or changed, found and made again",
+    labelNames: ["what"],
+    registers,
+  });
+  for (const what of LOST) lost.inc({ what }, 0);
   return {
+    lost: (what, count) => lost.inc({ what }, count),
     passed: (seconds) => passes.observe(seconds),
     stepFailed: () => failures.inc(),
     received: (feed) => void last.set(feed, performance.now()),

@@ -2,9 +2,10 @@ import type { AttachmentItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Attempts } from "./attempts.ts";
 import { deviceOf, endpointOf, sameDevice, sameEndpoint } from "./convert.ts";
 import type { EndpointSpec } from "./convert.ts";
+import { Guards } from "./guards.ts";
 import { Meters } from "./meters.ts";
 import type { LastReadings, MeterTimes } from "./meters.ts";
-import type { Datapath, Device, Devices, DeviceSpec, Endpoint, Ruleset } from "./ports.ts";
+import type { Datapath, Device, Devices, DeviceSpec, Endpoint, NetworkNews, Ruleset } from "./ports.ts";
 import { DeltaTracker } from "./tracker.ts";
 
 interface ActualDevice extends Device {
@@ -21,6 +22,7 @@ export class Interfaces {
   readonly meters: Meters;
   readonly devices = new DeltaTracker<number, DeviceSpec, ActualDevice>((w, a) => a.spec !== undefined && sameDevice(w, a.spec));
   readonly endpoints = new DeltaTracker<number, Endpoint>(sameEndpoint);
+  readonly #guards: Guards;
   readonly #specs = new Map<number, EndpointSpec>();
   /** Wanted rulesets that no kernel will ever hold, with the reason. What names one is closed: its old rules are not wanted any more. */
   readonly #impossible = new Map<number, string>();
@@ -32,6 +34,7 @@ export class Interfaces {
     this.#datapath = ports.datapath;
     this.#driver = ports.devices;
     this.#attempts = attempts;
+    this.#guards = new Guards(ports.datapath);
     this.meters = new Meters(ports.datapath, attempts, times, ports, (wireId) => this.#specs.get(wireId)?.meterId);
   }
 
@@ -43,14 +46,19 @@ export class Interfaces {
     this.observe();
   }
 
-  /** Looks which devices there are: a guest that deletes its own takes the host's end with it (D24). Returns wire ids that changed. */
+  /**
+   * Looks which devices there are, and whether they are up and of the right length: a guest that deletes its own takes the host's end
+   * with it (D24). Returns wire ids that changed; what is not as wanted any more is made so by the next pass.
+   */
   observe(): number[] {
     const changed: number[] = [];
     const seen = new Map(this.#driver.list().map((device) => [device.wireId, device]));
     for (const [wireId, known] of [...this.devices.possibleEntries()]) {
       const found = seen.get(wireId);
-      if (found?.ifindex === known.ifindex && found.instanceId === known.instanceId) seen.delete(wireId);
-      else if (found === undefined) this.devices.absent(wireId);
+      if (found?.ifindex === known.ifindex && found.instanceId === known.instanceId) {
+        seen.delete(wireId);
+        if (known.spec !== undefined && (!found.up || found.mtu !== known.spec.guestMtu)) changed.push(this.#doubtDevice(wireId, known));
+      } else if (found === undefined) this.devices.absent(wireId);
       if (found?.ifindex !== known.ifindex) changed.push(wireId);
     }
     for (const [wireId, device] of seen) {
@@ -59,6 +67,30 @@ export class Interfaces {
     }
     for (const wireId of changed) this.#aim(wireId);
     return changed;
+  }
+
+  /** Whether these changes of devices (by ifindex) made one of ours otherwise than it is to be. */
+  concerned(links: NetworkNews["links"]): boolean {
+    if (links.size === 0) return false;
+    for (const [, { ifindex, spec }] of this.devices.possibleEntries()) {
+      if (spec === undefined || !links.has(ifindex)) continue;
+      const now = links.get(ifindex);
+      if (now?.carrier !== true || now.mtu !== spec.guestMtu) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Looks whether devices run our program still: the next few of all, and the `suspects` (by ifindex). Returns the wire ids of those that
+   * do not; the next pass attaches it again.
+   */
+  checkGuards(suspects: ReadonlySet<number>): number[] {
+    return this.#guards.unguarded(this.devices, suspects).map(([wireId, device]) => this.#doubtDevice(wireId, device));
+  }
+
+  #doubtDevice(wireId: number, device: ActualDevice): number {
+    this.devices.doubt(wireId, device);
+    return wireId;
   }
 
   /** Throws NotConvertible; then nothing of it is wanted. */

@@ -432,43 +432,6 @@ describe("trouble", () => {
     host.pass();
     expect(host.pins.mappings.size).toBe(0);
   });
-
-  it("makes a device anew that the guest has deleted", () => {
-    attached();
-    const before = host.pins.endpoints.get(1)?.ifindex;
-    host.takeCalls();
-    host.deviceKernel.pairs.delete(1);
-    expect(host.reconciler.observe()).toBe(true);
-    host.pass();
-    expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"]);
-    expect(host.pins.endpoints.get(1)?.ifindex).not.toBe(before);
-  });
-
-  it("makes a namespace anew that somebody has deleted", () => {
-    attached();
-    host.takeCalls();
-    const process = host.instanceKernel.instances.get("i-2")!.process;
-    host.instanceKernel.instances.set("i-2", { process, deleted: true });
-    host.deviceKernel.pairs.clear(); // a pair goes with either end
-    expect(host.reconciler.observe()).toBe(true);
-    host.pass();
-    expect(host.takeCalls()).toEqual([
-      ...["datapath.closeEndpoint", "instances.create", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
-    ]);
-    expect(host.reconciler.observe()).toBe(false);
-  });
-
-  it("tells when a process ends", () => {
-    attached();
-    host.reconciler.statuses.takeNew();
-    host.instanceKernel.instances.set("i-2", { process: { state: "exited", detail: "signal SIGKILL" } });
-    expect(host.reconciler.observe()).toBe(true);
-    host.pass();
-    const report = host.reconciler.statuses.takeNew();
-    expect(report.instances).toMatchObject([{ instanceId: "i-2", processRunning: false, message: "its process ended: signal SIGKILL" }]);
-    expect(report.attachments).toEqual([]);
-    expect(host.reconciler.observe()).toBe(false);
-  });
 });
 
 describe("feed", () => {

@@ -93,6 +93,12 @@ export interface DropReading {
 export interface Datapath {
   /** Attach the from-instance program to a device's host side; until an endpoint names the device, it drops everything (D5). */
   guardDevice(ifindex: number): void;
+  /** Of these devices, those on which that very program does not run any more, whoever took it away; and those that are gone. */
+  unguarded(ifindexes: readonly number[]): number[];
+  /** Send through this tunnel device and judge what it receives, in place of the one before. */
+  guardTunnel(ifindex: number): void;
+  /** Whether `guardTunnel` holds for this device. */
+  isTunnelGuarded(ifindex: number): boolean;
   /** Create the meter, drop counters and connection budget of an endpoint, before any traffic (D18) and before its device exists. */
   putMeter(meter: Pick<Endpoint, "wireId" | "meterId">): void;
   /** Make the endpoint's whole configuration effective at once. Its ruleset must be present: throws otherwise. */
@@ -174,6 +180,14 @@ export interface Device {
   ifindex: number;
 }
 
+/** A device as it is found. */
+export interface FoundDevice extends Device {
+  /** Both ends are up. */
+  up: boolean;
+  /** Of the host's end. */
+  mtu: number;
+}
+
 export interface Devices {
   /**
    * Make the pair if absent, return its host side. `guard` is called with the host-side ifindex before either side is up, so that
@@ -182,11 +196,33 @@ export interface Devices {
   ensure(spec: DeviceSpec, guard: (ifindex: number) => void): Device;
   /** Unknown id: no effect. */
   remove(wireId: number): void;
-  list(): Device[];
+  list(): FoundDevice[];
+}
+
+/** What the kernel told of the host's devices since it was last asked. A hint: what is, is read. */
+export interface NetworkNews {
+  /** Devices that came or changed, as they are now, by ifindex; undefined: it went. */
+  links: ReadonlyMap<number, { carrier: boolean; mtu: number } | undefined>;
+  /** ifindexes of devices whose programs may be others. */
+  filters: ReadonlySet<number>;
+  /** Some of it was lost. */
+  overrun: boolean;
+}
+
+/** How the host's side of the substrate stands, by the kernel's flags (D19). */
+export interface UnderlayState {
+  /** Why the device with the host's substrate address carries nothing, in words; undefined: it is there and up and has a carrier. */
+  deviceTrouble: string | undefined;
+  /** What guests may send at IP level over that device, by its MTU (D12); undefined: there is no such device. */
+  guestMtu: number | undefined;
+  /** The tunnel device, where it is as `ensureTunnel` leaves it: its ifindex. */
+  tunnelIfindex: number | undefined;
 }
 
 /** The host's side of the substrate. */
 export interface Underlay {
+  /** Reads, and changes nothing. */
+  look(): UnderlayState;
   /** The one external-mode VXLAN device (created if absent, up); returns its ifindex. */
   ensureTunnel(): number;
   /** Substrate MTU of the device that holds the host's substrate address. */

@@ -7,21 +7,29 @@ import { Instances } from "./instances.ts";
 import { Interfaces } from "./interfaces.ts";
 import { Mappings } from "./mappings.ts";
 import type { LastReadings, MeterTimes } from "./meters.ts";
-import type { Datapath, Devices, InstanceDriver } from "./ports.ts";
+import type { Datapath, Devices, InstanceDriver, NetworkNews, Underlay } from "./ports.ts";
 import { Statuses } from "./statuses.ts";
+import { Substrate } from "./substrate.ts";
 import { HostWanted } from "./wanted.ts";
 
 export interface ReconcilerPorts extends LastReadings {
   datapath: Datapath;
   devices: Devices;
   instances: InstanceDriver;
+  underlay: Underlay;
   /** Monotonic milliseconds. */
   clock(): number;
   /** Something that a pass started has ended: there is work for another one. */
   wake(): void;
   /** A step failed; it is tried again. */
   failed(step: string, error: Error): void;
+  /** Somebody removed or changed what is the agent's; the next pass makes it as wanted. */
+  lost(what: Lost, count: number): void;
 }
+
+/** A guest's device that is gone, down or of another MTU; its program; the tunnel, device or program. */
+export const LOST = ["device", "guard", "tunnel"] as const;
+export type Lost = (typeof LOST)[number];
 
 export interface ReconcilerSettings extends MeterTimes {
   /** What guests may send at IP level (D12). */
@@ -61,6 +69,7 @@ export class Reconciler {
   readonly instances: Instances;
   readonly attempts: Attempts;
   readonly statuses: Statuses;
+  readonly substrate: Substrate;
   readonly #ports: ReconcilerPorts;
   readonly #settings: ReconcilerSettings;
   readonly #places = new Map<string, Place>();
@@ -79,6 +88,7 @@ export class Reconciler {
       budgetMs: settings.budgetMs,
       onFailure: (key, error) => ports.failed(key, error),
     });
+    this.substrate = new Substrate(ports, this.attempts, settings.guestMtu, () => ports.lost("tunnel", 1));
     this.mappings = new Mappings(ports.datapath, this.attempts);
     this.interfaces = new Interfaces(ports, this.attempts, settings);
     this.instances = new Instances(ports.instances, this.attempts, () => ports.wake());
@@ -97,23 +107,50 @@ export class Reconciler {
     this.interfaces.adopt(found);
     this.mappings.adopt(found.mappings);
     this.instances.adopt();
+    this.substrate.observe();
   }
 
-  /** Looks for what changed by itself: devices deleted by their guests, processes that ended. Returns whether anything did. */
+  /** Looks for what changed by itself: processes that ended, and `observeDevices`. Returns whether anything did. */
   observe(): boolean {
     const instances = this.instances.observe();
-    const wires = new Set(this.interfaces.observe());
     for (const id of instances) this.statuses.openInstance(id);
-    for (const [id, place] of this.#places) if (wires.has(place.wireId)) this.statuses.openAttachment(id);
-    return instances.length + wires.size > 0;
+    return this.observeDevices() || instances.length > 0;
   }
 
-  /** Does nothing before the host feed was in sync. */
+  /** Looks at what the kernel told of, at the substrate, and at a part of the guards. Returns whether anything changed. */
+  heed({ links, filters, overrun }: NetworkNews): boolean {
+    const unguarded = this.checkGuards(filters);
+    return ((overrun || this.interfaces.concerned(links)) && this.observeDevices()) || unguarded;
+  }
+
+  /** Looks at devices alone: the substrate's, the tunnel, the guests'. Returns whether anything changed. */
+  observeDevices(): boolean {
+    const wires = this.interfaces.observe();
+    this.#reopen("device", wires);
+    return this.substrate.observe() || wires.length > 0;
+  }
+
+  /** Looks whether devices run our programs still: the tunnel, the next few of the guests', and the suspects (by ifindex). */
+  checkGuards(suspects: ReadonlySet<number>): boolean {
+    const wires = this.interfaces.checkGuards(suspects);
+    this.#reopen("guard", wires);
+    return this.substrate.observe() || wires.length > 0;
+  }
+
+  #reopen(what: Lost, wireIds: readonly number[]): void {
+    if (wireIds.length === 0) return;
+    this.#ports.lost(what, wireIds.length);
+    const wires = new Set(wireIds);
+    for (const [id, place] of this.#places) if (wires.has(place.wireId)) this.statuses.openAttachment(id);
+  }
+
+  /** Repairs the tunnel; nothing else before the host feed was in sync. */
   pass(): PassResult {
-    if (!this.host.inSync) return { complete: true, wakeAt: undefined, networks: [] };
     const { interfaces, instances, attempts } = this;
-    this.#absorb();
+    if (this.host.inSync) this.#absorb();
     const now = attempts.begin();
+    this.substrate.repair();
+    if (!this.host.inSync) return { complete: true, wakeAt: attempts.end(), networks: [] };
     interfaces.close();
     interfaces.putRulesets();
     instances.create();

@@ -10,6 +10,7 @@ import { fakeDeviceKernel, FakeDevices } from "../testing/fake-devices.ts";
 import { FAKE_SETTINGS } from "../testing/fake-host.ts";
 import { FakeInstanceDriver, fakeInstanceKernel } from "../testing/fake-instance-driver.ts";
 import { FeedServer, target } from "../testing/feed-server.ts";
+import { FakeUnderlay } from "../testing/fake-underlay.ts";
 import { attachment, attachmentItem, instance, instanceItem, ruleset, rulesetItem } from "../testing/feed-world.ts";
 import { Agent } from "./agent.ts";
 import { HostSession } from "./host-session.ts";
@@ -18,6 +19,7 @@ import { MappingSession } from "./mapping-session.ts";
 const BACKOFF = { firstMs: 10, maxMs: 40 };
 const pins = fakePins();
 const kernels = { devices: fakeDeviceKernel(), instances: fakeInstanceKernel() };
+const underlay = new FakeUnderlay();
 let server: FeedServer;
 let running: (() => Promise<void>)[] = [];
 
@@ -25,27 +27,36 @@ let running: (() => Promise<void>)[] = [];
 function startAgent(): { stop: () => Promise<void>; datapath: FakeDatapath; errors: unknown[] } {
   const errors: unknown[] = [];
   const datapath = new FakeDatapath({ pins });
+  datapath.guardTunnel(underlay.ensureTunnel());
   const reconciler = new Reconciler(
     {
       datapath,
       devices: new FakeDevices({ kernel: kernels.devices }),
       instances: new FakeInstanceDriver({ kernel: kernels.instances, onExit: () => agent.observe() }),
+      underlay,
       reportFinal: (meters) => agent.reportFinal(meters),
       isSafe: (meter) => agent.isSafe(meter),
       wake: () => agent.wake(),
       clock: () => performance.now(),
       failed: (step, error) => errors.push(step, error),
+      lost: () => {},
     },
     { ...FAKE_SETTINGS, graceMs: 10, lingerMs: 1_000 },
   );
-  const agent: Agent = new Agent({ reconciler, datapath, observer: { passed: () => {}, readFailed: (error) => errors.push(error) } });
+  const agent: Agent = new Agent({
+    reconciler,
+    datapath,
+    networkNews: () => ({ links: new Map(), filters: new Set(), overrun: false }),
+    observer: { passed: () => {}, readFailed: (error) => errors.push(error) },
+  });
   const settings = { address: server.address };
   const common = { log: silentLog(), backoff: BACKOFF, received: () => {} };
-  const hello = { agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500 };
+  const hello = { agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, substrate: undefined };
   const host = new HostSession({
     ...common,
     connect: () => createChannelAndClient(HostFeedServiceDefinition, settings),
     hello: () => hello,
+    substrate: () => reconciler.substrate.standing,
     handler: agent.hostFeed,
   });
   const mappings = new MappingSession({
@@ -106,6 +117,19 @@ describe("host session", () => {
     const second = await session.until((s) => s.applied.find((a) => a.hostVersion === 8n));
     expect(second.attachments.map((s) => s.attachmentId)).toEqual(["eni-attach-4"]);
     expect(second.instances).toEqual([]);
+  });
+
+  it("says at once what became of the tunnel, also what it has mended by then", async () => {
+    startAgent();
+    const session = await server.session(1);
+    session.snapshot(1n, base);
+    await session.until((s) => s.applied[0]);
+    const beats = (s: typeof session) => s.received.flatMap((m) => (m.$case === "heartbeat" ? [m.value.substrate] : []));
+    underlay.tunnel!.up = false;
+    const down = await session.until((s) => beats(s).find((one) => one?.tunnelReady === false));
+    expect(down).toMatchObject({ deviceReady: true, message: expect.stringContaining("tunnel device") });
+    await session.until((s) => beats(s).at(-1)?.tunnelReady);
+    expect(underlay.tunnel).toMatchObject({ up: true });
   });
 
   it("sends the last reading before it says that the attachment is gone", async () => {

@@ -1,13 +1,14 @@
 import { CounterNews } from "../core/counters.ts";
 import type { CounterReport } from "../core/counters.ts";
 import type { MeterKey } from "../core/meters.ts";
-import type { Datapath } from "../core/ports.ts";
+import type { Datapath, NetworkNews } from "../core/ports.ts";
 import type { PassResult, Reconciler } from "../core/reconciler.ts";
+import type { SubstrateStanding } from "../core/substrate.ts";
 import type { HostFeedHandler, HostSession } from "./host-session.ts";
 import type { MappingFeedHandler, MappingSession } from "./mapping-session.ts";
 
 const COUNTERS_MS = 1_000;
-/** Devices that their guests deleted are looked for in every fifth round of the counters. */
+/** What changed by itself is looked for in every fifth round of the counters, whether the kernel told of it or not. */
 const OBSERVE_EVERY = 5;
 
 export interface AgentObserver {
@@ -38,9 +39,14 @@ export class Agent {
   readonly #news = new CounterNews();
   #toldVersion = 0n;
   #watching = 0;
+  readonly #networkNews: () => NetworkNews;
+  #standing: SubstrateStanding;
 
-  constructor(options: { reconciler: Reconciler; datapath: Datapath; observer: AgentObserver }) {
+  /** `networkNews`: what the kernel told since it was last asked. */
+  constructor(options: { reconciler: Reconciler; datapath: Datapath; networkNews: () => NetworkNews; observer: AgentObserver }) {
     const { reconciler } = options;
+    this.#networkNews = options.networkNews;
+    this.#standing = reconciler.substrate.standing;
     this.#reconciler = reconciler;
     this.#datapath = options.datapath;
     this.#observer = options.observer;
@@ -124,6 +130,7 @@ export class Agent {
     const start = performance.now();
     const first = this.#greet();
     const result = this.#reconciler.pass();
+    this.#tellStanding();
     if (this.#watching !== this.#reconciler.networksGeneration) {
       this.#watching = this.#reconciler.networksGeneration;
       this.#sessions?.mappings.watch(this.#reconciler.watchedNetworks());
@@ -172,15 +179,30 @@ export class Agent {
 
   /** Looks for what changed by itself, now: a process that ended. */
   observe(): void {
+    this.#look(() => this.#reconciler.observe());
+  }
+
+  #look(changed: () => boolean): void {
     try {
-      if (this.#reconciler.observe()) this.wake();
+      if (!changed()) return;
+      this.#tellStanding();
+      this.wake();
     } catch (error) {
       this.#observer.readFailed(error);
     }
   }
 
+  /** At once, so that also what the next pass repairs has been told. */
+  #tellStanding(): void {
+    const { standing } = this.#reconciler.substrate;
+    if (standing === this.#standing) return;
+    this.#standing = standing;
+    this.#sessions?.host.beat();
+  }
+
   #tick(): void {
     this.#round += 1;
+    this.#look(() => this.#reconciler.heed(this.#networkNews()));
     if (this.#round % OBSERVE_EVERY === 0) this.observe();
     this.#sendCounters();
     if (this.#reconciler.interfaces.meters.lingering) this.wake();

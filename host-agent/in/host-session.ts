@@ -1,5 +1,14 @@
 import type { HostFeedServiceClient } from "#gen/plenum/host/v1/host_feed.ts";
-import type { Applied, ConnectRequest, ConnectResponse, Counters, Hello, HostChange, HostOwed } from "#gen/plenum/host/v1/host_feed.ts";
+import type {
+  Applied,
+  ConnectRequest,
+  ConnectResponse,
+  Counters,
+  Hello,
+  HostChange,
+  HostOwed,
+  SubstrateStatus,
+} from "#gen/plenum/host/v1/host_feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { FeedBroken } from "../core/wanted.ts";
 import { Outbox } from "./outbox.ts";
@@ -29,6 +38,8 @@ export interface HostSessionOptions {
   /** A client with the identity of now; `close` ends its channel. */
   connect(): { client: Pick<HostFeedServiceClient, "connect">; close(): void };
   hello(): Omit<Hello, "resumeToken">;
+  /** For each heartbeat. */
+  substrate(): SubstrateStatus;
   handler: HostFeedHandler;
   log: Logger;
   backoff: { firstMs: number; maxMs: number };
@@ -82,6 +93,13 @@ export class HostSession {
     return this.#send((sessionEpoch) => ({ $case: "counters", value: { sessionEpoch, ...counters } }));
   }
 
+  /** Says now how the substrate stands, if a session is open. */
+  beat(): void {
+    const live = this.#live;
+    if (live === undefined) return;
+    live.outbox.push({ message: { $case: "heartbeat", value: { sessionEpoch: live.epoch, substrate: this.#options.substrate() } } });
+  }
+
   /** Until `signal`. */
   run(signal: AbortSignal): Promise<void> {
     const { log, backoff } = this.#options;
@@ -104,7 +122,7 @@ export class HostSession {
         this.#options.received();
         this.#receive(response, outbox);
         if (this.#live?.inSync === true) good();
-        heartbeat ??= this.#startHeartbeat(outbox);
+        heartbeat ??= setInterval(() => this.beat(), HEARTBEAT_MS);
       }
     } catch (error) {
       if (error instanceof FeedBroken) handler.distrust();
@@ -115,13 +133,6 @@ export class HostSession {
       outbox.end();
       close();
     }
-  }
-
-  #startHeartbeat(outbox: Outbox<ConnectRequest>): NodeJS.Timeout {
-    return setInterval(() => {
-      const live = this.#live;
-      if (live !== undefined) outbox.push({ message: { $case: "heartbeat", value: { sessionEpoch: live.epoch } } });
-    }, HEARTBEAT_MS);
   }
 
   #receive({ message, bookmark }: ConnectResponse, outbox: Outbox<ConnectRequest>): void {

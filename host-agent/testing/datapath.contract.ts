@@ -10,6 +10,10 @@ export interface DatapathHarness {
   loseAll(): void;
   /** ifindex of a device of the host; a new one each time. */
   newDevice(): number;
+  /** Somebody takes our program off a device: the filter alone, or all that is attached there. */
+  takeProgram(ifindex: number, what: "filter" | "all"): void;
+  /** A tunnel device in place of the one that `open` was given. */
+  newTunnel(): number;
   dispose(): void;
 }
 
@@ -64,6 +68,30 @@ export function datapathContract(name: string, harness: () => DatapathHarness): 
       datapath.putMeter(endpoint);
       expect(() => datapath.putEndpoint(endpoint)).toThrow(/ruleset/i);
       expect(datapath.actual().endpoints).toEqual([]);
+    });
+
+    it("tells which devices run its program no longer, and guards them again", () => {
+      const [first, second, never] = [host.newDevice(), host.newDevice(), host.newDevice()];
+      for (const ifindex of [first, second]) datapath.guardDevice(ifindex);
+      expect(datapath.unguarded([first, second])).toEqual([]);
+      expect(datapath.unguarded([first, never, second])).toEqual([never]);
+      for (const what of ["filter", "all"] as const) {
+        host.takeProgram(second, what);
+        expect(datapath.unguarded([first, second])).toEqual([second]);
+        datapath.guardDevice(second);
+        expect(datapath.unguarded([first, second])).toEqual([]);
+      }
+    });
+
+    it("guards a tunnel device that was made anew", () => {
+      const tunnel = host.newTunnel();
+      expect(datapath.isTunnelGuarded(tunnel)).toBe(false);
+      datapath.guardTunnel(tunnel);
+      expect(datapath.isTunnelGuarded(tunnel)).toBe(true);
+      host.takeProgram(tunnel, "all");
+      expect(datapath.isTunnelGuarded(tunnel)).toBe(false);
+      datapath.guardTunnel(tunnel);
+      expect(datapath.isTunnelGuarded(tunnel)).toBe(true);
     });
 
     it("holds what was put, once, however often it was put", () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Devices, DeviceSpec } from "../core/ports.ts";
+import type { Device, Devices, DeviceSpec, FoundDevice } from "../core/ports.ts";
 
 /** A device as the guest sees it. */
 export interface GuestView {
@@ -18,6 +18,8 @@ export interface DevicesHarness {
   guest(instanceId: string, deviceIndex: number): GuestView | undefined;
   /** Whether the host's end is up. */
   hostEndUp(ifindex: number): boolean;
+  /** Sets the host's end, or the guest's, down. */
+  setDown(device: Device, end: "host" | "guest"): void;
   /** The guest deletes its device; returns when the host's end is gone (D24). */
   deleteInGuest(instanceId: string, deviceIndex: number): void;
   dispose(): void;
@@ -36,6 +38,8 @@ export function deviceExample(changes: Partial<DeviceSpec> = {}): DeviceSpec {
     ...changes,
   };
 }
+
+const found = (device: Device, changes: Partial<FoundDevice> = {}): FoundDevice => ({ ...device, up: true, mtu: 1450, ...changes });
 
 /** What every Devices does. */
 export function devicesContract(name: string, harness: () => DevicesHarness): void {
@@ -64,7 +68,7 @@ export function devicesContract(name: string, harness: () => DevicesHarness): vo
       const first = host.devices.ensure(deviceExample(), noGuard);
       expect(host.devices.ensure(deviceExample(), noGuard)).toEqual(first);
       const successor = host.reopen();
-      expect(successor.list()).toEqual([first]);
+      expect(successor.list()).toEqual([found(first)]);
       expect(successor.ensure(deviceExample(), noGuard)).toEqual(first);
     });
 
@@ -84,7 +88,7 @@ export function devicesContract(name: string, harness: () => DevicesHarness): vo
         deviceExample({ wireId: 0xffffffff, instanceId: "i-two", guestMac: "02:00:00:00:00:b1" }),
       ];
       const devices = specs.map((spec) => host.devices.ensure(spec, noGuard));
-      expect(host.devices.list().sort((a, b) => a.wireId - b.wireId)).toEqual(devices);
+      expect(host.devices.list().sort((a, b) => a.wireId - b.wireId)).toEqual(devices.map((one) => found(one)));
       expect(specs.map((spec) => host.guest(spec.instanceId, spec.deviceIndex)?.mac)).toEqual(specs.map((spec) => spec.guestMac));
     });
 
@@ -96,7 +100,19 @@ export function devicesContract(name: string, harness: () => DevicesHarness): vo
       const again = host.devices.ensure(deviceExample(), (ifindex) => guarded.push(ifindex));
       expect(guarded).toEqual([again.ifindex]);
       expect(host.guest("i-one", 0)?.up).toBe(true);
-      expect(host.devices.list()).toEqual([again]);
+      expect(host.devices.list()).toEqual([found(again)]);
+    });
+
+    it("tells of a device that somebody set down, and sets it up again", () => {
+      const device = host.devices.ensure(deviceExample(), noGuard);
+      for (const end of ["host", "guest"] as const) {
+        expect(host.devices.list()).toEqual([found(device)]);
+        host.setDown(device, end);
+        expect(host.devices.list()).toEqual([found(device, { up: false })]);
+        expect(host.devices.ensure(deviceExample(), noGuard)).toEqual(device);
+      }
+      host.devices.ensure(deviceExample({ guestMtu: 1400 }), noGuard);
+      expect(host.devices.list()).toEqual([found(device, { mtu: 1400 })]);
     });
 
     it("removes both ends, and shrugs at what is not there", () => {
@@ -123,7 +139,7 @@ export function devicesContract(name: string, harness: () => DevicesHarness): vo
       expect(() => host.devices.ensure(deviceExample({ instanceId: "i-absent" }), noGuard)).toThrow(/ENOENT/);
       const holder = host.devices.ensure(deviceExample(), noGuard);
       expect(() => host.devices.ensure(deviceExample({ wireId: 0xa9, guestMac: "02:00:00:00:00:a9" }), noGuard)).toThrow(/belongs to/);
-      expect(host.devices.list()).toEqual([holder]);
+      expect(host.devices.list()).toEqual([found(holder)]);
       expect(host.guest("i-one", 0)?.mac).toBe("02:00:00:00:00:a1");
     });
   });

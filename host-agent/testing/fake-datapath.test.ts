@@ -10,6 +10,11 @@ datapathContract("FakeDatapath", () => {
     reopen: () => new FakeDatapath({ pins }),
     loseAll: () => losePins(pins),
     newDevice: () => device++,
+    takeProgram: (ifindex) => {
+      pins.guarded.delete(ifindex);
+      if (pins.tunnel === ifindex) pins.tunnel = undefined;
+    },
+    newTunnel: () => device++,
     dispose: () => {},
   };
 });

@@ -3,6 +3,8 @@ import type { Datapath, DropReading, Endpoint, Mapping, MeterReading, Ruleset } 
 /** What is pinned, and so outlives the agent: give the same one to a second FakeDatapath to play a restart (D21). */
 export interface FakePins {
   guarded: Set<number>;
+  /** The tunnel device that is guarded. */
+  tunnel: number | undefined;
   endpoints: Map<number, Endpoint>;
   rulesets: Map<number, Ruleset>;
   mappings: Map<string, Mapping>;
@@ -18,7 +20,7 @@ export interface FakePins {
 
 export function fakePins(): FakePins {
   const empty = { guarded: new Set<number>(), endpoints: new Map(), rulesets: new Map(), mappings: new Map() };
-  return { ...empty, meters: new Map(), drops: new Map(), dropEpochs: new Map(), epoch: undefined, epochs: 0n };
+  return { ...empty, tunnel: undefined, meters: new Map(), drops: new Map(), dropEpochs: new Map(), epoch: undefined, epochs: 0n };
 }
 
 /** A reboot: maps are gone, and the clock goes on. */
@@ -50,6 +52,21 @@ export class FakeDatapath implements Datapath {
   guardDevice(ifindex: number): void {
     this.#enter("guardDevice");
     this.pins.guarded.add(ifindex);
+  }
+
+  unguarded(ifindexes: readonly number[]): number[] {
+    this.#enter("unguarded");
+    return ifindexes.filter((ifindex) => !this.pins.guarded.has(ifindex));
+  }
+
+  guardTunnel(ifindex: number): void {
+    this.#enter("guardTunnel");
+    this.pins.tunnel = ifindex;
+  }
+
+  isTunnelGuarded(ifindex: number): boolean {
+    this.#enter("isTunnelGuarded");
+    return this.pins.tunnel === ifindex;
   }
 
   putMeter({ wireId, meterId }: Endpoint): void {

@@ -1,4 +1,4 @@
-import type { Device, Devices, DeviceSpec } from "../core/ports.ts";
+import type { Device, Devices, DeviceSpec, FoundDevice } from "../core/ports.ts";
 
 interface FakePair {
   spec: DeviceSpec;
@@ -64,9 +64,11 @@ export class FakeDevices implements Devices {
     this.kernel.pairs.delete(wireId);
   }
 
-  list(): Device[] {
+  list(): FoundDevice[] {
     this.#fault("list");
-    return [...this.kernel.pairs.values()].map(({ spec, ifindex }) => ({ wireId: spec.wireId, instanceId: spec.instanceId, ifindex }));
+    return [...this.kernel.pairs.values()].map(({ spec: { wireId, instanceId, guestMtu }, ifindex, up }) => {
+      return { wireId, instanceId, ifindex, up, mtu: guestMtu };
+    });
   }
 
   /** The guest deletes its device: the host's end goes with it (D24). */

@@ -6,6 +6,7 @@ import type { ReconcilerSettings } from "../core/reconciler.ts";
 import { FakeDatapath, fakePins } from "./fake-datapath.ts";
 import { fakeDeviceKernel, FakeDevices } from "./fake-devices.ts";
 import { FakeInstanceDriver, fakeInstanceKernel } from "./fake-instance-driver.ts";
+import { FakeUnderlay } from "./fake-underlay.ts";
 import type { FeedWorld, WorldChange } from "./feed-world.ts";
 
 export const FAKE_SETTINGS: ReconcilerSettings = {
@@ -32,11 +33,14 @@ export class FakeHost {
   readonly pins = fakePins();
   readonly deviceKernel = fakeDeviceKernel();
   readonly instanceKernel = fakeInstanceKernel();
+  readonly underlay: FakeUnderlay;
   /** What the ports were asked, in order: "datapath.putEndpoint". */
   readonly calls: string[] = [];
   /** Meter ids of last readings that were reported. */
   readonly finals: bigint[] = [];
   readonly failures: string[] = [];
+  /** What was found lost. */
+  readonly lost: string[] = [];
   /** Whether a session would take a last reading. */
   connected = true;
   /** Whether last readings are acknowledged; undefined: the coordinator never does. */
@@ -52,6 +56,9 @@ export class FakeHost {
 
   constructor(options: FakeHostOptions = {}) {
     this.#options = options;
+    this.underlay = new FakeUnderlay(1500, (call) => this.#called(`underlay.${call}`));
+    this.pins.tunnel = this.underlay.ensureTunnel(); // as main.ts does first
+    this.calls.length = 0;
     this.reconciler = this.#start();
   }
 
@@ -138,7 +145,7 @@ export class FakeHost {
 
   /** Calls since the last time that changed something. */
   takeCalls(): string[] {
-    return this.calls.splice(0).filter((call) => !/\.(list|actual|readMeters|readDrops)$/.test(call));
+    return this.calls.splice(0).filter((call) => !/\.(list|actual|readMeters|readDrops|unguarded|isTunnelGuarded)$/.test(call));
   }
 
   /** Passes, and time, until nothing is left to do. */
@@ -201,6 +208,11 @@ export class FakeHost {
     });
   }
 
+  #called(call: string): void {
+    this.#options.fault?.(call);
+    this.calls.push(call);
+  }
+
   #await(removal: Promise<unknown>): void {
     this.#removals.add(removal);
     const ended = (): void => void this.#removals.delete(removal);
@@ -210,10 +222,8 @@ export class FakeHost {
   #start(): Reconciler {
     const fault =
       (port: string) =>
-      (call: string): void => {
-        this.#options.fault?.(`${port}.${call}`);
-        this.calls.push(`${port}.${call}`);
-      };
+      (call: string): void =>
+        this.#called(`${port}.${call}`);
     const ports = this.#options.ports?.() ?? {
       datapath: new FakeDatapath({ pins: this.pins, fault: fault("datapath") }),
       devices: new FakeDevices({
@@ -228,6 +238,7 @@ export class FakeHost {
         datapath: this.#failing("datapath", ports.datapath),
         devices: this.#failing("devices", ports.devices),
         instances: this.#failing("instances", ports.instances),
+        underlay: this.underlay,
         reportFinal: (meters) => {
           if (this.connected) this.finals.push(...meters.map(({ meterId }) => meterId));
           return this.connected;
@@ -238,6 +249,7 @@ export class FakeHost {
           this.#wake = true;
         },
         failed: (step, error) => this.failures.push(`${step}: ${error.message}`),
+        lost: (what, count) => this.lost.push(`${what} ${count}`),
       },
       { ...FAKE_SETTINGS, ...(this.#options.slow === true ? { budgetMs: 0 } : {}) },
     );

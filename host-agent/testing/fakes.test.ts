@@ -18,6 +18,9 @@ devicesContract("FakeDevices", () => {
       return pair && { mac: pair.spec.guestMac, mtu: pair.spec.guestMtu, up: pair.up, addresses: [...pair.spec.addresses] };
     },
     hostEndUp: (ifindex) => pairs().some((pair) => pair.ifindex === ifindex && pair.up),
+    setDown: ({ wireId }) => {
+      devices.kernel.pairs.get(wireId)!.up = false;
+    },
     deleteInGuest: (instanceId, deviceIndex) => devices.deletedByGuest(instanceId, deviceIndex),
     dispose: () => {},
   };
@@ -44,6 +47,12 @@ underlayContract("FakeUnderlay", () => {
     underlay,
     loseAddress: () => {
       underlay.mtu = undefined;
+    },
+    setCarrier: (on) => {
+      underlay.carrier = on;
+    },
+    setTunnel: (what) => {
+      underlay.tunnel = what === "gone" ? undefined : { ifindex: underlay.tunnel!.ifindex, up: false };
     },
     dispose: () => {},
   };

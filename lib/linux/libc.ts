@@ -28,6 +28,7 @@ export const socket = checked<[domain: number, type: number, protocol: number]>(
 export const setsockopt = checked<[fd: number, level: number, name: number, value: Uint8Array, length: number]>(
   "int setsockopt(int fd, int level, int name, const void *value, uint32_t length)",
 );
+export const bind = checked<[fd: number, address: Uint8Array, length: number]>("int bind(int fd, const void *address, uint32_t length)");
 export const send = checked<[fd: number, data: Uint8Array, length: number, flags: number]>(
   "long send(int fd, const void *data, size_t length, int flags)",
 );
@@ -52,3 +53,5 @@ export const SO_RCVTIMEO = 20;
 export const SOL_NETLINK = 270;
 /** recv: return the datagram's real length even where the buffer was shorter. */
 export const MSG_TRUNC = 0x20;
+/** recv: EAGAIN instead of waiting. */
+export const MSG_DONTWAIT = 0x40;

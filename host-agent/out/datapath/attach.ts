@@ -1,17 +1,17 @@
 import { closeSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
-import { getLinks, NetlinkSocket } from "#lib/linux/index.ts";
+import { getIngressProgram, getLinks, withNetlink } from "#lib/linux/index.ts";
+import { BPF_TCX_INGRESS, describeProgram, missingFilters, missingLinks, PLACE, programName } from "./attached.ts";
 import * as libbpf from "./libbpf.ts";
 
 /** TCX links outlive the agent as pins; clsact filters as part of the device. TCX needs kernel 6.6. */
 export type AttachMode = "tcx" | "clsact";
 
-const BPF_TCX_INGRESS = 46;
 /** struct bpf_link_info: the device index of a TCX link; 0 once the device is gone. */
 const LINK_INFO_SIZE = 64;
 const LINK_INFO_IFINDEX = 16;
-const { ENOENT, EEXIST, EINVAL, ENODEV } = constants.errno;
+const { ENOENT, EEXIST, EINVAL } = constants.errno;
 
 /** Programs on the ingress of devices of the calling thread's network namespace. */
 export interface Attachments {
@@ -20,6 +20,8 @@ export interface Attachments {
   ensure(name: string, ifindex: number, programFd: number): void;
   /** Swap the program everywhere but on the places named; forget places whose device is gone. */
   refresh(programFd: number, except: readonly string[]): void;
+  /** Those of the devices that do not run this very program. */
+  missing(ifindexes: readonly number[], programFd: number): number[];
   /** The device of this place is about to go: forget the place some time after it has. */
   retire(name: string): void;
 }
@@ -44,6 +46,10 @@ class TcxLinks implements Attachments {
 
   constructor(dir: string) {
     this.#dir = dir;
+  }
+
+  missing(ifindexes: readonly number[], programFd: number): number[] {
+    return missingLinks(ifindexes, programFd);
   }
 
   retire(name: string): void {
@@ -125,16 +131,17 @@ class ClsactFilters implements Attachments {
   /** Filters are not listed anywhere: each device is asked. The tunnel's program has another name. */
   refresh(programFd: number): void {
     const own = describeProgram(programFd);
-    const nl = NetlinkSocket.open();
-    try {
+    withNetlink(undefined, (nl) => {
       for (const { ifindex } of getLinks(nl)) {
-        const id = filterOf(ifindex);
+        const id = getIngressProgram(nl, ifindex, PLACE);
         if (id === undefined || id === own.id || programName(id) !== own.name) continue;
         libbpf.check(libbpf.tcAttach(hookOf(ifindex), filter(programFd)), `swap the program on device ${ifindex}`);
       }
-    } finally {
-      nl.close();
-    }
+    });
+  }
+
+  missing(ifindexes: readonly number[], programFd: number): number[] {
+    return missingFilters(ifindexes, programFd);
   }
 
   /** A filter goes with its device. */
@@ -150,41 +157,13 @@ function hookOf(ifindex: number): Buffer {
   return hook;
 }
 
-/** struct bpf_tc_opts: size, program, flags, program id, handle, priority. No program: to ask which one is there. */
-function filter(programFd?: number): Buffer {
+/** struct bpf_tc_opts: size, program, flags, program id, handle, priority. */
+function filter(programFd: number): Buffer {
   const opts = Buffer.alloc(32);
   opts.writeBigUInt64LE(32n, 0);
-  if (programFd !== undefined) opts.writeInt32LE(programFd, 8);
-  if (programFd !== undefined) opts.writeUInt32LE(1, 12); // BPF_TC_F_REPLACE
-  opts.writeUInt32LE(1, 20);
-  opts.writeUInt32LE(1, 24);
+  opts.writeInt32LE(programFd, 8);
+  opts.writeUInt32LE(1, 12); // BPF_TC_F_REPLACE
+  opts.writeUInt32LE(PLACE.handle, 20);
+  opts.writeUInt32LE(PLACE.priority, 24);
   return opts;
-}
-
-/** Id of the program at our place; undefined if none is there, or the device has gone meanwhile. */
-function filterOf(ifindex: number): number | undefined {
-  const opts = filter();
-  const result = libbpf.tcQuery(hookOf(ifindex), opts);
-  if ([-ENOENT, -EINVAL, -ENODEV].includes(result)) return undefined;
-  libbpf.check(result, `ask for the program on device ${ifindex}`);
-  return opts.readUInt32LE(16);
-}
-
-/** Undefined: it has gone meanwhile. */
-function programName(id: number): string | undefined {
-  const fd = libbpf.programFdById(id);
-  if (fd === -ENOENT) return undefined;
-  libbpf.check(fd, `open program ${id}`);
-  try {
-    return describeProgram(fd).name;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** struct bpf_prog_info, as far as its name. */
-function describeProgram(fd: number): { id: number; name: string } {
-  const info = Buffer.alloc(80);
-  libbpf.check(libbpf.objInfo(fd, info, new Uint32Array([info.length])), "describe a program");
-  return { id: info.readUInt32LE(4), name: info.toString("latin1", 64, info.indexOf(0, 64)) };
 }

@@ -6,6 +6,7 @@ import * as linux from "#lib/linux/index.ts";
 import { buildTestBpf } from "../../bpf/build.ts";
 import { datapathContract } from "../../testing/datapath.contract.ts";
 import { VxlanUnderlay } from "../net/underlay.ts";
+import { takeProgram } from "./testing/take-program.ts";
 import { openIn, Lab } from "./testing/lab.ts";
 
 for (const attach of ["tcx", "clsact"] as const) {
@@ -13,14 +14,17 @@ for (const attach of ["tcx", "clsact"] as const) {
     const lab = new Lab();
     const hostAddress = "198.18.0.1";
     const path = lab.machine("a", hostAddress);
-    const tunnelIfindex = new VxlanUnderlay({ hostAddress, hostNamespace: path }).ensureTunnel();
+    const underlay = new VxlanUnderlay({ hostAddress, hostNamespace: path });
+    const tunnelIfindex = underlay.ensureTunnel();
     const bpffsDir = join(lab.bpffs, "a");
     mkdirSync(bpffsDir);
     let devices = 0;
     const open = () => {
       const datapath = openIn(path, { bpffsDir, hostAddress, tunnelIfindex, attach });
-      const guardDevice = datapath.guardDevice.bind(datapath);
-      datapath.guardDevice = (ifindex) => linux.withNamespace(path, () => guardDevice(ifindex));
+      for (const call of ["guardDevice", "guardTunnel", "unguarded", "isTunnelGuarded"] as const) {
+        const inner = datapath[call].bind(datapath) as (argument: unknown) => unknown;
+        Object.assign(datapath, { [call]: (argument: unknown) => linux.withNamespace(path, () => inner(argument)) });
+      }
       return datapath;
     };
     return {
@@ -34,6 +38,11 @@ for (const attach of ["tcx", "clsact"] as const) {
           linux.createVeth(nl, { name, mac, mtu: 1450, peer: { name: `${name}p`, mac: "06:00:00:00:00:02" } });
           return linux.getLink(nl, name)?.ifindex ?? 0;
         }),
+      takeProgram: (ifindex, what) => takeProgram(path, bpffsDir, ifindex, what),
+      newTunnel: () => {
+        linux.withNetlink(path, (nl) => linux.deleteLink(nl, tunnelIfindex));
+        return underlay.ensureTunnel();
+      },
       dispose: () => lab.dispose(),
     };
   });

@@ -65,6 +65,7 @@ export function openDatapath(options: DatapathOptions): BpfDatapath {
 /** Made by `openDatapath`. */
 export class BpfDatapath implements Datapath {
   readonly #loaded: Loaded;
+  readonly #config: (tunnelIfindex: number) => Buffer;
   readonly #attachments: Attachments;
   readonly #counters: Counters;
   readonly #mappings: Mappings;
@@ -78,7 +79,8 @@ export class BpfDatapath implements Datapath {
     this.#counters = new Counters(maps, limits.perInterface);
     this.#mappings = new Mappings(maps.mappings, maps.senders);
     this.#rulesets = new Rulesets(maps);
-    maps.host.put(u32(0), encodeHostConfig(options, limits));
+    this.#config = (tunnelIfindex) => encodeHostConfig({ hostAddress: options.hostAddress, tunnelIfindex }, limits);
+    maps.host.put(u32(0), this.#config(options.tunnelIfindex));
     takeover.beforeSwap(loaded);
 
     this.#attachments = openAttachments(join(options.bpffsDir, "links"), programs.from_instance, options.attach);
@@ -94,6 +96,20 @@ export class BpfDatapath implements Datapath {
 
   guardDevice(ifindex: number): void {
     this.#attachments.ensure(String(ifindex), ifindex, this.#loaded.programs.from_instance);
+  }
+
+  unguarded(ifindexes: readonly number[]): number[] {
+    return this.#attachments.missing(ifindexes, this.#loaded.programs.from_instance);
+  }
+
+  guardTunnel(ifindex: number): void {
+    const { maps, programs } = this.#loaded;
+    this.#attachments.ensure(TUNNEL, ifindex, programs.from_tunnel);
+    maps.host.put(u32(0), this.#config(ifindex));
+  }
+
+  isTunnelGuarded(ifindex: number): boolean {
+    return this.#attachments.missing([ifindex], this.#loaded.programs.from_tunnel).length === 0;
   }
 
   putMeter({ wireId, meterId }: Pick<Endpoint, "wireId" | "meterId">): void {

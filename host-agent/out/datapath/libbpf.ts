@@ -52,11 +52,14 @@ export const linkCreate = bind<[programFd: number, ifindex: number, attachType: 
 export const linkUpdate = bind<[linkFd: number, programFd: number, opts: null], number>(
   "int bpf_link_update(int link, int program, const void *opts)",
 );
+/** Ids of the programs that are attached; `count`: room in, number out. */
+export const progQuery = bind<
+  [ifindex: number, attachType: number, flags: number, attachFlags: null, ids: Uint32Array, count: Uint32Array],
+  number
+>("int bpf_prog_query(int target, int type, uint32_t flags, void *attach_flags, void *ids, void *count)");
 
 export const tcHookCreate = bind<[hook: Uint8Array], number>("int bpf_tc_hook_create(void *hook)");
 export const tcAttach = bind<[hook: Uint8Array, opts: Uint8Array], number>("int bpf_tc_attach(const void *hook, void *opts)");
-/** Fills in the id of the program that is attached at this place. */
-export const tcQuery = bind<[hook: Uint8Array, opts: Uint8Array], number>("int bpf_tc_query(const void *hook, void *opts)");
 
 export const objectOpen = bind<[path: string, opts: null], Handle | null>(
   "void *bpf_object__open_file(const char *path, const void *opts)",

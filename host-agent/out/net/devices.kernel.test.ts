@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import * as linux from "#lib/linux/index.ts";
 import { deviceExample, devicesContract } from "../../testing/devices.contract.ts";
 import { inNamespace } from "../../testing/guest-shell.ts";
+import { hostDeviceName } from "./device-name.ts";
 import { VethDevices } from "./devices.ts";
 import { forgetGuest } from "./guest-network.ts";
 import { TestHost } from "./testing/test-host.ts";
@@ -29,6 +30,10 @@ devicesContract("VethDevices", () => {
         );
       }),
     hostEndUp: (ifindex) => host.link(host.path, ifindex)?.up ?? false,
+    setDown: ({ instanceId, ifindex }, end) =>
+      end === "host"
+        ? linux.withNetlink(host.path, (nl) => linux.setLink(nl, ifindex, { up: false }))
+        : linux.withNetlink(host.instancePath(instanceId), (nl) => linux.setLink(nl, linux.getLink(nl, "eth0")!.ifindex, { up: false })),
     deleteInGuest: (instanceId, deviceIndex) =>
       linux.withNetlink(host.instancePath(instanceId), (nl) => linux.deleteLink(nl, `eth${deviceIndex}`)),
     dispose: () => host.dispose(),
@@ -47,6 +52,7 @@ describe("packets through VethDevices", () => {
   function attach(changes: Parameters<typeof deviceExample>[0], address: string, gateway: string): number {
     const spec = deviceExample({ addresses: [`${address}/24`], gateways: [gateway], ...changes });
     const { ifindex } = open(host).ensure(spec, () => {});
+    linux.writeSysctlsIn(host.path, { [`net.ipv4.conf.${hostDeviceName(spec.wireId)}.arp_ignore`]: 0 });
     linux.withNetlink(host.path, (nl) => {
       linux.addAddress(nl, ifindex, `${gateway}/32`);
       linux.putRoute(nl, { to: `${address}/32`, ifindex });

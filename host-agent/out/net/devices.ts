@@ -1,8 +1,8 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import * as linux from "#lib/linux/index.ts";
-import type { Device, Devices, DeviceSpec } from "../../core/ports.ts";
+import type { Device, Devices, DeviceSpec, FoundDevice } from "../../core/ports.ts";
 import { aliasOf, guestDeviceName, hostDeviceName, ownerOf, wireIdOf } from "./device-name.ts";
-import { configureGuest, forgetGuest, quietGuestDevice, quietIpv6 } from "./guest-network.ts";
+import { closeToHost, configureGuest, forgetGuest, quietGuestDevice } from "./guest-network.ts";
 
 export interface VethDevicesOptions {
   /** Path of an instance's network namespace, from its id. */
@@ -34,12 +34,15 @@ export class VethDevices implements Devices {
     return linux.withNetlink(this.#hostNamespace, (host) =>
       linux.withNetlink(guestPath, (guest) => {
         const { link, peer } = this.#present(host, guest, spec) ?? this.#create(host, guest, guestPath, spec);
+        // First: one too short for IPv6 or IPv4 has no settings of it, and gets fresh ones when it is long enough again.
+        if (link.mtu !== spec.guestMtu) linux.setLink(host, link.ifindex, { mtu: spec.guestMtu });
+        if (peer.mtu !== spec.guestMtu) linux.setLink(guest, peer.ifindex, { mtu: spec.guestMtu });
         linux.withNamespace(this.#hostNamespace, () => {
           guard(link.ifindex);
-          quietIpv6(link.name, true);
+          closeToHost(link.name);
         });
         linux.withNamespace(guestPath, () => quietGuestDevice(spec));
-        if (!link.up || link.mtu !== spec.guestMtu) linux.setLink(host, link.ifindex, { up: true, mtu: spec.guestMtu });
+        if (!link.up) linux.setLink(host, link.ifindex, { up: true });
         configureGuest(guest, peer, spec);
         return { wireId: spec.wireId, instanceId: spec.instanceId, ifindex: link.ifindex };
       }),
@@ -58,14 +61,14 @@ export class VethDevices implements Devices {
   }
 
   /** A pair that was interrupted half-made has the instance id "". */
-  list(): Device[] {
+  list(): FoundDevice[] {
     return linux
       .withNetlink(this.#hostNamespace, (nl) => linux.getLinks(nl))
       .flatMap((link) => {
         const wireId = wireIdOf(link.name);
         return wireId === undefined || link.kind !== "veth"
           ? []
-          : { wireId, instanceId: ownerOf(link.alias)?.instanceId ?? "", ifindex: link.ifindex };
+          : { wireId, instanceId: ownerOf(link.alias)?.instanceId ?? "", ifindex: link.ifindex, up: link.carrier, mtu: link.mtu };
       });
   }
 

@@ -16,9 +16,20 @@ export function quietGuestDevice(spec: DeviceSpec): void {
   quietIpv6(name, !spec.addresses.some((address) => address.includes(":")));
 }
 
-/** In the calling thread's namespace. A kernel without IPv6 needs none of it. */
+/**
+ * Closes the host's own stack to what arrives on one of our devices, so that nothing passes where our program does not run on it: any
+ * source but 0.0.0.0 is refused (the device has no address, so none is reached through it), which refuses forwarding too, ARP is answered
+ * for nothing, and IPv6 is off. In the calling thread's namespace, before the device is up.
+ */
+export function closeToHost(name: string): void {
+  linux.writeSysctl(`net.ipv4.conf.${name}.rp_filter`, 1);
+  linux.writeSysctl(`net.ipv4.conf.${name}.arp_ignore`, 8);
+  quietIpv6(name, true);
+}
+
+/** In the calling thread's namespace. A kernel without IPv6, or a device too short for it, needs none of it. */
 export function quietIpv6(name: string, off: boolean): void {
-  if (!existsSync("/proc/sys/net/ipv6")) return;
+  if (!existsSync(`/proc/sys/net/ipv6/conf/${name}`)) return;
   if (!off) {
     linux.writeSysctl(`net.ipv6.conf.${name}.accept_ra`, 0);
     linux.writeSysctl(`net.ipv6.conf.${name}.dad_transmits`, 0);
@@ -27,14 +38,13 @@ export function quietIpv6(name: string, off: boolean): void {
 }
 
 /**
- * Makes the guest's side of one device what the specification says: MTU, up, addresses, routes, rules. What is right is not touched,
+ * Makes the guest's side of one device what the specification says: up, addresses, routes, rules. What is right is not touched,
  * so that repeating it disturbs no traffic; what a former specification left is taken away.
  *
  * @param nl speaks to the guest's namespace
  */
 export function configureGuest(nl: linux.NetlinkSocket, link: linux.Link, spec: DeviceSpec): void {
   const plan = guestPlan(spec);
-  if (link.mtu !== spec.guestMtu) linux.setLink(nl, link.ifindex, { mtu: spec.guestMtu });
   if (!link.up) linux.setLink(nl, link.ifindex, { up: true });
   configureAddresses(nl, link.ifindex, plan);
   configureRoutes(nl, link.ifindex, plan);

@@ -13,6 +13,7 @@ function hostWithSubstrate(mtu: number): TestHost {
     const { ifindex } = linux.getLink(nl, "sub0")!;
     linux.addAddress(nl, ifindex, `${hostAddress}/24`);
     linux.setLink(nl, ifindex, { up: true });
+    linux.setLink(nl, linux.getLink(nl, "sub1")!.ifindex, { up: true });
   });
   return host;
 }
@@ -23,6 +24,12 @@ underlayContract("VxlanUnderlay", () => {
     underlay: new VxlanUnderlay({ hostAddress, hostNamespace: host.path }),
     loseAddress: () =>
       linux.withNetlink(host.path, (nl) => linux.deleteAddress(nl, linux.getLink(nl, "sub0")!.ifindex, `${hostAddress}/24`)),
+    setCarrier: (up) => linux.withNetlink(host.path, (nl) => linux.setLink(nl, linux.getLink(nl, "sub1")!.ifindex, { up })),
+    setTunnel: (what) =>
+      linux.withNetlink(host.path, (nl) => {
+        if (what === "gone") linux.deleteLink(nl, TUNNEL_DEVICE);
+        else linux.setLink(nl, linux.getLink(nl, TUNNEL_DEVICE)!.ifindex, { up: false });
+      }),
     dispose: () => host.dispose(),
   };
 });

@@ -1,7 +1,7 @@
 import { isIPv4 } from "node:net";
 import * as linux from "#lib/linux/index.ts";
-import type { IpText, Underlay } from "../../core/ports.ts";
-import { quietIpv6 } from "./guest-network.ts";
+import type { IpText, Underlay, UnderlayState } from "../../core/ports.ts";
+import { closeToHost } from "./guest-network.ts";
 
 export const TUNNEL_DEVICE = "plenum0";
 
@@ -27,6 +27,16 @@ export class VxlanUnderlay implements Underlay {
     this.#hostNamespace = options.hostNamespace ?? linux.OWN_NAMESPACE;
   }
 
+  look(): UnderlayState {
+    return linux.withNetlink(this.#hostNamespace, (nl) => {
+      const substrate = this.#holder(nl);
+      const guestMtu = substrate && substrate.mtu - tunnelOverhead(this.#hostAddress);
+      const tunnel = linux.getLink(nl, TUNNEL_DEVICE);
+      const right = tunnel?.up === true && linux.isVxlanExternal(tunnel) && (guestMtu === undefined || tunnel.mtu === guestMtu);
+      return { deviceTrouble: this.#trouble(substrate), guestMtu, tunnelIfindex: right ? tunnel.ifindex : undefined };
+    });
+  }
+
   /** One that is right stays as it is, with what passes through it. @throws Error as substrateMtu; KernelError EEXIST: port 4789 taken */
   ensureTunnel(): number {
     return linux.withNetlink(this.#hostNamespace, (nl) => {
@@ -41,8 +51,9 @@ export class VxlanUnderlay implements Underlay {
         link = linux.getLink(nl, TUNNEL_DEVICE);
       }
       if (link === undefined) throw new Error(`${TUNNEL_DEVICE} vanished while it was being made`);
-      linux.withNamespace(this.#hostNamespace, () => quietIpv6(TUNNEL_DEVICE, true));
-      if (!link.up || link.mtu !== mtu) linux.setLink(nl, link.ifindex, { up: true, mtu });
+      if (link.mtu !== mtu) linux.setLink(nl, link.ifindex, { mtu }); // before its settings: see VethDevices
+      linux.withNamespace(this.#hostNamespace, () => closeToHost(TUNNEL_DEVICE));
+      if (!link.up) linux.setLink(nl, link.ifindex, { up: true });
       return link.ifindex;
     });
   }
@@ -53,10 +64,22 @@ export class VxlanUnderlay implements Underlay {
   }
 
   #substrate(nl: linux.NetlinkSocket): linux.Link {
+    const link = this.#holder(nl);
+    if (link === undefined) throw new Error(this.#trouble(link));
+    return link;
+  }
+
+  #holder(nl: linux.NetlinkSocket): linux.Link | undefined {
     const wanted = linux.prefixText(this.#hostAddress).split("/")[0];
     const holder = linux.getAddresses(nl).find((address) => address.prefix.split("/")[0] === wanted);
-    const link = holder && linux.getLink(nl, holder.ifindex);
-    if (link === undefined) throw new Error(`no device of this host holds its substrate address ${this.#hostAddress}`);
-    return link;
+    return holder && linux.getLink(nl, holder.ifindex);
+  }
+
+  #trouble(link: linux.Link | undefined): string | undefined {
+    if (link === undefined) return `no device of this host holds its substrate address ${this.#hostAddress}`;
+    if (!link.up) return `device ${link.name}, which holds the substrate address, is down: set it up`;
+    return link.carrier
+      ? undefined
+      : `device ${link.name}, which holds the substrate address, has no carrier: see to its cable or its other end`;
   }
 }

@@ -4,9 +4,10 @@ import { attribute, Attributes, nested, NLM_F_CREATE, NLM_F_EXCL, text, u32 } fr
 import type { NetlinkSocket } from "./socket.ts";
 
 export const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
+export const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 const IFF_UP = 1;
+const IFF_LOWER_UP = 0x10000;
 
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
@@ -31,6 +32,8 @@ export interface Link {
   /** "" where the device has none. */
   mac: string;
   up: boolean;
+  /** Up, with a carrier (IFF_LOWER_UP): of a veth, the other end is up too. */
+  carrier: boolean;
   /** Raw IFF_ flags. */
   flags: number;
   /** ifindex of the bridge it belongs to, or 0. */
@@ -53,7 +56,8 @@ function header(ifindex = 0, flags = 0, change = 0): Buffer {
   return out;
 }
 
-function parse(body: Buffer): Link {
+/** Of a message about a link. */
+export function parseLink(body: Buffer): Link {
   const attributes = new Attributes(body.subarray(16));
   const info = attributes.nested(IFLA_LINKINFO);
   const flags = body.readUInt32LE(8);
@@ -61,6 +65,7 @@ function parse(body: Buffer): Link {
     ifindex: body.readInt32LE(4),
     flags,
     up: (flags & IFF_UP) !== 0,
+    carrier: (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0,
     name: attributes.text(IFLA_IFNAME) ?? "",
     mtu: attributes.u32(IFLA_MTU) ?? 0,
     mac: macText(attributes.bytes(IFLA_ADDRESS) ?? new Uint8Array()),
@@ -81,7 +86,7 @@ function nameAttribute(name: string): Buffer {
 /** All devices of the namespace. */
 export function getLinks(nl: NetlinkSocket): Link[] {
   const body = Buffer.concat([header(), u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)]);
-  return nl.dump(RTM_GETLINK, body, "list devices").map((m) => parse(m.body));
+  return nl.dump(RTM_GETLINK, body, "list devices").map((m) => parseLink(m.body));
 }
 
 /** By name or by ifindex; undefined if there is none. */
@@ -89,7 +94,7 @@ export function getLink(nl: NetlinkSocket, which: string | number): Link | undef
   const parts = [header(typeof which === "number" ? which : 0), u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)];
   if (typeof which === "string") parts.push(nameAttribute(which));
   try {
-    return parse(nl.get(RTM_GETLINK, Buffer.concat(parts), `look up device ${which}`).body);
+    return parseLink(nl.get(RTM_GETLINK, Buffer.concat(parts), `look up device ${which}`).body);
   } catch (error) {
     if (hasCode(error, "ENODEV")) return undefined;
     throw error;

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import * as linux from "../index.ts";
@@ -95,6 +96,36 @@ describe("route netlink", () => {
     }
     expect([linux.getOwnRoutes(nl), linux.getOwnRules(nl)]).toEqual([[], []]);
     expect(linux.getAddresses(nl, ifindex).map((a) => a.prefix)).not.toContain("10.0.0.5/24");
+  });
+
+  it("tells once what happened to devices and filters", async () => {
+    const events = linux.NetworkEvents.open(paths[0]);
+    try {
+      const nothing = { links: new Map(), filters: new Set(), overrun: false };
+      expect(events.take()).toEqual(nothing);
+      linux.createVeth(nl, veth("left", "right"));
+      const { ifindex, peerIfindex, mtu } = linux.getLink(nl, "left")!;
+      expect(events.take().links.get(ifindex)).toEqual({ carrier: false, mtu });
+      linux.setLink(nl, ifindex, { up: true, mtu: 1300 });
+      linux.setLink(nl, peerIfindex, { up: true });
+      // The kernel tells of a carrier a moment after it is there.
+      await expect.poll(() => events.take().links.get(ifindex)).toEqual({ carrier: true, mtu: 1300 });
+      const tc = (...args: string[]): unknown => execFileSync("nsenter", [`--net=${paths[0]}`, "tc", ...args]);
+      tc("qdisc", "add", "dev", "left", "clsact");
+      expect(events.take()).toEqual({ ...nothing, filters: new Set([ifindex]) });
+      tc("qdisc", "del", "dev", "left", "clsact");
+      expect(events.take()).toEqual({ ...nothing, filters: new Set([ifindex]) });
+      expect(linux.getIngressProgram(nl, ifindex, { handle: 1, priority: 1 })).toBeUndefined();
+      expect(events.take()).toEqual(nothing);
+      for (let round = 0; round < 3_000; round++) linux.setLink(nl, ifindex, { mtu: 1200 + (round % 2) });
+      expect(events.take().overrun).toBe(true); // more than the socket keeps
+      expect(events.take()).toEqual(nothing);
+      linux.deleteLink(nl, ifindex);
+      const { links } = events.take();
+      expect([links.has(ifindex), links.get(ifindex)]).toEqual([true, undefined]);
+    } finally {
+      events.close();
+    }
   });
 
   it("lists more devices than fit one datagram", () => {

@@ -44,7 +44,7 @@ export const Reason = {
   WRONG_STATE: 14,
   /** NO_INTERFACE - An instance cannot start without an interface (N7). FAILED_PRECONDITION. Metadata: instance_id. */
   NO_INTERFACE: 15,
-  /** NO_HOST - No connected host in the zone can take the instance. FAILED_PRECONDITION. Metadata: zone_id. */
+  /** NO_HOST - No connected host in the zone can take the instance, or none that can carry packets to others. FAILED_PRECONDITION. Metadata: zone_id. */
   NO_HOST: 16,
   /** STALE_ETAG - The etag sent is not the resource's. ABORTED: read again and repeat. Metadata: etag. */
   STALE_ETAG: 17,

@@ -74,7 +74,10 @@ export interface Host {
   substrateAddress: string;
   /** Coarse state; only the server sets it. */
   state: HostState;
-  /** "Connected": whether its session is open. */
+  /**
+   * "Connected": whether its session is open. "SubstrateReady": whether its substrate device (SubstrateDown) and its tunnel (TunnelDown)
+   * can carry packets, as its agent sees it; UNKNOWN while it is disconnected, or does not say. No new instance is placed where it is FALSE.
+   */
   conditions: Condition[];
   /** Number of its session; rises with every connect (C5). */
   sessionEpoch: bigint;

@@ -184,6 +184,21 @@ export interface Hello {
    * a snapshot, as a process that was just started must. One that the server cannot use is answered with `history_gone`, never refused.
    */
   resumeToken: Buffer;
+  /** How it stands as the session opens. Absent from an agent of before it was told. */
+  substrate: SubstrateStatus | undefined;
+}
+
+/** Whether a host can carry packets to others and from them, as far as it sees itself: by the flags of its devices, not by probes (D19). */
+export interface SubstrateStatus {
+  /**
+   * The device with the host's substrate address is there and up, has a carrier, and is not shorter than guests were told. It is the
+   * operator's: the host changes nothing of it.
+   */
+  deviceReady: boolean;
+  /** The tunnel device is there and up, and the host's program judges what it receives. The host repairs it by itself, within seconds. */
+  tunnelReady: boolean;
+  /** Why not, for operators: names devices of the host; empty where both are ready. */
+  message: string;
 }
 
 /** What the host's kernel holds now. */
@@ -291,6 +306,8 @@ export interface DropReading {
 export interface Heartbeat {
   /** From `opened`. */
   sessionEpoch: bigint;
+  /** How it stands now; a change is told at once, not at the next beat. Absent from an agent of before it was told. */
+  substrate: SubstrateStatus | undefined;
 }
 
 /** To the host. */
@@ -1028,7 +1045,7 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { agentVersion: "", kernelRelease: "", substrateMtu: 0, resumeToken: Buffer.alloc(0) };
+  return { agentVersion: "", kernelRelease: "", substrateMtu: 0, resumeToken: Buffer.alloc(0), substrate: undefined };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -1044,6 +1061,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.resumeToken.length !== 0) {
       writer.uint32(34).bytes(message.resumeToken);
+    }
+    if (message.substrate !== undefined) {
+      SubstrateStatus.encode(message.substrate, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1093,6 +1113,14 @@ export const Hello: MessageFns<Hello> = {
             message.resumeToken = Buffer.from(reader.bytes());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.substrate = SubstrateStatus.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1127,6 +1155,7 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.resume_token)
         ? Buffer.from(bytesFromBase64(object.resume_token))
         : Buffer.alloc(0),
+      substrate: isSet(object.substrate) ? SubstrateStatus.fromJSON(object.substrate) : undefined,
     };
   },
 
@@ -1144,6 +1173,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.resumeToken.length !== 0) {
       obj.resumeToken = base64FromBytes(message.resumeToken);
     }
+    if (message.substrate !== undefined) {
+      obj.substrate = SubstrateStatus.toJSON(message.substrate);
+    }
     return obj;
   },
 
@@ -1156,6 +1188,118 @@ export const Hello: MessageFns<Hello> = {
     message.kernelRelease = object.kernelRelease ?? "";
     message.substrateMtu = object.substrateMtu ?? 0;
     message.resumeToken = object.resumeToken ?? Buffer.alloc(0);
+    message.substrate = (object.substrate !== undefined && object.substrate !== null)
+      ? SubstrateStatus.fromPartial(object.substrate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSubstrateStatus(): SubstrateStatus {
+  return { deviceReady: false, tunnelReady: false, message: "" };
+}
+
+export const SubstrateStatus: MessageFns<SubstrateStatus> = {
+  encode(message: SubstrateStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deviceReady !== false) {
+      writer.uint32(8).bool(message.deviceReady);
+    }
+    if (message.tunnelReady !== false) {
+      writer.uint32(16).bool(message.tunnelReady);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubstrateStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubstrateStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.deviceReady = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.tunnelReady = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SubstrateStatus {
+    return {
+      deviceReady: isSet(object.deviceReady)
+        ? globalThis.Boolean(object.deviceReady)
+        : isSet(object.device_ready)
+        ? globalThis.Boolean(object.device_ready)
+        : false,
+      tunnelReady: isSet(object.tunnelReady)
+        ? globalThis.Boolean(object.tunnelReady)
+        : isSet(object.tunnel_ready)
+        ? globalThis.Boolean(object.tunnel_ready)
+        : false,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: SubstrateStatus): unknown {
+    const obj: any = {};
+    if (message.deviceReady !== false) {
+      obj.deviceReady = message.deviceReady;
+    }
+    if (message.tunnelReady !== false) {
+      obj.tunnelReady = message.tunnelReady;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SubstrateStatus>): SubstrateStatus {
+    return SubstrateStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SubstrateStatus>): SubstrateStatus {
+    const message = createBaseSubstrateStatus();
+    message.deviceReady = object.deviceReady ?? false;
+    message.tunnelReady = object.tunnelReady ?? false;
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -2195,7 +2339,7 @@ export const DropReading: MessageFns<DropReading> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { sessionEpoch: 0n };
+  return { sessionEpoch: 0n, substrate: undefined };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -2205,6 +2349,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
         throw new globalThis.Error("value provided for field message.sessionEpoch of type uint64 too large");
       }
       writer.uint32(8).uint64(message.sessionEpoch);
+    }
+    if (message.substrate !== undefined) {
+      SubstrateStatus.encode(message.substrate, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -2230,6 +2377,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.sessionEpoch = reader.uint64() as bigint;
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.substrate = SubstrateStatus.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2249,6 +2404,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
         : isSet(object.session_epoch)
         ? BigInt(object.session_epoch)
         : 0n,
+      substrate: isSet(object.substrate) ? SubstrateStatus.fromJSON(object.substrate) : undefined,
     };
   },
 
@@ -2256,6 +2412,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     const obj: any = {};
     if (message.sessionEpoch !== 0n) {
       obj.sessionEpoch = message.sessionEpoch.toString();
+    }
+    if (message.substrate !== undefined) {
+      obj.substrate = SubstrateStatus.toJSON(message.substrate);
     }
     return obj;
   },
@@ -2268,6 +2427,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     message.sessionEpoch = (object.sessionEpoch !== undefined && object.sessionEpoch !== null)
       ? BigInt(object.sessionEpoch)
       : 0n;
+    message.substrate = (object.substrate !== undefined && object.substrate !== null)
+      ? SubstrateStatus.fromPartial(object.substrate)
+      : undefined;
     return message;
   },
 };

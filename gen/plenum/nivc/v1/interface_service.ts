@@ -28,7 +28,7 @@ export const WaitFor = {
   UNSPECIFIED: 0,
   /** COMMITTED - Not at all: the commit. */
   COMMITTED: 1,
-  /** PROGRAMMED - Until the instance's own host has applied it. */
+  /** PROGRAMMED - Until the instance's own host has applied it, and can carry packets to others. */
   PROGRAMMED: 2,
   /** REACHABLE - Until every host that watches the network has applied it, too. */
   REACHABLE: 3,
