@@ -150,6 +150,7 @@ export const hosts: ResourceTable<Host> = {
     STATE: (h) => short(hostStateToJSON(h.state)),
     ZONE: (h) => h.zoneId,
     ADDRESS: (h) => h.substrateAddress,
+    SUBSTRATE: (h) => h.conditions.filter((c) => c.type === "SubstrateReady").map((c) => c.reason),
     INSTANCES: (h) => h.instanceCount,
     "APPLIED/WANTED": (h) => `${h.appliedVersion}/${h.wantedVersion}`,
     SEEN: (h) => h.lastSeenTime,

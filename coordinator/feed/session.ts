@@ -17,6 +17,7 @@ import type { Endable, Sessions } from "./out/sessions.ts";
 import type { VersionWriter } from "./out/version-writer.ts";
 import { takeApplied, takeCounters } from "./reports.ts";
 import type { ReportDependencies } from "./reports.ts";
+import { SubstrateReport } from "./substrate-report.ts";
 
 export interface SessionDependencies extends ReportDependencies {
   readonly db: Kysely<unknown>;
@@ -76,6 +77,7 @@ export class HostSession implements Endable {
   readonly #deps: SessionDependencies;
   readonly #outbox = new Outbox<ConnectResponse>(MAX_WAITING);
   readonly #follower: Follower;
+  readonly #substrate: SubstrateReport;
   /** What the host says that it has, until that was answered. */
   #resume: Position | undefined;
   #started = false;
@@ -86,6 +88,7 @@ export class HostSession implements Endable {
   constructor(deps: SessionDependencies, hostId: string, epoch: bigint, resume?: Position) {
     this.hostId = hostId;
     this.epoch = epoch;
+    this.#substrate = new SubstrateReport(deps, hostId, epoch);
     this.#deps = deps;
     this.#resume = resume;
     deps.sessions.add(this);
@@ -129,6 +132,7 @@ export class HostSession implements Endable {
             break;
           case "heartbeat":
             this.#check(message.value.sessionEpoch);
+            this.#substrate.hear(message.value.substrate);
             this.#beat();
             break;
           case undefined:
@@ -146,7 +150,7 @@ export class HostSession implements Endable {
     this.#outbox.end(unavailable("the session ended"));
     this.#follower.close();
     this.#deps.sessions.remove(this);
-    await Promise.all([this.#writing, this.#counting]);
+    await Promise.all([this.#writing, this.#counting, this.#substrate.idle()]);
     try {
       await closeSession(this.#deps.db, this.hostId, this.epoch);
     } catch (error) {

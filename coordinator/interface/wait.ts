@@ -41,6 +41,22 @@ async function allSilent(db: Reader, directory: InstanceDirectory, rows: readonl
   return rows.every((row) => row.forced_version === null && row.host_id !== null && hosts.get(row.host_id)?.silent === true);
 }
 
+/** Whose own host has done it, but cannot carry packets to others, as it says itself. */
+async function cutOff(
+  db: Reader,
+  directory: InstanceDirectory,
+  { goal }: WaitRequest,
+  rows: readonly AttachmentRow[],
+): Promise<AttachmentRow[]> {
+  const placed = rows.filter((row) => row.state !== AttachmentState.DETACHING && row.host_id !== null && row.wanted === Wanted.PRESENT);
+  if (goal === "detached" || placed.length === 0) return [];
+  const hosts = await directory.hosts(
+    db,
+    placed.flatMap((row) => row.host_id ?? []),
+  );
+  return placed.filter((row) => hosts.get(row.host_id ?? "")?.cutOff === true);
+}
+
 /**
  * Wait until the hosts have done what a call asked for, the time is over, or a host is silent for longer than its lease. Never
  * changes anything, never fails for a host's sake. Answers the attachments that it waited for in vain (C6, C7).
@@ -69,7 +85,8 @@ export async function waitForHosts(
         const progress = seen?.networks.get(row.network_id);
         return progress === undefined || reachOf(progress, targets.get(networkScope(row.network_id)) ?? 0n).behind.length === 0;
       };
-      const unfinished = open.length > 0 ? open : rows.filter((row) => !reached(row));
+      const cut = open.length > 0 ? [] : await cutOff(db, directory, request, rows);
+      const unfinished = open.length > 0 ? open : rows.filter((row) => cut.includes(row) || !reached(row));
       const left = end - performance.now();
       if (unfinished.length === 0 || left <= 0 || (looks > 0 && open.length > 0 && (await allSilent(db, directory, open)))) {
         return new Set(unfinished.map((row) => row.attachment_id));

@@ -23,6 +23,7 @@ export { settleForcedInstance } from "./settle-forced.ts";
 export { forcedInstances, forgetOldInstances, lockInstances } from "./out/instance-store.ts";
 export { forgetOldTokens } from "./out/join-store.ts";
 export { closeSession, openSession, renewKey, sessionLives, takeVersions } from "./out/session-store.ts";
+export { writeSubstrate } from "./out/substrate-store.ts";
 export type { SessionVersions } from "./out/session-store.ts";
 
 /** Every instance that a host must know now: those it carries or has not let go of (C3). */

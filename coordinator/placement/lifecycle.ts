@@ -13,6 +13,7 @@ import {
 } from "../interface/api.ts";
 import { forceInstance } from "./force.ts";
 import { chooseHost, zoneOf } from "./core/choose-host.ts";
+import type { Demand } from "./core/choose-host.ts";
 import { applied, settle, start, stateName, stop, terminate } from "./core/instance-state.ts";
 import type { InstanceStanding, Step } from "./core/instance-state.ts";
 import { standing } from "./out/instance-store.ts";
@@ -37,16 +38,28 @@ export async function pickHost(call: WriteCall, zones: readonly string[], hostId
       { zone_id: zones.join(",") },
     );
   }
-  const host = chooseHost(await connectedHosts(call.tx), { zones, hostId });
+  const connected = await connectedHosts(call.tx);
+  const host = chooseHost(connected, { zones, hostId });
   if (host !== undefined) return host;
   const zoneId = zone.kind === "zone" ? zone.zoneId : "";
   const zoneName = zoneId === "" ? "any zone" : `zone ${zoneId}`;
   // A fixed host was an operator's choice, and its id is the operators'.
   const fixed = call.subject.kind === "operator" ? hostId : "the place that an operator chose";
   const where = hostId === undefined ? zoneName : fixed;
-  throw failedPrecondition("NO_HOST", `no connected host in ${where} can take the instance: bring one back or let another one join`, {
-    zone_id: zoneId,
-  });
+  const why = cutOff(connected, { zones, hostId })
+    ? `what is connected in ${where} says that it cannot carry packets to others now: an operator sees why in the hosts' conditions`
+    : `no connected host in ${where} can take the instance: bring one back or let another one join`;
+  throw failedPrecondition("NO_HOST", why, { zone_id: zoneId });
+}
+
+/** Some would fit if only they carried packets. */
+function cutOff(hosts: readonly FreeHost[], demand: Demand): boolean {
+  return (
+    chooseHost(
+      hosts.map((one) => ({ ...one, carries: true })),
+      demand,
+    ) !== undefined
+  );
 }
 
 async function lockFor(call: WriteCall, instanceId: string, action: string): Promise<InstanceRow> {

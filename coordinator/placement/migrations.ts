@@ -102,4 +102,10 @@ export const placementMigrations: Migrations = {
     ) WITH (fillfactor = 10);
     INSERT INTO host_service (lease, since, seen) VALUES ('15 seconds', now(), now());
   `),
+  "0051_host_substrate": sqlMigration(`
+    -- As its newest session said (D19). NULL: it said nothing of it.
+    ALTER TABLE host ADD COLUMN device_ready boolean, ADD COLUMN tunnel_ready boolean,
+                     ADD COLUMN substrate_message text NOT NULL DEFAULT '',
+                     ADD COLUMN substrate_time timestamptz; -- when one of the two last changed
+  `),
 };

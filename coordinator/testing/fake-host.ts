@@ -8,6 +8,7 @@ import type {
   HostItem,
   InstanceItem,
   RulesetItem,
+  SubstrateStatus,
 } from "#gen/plenum/host/v1/host_feed.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
 import { openChannel } from "#lib/rpc/client.ts";
@@ -46,6 +47,8 @@ export class FakeHost {
   /** For what it holds now. */
   bookmark = Buffer.alloc(0);
   inSync = false;
+  /** What it says of its substrate as it connects; undefined: as an agent that says nothing of it. */
+  substrate: SubstrateStatus | undefined = { deviceReady: true, tunnelReady: true, message: "" };
   /** Newest sequence of counters that was acknowledged. */
   counted = 0n;
   /** How the last stream ended. */
@@ -86,7 +89,12 @@ export class FakeHost {
   /** Open a session and wait until it is in sync. `resumeToken`: what to say that it has; by default nothing. */
   async connect(resumeToken = Buffer.alloc(0)): Promise<void> {
     const queue: ConnectRequest[] = [
-      { message: { $case: "hello", value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500, resumeToken } } },
+      {
+        message: {
+          $case: "hello",
+          value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500, resumeToken, substrate: this.substrate },
+        },
+      },
     ];
     let wake = Promise.withResolvers<void>();
     this.#abort = new AbortController();
@@ -149,6 +157,12 @@ export class FakeHost {
 
   send(message: NonNullable<ConnectRequest["message"]>): void {
     this.#send?.(message);
+  }
+
+  /** Say how the substrate stands, as a change of it is told. */
+  stand(substrate: Partial<SubstrateStatus>): void {
+    this.substrate = { deviceReady: true, tunnelReady: true, message: "", ...substrate };
+    this.send({ $case: "heartbeat", value: { sessionEpoch: this.epoch, substrate: this.substrate } });
   }
 
   count(counters: Partial<Counters>): void {

@@ -25,7 +25,7 @@ afterAll(() => world?.stop());
 const left: (() => Promise<void>)[] = [];
 afterEach(() => Promise.all(left.splice(0).map((commit) => commit())));
 
-const HELLO = { agentVersion: "race", kernelRelease: "0", substrateMtu: 1_500 };
+const HELLO = { agentVersion: "race", kernelRelease: "0", substrateMtu: 1_500, substrate: undefined };
 const read = async ({ clients }: Scene, attachmentId: string | undefined) =>
   (await clients.interfaces.getAttachment({ attachmentId: attachmentId ?? "" })).attachment;
 

@@ -104,7 +104,7 @@ describe("a session", () => {
       sessionEpoch: host.epoch,
     });
     // A word of the older session is refused.
-    host.send({ $case: "heartbeat", value: { sessionEpoch: oldEpoch } });
+    host.send({ $case: "heartbeat", value: { sessionEpoch: oldEpoch, substrate: undefined } });
     await host.ended();
     expect(callFailure(host.failure)).toMatchObject({ code: Status.ABORTED, reason: "STALE_SESSION" });
     await expect.poll(async () => (await world.operator.hosts.getHost({ hostId: host.hostId })).host?.state).toBe(HostState.DISCONNECTED);
@@ -130,10 +130,13 @@ describe("a session", () => {
     const { host, clients, subnetId, zoneId } = await scene();
     await world.age(host.hostId, 16);
     const row = await world.operator.hosts.getHost({ hostId: host.hostId });
-    expect(row.host).toMatchObject({ state: HostState.DISCONNECTED, conditions: [{ reason: "HostDisconnected" }] });
+    expect(row.host).toMatchObject({
+      state: HostState.DISCONNECTED,
+      conditions: [{ reason: "HostDisconnected" }, { type: "SubstrateReady", reason: "HostDisconnected" }],
+    });
     const refused = clients.instances.runInstance({ zoneId, interfaces: [{ source: { $case: "create", value: { subnetId } } }] });
     expect(await failure(refused)).toMatchObject({ reason: "NO_HOST" });
-    host.send({ $case: "heartbeat", value: { sessionEpoch: host.epoch } });
+    host.send({ $case: "heartbeat", value: { sessionEpoch: host.epoch, substrate: undefined } });
     await expect.poll(async () => (await world.operator.hosts.getHost({ hostId: host.hostId })).host?.state).toBe(HostState.CONNECTED);
   });
 

@@ -52,6 +52,7 @@ export function hostFeedService(deps: SessionDependencies & { readonly ca: Certi
           agentVersion: clip(hello.agentVersion),
           kernelRelease: clip(hello.kernelRelease),
           substrateMtu: Math.min(hello.substrateMtu, 65_535),
+          substrate: hello.substrate,
         }),
       );
       if (epoch === undefined) throw notFound("host", hostId);

@@ -100,6 +100,24 @@ describe("conditions", () => {
       ],
     ],
     [
+      "applied, and its host is cut off",
+      applied,
+      { ...facts, host: { ...up, cutOff: true } },
+      [
+        ["Programmed", FALSE, "SubstrateDown"],
+        ["Reachable", FALSE, "SubstrateDown"],
+      ],
+    ],
+    [
+      "not applied, and its host is cut off",
+      { ...applied, appliedState: AppliedState.FAILED },
+      { ...facts, host: { ...up, cutOff: true } },
+      [
+        ["Programmed", FALSE, "HostFailed"],
+        ["Reachable", FALSE, "NotProgrammed"],
+      ],
+    ],
+    [
       "others behind",
       applied,
       { ...facts, reach: { watching: 2, behind: ["host-2"] } },

@@ -27,6 +27,8 @@ export interface HostFacts {
   readonly lastSeen: Date | undefined;
   /** When its lease ends, or ended; undefined: it never connected. */
   readonly leaseEnd?: Date | undefined;
+  /** It is connected and says that its substrate or its tunnel carries nothing. */
+  readonly cutOff?: boolean;
 }
 
 /** How far the hosts of its network are with whatever concerns it. */
@@ -111,11 +113,20 @@ function programmed(at: Observed, facts: ConditionFacts): Fact {
       message: `the host applied this, but ${silentSince(at, facts)}; it goes on forwarding what it knows`,
     };
   }
+  if (facts.host?.cutOff === true) return substrateDown(facts);
   return { status: TRUE, reason: "Applied", message: "" };
+}
+
+/** For tenants too: which host it is, and what is wrong there, is the operator's to know. */
+function substrateDown({ waitedSeconds }: ConditionFacts): Fact {
+  const still = waitedSeconds === undefined ? "" : `, still after ${waitedSeconds} s`;
+  const message = `its host applied this, but says that it cannot carry packets to other hosts now${still}; it goes on by itself once it can`;
+  return { status: FALSE, reason: "SubstrateDown", message };
 }
 
 function reachable(hostHasIt: boolean, facts: ConditionFacts): Fact {
   if (!hostHasIt) return { status: FALSE, reason: "NotProgrammed", message: "its own host has not applied it yet" };
+  if (facts.host?.cutOff === true) return substrateDown(facts);
   const { reach } = facts;
   if (reach === undefined) return { status: UNKNOWN, reason: "NotObserved", message: "" };
   if (reach.behind.length === 0) return { status: TRUE, reason: "AllHostsApplied", message: "" };

@@ -2,7 +2,12 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { chooseHost, zoneOf } from "./choose-host.ts";
 
-const host = fc.record({ hostId: fc.stringMatching(/^host-[0-9a-f]{4}$/), zoneId: fc.constantFrom("a", "b", "c"), instances: fc.nat(5) });
+const host = fc.record({
+  hostId: fc.stringMatching(/^host-[0-9a-f]{4}$/),
+  zoneId: fc.constantFrom("a", "b", "c"),
+  instances: fc.nat(5),
+  carries: fc.boolean(),
+});
 const hosts = fc.uniqueArray(host, { maxLength: 12, selector: (one) => one.hostId });
 const zones = fc.array(fc.constantFrom("", "a", "b"), { maxLength: 4 });
 
@@ -13,6 +18,7 @@ test("the chosen fits, none that fits has fewer, and the order of the candidates
       const zone = zoneOf(demanded);
       const fits = candidates.filter(
         (one) =>
+          one.carries &&
           zone.kind !== "conflict" &&
           (zone.kind === "any" || one.zoneId === zone.zoneId) &&
           (demand.hostId === undefined || one.hostId === demand.hostId),

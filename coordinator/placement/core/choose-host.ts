@@ -4,6 +4,8 @@ export interface Candidate {
   readonly zoneId: string;
   /** Instances on it now. */
   readonly instances: number;
+  /** Its substrate and its tunnel are ready, as far as it says. */
+  readonly carries: boolean;
 }
 
 /** What an instance demands of its host. */
@@ -24,12 +26,15 @@ export function zoneOf(
   return named.length === 1 ? { kind: "zone", zoneId } : { kind: "conflict" };
 }
 
-/** The host with the fewest instances among those that fit; of equal ones the first by id. Undefined: none fits. */
+/** The host with the fewest instances among those that fit and can carry packets to others; of equal ones the first by id. Undefined: none fits. */
 export function chooseHost<C extends Candidate>(candidates: readonly C[], demand: Demand): C | undefined {
   const zone = zoneOf(demand.zones);
   if (zone.kind === "conflict") return undefined;
   const fits = candidates.filter(
-    (host) => (zone.kind === "any" || host.zoneId === zone.zoneId) && (demand.hostId === undefined || host.hostId === demand.hostId),
+    (host) =>
+      host.carries &&
+      (zone.kind === "any" || host.zoneId === zone.zoneId) &&
+      (demand.hostId === undefined || host.hostId === demand.hostId),
   );
   return fits.toSorted((a, b) => a.instances - b.instances || (a.hostId < b.hostId ? -1 : 1))[0];
 }

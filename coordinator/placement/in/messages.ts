@@ -8,6 +8,7 @@ import { etagOf } from "../../call/api.ts";
 import type { Sight } from "../../call/api.ts";
 import { failureSeenBy, standingOfInstances } from "../../interface/api.ts";
 import type { Reader } from "../../interface/api.ts";
+import { hostConditions } from "../core/host-conditions.ts";
 import { runs, stateName } from "../core/instance-state.ts";
 import { hostDetails, readHosts } from "../out/host-store.ts";
 import type { HostRow } from "../out/host-store.ts";
@@ -88,23 +89,22 @@ export async function hostMessages(db: Reader, rows: readonly HostRow[]): Promis
   );
   return rows.map((row) => {
     const more = details.get(row.host_id);
-    const since = row.last_seen === null ? "it never connected" : `silent since ${row.last_seen.toISOString()}`;
     return {
       hostId: row.host_id,
       name: row.name,
       zoneId: row.zone_id,
       substrateAddress: row.substrate_address,
       state: row.connected ? HostState.CONNECTED : HostState.DISCONNECTED,
-      conditions: [
-        {
-          type: "Connected",
-          status: row.connected ? TRUE : FALSE,
-          reason: row.connected ? "SessionOpen" : "HostDisconnected",
-          message: row.connected ? "" : `${since}; it goes on forwarding what it knows: start its agent`,
-          observedGeneration: row.session_epoch,
-          lastTransitionTime: row.last_seen ?? row.create_time,
-        },
-      ],
+      conditions: hostConditions({
+        connected: row.connected,
+        sessionEpoch: row.session_epoch,
+        lastSeen: row.last_seen,
+        createTime: row.create_time,
+        deviceReady: row.device_ready,
+        tunnelReady: row.tunnel_ready,
+        substrateMessage: row.substrate_message,
+        substrateTime: row.substrate_time,
+      }),
       sessionEpoch: row.session_epoch,
       lastSeenTime: row.last_seen ?? undefined,
       instanceCount: more?.instances ?? 0,

@@ -19,6 +19,7 @@ async function hosts(db: Reader, hostIds: readonly string[]): Promise<ReadonlyMa
         silent: row.silent,
         lastSeen: row.last_seen ?? undefined,
         leaseEnd: row.lease_end ?? undefined,
+        cutOff: row.connected && (row.device_ready === false || row.tunnel_ready === false),
       },
     ]),
   );

@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { Kysely } from "kysely";
 import type { Tx } from "../../call/api.ts";
 import { HEARD_SINCE, LEASE } from "./service-store.ts";
+import { CARRIES } from "./substrate-store.ts";
 
 /** Whether a row of `host` counts as connected, by the database's clock (C8). */
 const CONNECTED = sql<boolean>`(connected AND last_seen > now() - ${LEASE})`;
@@ -24,12 +25,17 @@ export interface HostRow {
   readonly lease_end: Date | null;
   readonly applied_version: bigint;
   readonly create_time: Date;
+  /** What it says of its substrate device and its tunnel; null: nothing. */
+  readonly device_ready: boolean | null;
+  readonly tunnel_ready: boolean | null;
+  readonly substrate_message: string;
+  readonly substrate_time: Date | null;
 }
 
 const COLUMNS = sql`
   host_id, name, zone_id, host(substrate_address) AS substrate_address, ${CONNECTED} AS connected,
   ${SILENT} AS silent, session_epoch, last_seen, ${LEASE_END} AS lease_end,
-  applied_version, create_time`;
+  applied_version, create_time, device_ready, tunnel_ready, substrate_message, substrate_time`;
 
 /** Hosts by id, as they are now. Unknown ones are left out. */
 export async function readHosts(db: Kysely<unknown>, ids: readonly string[]): Promise<ReadonlyMap<string, HostRow>> {
@@ -81,11 +87,14 @@ export interface FreeHost {
   readonly zoneId: string;
   readonly substrateAddress: string;
   readonly instances: number;
+  /** It does not say that it cannot carry packets to others. */
+  readonly carries: boolean;
 }
 
 export async function connectedHosts(tx: Tx): Promise<FreeHost[]> {
   const { rows } = await sql<FreeHost>`
-    SELECT h.host_id AS "hostId", h.zone_id AS "zoneId", host(h.substrate_address) AS "substrateAddress", count(i.instance_id)::int AS instances
+    SELECT h.host_id AS "hostId", h.zone_id AS "zoneId", host(h.substrate_address) AS "substrateAddress", count(i.instance_id)::int AS instances,
+           ${CARRIES} AS carries
     FROM host h LEFT JOIN instance i ON i.host_id = h.host_id
     WHERE ${CONNECTED} GROUP BY h.host_id`.execute(tx);
   return rows;

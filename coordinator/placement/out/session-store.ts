@@ -4,12 +4,16 @@ import { violatedConstraint } from "#lib/db/errors.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
 import { HOST_KEY, keyTaken } from "./join-store.ts";
+import { substrateColumns } from "./substrate-store.ts";
+import type { SubstrateSaid } from "./substrate-store.ts";
 
 /** Who connects. */
 export interface SessionHello {
   readonly agentVersion: string;
   readonly kernelRelease: string;
   readonly substrateMtu: number;
+  /** Undefined: an agent that says nothing of it. */
+  readonly substrate: SubstrateSaid | undefined;
 }
 
 /**
@@ -19,7 +23,7 @@ export interface SessionHello {
 export async function openSession(tx: Tx, hostId: string, hello: SessionHello): Promise<bigint | undefined> {
   const { rows } = await sql<{ session_epoch: bigint }>`
     UPDATE host SET session_epoch = session_epoch + 1, connected = true, applied_version = 0, last_seen = now(), agent_version = ${hello.agentVersion},
-                    kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu}
+                    kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu}, ${substrateColumns(hello.substrate)}
     WHERE host_id = ${hostId} RETURNING session_epoch`.execute(tx);
   // After the lock, by a statement that sees what the older session wrote until then.
   await sql`DELETE FROM host_network_version WHERE host_id = ${hostId}`.execute(tx);
