@@ -62,6 +62,26 @@ export function formatList<T>(format: OutputFormat, table: ResourceTable<T>, row
   );
 }
 
+/** Widths of columns whose rows come one by one: as wide as an id, or as most of their cells are. */
+const LINE_WIDTHS = { first: 9, id: 38, other: 15 };
+
+const inLine = (cells: readonly { heading: string; cell: string }[]): string =>
+  cells.map(({ heading, cell }) => cell.padEnd(/INTERFACE|INSTANCE/.test(heading) ? LINE_WIDTHS.id : LINE_WIDTHS.other)).join("");
+
+/** Headings over lines of `formatLine`. */
+export function headLine<T>(first: string, table: ResourceTable<T>): string {
+  return (first.padEnd(LINE_WIDTHS.first) + inLine(Object.keys(table.columns).map((heading) => ({ heading, cell: heading })))).trimEnd();
+}
+
+/** One row by itself, for what is printed as it happens; `first` goes before it. */
+export function formatLine<T>(first: string, table: ResourceTable<T>, row: T): string {
+  const cells = Object.entries(table.columns).map(([heading, cell]) => ({ heading, cell: text(cell(row)).replaceAll("\n", ",") }));
+  return (first.padEnd(LINE_WIDTHS.first) + inLine(cells)).trimEnd();
+}
+
+/** The same for a row of which only its id is left. */
+export const goneLine = (first: string, id: string): string => first.padEnd(LINE_WIDTHS.first) + id;
+
 /** One resource: every field that is set, one a line; or its proto JSON. */
 export function formatOne<T>(format: OutputFormat, table: Pick<ResourceTable<T>, "toJSON">, row: T): string {
   const json = table.toJSON(row) as Record<string, unknown>;

@@ -21,6 +21,8 @@ export interface Session {
   requestId: string;
   list<T>(table: ResourceTable<T>, rows: readonly T[]): void;
   one<T>(table: Pick<ResourceTable<T>, "toJSON">, row: T): void;
+  /** A line as it is, whatever the format. */
+  print(text: string): void;
   /** A sentence for people; nothing with -o json. */
   say(text: string): void;
   /** Whether the answer is for a program. */
@@ -39,6 +41,7 @@ function open(options: GlobalOptions, channel: RpcChannel): Session {
     requestId: options.requestId ?? crypto.randomUUID(),
     list: (table, rows) => print(formatList(options.output, table, rows)),
     one: (table, row) => print(formatOne(options.output, table, row)),
+    print,
     say: (text) => {
       if (options.output === "table") print(text);
     },

@@ -113,6 +113,20 @@ export const interfaces: ResourceTable<Interface> = {
   },
 };
 
+/** How they look when they are followed, one a line. */
+export const watchedInterfaces: ResourceTable<Interface> = {
+  plural: "interfaces",
+  toJSON: Interface.toJSON,
+  columns: {
+    INTERFACE: (i) => i.interfaceId,
+    STATE: (i) => short(interfaceStateToJSON(i.state)),
+    ADDRESSES: (i) => i.privateAddresses,
+    ATTACHMENT: (i) => i.attachments.map((a) => short(attachmentStateToJSON(a.state))),
+    INSTANCE: (i) => i.attachments.map((a) => a.instanceId),
+    DESCRIPTION: (i) => i.description,
+  },
+};
+
 export const attachments: ResourceTable<Attachment> = {
   plural: "attachments",
   toJSON: Attachment.toJSON,

@@ -36,6 +36,12 @@ export const COORDINATOR_CONFIG = {
     description:
       "Milliseconds after its last word until a host counts as silent (agents speak every 2 s), and of patience with all hosts after nobody could hear them; the same in every copy: the one that started last decides",
   }),
+  maxWatches: key({
+    env: "PLENUM_COORDINATOR_MAX_WATCHES",
+    flag: "coordinator-max-watches",
+    schema: setting.integer(1, 100_000).default(64),
+    description: "Open watches of interfaces of one account (or of all operators) in one process at most",
+  }),
 } as const;
 
 export type CoordinatorConfig = ConfigOf<typeof COORDINATOR_CONFIG>;

@@ -45,14 +45,22 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const consent = createConsent({ calls, pages });
   const topology = createTopology({ calls, pages });
   const network = createNetwork({ calls, pages });
-  const interfaces = createInterfaceModule({ calls, pages, db, bus, directory: instanceDirectory, network });
+  const interfaces = createInterfaceModule({
+    ...{ calls, pages, db, bus, network, reader },
+    directory: instanceDirectory,
+    maxWatches: config.maxWatches,
+  });
   const placement = createPlacement({ calls, pages, ca, operations: identity.operations, network, signals: interfaces.signals });
   const feed = createFeed({ calls, db, bus, ca, operations: identity.operations, signals: interfaces.signals, reader, log });
 
   const presence = await startPresence({ db, leaseMs: config.hostLeaseMs, log });
   const sweeper = startSweeper({ calls, db, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });
   const forcing = startForcing({ calls, db, operations: identity.operations, signals: interfaces.signals, log });
-  coordinatorMetrics(ctx.registry, { sessions: feed.sessions, poolWaiting: () => database.pool.waitingCount });
+  coordinatorMetrics(ctx.registry, {
+    sessions: feed.sessions,
+    watches: interfaces.watches,
+    poolWaiting: () => database.pool.waitingCount,
+  });
   feedMetrics(ctx.registry, reader, "coordinator");
   return {
     name: "coordinator",

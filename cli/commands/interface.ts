@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { InterfaceServiceDefinition, WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { attachments, interfaces } from "../tables.ts";
+import { addInterfaceWatch } from "./interface-watch.ts";
 import { collect, duration, parseDuration, parseNumber, parsePairs, parseWord } from "../values.ts";
 
 const WAITS = { committed: WaitFor.COMMITTED, programmed: WaitFor.PROGRAMMED, reachable: WaitFor.REACHABLE };
@@ -35,6 +36,7 @@ export function addInterfaceCommands(program: Command): void {
     .alias("interface")
     .description("interface records: addresses and security that move between instances");
   addRecords(eni);
+  addInterfaceWatch(eni);
   addUpdate(eni);
   addAttaching(eni);
   addAttachments(program.command("attachment").description("interfaces on instances"));

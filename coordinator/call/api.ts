@@ -7,6 +7,8 @@ export { DEFAULT_DENY, INSTALLATION, isRead, SEE } from "./core/decide.ts";
 export { decide } from "./out/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
 export { visibleAccount } from "./core/visible.ts";
+export { tellWatchers, watchedIds, watchScopes } from "./core/watch-scope.ts";
+export type { Concerned } from "./core/watch-scope.ts";
 export { COORDINATOR, subjectOf } from "./core/subject.ts";
 export type { Standing, Subject } from "./core/subject.ts";
 export { createCalls } from "./out/calls.ts";

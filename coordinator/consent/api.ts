@@ -8,7 +8,7 @@ export type { Consent, ConsentLimit, ConsentState } from "./core/consent.ts";
 export { consentMigrations } from "./migrations.ts";
 export { createConsents, revokeConsents, revokeConsentsOf, setGrantees } from "./out/change-consents.ts";
 export type { NewConsent } from "./out/change-consents.ts";
-export { consentsOf, grantsFor, holdConsents, resourcesGrantedTo } from "./out/consents.ts";
+export { consentsOf, grantsFor, holdConsents, resourcesByTime, resourcesGrantedTo } from "./out/consents.ts";
 export { countAgainst, limitsOf } from "./out/limits.ts";
 
 /** ConsentService: for the API listener. */

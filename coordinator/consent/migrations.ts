@@ -41,4 +41,9 @@ export const consentMigrations: Migrations = {
       PRIMARY KEY (consent_id, counter)
     );
   `),
+  "0038_consent_times": sqlMigration(`
+    -- Consents that began or ended in a span of time.
+    CREATE INDEX consent_valid_from ON consent (valid_from) WHERE valid_from IS NOT NULL;
+    CREATE INDEX consent_valid_until ON consent (valid_until) WHERE valid_until IS NOT NULL;
+  `),
 };

@@ -2,6 +2,7 @@ import type { Kysely } from "kysely";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Bus } from "#lib/bus/bus.ts";
+import type { ScopeReader } from "#lib/feed/feed.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import type { Calls, Tx } from "../call/api.ts";
@@ -10,6 +11,7 @@ import { attachmentItem } from "./core/items.ts";
 import type { InstanceDirectory, Reader } from "./ports.ts";
 import { interfaceService } from "./in/interface-service.ts";
 import { registerAtNetwork } from "./in/network-hooks.ts";
+import { InterfaceWatches } from "./in/watch-interfaces.ts";
 import { attachmentsOnHost } from "./out/attachment-store.ts";
 import { rulesetsAsItems } from "./out/changes.ts";
 import { residueOnHost } from "./out/residue-store.ts";
@@ -56,6 +58,8 @@ export interface InterfaceModule {
   readonly bindings: readonly ServiceBinding[];
   /** Wakes who waits for hosts. */
   readonly signals: Signals;
+  /** Open WatchInterfaces of this process. */
+  watches(): number;
   stop(): void;
 }
 
@@ -67,8 +71,17 @@ export function createInterfaceModule(options: {
   readonly bus: Bus;
   readonly directory: InstanceDirectory;
   readonly network: NetworkModule;
+  readonly reader: ScopeReader<unknown>;
+  /** Open watches of one account at most. */
+  readonly maxWatches: number;
 }): InterfaceModule {
   const signals = createSignals(options.bus);
   registerAtNetwork(options.network, options.directory);
-  return { bindings: [interfaceService({ ...options, signals })], signals, stop: () => signals.close() };
+  const watches = new InterfaceWatches(options);
+  return {
+    bindings: [interfaceService({ ...options, signals, watches })],
+    signals,
+    watches: () => watches.size,
+    stop: () => signals.close(),
+  };
 }

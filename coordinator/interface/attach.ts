@@ -123,7 +123,7 @@ export async function attachInterfaces(
       source_dest_check: row.source_dest_check,
     };
   });
-  const { made, addresses } = await insertAttachments(call.tx, given);
+  const { made, addresses } = await insertAttachments(call, given);
   const asked = given.reduce((sum, row) => sum + row.addresses.length, 0);
   if (made.length < given.length || addresses < asked) {
     await explainConflicts(call, wanted, given);

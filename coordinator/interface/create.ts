@@ -151,7 +151,7 @@ export async function createInterfaces(call: WriteCall, wanted: readonly WantedI
   const groups = await internGroups(call, specs);
   const addresses = await chooseAddresses(call, specs);
   const rows = specs.map((spec) => newRow(call, spec, groups.get(spec), addresses.get(spec) ?? []));
-  await insertInterfaces(call.tx, rows);
+  await insertInterfaces(call, rows);
   await createConsents(
     call,
     rows.flatMap((row, index) => consentsFor(row, specs[index])),

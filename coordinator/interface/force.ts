@@ -43,7 +43,7 @@ export async function forceLocked(call: WriteCall, directory: InstanceDirectory,
     if (host?.silent === false) throw leaseRuns(row.attachment_id, host);
   }
   const changed = await updateAttachments(
-    call.tx,
+    call,
     leaving.map((row) => ({ attachment_id: row.attachment_id, next: standing(row), forced_version: 0n })),
   );
   const after = new Map(changed.map((row) => [row.attachment_id, row]));
@@ -80,7 +80,7 @@ export async function settleForced(call: WriteCall, directory: InstanceDirectory
     if (row.forced_version !== 0n) return [];
     return [{ attachment_id, next: standing(row), forced_version: neededVersion(row, progress) }];
   });
-  const changed = await updateAttachments(call.tx, changes);
+  const changed = await updateAttachments(call, changes);
   const off = changed.filter((row) => row.state === AttachmentState.DETACHED || row.host_id === null);
   await deleteOwed(call, off);
   const ids = new Set(off.map((row) => row.attachment_id));

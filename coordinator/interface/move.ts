@@ -29,8 +29,8 @@ const mapped = (at: Standing): boolean => at.hostId !== null && at.wanted === Wa
 export async function deleteOwed(call: WriteCall, rows: readonly AttachmentRow[]): Promise<void> {
   const owed = rows.filter((row) => row.state === AttachmentState.DETACHED && row.delete_when_detached).map((row) => row.interface_id);
   if (owed.length === 0) return;
-  await deleteInterfaces(call.tx, owed);
-  await revokeConsentsOf(call.tx, owed);
+  await deleteInterfaces(call, owed);
+  await revokeConsentsOf(call, owed);
 }
 
 /**
@@ -45,7 +45,7 @@ export async function detachLocked(call: WriteCall, rows: readonly AttachmentRow
     return same && !owed ? [] : [{ attachment_id: row.attachment_id, next, delete_when_detached: owed ? true : undefined }];
   });
   const before = new Map(rows.map((row) => [row.attachment_id, row]));
-  const changed = await updateAttachments(call.tx, changes);
+  const changed = await updateAttachments(call, changes);
   const asked = changed.filter((row) => row.generation !== before.get(row.attachment_id)?.generation);
   await tellHosts(call, asked);
   tellNetworks(call, asked, NO_HOSTS);
@@ -71,7 +71,7 @@ export async function placeAttachments(call: WriteCall, instanceId: string, host
   const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
   if (rows.some((row) => !sets.has(Number(row.group_set_id)))) sets = await setsOf(rows); // its groups changed in between
   const changed = await updateAttachments(
-    call.tx,
+    call,
     rows.map((row) => {
       const ruleset = sets.get(Number(row.group_set_id))?.rulesetId;
       return {
@@ -97,7 +97,7 @@ export async function unplaceAttachments(call: WriteCall, instanceId: string): P
   const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
   const moving = rows.filter((row) => unplace(standing(row)).generation !== row.generation);
   const changed = await updateAttachments(
-    call.tx,
+    call,
     moving.map((row) => ({ attachment_id: row.attachment_id, next: unplace(standing(row)) })),
   );
   await tellHosts(call, changed);
@@ -128,7 +128,7 @@ export async function reconfigureLocked(
     return { attachment_id: row.attachment_id, next: reconfigure(standing(row)), ...rest, ruleset_id: held ? undefined : ruleset_id };
   });
   const before = new Map(rows.map((row) => [row.attachment_id, row]));
-  const changed = await updateAttachments(call.tx, changes);
+  const changed = await updateAttachments(call, changes);
   const carriedNow = changed.filter((row) => mapped(standing(row)));
   await tellHosts(call, carriedNow);
   tellNetworks(
@@ -188,7 +188,7 @@ export async function applyStatuses(call: WriteCall, hostId: string, said: reado
       },
     ];
   });
-  const changed = await updateAttachments(call.tx, changes);
+  const changed = await updateAttachments(call, changes);
   await deleteOwed(call, changed);
   const gone = changed.filter((row) => row.state === AttachmentState.DETACHED || row.host_id === null);
   await forgetRulesets(

@@ -83,7 +83,7 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
   const { row, ref } = await lockFor(call, update.interfaceId, "nivc:UpdateInterface");
   checkEtag(update.etag, row.row_version);
   const { fields } = update;
-  await updateInterface(call.tx, row.interface_id, {
+  await updateInterface(call, row, {
     description: fields.has("description") ? update.description : undefined,
     tags: fields.has("tags") ? update.tags : undefined,
     security_group_ids: set === undefined ? undefined : update.securityGroupIds,
@@ -129,6 +129,6 @@ export async function deleteInterfaceRecord(call: WriteCall, interfaceId: string
       },
     );
   }
-  await deleteInterfaces(call.tx, [interfaceId]);
-  await revokeConsentsOf(call.tx, [interfaceId]);
+  await deleteInterfaces(call, [interfaceId]);
+  await revokeConsentsOf(call, [interfaceId]);
 }

@@ -1,15 +1,17 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { createScopeReader } from "#lib/feed/feed.ts";
 import { silentLog } from "#lib/log/log.ts";
 import type { Caller } from "#lib/rpc/caller.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import type { PlenumClient } from "#lib/rpc/client.ts";
 import { startServer } from "#lib/rpc/server.ts";
-import { createCalls, openSharedPageTokens } from "../call/api.ts";
+import { createCalls, openSharedPageTokens, SCHEMA } from "../call/api.ts";
 import { grantsFor, holdConsents } from "../consent/api.ts";
 import { principalStanding } from "../identity/api.ts";
 import { interfaceService } from "../interface/in/interface-service.ts";
+import { InterfaceWatches } from "../interface/in/watch-interfaces.ts";
 import { createSignals } from "../interface/out/signals.ts";
 import type { Signals } from "../interface/out/signals.ts";
 import { instanceDirectory } from "../placement/api.ts";
@@ -69,11 +71,12 @@ async function counted(): Promise<Counted> {
     },
   };
   const calls = createCalls({ db, bus, grants: grantsFor, hold: holdConsents, standing: principalStanding, log: silentLog() });
+  const reader = createScopeReader<unknown>({ db, schema: SCHEMA, bus, log: silentLog() });
+  closers.push(() => reader.close());
+  const pages = await openSharedPageTokens(db);
   const service = interfaceService({
-    calls,
-    db,
-    pages: await openSharedPageTokens(db),
-    directory: instanceDirectory,
+    ...{ calls, db, pages, directory: instanceDirectory },
+    watches: new InterfaceWatches({ calls, pages, reader, directory: instanceDirectory, maxWatches: 1 }),
     signals: counting,
     network: { withGroupSets: (run) => run() },
   });

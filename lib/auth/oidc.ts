@@ -1,13 +1,12 @@
 import { createRemoteJWKSet, customFetch, jwtVerify } from "jose";
 import type { JWTPayload, JWTVerifyGetKey } from "jose";
 import { z } from "zod";
+import { CLOCK_TOLERANCE_S } from "../rpc/caller.ts";
 import type { Caller, Role, TokenVerifier } from "../rpc/caller.ts";
 import { callerOfClaims, timesOfClaims } from "./token.ts";
 
 /** Signatures by public keys only: a shared secret would let the installation's reader sign, "none" anybody. */
 const ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"];
-/** Clocks of machines differ by a little. */
-const CLOCK_TOLERANCE_S = 5;
 const TIMEOUT_MS = 5_000;
 /** Keys are read again after this long, and at most this often when a token names one that is not known. */
 const KEYS_FOR_MS = 600_000;

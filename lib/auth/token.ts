@@ -5,14 +5,12 @@ import { calculateJwkThumbprint, exportJWK, importPKCS8, importSPKI, jwtVerify, 
 import type { JWK, JWTPayload } from "jose";
 import { z } from "zod";
 import { writeFileOnce } from "../process/files.ts";
+import { CLOCK_TOLERANCE_S } from "../rpc/caller.ts";
 import type { Caller, Role, TokenTimes, TokenVerifier } from "../rpc/caller.ts";
 
 const ALGORITHM = "EdDSA";
 const AUDIENCE = "plenum";
 const ISSUER = "plenum";
-/** Clocks of machines differ by a little. */
-const CLOCK_TOLERANCE_S = 5;
-
 /** Forgotten all at once when full: a bound, not a policy. */
 const REMEMBERED_TOKENS = 10_000;
 

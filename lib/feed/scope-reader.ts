@@ -4,6 +4,7 @@ import type { Logger } from "../log/log.ts";
 import { ScopeFollower } from "./follower.ts";
 import type { FollowOptions, Follower } from "./follower.ts";
 import { decodeHint, hintSubject, scopeKind } from "./hint.ts";
+import { limiter } from "./limiter.ts";
 import { createLogReader, NOTHING_YET } from "./log-reader.ts";
 
 export interface ScopeReaderOptions<Tables> {
@@ -36,23 +37,6 @@ export interface ScopeReader<Tables> {
 }
 
 type AnyFollower<Tables> = Pick<ScopeFollower<Tables, unknown>, "scope" | "hint" | "level" | "close" | "done">;
-
-/** At most `size` at a time, in order of arrival. */
-function limiter(size: number): <Result>(body: () => Promise<Result>) => Promise<Result> {
-  const waiting: (() => void)[] = [];
-  let free = size;
-  return async (body) => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await body();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free += 1;
-      else next();
-    }
-  };
-}
 
 interface Kind {
   readonly subscription: BusSubscription;

@@ -17,6 +17,9 @@ export interface Caller {
   readonly token?: TokenTimes;
 }
 
+/** Clocks of machines differ by a little: for so long after its end a token still counts, seconds. */
+export const CLOCK_TOLERANCE_S = 5;
+
 export interface TokenTimes {
   readonly issuedAt: Date;
   readonly expiresAt: Date;
@@ -41,6 +44,9 @@ export function hostIdOfUri(uri: string): string | undefined {
   return HOST_URI.exec(uri)?.[1];
 }
 
+/** The refusal of a token that is worth nothing, or nothing more. */
+export const tokenRefused = (): Error => unauthenticated("the token is expired, or this installation did not issue it");
+
 /**
  * Who sent this call: a bearer token where there is one, else the verified client certificate, else nobody.
  * A token that does not verify is refused even where nobody may call: it was meant to count.
@@ -54,7 +60,7 @@ export async function authenticate(metadata: Metadata, verifier: TokenVerifier |
     try {
       return await verifier.verify(token);
     } catch {
-      throw unauthenticated("the token is expired, or this installation did not issue it");
+      throw tokenRefused();
     }
   }
   const uri = metadata.get(PEER_URI_HEADER);

@@ -14,12 +14,23 @@ export interface PageScope {
   readonly filter: Readonly<Record<string, unknown>>;
 }
 
+/** What a request calls its token, and what a caller does who sent a wrong one. */
+export interface TokenField {
+  readonly field: string;
+  readonly remedy: string;
+}
+
+const PAGE_TOKEN: TokenField = { field: "page_token", remedy: "send the next_page_token of the same request, or none to begin again" };
+
 /** Seals the place where a list stopped, so that it comes back as we gave it. */
 export interface PageTokens {
   /** `cursor`: the key of the last row given, one string per key column. Empty cursor: no further page, an empty token. */
   seal(cursor: readonly string[], scope: PageScope): string;
-  /** The cursor, or undefined for the first page (an empty token). Anything not sealed here for this caller and filter: INVALID_ARGUMENT. */
-  open(token: string, scope: PageScope, field?: string): readonly string[] | undefined;
+  /**
+   * The cursor, or undefined for the first page (an empty token). Anything not sealed here for this caller and filter: INVALID_ARGUMENT,
+   * in the words of `named` (default: a list's page_token).
+   */
+  open(token: string, scope: PageScope, named?: TokenField): readonly string[] | undefined;
 }
 
 const TAG_BYTES = 16;
@@ -45,18 +56,13 @@ export function createPageTokens(key: Uint8Array): PageTokens {
       const body = Buffer.from(JSON.stringify(cursor));
       return Buffer.concat([tag(body, scope), body]).toString("base64url");
     },
-    open(token, scope, field = "page_token") {
+    open(token, scope, { field, remedy } = PAGE_TOKEN) {
       if (token === "") return undefined;
       const bytes = Buffer.from(token, "base64url");
       const body = bytes.subarray(TAG_BYTES);
       const sealed = bytes.length > TAG_BYTES && timingSafeEqual(tag(body, scope), bytes.subarray(0, TAG_BYTES));
       if (!sealed) {
-        throw invalidArgument(
-          field,
-          "is not one that this list gave you",
-          "send the next_page_token of the same request, or none to begin again",
-          "BAD_PAGE_TOKEN",
-        );
+        throw invalidArgument(field, "is not one that this list gave you", remedy, "BAD_PAGE_TOKEN");
       }
       return JSON.parse(body.toString("utf8")) as string[];
     },

@@ -12,6 +12,7 @@ import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { WatchMappingsRequest } from "#gen/plenum/mapping/v1/mapping.ts";
 import { testDirectory } from "../db/testing.ts";
 import { silentLog } from "../log/log.ts";
+import { CLOCK_TOLERANCE_S } from "./caller.ts";
 import type { TokenVerifier } from "./caller.ts";
 import { bind, callFailure, createChannelAndClient, startServer } from "./rpc.ts";
 import type { RpcServer, ServerContext, ServerOptions, ServiceBinding } from "./rpc.ts";
@@ -100,6 +101,39 @@ describe("a server's life", () => {
     release.resolve();
     expect(await unary).toMatchObject({ principalId: "finished" });
     await stopped;
+  });
+
+  it("ends a stream with the token that opened it, as a new call is refused, and lets a unary call finish", async () => {
+    const expiresAt = new Date(Date.now() + 300);
+    const verify: TokenVerifier["verify"] = async (token) => {
+      if (Date.now() >= expiresAt.getTime()) throw new Error("expired");
+      const times = { issuedAt: new Date(0), expiresAt: new Date(expiresAt.getTime() - CLOCK_TOLERANCE_S * 1_000) };
+      return { ...(await everybody.verify(token)), token: times };
+    };
+    const release = Promise.withResolvers<void>();
+    const services = [
+      watching(async function* () {
+        yield {};
+        await never();
+      }),
+      bind(TokenServiceDefinition, {
+        issueToken: refuse,
+        async whoAmI() {
+          await release.promise;
+          return { principalId: "finished" };
+        },
+      }),
+    ];
+    const server = await serve(services, { verifier: { verify } });
+    const unary = clientOf(TokenServiceDefinition, server).whoAmI({});
+    const watch = () => drain(clientOf(MappingServiceDefinition, server).watchMappings(silence(never())));
+    const ended = await failureOf(watch());
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
+    const refused = await failureOf(watch());
+    expect(ended).toMatchObject({ status: "UNAUTHENTICATED", reason: "NO_VALID_TOKEN" });
+    expect(ended?.message).toBe(refused?.message);
+    release.resolve();
+    expect(await unary).toMatchObject({ principalId: "finished" });
   });
 
   it("cuts a unary call that does not finish in time", async () => {

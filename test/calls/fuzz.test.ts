@@ -73,9 +73,8 @@ function call(method: DescMethod): Promise<{ code: number; details: string }> {
   const { client, metadata } = random.pick(callers);
   const path = `/${method.parent.typeName}/${method.name}`;
   const deadline = Date.now() + DEADLINE_MS;
-  const requests = Array.from({ length: method.methodKind === "unary" ? 1 : random.pick([1, 2, 3]) }, () =>
-    Buffer.from(random.request(method.input)),
-  );
+  const many = method.methodKind === "bidi_streaming" || method.methodKind === "client_streaming";
+  const requests = Array.from({ length: many ? random.pick([1, 2, 3]) : 1 }, () => Buffer.from(random.request(method.input)));
   return new Promise((resolve) => {
     const end = (error: ServiceError | null): void => resolve({ code: error?.code ?? status.OK, details: error?.details ?? "" });
     if (method.methodKind === "unary") {

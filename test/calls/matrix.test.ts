@@ -71,7 +71,8 @@ async function send(caller: CallerName, rpc: string, request: object): Promise<u
   const client = channels[caller].client(definition) as unknown as Record<string, Method>;
   const call = client[method.charAt(0).toLowerCase() + method.slice(1)];
   if (call === undefined) throw new Error(`nothing is generated for ${rpc}`);
-  if (!(methods.get(`/plenum.${rpc}`)?.methodKind === "bidi_streaming")) return call(request);
+  const kind = methods.get(`/plenum.${rpc}`)?.methodKind;
+  if (kind === "unary") return call(request);
   const ended = new AbortController();
   const never = new Promise<void>((resolve) => ended.signal.addEventListener("abort", () => resolve()));
   async function* requests() {
@@ -79,7 +80,7 @@ async function send(caller: CallerName, rpc: string, request: object): Promise<u
     await never;
   }
   try {
-    for await (const answer of call(requests(), { signal: ended.signal })) return answer;
+    for await (const answer of call(kind === "server_streaming" ? request : requests(), { signal: ended.signal })) return answer;
     return undefined;
   } finally {
     ended.abort();

@@ -65,7 +65,7 @@ export function consentService({ calls, pages }: { calls: Calls; pages: PageToke
         throw failedPrecondition("WRONG_STATE", `${consentId} is revoked, for good: give a new one`, { state: consent.state });
       }
       if (!done) checkEtag(request.etag, consent.version);
-      return (await encodeAll(call.tx, [done ? consent : await setConsentState(call.tx, consentId, state)]))[0];
+      return (await encodeAll(call.tx, [done ? consent : await setConsentState(call, consentId, state)]))[0];
     });
     if (result === undefined) throw new Error("a consent is missing after it was changed");
     return { consent: result };

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { newId } from "#lib/ids/ids.ts";
-import type { ResourceRef, Tx, WriteCall } from "../../call/api.ts";
+import { tellWatchers } from "../../call/api.ts";
+import type { ResourceRef, WriteCall } from "../../call/api.ts";
 import { planConsents } from "../core/consent.ts";
 import type { Consent, ConsentState } from "../core/consent.ts";
 import { COLUMNS, standingConsents } from "./consents.ts";
@@ -17,6 +18,15 @@ export interface NewConsent {
   /** How often what is counted under a name may be done by it; what is not named is not limited. */
   readonly limits?: Readonly<Record<string, number>> | undefined;
 }
+
+/** Both parties see another thing than before: the grantee more or less, the grantor its list. */
+const told = (call: WriteCall, consents: readonly Pick<Consent, "grantorAccount" | "granteeAccount" | "resourceId">[]): void =>
+  tellWatchers(
+    call,
+    consents.flatMap(({ grantorAccount, granteeAccount, resourceId }) =>
+      [grantorAccount, granteeAccount].map((accountId) => ({ accountId, resourceId })),
+    ),
+  );
 
 /**
  * Give consents, in the name of each resource's owner, in one statement; answers them in the same order. The caller has checked that
@@ -44,6 +54,7 @@ export async function createConsents(call: WriteCall, wanted: readonly NewConsen
       AS t (consent_id text, grantor_account text, grantee_account text, actions text[], resource_kind text, resource_id text,
             valid_from timestamptz, valid_until timestamptz)
     RETURNING ${COLUMNS}`.execute(call.tx);
+  told(call, made.rows);
   await setLimits(
     call.tx,
     wanted.flatMap(({ limits = {} }, index) =>
@@ -59,27 +70,30 @@ export async function createConsents(call: WriteCall, wanted: readonly NewConsen
 }
 
 /** Take consents back. What was allowed by them ends with this transaction's commit; ids of revoked ones are passed over. */
-export async function revokeConsents(tx: Tx, consentIds: readonly string[]): Promise<void> {
+export async function revokeConsents(call: WriteCall, consentIds: readonly string[]): Promise<void> {
   if (consentIds.length === 0) return;
-  await sql`
+  const { rows } = await sql<Consent>`
     UPDATE consent SET state = 'REVOKED', revoke_time = now(), version = version + 1
-    WHERE consent_id = ANY(${[...consentIds]}::text[]) AND state <> 'REVOKED'`.execute(tx);
+    WHERE consent_id = ANY(${[...consentIds]}::text[]) AND state <> 'REVOKED' RETURNING ${COLUMNS}`.execute(call.tx);
+  told(call, rows);
 }
 
 /** All consents on resources that are being deleted. */
-export async function revokeConsentsOf(tx: Tx, resourceIds: readonly string[]): Promise<void> {
+export async function revokeConsentsOf(call: WriteCall, resourceIds: readonly string[]): Promise<void> {
   if (resourceIds.length === 0) return;
-  await sql`
+  const { rows } = await sql<Consent>`
     UPDATE consent SET state = 'REVOKED', revoke_time = now(), version = version + 1
-    WHERE resource_id = ANY(${[...resourceIds]}::text[]) AND state <> 'REVOKED'`.execute(tx);
+    WHERE resource_id = ANY(${[...resourceIds]}::text[]) AND state <> 'REVOKED' RETURNING ${COLUMNS}`.execute(call.tx);
+  told(call, rows);
 }
 
 /** Bring one consent, whose row is locked, into a state; answers it as it is then. */
-export async function setConsentState(tx: Tx, consentId: string, state: ConsentState): Promise<Consent> {
+export async function setConsentState(call: WriteCall, consentId: string, state: ConsentState): Promise<Consent> {
   const revoked = state === "REVOKED" ? sql`now()` : sql`revoke_time`;
   const { rows } = await sql<Consent>`
     UPDATE consent SET state = ${state}, version = version + 1, revoke_time = ${revoked}
-    WHERE consent_id = ${consentId} RETURNING ${COLUMNS}`.execute(tx);
+    WHERE consent_id = ${consentId} RETURNING ${COLUMNS}`.execute(call.tx);
+  told(call, rows);
   const [consent] = rows;
   if (consent === undefined) throw new Error("a locked consent is missing");
   return consent;
@@ -92,7 +106,7 @@ export async function setConsentState(tx: Tx, consentId: string, state: ConsentS
 export async function setGrantees(call: WriteCall, resource: ResourceRef, action: string, accounts: readonly string[]): Promise<Consent[]> {
   const plan = planConsents(await standingConsents(call.tx, resource.id, [action]), accounts, call.now);
   await revokeConsents(
-    call.tx,
+    call,
     plan.revoke.map((consent) => consent.consentId),
   );
   const added = await createConsents(

@@ -45,6 +45,23 @@ export async function resourcesGrantedTo(tx: Tx, granteeAccount: string, resourc
   return rows.map((row) => row.id);
 }
 
+/**
+ * Resources on which a consent given by or to this account began or ended to be in force after `since`, and not after `until`, because
+ * of the time alone.
+ */
+export async function resourcesByTime(tx: Tx, accountId: string, resourceKind: string, since: Date, until: Date): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    SELECT DISTINCT resource_id AS id FROM (
+      SELECT * FROM consent WHERE valid_from > ${since} AND valid_from <= ${until}
+      UNION ALL
+      SELECT * FROM consent WHERE valid_until > ${since} AND valid_until <= ${until}
+    ) AS turned
+    WHERE state = 'ACTIVE' AND resource_kind = ${resourceKind} AND (grantor_account = ${accountId} OR grantee_account = ${accountId})`.execute(
+    tx,
+  );
+  return rows.map((row) => row.id);
+}
+
 /** One consent, whatever its state; `lock`: for a change. */
 export async function readConsent(tx: Tx, consentId: string, lock = false): Promise<Consent | undefined> {
   const { rows } = await sql<Consent>`

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { HostChange, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
-import { CHUNK_BYTES, snapshotChanges } from "./chunks.ts";
+import { CHUNK_BYTES } from "#lib/feed/feed.ts";
+import { snapshotChanges } from "./chunks.ts";
 
 const instance = (index: number, bytes: number): HostItem => ({
   item: {

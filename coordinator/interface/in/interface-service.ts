@@ -6,7 +6,6 @@ import {
   WaitFor,
 } from "#gen/plenum/nivc/v1/interface_service.ts";
 import type { AttachmentSpec } from "#gen/plenum/nivc/v1/interface_service.ts";
-import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Attachment } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Kysely } from "kysely";
 import { parseId } from "#lib/ids/ids.ts";
@@ -35,9 +34,11 @@ import type { Signals } from "../out/signals.ts";
 import { checkUpdate, deleteInterfaceRecord, updateInterfaceRecord } from "../update.ts";
 import { waitForHosts } from "../wait.ts";
 import type { WaitRequest } from "../wait.ts";
+import { checkFilter, shownBy } from "./filter.ts";
 import { attachmentMessages, interfaceMessages } from "./messages.ts";
 import type { Waited } from "./messages.ts";
 import { visibleTo } from "./visible.ts";
+import type { InterfaceWatches } from "./watch-interfaces.ts";
 
 const MAX_BATCH = 1_000;
 const WAIT = { minMs: 0, maxMs: 60_000, absentMs: 10_000 };
@@ -51,6 +52,7 @@ export interface InterfaceServiceOptions {
   readonly signals: Signals;
   /** Makes sets of groups at their first use. */
   readonly network: Pick<NetworkModule, "withGroupSets">;
+  readonly watches: InterfaceWatches;
 }
 
 interface Waiting {
@@ -183,29 +185,17 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     },
 
     async listInterfaces(request, context) {
-      const { ownerAccount = "", vpcId = "", subnetId = "", instanceId = "", state = InterfaceState.UNSPECIFIED } = request.filter ?? {};
-      if (ownerAccount !== "") parseId("acct", ownerAccount, "filter.owner_account");
-      if (vpcId !== "") parseId("vpc", vpcId, "filter.vpc_id");
-      if (subnetId !== "") parseId("subnet", subnetId, "filter.subnet_id");
-      if (instanceId !== "") parseId("i", instanceId, "filter.instance_id");
-      if (!(Object.values(InterfaceState) as number[]).includes(state))
-        throw invalidArgument("filter.state", `is ${state}`, "give AVAILABLE or IN_USE");
-      const page = openPage(pages, context, request, { ownerAccount, vpcId, subnetId, instanceId, state });
+      const filter = checkFilter(request.filter);
+      const page = openPage(pages, context, request, { ...filter });
       return calls.read(context, context.action, async (call) => {
-        const rows = await listInterfaces(call.tx, {
-          visibleTo: await visibleTo(call),
-          ownerAccount,
-          vpcId,
-          subnetId,
-          instanceId,
-          attached: state === InterfaceState.UNSPECIFIED ? undefined : state === InterfaceState.IN_USE,
-          after: page.after,
-          limit: page.limit,
-        });
+        const query = { ...shownBy(filter), visibleTo: await visibleTo(call), after: page.after, limit: page.limit };
+        const rows = await listInterfaces(call.tx, query);
         const { items, nextPageToken } = page.cut(rows, (row) => row.interface_id);
         return { interfaces: await interfaceMessages(call.tx, directory, call.subject, items), nextPageToken };
       });
     },
+
+    watchInterfaces: (request, context) => options.watches.open(request, context),
 
     async updateInterface(request, context) {
       const update = checkUpdate(required(request.interface, "interface"), request.updateMask);

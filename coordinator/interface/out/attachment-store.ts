@@ -1,7 +1,8 @@
 import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
-import type { Tx } from "../../call/api.ts";
+import { tellWatchers } from "../../call/api.ts";
+import type { Tx, WriteCall } from "../../call/api.ts";
 import type { Standing } from "../core/attachment-state.ts";
 import type { Reader } from "../ports.ts";
 import { jsonRows } from "./rows.ts";
@@ -28,12 +29,22 @@ export type NewAttachment = Pick<
   | "source_dest_check"
 >;
 
+/** Those who watch the records' owners look at them again. */
+const told = (call: WriteCall, rows: readonly Pick<AttachmentRow, "interface_id" | "interface_owner">[]): void =>
+  tellWatchers(
+    call,
+    rows.map((row) => ({ accountId: row.interface_owner, resourceId: row.interface_id })),
+  );
+
 /**
  * Insert attachments, take their addresses and make the meters of those that are placed: one statement for any number. What another
  * attachment holds (interface, device index or address) is left out, so fewer rows or addresses than asked mean a conflict; a
  * transaction that is about to commit such a holder is waited for.
  */
-export async function insertAttachments(tx: Tx, rows: readonly NewAttachment[]): Promise<{ made: AttachmentRow[]; addresses: number }> {
+export async function insertAttachments(
+  call: WriteCall,
+  rows: readonly NewAttachment[],
+): Promise<{ made: AttachmentRow[]; addresses: number }> {
   const { rows: made } = await sql<AttachmentRow & { taken: bigint }>`
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
@@ -58,7 +69,8 @@ export async function insertAttachments(tx: Tx, rows: readonly NewAttachment[]):
       INSERT INTO meter (meter_id, attachment_id, interface_id, host_id, wire_id)
       SELECT meter_id, attachment_id, interface_id, host_id, wire_id FROM made WHERE host_id IS NOT NULL
     )
-    SELECT made.*, (SELECT count(*) FROM taken) AS taken FROM made`.execute(tx);
+    SELECT made.*, (SELECT count(*) FROM taken) AS taken FROM made`.execute(call.tx);
+  told(call, made);
   return { made, addresses: Number(made[0]?.taken ?? 0n) };
 }
 
@@ -135,7 +147,7 @@ export interface AttachmentChange {
  * Write changes: one statement for any number. Times follow from the states: programmed when ATTACHED for the first time, detached
  * when DETACHED, and an attachment that is over lets its addresses go. Rows are locked by the caller.
  */
-export async function updateAttachments(tx: Tx, changes: readonly AttachmentChange[]): Promise<AttachmentRow[]> {
+export async function updateAttachments(call: WriteCall, changes: readonly AttachmentChange[]): Promise<AttachmentRow[]> {
   if (changes.length === 0) return [];
   const given = changes.map(({ next, applied, placed, ...rest }) => ({
     ...rest,
@@ -178,7 +190,8 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
     ), freed AS (
       DELETE FROM attachment_address WHERE attachment_id IN (SELECT attachment_id FROM changed WHERE state = 4)
     )
-    SELECT * FROM changed ORDER BY attachment_id`.execute(tx);
+    SELECT * FROM changed ORDER BY attachment_id`.execute(call.tx);
+  told(call, rows);
   return rows;
 }
 

@@ -1,13 +1,22 @@
 import { sql } from "kysely";
-import type { Tx } from "../../call/api.ts";
+import type { RawBuilder } from "kysely";
+import { tellWatchers } from "../../call/api.ts";
+import type { Tx, WriteCall } from "../../call/api.ts";
 import { jsonRows } from "./rows.ts";
 import type { InterfaceRow } from "./rows.ts";
 
 /** What a new record is made of; the rest is the table's. */
 export type NewInterface = Omit<InterfaceRow, "generation" | "row_version" | "create_time">;
 
+/** Those who watch the owners look at the records again. */
+const told = (call: WriteCall, rows: readonly Pick<InterfaceRow, "interface_id" | "owner_account">[]): void =>
+  tellWatchers(
+    call,
+    rows.map((row) => ({ accountId: row.owner_account, resourceId: row.interface_id })),
+  );
+
 /** Insert records with their addresses: one statement for any number. */
-export async function insertInterfaces(tx: Tx, rows: readonly NewInterface[]): Promise<void> {
+export async function insertInterfaces(call: WriteCall, rows: readonly NewInterface[]): Promise<void> {
   await sql`
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
@@ -22,7 +31,8 @@ export async function insertInterfaces(tx: Tx, rows: readonly NewInterface[]): P
       FROM given
     )
     INSERT INTO interface_address (interface_id, subnet_id, address)
-    SELECT interface_id, subnet_id, host(address::inet)::inet FROM given, unnest(addresses) AS address`.execute(tx);
+    SELECT interface_id, subnet_id, host(address::inet)::inet FROM given, unnest(addresses) AS address`.execute(call.tx);
+  told(call, rows);
 }
 
 /** Records by id, locked against every other writer, in the order of their ids. Unknown ids are left out. */
@@ -38,8 +48,8 @@ export async function readInterfaces(tx: Tx, ids: readonly string[]): Promise<Re
   return new Map(rows.map((row) => [row.interface_id, row]));
 }
 
-/** What to list; undefined or empty: any. */
-export interface InterfaceQuery {
+/** Which records somebody is shown; undefined or empty: any. */
+export interface Shown {
   /** Only what this account may see: its own and those that grants name. Undefined: all (operator). */
   readonly visibleTo: { readonly accountId: string; readonly granted: readonly string[] } | undefined;
   readonly ownerAccount: string;
@@ -48,21 +58,21 @@ export interface InterfaceQuery {
   readonly instanceId: string;
   /** True: has an attachment; false: has none. */
   readonly attached: boolean | undefined;
+}
+
+/** What to list. */
+export interface InterfaceQuery extends Shown {
   /** Ids above this one. */
   readonly after: string;
   readonly limit: number;
 }
 
-/** One page, in order of id. */
-export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<InterfaceRow[]> {
-  const conditions = [sql`interface_id > ${query.after}`];
+function showing(query: Shown): RawBuilder<unknown> {
+  const conditions = [lastingly(query)];
   if (query.visibleTo !== undefined) {
     const { accountId, granted } = query.visibleTo;
     conditions.push(sql`(owner_account = ${accountId} OR interface_id = ANY(${granted}::text[]))`);
   }
-  if (query.ownerAccount !== "") conditions.push(sql`owner_account = ${query.ownerAccount}`);
-  if (query.vpcId !== "") conditions.push(sql`vpc_id = ${query.vpcId}`);
-  if (query.subnetId !== "") conditions.push(sql`subnet_id = ${query.subnetId}`);
   if (query.instanceId !== "") {
     conditions.push(sql`interface_id IN (SELECT interface_id FROM attachment WHERE instance_id = ${query.instanceId} AND state <> 4)`);
   }
@@ -70,9 +80,49 @@ export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<Int
     const exists = sql`EXISTS (SELECT FROM attachment a WHERE a.interface_id = interface.interface_id AND a.state <> 4)`;
     conditions.push(query.attached ? exists : sql`NOT ${exists}`);
   }
+  return sql.join(conditions, sql` AND `);
+}
+
+/** The part of it that never changes of a record. */
+function lastingly(query: Pick<Shown, "ownerAccount" | "vpcId" | "subnetId">): RawBuilder<unknown> {
+  const conditions = [sql`true`];
+  if (query.ownerAccount !== "") conditions.push(sql`owner_account = ${query.ownerAccount}`);
+  if (query.vpcId !== "") conditions.push(sql`vpc_id = ${query.vpcId}`);
+  if (query.subnetId !== "") conditions.push(sql`subnet_id = ${query.subnetId}`);
+  return sql.join(conditions, sql` AND `);
+}
+
+/** One page, in order of id. */
+export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<InterfaceRow[]> {
   const { rows } = await sql<InterfaceRow>`
-    SELECT * FROM interface WHERE ${sql.join(conditions, sql` AND `)} ORDER BY interface_id LIMIT ${query.limit}`.execute(tx);
+    SELECT * FROM interface WHERE interface_id > ${query.after} AND ${showing(query)} ORDER BY interface_id LIMIT ${query.limit}`.execute(
+    tx,
+  );
   return rows;
+}
+
+/** Those of these records that are shown, in order of id. */
+export async function shownInterfaces(tx: Tx, ids: readonly string[], shown: Shown): Promise<InterfaceRow[]> {
+  const { rows } = await sql<InterfaceRow>`
+    SELECT * FROM interface WHERE interface_id = ANY(${ids}::text[]) AND ${showing(shown)} ORDER BY interface_id`.execute(tx);
+  return rows;
+}
+
+/** Those of these records that are there and that the filter never showed to anybody. */
+export async function neverShown(tx: Tx, ids: readonly string[], shown: Shown): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const { rows } = await sql<{ interface_id: string }>`
+    SELECT interface_id FROM interface WHERE interface_id = ANY(${ids}::text[]) AND NOT (${lastingly(shown)})`.execute(tx);
+  return new Set(rows.map((row) => row.interface_id));
+}
+
+/** Owners of these records, in order, at most `limit` of them. */
+export async function ownersOf(tx: Tx, ids: readonly string[], limit: number): Promise<string[]> {
+  const { rows } = await sql<{ owner_account: string }>`
+    SELECT DISTINCT owner_account FROM interface WHERE interface_id = ANY(${ids}::text[]) ORDER BY owner_account LIMIT ${limit}`.execute(
+    tx,
+  );
+  return rows.map((row) => row.owner_account);
 }
 
 /** Fields that an update may write. */
@@ -81,20 +131,27 @@ export type InterfaceChange = Partial<
 >;
 
 /** Write the fields given; generation and row version rise by one. The row is locked by the caller. */
-export async function updateInterface(tx: Tx, interfaceId: string, change: InterfaceChange): Promise<void> {
+export async function updateInterface(
+  call: WriteCall,
+  row: Pick<InterfaceRow, "interface_id" | "owner_account">,
+  change: InterfaceChange,
+): Promise<void> {
   const sets = [sql`generation = generation + 1`, sql`row_version = row_version + 1`];
   if (change.description !== undefined) sets.push(sql`description = ${change.description}`);
   if (change.tags !== undefined) sets.push(sql`tags = ${JSON.stringify(change.tags)}::jsonb`);
   if (change.security_group_ids !== undefined) sets.push(sql`security_group_ids = ${change.security_group_ids}::text[]`);
   if (change.group_set_id !== undefined) sets.push(sql`group_set_id = ${change.group_set_id}`);
   if (change.source_dest_check !== undefined) sets.push(sql`source_dest_check = ${change.source_dest_check}`);
-  await sql`UPDATE interface SET ${sql.join(sets)} WHERE interface_id = ${interfaceId}`.execute(tx);
+  await sql`UPDATE interface SET ${sql.join(sets)} WHERE interface_id = ${row.interface_id}`.execute(call.tx);
+  told(call, [row]);
 }
 
 /** Delete records and what was counted for them. Nothing may be attached: the caller saw to it under their locks. */
-export async function deleteInterfaces(tx: Tx, ids: readonly string[]): Promise<void> {
+export async function deleteInterfaces(call: WriteCall, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
-  await sql`DELETE FROM interface WHERE interface_id = ANY(${ids}::text[])`.execute(tx);
+  const { rows } = await sql<Pick<InterfaceRow, "interface_id" | "owner_account">>`
+    DELETE FROM interface WHERE interface_id = ANY(${ids}::text[]) RETURNING interface_id, owner_account`.execute(call.tx);
+  told(call, rows);
 }
 
 /** Up to `limit` records that make a subnet, a VPC or a group undeletable. */

@@ -58,6 +58,7 @@ export const CLASSES = {
   list: owned("empty", { host: both("denied") }),
   "list of instances": owned("empty"),
   "list shared": owned("empty", { grantee: ["yes", "empty"] }),
+  "watch shared": owned("empty", { grantee: ["yes", "empty"], host: both("denied") }),
   "list of parties": owned("empty", { grantee: ["yes", "empty"], host: both("denied") }),
   /** The same for all who are somebody. */
   public: everybody("yes"),
@@ -297,6 +298,13 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "list shared",
     request: ({ target }) => ({ filter: { subnetId: target.subnetId }, pageSize: 1_000 }),
     holds: holds("interfaces", "interfaceId", ({ target }) => target.interfaceId),
+  },
+  "nivc.v1.InterfaceService/WatchInterfaces": {
+    class: "watch shared",
+    request: ({ target }) => ({ filter: { ownerAccount: target.accountId, subnetId: target.subnetId } }),
+    // The first step of the feed: the snapshot, where there is one.
+    holds: (answer: { event?: { $case: string; value: { interfaces?: { interfaceId: string }[] } } }, { target }) =>
+      (answer.event?.value.interfaces ?? []).some((one) => one.interfaceId === target.interfaceId),
   },
   "nivc.v1.InterfaceService/UpdateInterface": {
     class: "write granted",

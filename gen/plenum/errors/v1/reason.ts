@@ -52,7 +52,7 @@ export const Reason = {
   BAD_JOIN_TOKEN: 18,
   /** STALE_SESSION - A newer session of the same host took over. ABORTED (C5). Metadata: session_epoch. */
   STALE_SESSION: 19,
-  /** BAD_PAGE_TOKEN - The page token does not belong to this caller and filter. INVALID_ARGUMENT (C13). */
+  /** BAD_PAGE_TOKEN - The page token or resume token does not belong to this caller and filter. INVALID_ARGUMENT (C13). */
   BAD_PAGE_TOKEN: 20,
   /** NAME_TAKEN - A name that must be unique is taken. ALREADY_EXISTS. Metadata: name. */
   NAME_TAKEN: 21,

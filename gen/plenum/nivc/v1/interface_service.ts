@@ -170,6 +170,77 @@ export interface ListInterfacesResponse {
   nextPageToken: string;
 }
 
+export interface WatchInterfacesRequest {
+  /** Absent: all that the caller may see. Required of an operator, with owner_account. */
+  filter:
+    | InterfaceFilter
+    | undefined;
+  /**
+   * From a bookmark that the same caller got with the same filter; empty: begin with a snapshot. Opaque. One that is too old is answered
+   * with `history_gone` and a snapshot.
+   */
+  resumeToken: string;
+}
+
+/** One step of the feed. */
+export interface WatchInterfacesResponse {
+  /** What it is. Always set; clients ignore one that they do not know. */
+  event:
+    | //
+    /** Records there are; at most 1 MiB, or one record. */
+    { $case: "snapshot"; value: InterfacesSnapshot }
+    | //
+    /** All that was there has been told. */
+    { $case: "inSync"; value: InterfacesInSync }
+    | //
+    /** Records that are new or changed. */
+    { $case: "upserted"; value: InterfacesUpserted }
+    | //
+    /** Records that are gone, or that this watch does not show any more. */
+    { $case: "deleted"; value: InterfacesDeleted }
+    | //
+    /** All before it has been told. */
+    { $case: "bookmark"; value: InterfacesBookmark }
+    | //
+    /** A snapshot follows. */
+    { $case: "historyGone"; value: InterfacesHistoryGone }
+    | undefined;
+}
+
+/** Part of what there was when the snapshot was read. */
+export interface InterfacesSnapshot {
+  /** As GetInterface shows them, in order of id. */
+  interfaces: Interface[];
+}
+
+/** From here on the client knows what a list would show. */
+export interface InterfacesInSync {
+  /** It ends a snapshot: what the client has and was not given since the snapshot began is gone. False on a stream that was resumed. */
+  snapshot: boolean;
+}
+
+/** Records to put in the place of what the client had of them. */
+export interface InterfacesUpserted {
+  /** As GetInterface shows them. */
+  interfaces: Interface[];
+}
+
+/** Records to forget. */
+export interface InterfacesDeleted {
+  /** `eni-…`. May name records that the client never had, and one more than once. */
+  interfaceIds: string[];
+}
+
+/** A place to come back to. */
+export interface InterfacesBookmark {
+  /** For WatchInterfacesRequest.resume_token: a stream resumed with it tells what changed after this message. */
+  resumeToken: string;
+}
+
+/** What was told before counts until `in_sync.snapshot` says which of it is gone. */
+export interface InterfacesHistoryGone {
+}
+
 export interface UpdateInterfaceRequest {
   /** Its interface_id says which; the fields in the mask say what. Required. */
   interface:
@@ -1437,6 +1508,693 @@ export const ListInterfacesResponse: MessageFns<ListInterfacesResponse> = {
     const message = createBaseListInterfacesResponse();
     message.interfaces = object.interfaces?.map((e) => Interface.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchInterfacesRequest(): WatchInterfacesRequest {
+  return { filter: undefined, resumeToken: "" };
+}
+
+export const WatchInterfacesRequest: MessageFns<WatchInterfacesRequest> = {
+  encode(message: WatchInterfacesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.filter !== undefined) {
+      InterfaceFilter.encode(message.filter, writer.uint32(10).fork()).join();
+    }
+    if (message.resumeToken !== "") {
+      writer.uint32(18).string(message.resumeToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchInterfacesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchInterfacesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.filter = InterfaceFilter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.resumeToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchInterfacesRequest {
+    return {
+      filter: isSet(object.filter) ? InterfaceFilter.fromJSON(object.filter) : undefined,
+      resumeToken: isSet(object.resumeToken)
+        ? globalThis.String(object.resumeToken)
+        : isSet(object.resume_token)
+        ? globalThis.String(object.resume_token)
+        : "",
+    };
+  },
+
+  toJSON(message: WatchInterfacesRequest): unknown {
+    const obj: any = {};
+    if (message.filter !== undefined) {
+      obj.filter = InterfaceFilter.toJSON(message.filter);
+    }
+    if (message.resumeToken !== "") {
+      obj.resumeToken = message.resumeToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchInterfacesRequest>): WatchInterfacesRequest {
+    return WatchInterfacesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchInterfacesRequest>): WatchInterfacesRequest {
+    const message = createBaseWatchInterfacesRequest();
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? InterfaceFilter.fromPartial(object.filter)
+      : undefined;
+    message.resumeToken = object.resumeToken ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchInterfacesResponse(): WatchInterfacesResponse {
+  return { event: undefined };
+}
+
+export const WatchInterfacesResponse: MessageFns<WatchInterfacesResponse> = {
+  encode(message: WatchInterfacesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "snapshot":
+        InterfacesSnapshot.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+      case "inSync":
+        InterfacesInSync.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+      case "upserted":
+        InterfacesUpserted.encode(message.event.value, writer.uint32(26).fork()).join();
+        break;
+      case "deleted":
+        InterfacesDeleted.encode(message.event.value, writer.uint32(34).fork()).join();
+        break;
+      case "bookmark":
+        InterfacesBookmark.encode(message.event.value, writer.uint32(42).fork()).join();
+        break;
+      case "historyGone":
+        InterfacesHistoryGone.encode(message.event.value, writer.uint32(50).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchInterfacesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchInterfacesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "snapshot", value: InterfacesSnapshot.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "inSync", value: InterfacesInSync.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = { $case: "upserted", value: InterfacesUpserted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = { $case: "deleted", value: InterfacesDeleted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.event = { $case: "bookmark", value: InterfacesBookmark.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.event = { $case: "historyGone", value: InterfacesHistoryGone.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchInterfacesResponse {
+    return {
+      event: isSet(object.snapshot)
+        ? { $case: "snapshot", value: InterfacesSnapshot.fromJSON(object.snapshot) }
+        : isSet(object.inSync)
+        ? { $case: "inSync", value: InterfacesInSync.fromJSON(object.inSync) }
+        : isSet(object.in_sync)
+        ? { $case: "inSync", value: InterfacesInSync.fromJSON(object.in_sync) }
+        : isSet(object.upserted)
+        ? { $case: "upserted", value: InterfacesUpserted.fromJSON(object.upserted) }
+        : isSet(object.deleted)
+        ? { $case: "deleted", value: InterfacesDeleted.fromJSON(object.deleted) }
+        : isSet(object.bookmark)
+        ? { $case: "bookmark", value: InterfacesBookmark.fromJSON(object.bookmark) }
+        : isSet(object.historyGone)
+        ? { $case: "historyGone", value: InterfacesHistoryGone.fromJSON(object.historyGone) }
+        : isSet(object.history_gone)
+        ? { $case: "historyGone", value: InterfacesHistoryGone.fromJSON(object.history_gone) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: WatchInterfacesResponse): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "snapshot") {
+      obj.snapshot = InterfacesSnapshot.toJSON(message.event.value);
+    } else if (message.event?.$case === "inSync") {
+      obj.inSync = InterfacesInSync.toJSON(message.event.value);
+    } else if (message.event?.$case === "upserted") {
+      obj.upserted = InterfacesUpserted.toJSON(message.event.value);
+    } else if (message.event?.$case === "deleted") {
+      obj.deleted = InterfacesDeleted.toJSON(message.event.value);
+    } else if (message.event?.$case === "bookmark") {
+      obj.bookmark = InterfacesBookmark.toJSON(message.event.value);
+    } else if (message.event?.$case === "historyGone") {
+      obj.historyGone = InterfacesHistoryGone.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchInterfacesResponse>): WatchInterfacesResponse {
+    return WatchInterfacesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchInterfacesResponse>): WatchInterfacesResponse {
+    const message = createBaseWatchInterfacesResponse();
+    switch (object.event?.$case) {
+      case "snapshot": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "snapshot", value: InterfacesSnapshot.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "inSync": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "inSync", value: InterfacesInSync.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "upserted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "upserted", value: InterfacesUpserted.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "deleted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "deleted", value: InterfacesDeleted.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "bookmark": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "bookmark", value: InterfacesBookmark.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "historyGone": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "historyGone", value: InterfacesHistoryGone.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseInterfacesSnapshot(): InterfacesSnapshot {
+  return { interfaces: [] };
+}
+
+export const InterfacesSnapshot: MessageFns<InterfacesSnapshot> = {
+  encode(message: InterfacesSnapshot, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.interfaces) {
+      Interface.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InterfacesSnapshot {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInterfacesSnapshot();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.interfaces.push(Interface.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InterfacesSnapshot {
+    return {
+      interfaces: globalThis.Array.isArray(object?.interfaces)
+        ? object.interfaces.map((e: any) => Interface.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: InterfacesSnapshot): unknown {
+    const obj: any = {};
+    if (message.interfaces?.length) {
+      obj.interfaces = message.interfaces.map((e) => Interface.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InterfacesSnapshot>): InterfacesSnapshot {
+    return InterfacesSnapshot.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InterfacesSnapshot>): InterfacesSnapshot {
+    const message = createBaseInterfacesSnapshot();
+    message.interfaces = object.interfaces?.map((e) => Interface.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseInterfacesInSync(): InterfacesInSync {
+  return { snapshot: false };
+}
+
+export const InterfacesInSync: MessageFns<InterfacesInSync> = {
+  encode(message: InterfacesInSync, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshot !== false) {
+      writer.uint32(8).bool(message.snapshot);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InterfacesInSync {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInterfacesInSync();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.snapshot = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InterfacesInSync {
+    return { snapshot: isSet(object.snapshot) ? globalThis.Boolean(object.snapshot) : false };
+  },
+
+  toJSON(message: InterfacesInSync): unknown {
+    const obj: any = {};
+    if (message.snapshot !== false) {
+      obj.snapshot = message.snapshot;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InterfacesInSync>): InterfacesInSync {
+    return InterfacesInSync.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InterfacesInSync>): InterfacesInSync {
+    const message = createBaseInterfacesInSync();
+    message.snapshot = object.snapshot ?? false;
+    return message;
+  },
+};
+
+function createBaseInterfacesUpserted(): InterfacesUpserted {
+  return { interfaces: [] };
+}
+
+export const InterfacesUpserted: MessageFns<InterfacesUpserted> = {
+  encode(message: InterfacesUpserted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.interfaces) {
+      Interface.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InterfacesUpserted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInterfacesUpserted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.interfaces.push(Interface.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InterfacesUpserted {
+    return {
+      interfaces: globalThis.Array.isArray(object?.interfaces)
+        ? object.interfaces.map((e: any) => Interface.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: InterfacesUpserted): unknown {
+    const obj: any = {};
+    if (message.interfaces?.length) {
+      obj.interfaces = message.interfaces.map((e) => Interface.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InterfacesUpserted>): InterfacesUpserted {
+    return InterfacesUpserted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InterfacesUpserted>): InterfacesUpserted {
+    const message = createBaseInterfacesUpserted();
+    message.interfaces = object.interfaces?.map((e) => Interface.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseInterfacesDeleted(): InterfacesDeleted {
+  return { interfaceIds: [] };
+}
+
+export const InterfacesDeleted: MessageFns<InterfacesDeleted> = {
+  encode(message: InterfacesDeleted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.interfaceIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InterfacesDeleted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInterfacesDeleted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.interfaceIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InterfacesDeleted {
+    return {
+      interfaceIds: globalThis.Array.isArray(object?.interfaceIds)
+        ? object.interfaceIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.interface_ids)
+        ? object.interface_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: InterfacesDeleted): unknown {
+    const obj: any = {};
+    if (message.interfaceIds?.length) {
+      obj.interfaceIds = message.interfaceIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InterfacesDeleted>): InterfacesDeleted {
+    return InterfacesDeleted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InterfacesDeleted>): InterfacesDeleted {
+    const message = createBaseInterfacesDeleted();
+    message.interfaceIds = object.interfaceIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseInterfacesBookmark(): InterfacesBookmark {
+  return { resumeToken: "" };
+}
+
+export const InterfacesBookmark: MessageFns<InterfacesBookmark> = {
+  encode(message: InterfacesBookmark, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.resumeToken !== "") {
+      writer.uint32(10).string(message.resumeToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InterfacesBookmark {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInterfacesBookmark();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.resumeToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InterfacesBookmark {
+    return {
+      resumeToken: isSet(object.resumeToken)
+        ? globalThis.String(object.resumeToken)
+        : isSet(object.resume_token)
+        ? globalThis.String(object.resume_token)
+        : "",
+    };
+  },
+
+  toJSON(message: InterfacesBookmark): unknown {
+    const obj: any = {};
+    if (message.resumeToken !== "") {
+      obj.resumeToken = message.resumeToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InterfacesBookmark>): InterfacesBookmark {
+    return InterfacesBookmark.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InterfacesBookmark>): InterfacesBookmark {
+    const message = createBaseInterfacesBookmark();
+    message.resumeToken = object.resumeToken ?? "";
+    return message;
+  },
+};
+
+function createBaseInterfacesHistoryGone(): InterfacesHistoryGone {
+  return {};
+}
+
+export const InterfacesHistoryGone: MessageFns<InterfacesHistoryGone> = {
+  encode(_: InterfacesHistoryGone, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InterfacesHistoryGone {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInterfacesHistoryGone();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): InterfacesHistoryGone {
+    return {};
+  },
+
+  toJSON(_: InterfacesHistoryGone): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<InterfacesHistoryGone>): InterfacesHistoryGone {
+    return InterfacesHistoryGone.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<InterfacesHistoryGone>): InterfacesHistoryGone {
+    const message = createBaseInterfacesHistoryGone();
     return message;
   },
 };
@@ -3025,6 +3783,57 @@ export const InterfaceServiceDefinition = {
       },
     },
     /**
+     * Follow the records that the caller may see, with their attachments: what ListInterfaces shows with the same filter, and every change
+     * of it. Anybody with an account; an operator names `filter.owner_account`. The stream ends as a new call would be refused: when the
+     * token ends (UNAUTHENTICATED), or the principal is disabled (within ten seconds).
+     *
+     * Rules of the feed (C3): any number of `snapshot`, then `in_sync`, then `upserted` and `deleted` as they happen, each followed by a
+     * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
+     * given since the stream began or since `history_gone`; before that it forgets only what is `deleted`. A resumed stream has no
+     * snapshot. `history_gone` means that a snapshot follows in the same stream: the changes are gone, or the client reads so slowly that
+     * 50,000 records wait for it.
+     * A slow client gets each record once, as it is then, however often it changed. Told are changes of the record, of who may see it and
+     * of its attachments, and what their own hosts say of them. What else a message shows is as of when it was sent: traffic, and
+     * conditions that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are not TRUE).
+     * Errors: INVALID_ARGUMENT (filter, resume_token), PERMISSION_DENIED (a host), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: too many open
+     * watches of the account), UNAVAILABLE (the server closes, or the database is away: call again with the last bookmark).
+     */
+    watchInterfaces: {
+      name: "WatchInterfaces",
+      requestType: WatchInterfacesRequest as typeof WatchInterfacesRequest,
+      requestStream: false,
+      responseType: WatchInterfacesResponse as typeof WatchInterfacesResponse,
+      responseStream: true,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              19,
+              110,
+              105,
+              118,
+              99,
+              58,
+              76,
+              105,
+              115,
+              116,
+              73,
+              110,
+              116,
+              101,
+              114,
+              102,
+              97,
+              99,
+              101,
+              115,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
      * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
      * interface's host applies the change with one packet's boundary. Safe to repeat.
      * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
@@ -3326,6 +4135,26 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListInterfacesResponse>>;
   /**
+   * Follow the records that the caller may see, with their attachments: what ListInterfaces shows with the same filter, and every change
+   * of it. Anybody with an account; an operator names `filter.owner_account`. The stream ends as a new call would be refused: when the
+   * token ends (UNAUTHENTICATED), or the principal is disabled (within ten seconds).
+   *
+   * Rules of the feed (C3): any number of `snapshot`, then `in_sync`, then `upserted` and `deleted` as they happen, each followed by a
+   * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
+   * given since the stream began or since `history_gone`; before that it forgets only what is `deleted`. A resumed stream has no
+   * snapshot. `history_gone` means that a snapshot follows in the same stream: the changes are gone, or the client reads so slowly that
+   * 50,000 records wait for it.
+   * A slow client gets each record once, as it is then, however often it changed. Told are changes of the record, of who may see it and
+   * of its attachments, and what their own hosts say of them. What else a message shows is as of when it was sent: traffic, and
+   * conditions that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are not TRUE).
+   * Errors: INVALID_ARGUMENT (filter, resume_token), PERMISSION_DENIED (a host), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: too many open
+   * watches of the account), UNAVAILABLE (the server closes, or the database is away: call again with the last bookmark).
+   */
+  watchInterfaces(
+    request: WatchInterfacesRequest,
+    context: CallContext & CallContextExt,
+  ): ServerStreamingMethodResult<DeepPartial<WatchInterfacesResponse>>;
+  /**
    * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
    * interface's host applies the change with one packet's boundary. Safe to repeat.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
@@ -3404,6 +4233,26 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListInterfacesResponse>;
   /**
+   * Follow the records that the caller may see, with their attachments: what ListInterfaces shows with the same filter, and every change
+   * of it. Anybody with an account; an operator names `filter.owner_account`. The stream ends as a new call would be refused: when the
+   * token ends (UNAUTHENTICATED), or the principal is disabled (within ten seconds).
+   *
+   * Rules of the feed (C3): any number of `snapshot`, then `in_sync`, then `upserted` and `deleted` as they happen, each followed by a
+   * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
+   * given since the stream began or since `history_gone`; before that it forgets only what is `deleted`. A resumed stream has no
+   * snapshot. `history_gone` means that a snapshot follows in the same stream: the changes are gone, or the client reads so slowly that
+   * 50,000 records wait for it.
+   * A slow client gets each record once, as it is then, however often it changed. Told are changes of the record, of who may see it and
+   * of its attachments, and what their own hosts say of them. What else a message shows is as of when it was sent: traffic, and
+   * conditions that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are not TRUE).
+   * Errors: INVALID_ARGUMENT (filter, resume_token), PERMISSION_DENIED (a host), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: too many open
+   * watches of the account), UNAVAILABLE (the server closes, or the database is away: call again with the last bookmark).
+   */
+  watchInterfaces(
+    request: DeepPartial<WatchInterfacesRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): AsyncIterable<WatchInterfacesResponse>;
+  /**
    * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
    * interface's host applies the change with one packet's boundary. Safe to repeat.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
@@ -3473,6 +4322,8 @@ function isObject(value: any): boolean {
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;
 }
+
+export type ServerStreamingMethodResult<Response> = { [Symbol.asyncIterator](): AsyncIterator<Response, void> };
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
