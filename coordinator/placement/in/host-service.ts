@@ -49,7 +49,7 @@ export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTok
     },
 
     async listHosts(request, context) {
-      const { zoneId } = request;
+      const zoneId = displayName(request.zoneId, "zone_id", { max: 63 });
       const page = openPage(pages, context, request, { zoneId });
       return calls.read(context, context.action, async (call) => {
         // Operator only; to others the list is empty, as every list of what one may not see.
