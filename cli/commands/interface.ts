@@ -15,12 +15,14 @@ interface CreateOptions {
   tag?: string[];
   sourceDestCheck: boolean;
   payer: string;
+  dns?: string[];
 }
 interface UpdateOptions {
   description?: string;
   group?: string[];
   tag?: string[];
   sourceDestCheck?: string;
+  dns?: string[];
   etag: string;
 }
 interface WaitOptions {
@@ -50,6 +52,7 @@ function addRecords(eni: Command): void {
     .option("--description <text>", "free text", "")
     .option("--tag <key=value>", "may be repeated", collect)
     .option("--no-source-dest-check", "let the instance route for others")
+    .option("--dns <ip>", "a DNS server for the guest; may be repeated, at most 4", collect)
     .option("--payer <account>", "who pays; empty: the account of the subnet", "")
     .addHelpText("after", "\nExample:\n  plenum eni create --subnet subnet-… --address 10.0.1.10 --group sg-…")
     .action(
@@ -64,6 +67,7 @@ function addRecords(eni: Command): void {
             tags: parsePairs(options.tag ?? []),
             sourceDestCheck: options.sourceDestCheck,
             payerAccount: options.payer,
+            dnsServers: options.dns ?? [],
           },
         });
         session.one(interfaces, present(answer.interface, "interface"));
@@ -120,6 +124,7 @@ function addUpdate(eni: Command): void {
     .option("--group <sg>", "the new groups, whole; may be repeated", collect)
     .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
     .option("--source-dest-check <on|off>", "off: the instance may route for others")
+    .option("--dns <ip>", "the new DNS servers, whole; may be repeated; '' for none", collect)
     .option("--etag <etag>", "only if it is still this version", "")
     .addHelpText("after", "\nExample:\n  plenum eni update eni-… --group sg-… --description 'web server'")
     .action(
@@ -130,6 +135,7 @@ function addUpdate(eni: Command): void {
           ...(options.group === undefined ? [] : ["security_group_ids"]),
           ...(options.tag === undefined ? [] : ["tags"]),
           ...(check === undefined ? [] : ["source_dest_check"]),
+          ...(options.dns === undefined ? [] : ["dns_servers"]),
         ];
         const answer = await session.client(InterfaceServiceDefinition).updateInterface({
           interface: {
@@ -138,6 +144,7 @@ function addUpdate(eni: Command): void {
             description: options.description,
             securityGroupIds: options.group,
             tags: parsePairs(options.tag ?? []),
+            dnsServers: options.dns?.filter((server) => server !== ""),
             sourceDestCheck: check === undefined ? undefined : parseWord({ on: true, off: false }, check, "switch"),
           },
           updateMask,

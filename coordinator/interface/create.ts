@@ -186,6 +186,7 @@ function newRow(
     description: spec.description,
     tags: spec.tags,
     source_dest_check: spec.sourceDestCheck,
+    dns_servers: spec.dnsServers,
   };
 }
 

@@ -180,4 +180,8 @@ export const interfaceMigrations: Migrations = {
       SELECT host_id, attachment_id, network_id, generation, meter_id FROM attachment WHERE unconfirmed AND host_id IS NOT NULL;
     ALTER TABLE attachment DROP COLUMN unconfirmed;
   `),
+  "0057_dns_servers": sqlMigration(`
+    ALTER TABLE interface ADD COLUMN dns_servers text[] NOT NULL DEFAULT '{}';
+    ALTER TABLE attachment ADD COLUMN dns_servers text[] NOT NULL DEFAULT '{}';
+  `),
 };

@@ -108,7 +108,8 @@ export async function unplaceAttachments(call: WriteCall, instanceId: string): P
 export interface Reconfiguration {
   readonly group_set_id?: bigint;
   readonly ruleset_id?: bigint;
-  readonly source_dest_check?: boolean;
+  readonly source_dest_check?: boolean | undefined;
+  readonly dns_servers?: readonly string[] | undefined;
 }
 
 /**

@@ -9,7 +9,7 @@ import { existingAccounts } from "../identity/api.ts";
 import { groupSetFor } from "../network/api.ts";
 import type { GroupSet } from "../network/api.ts";
 import type { InstanceDirectory } from "./ports.ts";
-import { ACCESS_ACTIONS, ACCESS_LISTS, checkAccess, checkGroups } from "./in/spec.ts";
+import { ACCESS_ACTIONS, ACCESS_LISTS, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
 import type { Access } from "./in/spec.ts";
 import { interfaceRef } from "./create.ts";
 import { reconfigureLocked } from "./move.ts";
@@ -17,7 +17,7 @@ import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
 import { deleteInterfaces, lockInterfaces, readInterfaces, updateInterface } from "./out/interface-store.ts";
 import type { InterfaceRow } from "./out/rows.ts";
 
-const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access"] as const;
+const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access", "dns_servers"] as const;
 type Field = (typeof FIELDS)[number];
 
 /** An update whose form is right. */
@@ -30,6 +30,7 @@ export interface CheckedUpdate {
   readonly securityGroupIds: readonly string[];
   readonly sourceDestCheck: boolean;
   readonly access: Access;
+  readonly dnsServers: readonly string[];
 }
 
 /** Mask and values. INVALID_ARGUMENT. */
@@ -52,6 +53,7 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
     tags: has("tags") ? tagsField(wanted.tags, "interface.tags") : {},
     securityGroupIds: has("security_group_ids") ? checkGroups(wanted.securityGroupIds, "interface.security_group_ids", false) : [],
     sourceDestCheck: wanted.sourceDestCheck,
+    dnsServers: has("dns_servers") ? checkDnsServers(wanted.dnsServers, "interface.dns_servers") : [],
     access: checkAccess(has("access") ? wanted.access : undefined, "interface.access"),
   };
 }
@@ -89,11 +91,13 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
     security_group_ids: set === undefined ? undefined : update.securityGroupIds,
     group_set_id: set === undefined ? undefined : BigInt(set.groupSetId),
     source_dest_check: fields.has("source_dest_check") ? update.sourceDestCheck : undefined,
+    dns_servers: fields.has("dns_servers") ? update.dnsServers : undefined,
   });
   if (fields.has("access")) await setAccess(call, ref, update.access);
   const check = fields.has("source_dest_check") && update.sourceDestCheck !== row.source_dest_check ? update.sourceDestCheck : undefined;
   const groups = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set : undefined;
-  if (check === undefined && groups === undefined) return;
+  const servers = fields.has("dns_servers") && update.dnsServers.join() !== row.dns_servers.join() ? update.dnsServers : undefined;
+  if (check === undefined && groups === undefined && servers === undefined) return;
   const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
   const hosts = await directory.hosts(
     call.tx,
@@ -101,6 +105,7 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
   );
   const to = () => ({
     source_dest_check: check,
+    dns_servers: servers,
     ...(groups === undefined ? {} : { group_set_id: BigInt(groups.groupSetId), ruleset_id: BigInt(groups.rulesetId) }),
   });
   await reconfigureLocked(call, attached, to, hosts);

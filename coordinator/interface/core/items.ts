@@ -20,6 +20,7 @@ export interface Carried {
   readonly groupSetId: number;
   readonly meterId: bigint;
   readonly sourceDestCheck: boolean;
+  readonly dnsServers: readonly string[];
 }
 
 /** What its host is sent. */
@@ -44,6 +45,7 @@ export function attachmentItem(of: Carried): HostItem {
         groupSetId: of.groupSetId,
         meterId: of.meterId,
         sourceDestCheck: of.sourceDestCheck,
+        dnsServers: [...of.dnsServers],
       },
     },
   };

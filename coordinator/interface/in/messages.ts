@@ -162,6 +162,7 @@ export async function interfaceMessages(
       description: row.description,
       tags: { ...row.tags },
       sourceDestCheck: row.source_dest_check,
+      dnsServers: [...row.dns_servers],
       access: accessMessage(visibleConsents(viewer, row, consents.get(row.interface_id) ?? [])),
       state: own.length > 0 ? InterfaceState.IN_USE : InterfaceState.AVAILABLE,
       attachments: own,

@@ -26,6 +26,7 @@ export type NewAttachment = Pick<
   | "group_set_id"
   | "ruleset_id"
   | "source_dest_check"
+  | "dns_servers"
 >;
 
 /**
@@ -39,13 +40,14 @@ export async function insertAttachments(tx: Tx, rows: readonly NewAttachment[]):
       SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
         attachment_id text, interface_id text, interface_owner text, instance_id text, instance_owner text, attachment_owner text,
         device_index int, delete_on_terminate boolean, host_id text, network_id bigint, vni bigint, addresses text[], gateway text,
-        group_set_id bigint, ruleset_id bigint, source_dest_check boolean)
+        group_set_id bigint, ruleset_id bigint, source_dest_check boolean, dns_servers text[])
     ), made AS (
       INSERT INTO attachment (attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, device_index,
                               delete_on_terminate, state, wanted, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id,
-                              source_dest_check)
+                              source_dest_check, dns_servers)
       SELECT attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, device_index,
-             delete_on_terminate, 1, 1, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id, source_dest_check
+             delete_on_terminate, 1, 1, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id, source_dest_check,
+             dns_servers
       FROM given ORDER BY interface_id
       ON CONFLICT DO NOTHING
       RETURNING *
@@ -123,6 +125,7 @@ export interface AttachmentChange {
   readonly group_set_id?: bigint | undefined;
   readonly ruleset_id?: bigint | undefined;
   readonly source_dest_check?: boolean | undefined;
+  readonly dns_servers?: readonly string[] | undefined;
   readonly delete_when_detached?: boolean | undefined;
   readonly applied?: { readonly generation: bigint; readonly state: number; readonly message: string } | undefined;
   /** It is placed anew: another meter. */
@@ -152,7 +155,7 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (
         attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
-        source_dest_check boolean, delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text,
+        source_dest_check boolean, dns_servers text[], delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text,
         placed boolean, forced_version bigint)
     ), changed AS (
       UPDATE attachment a SET
@@ -160,6 +163,7 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
         group_set_id = coalesce(g.group_set_id, a.group_set_id),
         ruleset_id = coalesce(g.ruleset_id, a.ruleset_id),
         source_dest_check = coalesce(g.source_dest_check, a.source_dest_check),
+        dns_servers = coalesce(g.dns_servers, a.dns_servers),
         delete_when_detached = coalesce(g.delete_when_detached, a.delete_when_detached),
         applied_generation = coalesce(g.applied_generation, a.applied_generation),
         applied_state = coalesce(g.applied_state, a.applied_state),

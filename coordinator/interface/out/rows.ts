@@ -20,6 +20,7 @@ export interface InterfaceRow {
   readonly description: string;
   readonly tags: Readonly<Record<string, string>>;
   readonly source_dest_check: boolean;
+  readonly dns_servers: readonly string[];
   readonly generation: bigint;
   readonly row_version: bigint;
   readonly create_time: Date;
@@ -49,6 +50,7 @@ export interface AttachmentRow {
   readonly group_set_id: bigint;
   readonly ruleset_id: bigint;
   readonly source_dest_check: boolean;
+  readonly dns_servers: readonly string[];
   readonly applied_generation: bigint;
   readonly applied_state: number;
   readonly applied_message: string;
@@ -79,6 +81,7 @@ export function carried(row: AttachmentRow): Carried {
     groupSetId: Number(row.group_set_id),
     meterId: row.meter_id,
     sourceDestCheck: row.source_dest_check,
+    dnsServers: row.dns_servers,
   };
 }
 

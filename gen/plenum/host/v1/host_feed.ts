@@ -448,6 +448,8 @@ export interface AttachmentItem {
   meterId: bigint;
   /** See Interface.source_dest_check. */
   sourceDestCheck: boolean;
+  /** See Interface.dns_servers. */
+  dnsServers: string[];
 }
 
 /** Immutable rules (D5). */
@@ -3479,6 +3481,7 @@ function createBaseAttachmentItem(): AttachmentItem {
     groupSetId: 0,
     meterId: 0n,
     sourceDestCheck: false,
+    dnsServers: [],
   };
 }
 
@@ -3540,6 +3543,9 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     }
     if (message.sourceDestCheck !== false) {
       writer.uint32(128).bool(message.sourceDestCheck);
+    }
+    for (const v of message.dnsServers) {
+      writer.uint32(138).string(v!);
     }
     return writer;
   },
@@ -3685,6 +3691,14 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
             message.sourceDestCheck = reader.bool();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.dnsServers.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3757,6 +3771,11 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
         : isSet(object.source_dest_check)
         ? globalThis.Boolean(object.source_dest_check)
         : false,
+      dnsServers: globalThis.Array.isArray(object?.dnsServers)
+        ? object.dnsServers.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.dns_servers)
+        ? object.dns_servers.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -3810,6 +3829,9 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     if (message.sourceDestCheck !== false) {
       obj.sourceDestCheck = message.sourceDestCheck;
     }
+    if (message.dnsServers?.length) {
+      obj.dnsServers = message.dnsServers;
+    }
     return obj;
   },
 
@@ -3836,6 +3858,7 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     message.groupSetId = object.groupSetId ?? 0;
     message.meterId = (object.meterId !== undefined && object.meterId !== null) ? BigInt(object.meterId) : 0n;
     message.sourceDestCheck = object.sourceDestCheck ?? false;
+    message.dnsServers = object.dnsServers?.map((e) => e) || [];
     return message;
   },
 };

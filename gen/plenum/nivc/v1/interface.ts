@@ -174,6 +174,11 @@ export interface Interface {
     | undefined;
   /** Ids of what keeps it from being deleted now: attachments. Empty: it can be deleted (N14). */
   deletionBlockers: string[];
+  /**
+   * Whom the guest asks for names, in this order: at most 4 different IPv4 addresses, reached through the guest's own interfaces (N1). The
+   * processes of an instance see those of all its interfaces, in the order of their devices.
+   */
+  dnsServers: string[];
 }
 
 export interface Interface_TagsEntry {
@@ -287,6 +292,7 @@ function createBaseInterface(): Interface {
     createdBy: "",
     traffic: undefined,
     deletionBlockers: [],
+    dnsServers: [],
   };
 }
 
@@ -354,6 +360,9 @@ export const Interface: MessageFns<Interface> = {
     }
     for (const v of message.deletionBlockers) {
       writer.uint32(162).string(v!);
+    }
+    for (const v of message.dnsServers) {
+      writer.uint32(170).string(v!);
     }
     return writer;
   },
@@ -534,6 +543,14 @@ export const Interface: MessageFns<Interface> = {
             message.deletionBlockers.push(reader.string());
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.dnsServers.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -629,6 +646,11 @@ export const Interface: MessageFns<Interface> = {
         : globalThis.Array.isArray(object?.deletion_blockers)
         ? object.deletion_blockers.map((e: any) => globalThis.String(e))
         : [],
+      dnsServers: globalThis.Array.isArray(object?.dnsServers)
+        ? object.dnsServers.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.dns_servers)
+        ? object.dns_servers.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -700,6 +722,9 @@ export const Interface: MessageFns<Interface> = {
     if (message.deletionBlockers?.length) {
       obj.deletionBlockers = message.deletionBlockers;
     }
+    if (message.dnsServers?.length) {
+      obj.dnsServers = message.dnsServers;
+    }
     return obj;
   },
 
@@ -742,6 +767,7 @@ export const Interface: MessageFns<Interface> = {
       ? Traffic.fromPartial(object.traffic)
       : undefined;
     message.deletionBlockers = object.deletionBlockers?.map((e) => e) || [];
+    message.dnsServers = object.dnsServers?.map((e) => e) || [];
     return message;
   },
 };

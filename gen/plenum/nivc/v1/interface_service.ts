@@ -99,6 +99,8 @@ export interface InterfaceSpec {
     | undefined;
   /** Empty: the account of the subnet. */
   payerAccount: string;
+  /** See Interface.dns_servers. */
+  dnsServers: string[];
 }
 
 export interface InterfaceSpec_TagsEntry {
@@ -311,6 +313,7 @@ function createBaseInterfaceSpec(): InterfaceSpec {
     sourceDestCheck: undefined,
     access: undefined,
     payerAccount: "",
+    dnsServers: [],
   };
 }
 
@@ -339,6 +342,9 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
     }
     if (message.payerAccount !== "") {
       writer.uint32(66).string(message.payerAccount);
+    }
+    for (const v of message.dnsServers) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -423,6 +429,14 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
             message.payerAccount = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.dnsServers.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -478,6 +492,11 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
         : isSet(object.payer_account)
         ? globalThis.String(object.payer_account)
         : "",
+      dnsServers: globalThis.Array.isArray(object?.dnsServers)
+        ? object.dnsServers.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.dns_servers)
+        ? object.dns_servers.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -513,6 +532,9 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
     if (message.payerAccount !== "") {
       obj.payerAccount = message.payerAccount;
     }
+    if (message.dnsServers?.length) {
+      obj.dnsServers = message.dnsServers;
+    }
     return obj;
   },
 
@@ -539,6 +561,7 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
       ? InterfaceAccess.fromPartial(object.access)
       : undefined;
     message.payerAccount = object.payerAccount ?? "";
+    message.dnsServers = object.dnsServers?.map((e) => e) || [];
     return message;
   },
 };
@@ -3025,8 +3048,8 @@ export const InterfaceServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
-     * interface's host applies the change with one packet's boundary. Safe to repeat.
+     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers. Owner or modifier.
+     * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
      * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
      */
     updateInterface: {
@@ -3326,8 +3349,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListInterfacesResponse>>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
-   * interface's host applies the change with one packet's boundary. Safe to repeat.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers. Owner or modifier.
+   * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateInterface(
@@ -3404,8 +3427,8 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListInterfacesResponse>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier. An attached
-   * interface's host applies the change with one packet's boundary. Safe to repeat.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers. Owner or modifier.
+   * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateInterface(
