@@ -1,3 +1,4 @@
+import { Option } from "commander";
 import type { Command } from "commander";
 import { InterfaceServiceDefinition, WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { allPages, present, withSession } from "../session.ts";
@@ -23,6 +24,8 @@ interface UpdateOptions {
   tag?: string[];
   sourceDestCheck?: string;
   dns?: string[];
+  disabled?: boolean;
+  enabled?: boolean;
   etag: string;
 }
 interface WaitOptions {
@@ -125,6 +128,8 @@ function addUpdate(eni: Command): void {
     .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
     .option("--source-dest-check <on|off>", "off: the instance may route for others")
     .option("--dns <ip>", "the new DNS servers, whole; may be repeated; '' for none", collect)
+    .addOption(new Option("--disabled", "drop every packet of and for it; it stays attached").conflicts("enabled"))
+    .option("--enabled", "let its packets pass again")
     .option("--etag <etag>", "only if it is still this version", "")
     .addHelpText("after", "\nExample:\n  plenum eni update eni-… --group sg-… --description 'web server'")
     .action(
@@ -136,6 +141,7 @@ function addUpdate(eni: Command): void {
           ...(options.tag === undefined ? [] : ["tags"]),
           ...(check === undefined ? [] : ["source_dest_check"]),
           ...(options.dns === undefined ? [] : ["dns_servers"]),
+          ...(options.disabled === true || options.enabled === true ? ["disabled"] : []),
         ];
         const answer = await session.client(InterfaceServiceDefinition).updateInterface({
           interface: {
@@ -144,6 +150,7 @@ function addUpdate(eni: Command): void {
             description: options.description,
             securityGroupIds: options.group,
             tags: parsePairs(options.tag ?? []),
+            disabled: options.disabled === true,
             dnsServers: options.dns?.filter((server) => server !== ""),
             sourceDestCheck: check === undefined ? undefined : parseWord({ on: true, off: false }, check, "switch"),
           },

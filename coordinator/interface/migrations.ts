@@ -184,4 +184,8 @@ export const interfaceMigrations: Migrations = {
     ALTER TABLE interface ADD COLUMN dns_servers text[] NOT NULL DEFAULT '{}';
     ALTER TABLE attachment ADD COLUMN dns_servers text[] NOT NULL DEFAULT '{}';
   `),
+  "0058_interface_disabled": sqlMigration(`
+    ALTER TABLE interface ADD COLUMN disabled boolean NOT NULL DEFAULT false;
+    ALTER TABLE attachment ADD COLUMN disabled boolean NOT NULL DEFAULT false;
+  `),
 };

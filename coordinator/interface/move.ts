@@ -110,6 +110,7 @@ export interface Reconfiguration {
   readonly ruleset_id?: bigint;
   readonly source_dest_check?: boolean | undefined;
   readonly dns_servers?: readonly string[] | undefined;
+  readonly disabled?: boolean | undefined;
 }
 
 /**

@@ -17,7 +17,7 @@ import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
 import { deleteInterfaces, lockInterfaces, readInterfaces, updateInterface } from "./out/interface-store.ts";
 import type { InterfaceRow } from "./out/rows.ts";
 
-const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access", "dns_servers"] as const;
+const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access", "dns_servers", "disabled"] as const;
 type Field = (typeof FIELDS)[number];
 
 /** An update whose form is right. */
@@ -31,6 +31,7 @@ export interface CheckedUpdate {
   readonly sourceDestCheck: boolean;
   readonly access: Access;
   readonly dnsServers: readonly string[];
+  readonly disabled: boolean;
 }
 
 /** Mask and values. INVALID_ARGUMENT. */
@@ -53,6 +54,7 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
     tags: has("tags") ? tagsField(wanted.tags, "interface.tags") : {},
     securityGroupIds: has("security_group_ids") ? checkGroups(wanted.securityGroupIds, "interface.security_group_ids", false) : [],
     sourceDestCheck: wanted.sourceDestCheck,
+    disabled: wanted.disabled,
     dnsServers: has("dns_servers") ? checkDnsServers(wanted.dnsServers, "interface.dns_servers") : [],
     access: checkAccess(has("access") ? wanted.access : undefined, "interface.access"),
   };
@@ -92,12 +94,14 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
     group_set_id: set === undefined ? undefined : BigInt(set.groupSetId),
     source_dest_check: fields.has("source_dest_check") ? update.sourceDestCheck : undefined,
     dns_servers: fields.has("dns_servers") ? update.dnsServers : undefined,
+    disabled: fields.has("disabled") ? update.disabled : undefined,
   });
   if (fields.has("access")) await setAccess(call, ref, update.access);
   const check = fields.has("source_dest_check") && update.sourceDestCheck !== row.source_dest_check ? update.sourceDestCheck : undefined;
   const groups = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set : undefined;
   const servers = fields.has("dns_servers") && update.dnsServers.join() !== row.dns_servers.join() ? update.dnsServers : undefined;
-  if (check === undefined && groups === undefined && servers === undefined) return;
+  const disabled = fields.has("disabled") && update.disabled !== row.disabled ? update.disabled : undefined;
+  if (check === undefined && groups === undefined && servers === undefined && disabled === undefined) return;
   const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
   const hosts = await directory.hosts(
     call.tx,
@@ -106,6 +110,7 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
   const to = () => ({
     source_dest_check: check,
     dns_servers: servers,
+    disabled,
     ...(groups === undefined ? {} : { group_set_id: BigInt(groups.groupSetId), ruleset_id: BigInt(groups.rulesetId) }),
   });
   await reconfigureLocked(call, attached, to, hosts);

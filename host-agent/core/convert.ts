@@ -53,6 +53,7 @@ export function endpointOf(item: AttachmentItem, guestMtu: number): EndpointSpec
     groupSetId: item.groupSetId,
     meterId: item.meterId,
     sourceDestCheck: item.sourceDestCheck,
+    disabled: item.disabled,
   };
 }
 
@@ -123,6 +124,7 @@ export function sameEndpointSpec(a: EndpointSpec, b: EndpointSpec): boolean {
     a.device === b.device &&
     a.guestMtu === b.guestMtu &&
     a.sourceDestCheck === b.sourceDestCheck &&
+    a.disabled === b.disabled &&
     sameTexts(a.addresses, b.addresses)
   );
 }

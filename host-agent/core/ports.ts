@@ -56,6 +56,8 @@ export interface Endpoint {
   meterId: bigint;
   /** False: the instance may send from and receive for any address (router). */
   sourceDestCheck: boolean;
+  /** Switched off: every packet from and for it is dropped. */
+  disabled: boolean;
 }
 
 /** (network, prefix) → where it lives. Only full-length prefixes (/32, /128) in the skeleton. */

@@ -23,6 +23,7 @@ const carried: Carried = {
   meterId: 1n << 40n,
   sourceDestCheck: true,
   dnsServers: ["10.0.1.2"],
+  disabled: false,
 };
 
 test("every wire id has a MAC of its own: locally administered, unicast, never the router's", () => {

@@ -21,6 +21,7 @@ export interface Carried {
   readonly meterId: bigint;
   readonly sourceDestCheck: boolean;
   readonly dnsServers: readonly string[];
+  readonly disabled: boolean;
 }
 
 /** What its host is sent. */
@@ -46,6 +47,7 @@ export function attachmentItem(of: Carried): HostItem {
         meterId: of.meterId,
         sourceDestCheck: of.sourceDestCheck,
         dnsServers: [...of.dnsServers],
+        disabled: of.disabled,
       },
     },
   };

@@ -16,7 +16,7 @@ import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { integer, listOf, required } from "#lib/rpc/validate.ts";
 import { durationMs, openPage, storedAs } from "../../call/api.ts";
-import type { Calls, ReadCall } from "../../call/api.ts";
+import type { Calls, ReadCall, Tx } from "../../call/api.ts";
 import { grantsFor } from "../../consent/api.ts";
 import type { NetworkModule } from "../../network/api.ts";
 import { attachInterfaces, instanceRef } from "../attach.ts";
@@ -28,7 +28,7 @@ import { createInterfaces, interfaceRef } from "../create.ts";
 import { attachmentRef } from "../detach-rights.ts";
 import { checkTarget, detachInterfaces } from "../detach.ts";
 import { FORCED_KEY } from "../force.ts";
-import { listAttachments, readAttachments } from "../out/attachment-store.ts";
+import { carryingHosts, listAttachments, readAttachments } from "../out/attachment-store.ts";
 import { listInterfaces, readInterfaces } from "../out/interface-store.ts";
 import type { AttachmentRow } from "../out/rows.ts";
 import type { Signals } from "../out/signals.ts";
@@ -142,6 +142,13 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     return (await interfaceMessages(call.tx, directory, call.subject, [row]))[0];
   }
 
+  /** Hosts that carry something and whose lease is over, where the state asked for depends on them. */
+  async function silentHosts(tx: Tx, state: InterfaceState): Promise<readonly string[]> {
+    if (state !== InterfaceState.IN_USE && state !== InterfaceState.IN_REPAIR) return [];
+    const hosts = await directory.hosts(tx, await carryingHosts(tx));
+    return [...hosts.values()].filter((host) => host.silent).map((host) => host.hostId);
+  }
+
   return bind(InterfaceServiceDefinition, {
     async createInterface(request, context) {
       const spec = required(request.spec, "spec");
@@ -189,7 +196,7 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       if (subnetId !== "") parseId("subnet", subnetId, "filter.subnet_id");
       if (instanceId !== "") parseId("i", instanceId, "filter.instance_id");
       if (!(Object.values(InterfaceState) as number[]).includes(state))
-        throw invalidArgument("filter.state", `is ${state}`, "give AVAILABLE or IN_USE");
+        throw invalidArgument("filter.state", `is ${state}`, "give AVAILABLE, IN_USE, DISABLED or IN_REPAIR");
       const page = openPage(pages, context, request, { ownerAccount, vpcId, subnetId, instanceId, state });
       return calls.read(context, context.action, async (call) => {
         const rows = await listInterfaces(call.tx, {
@@ -198,7 +205,8 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
           vpcId,
           subnetId,
           instanceId,
-          attached: state === InterfaceState.UNSPECIFIED ? undefined : state === InterfaceState.IN_USE,
+          state,
+          silentHosts: await silentHosts(call.tx, state),
           after: page.after,
           limit: page.limit,
         });

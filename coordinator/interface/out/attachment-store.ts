@@ -126,6 +126,7 @@ export interface AttachmentChange {
   readonly ruleset_id?: bigint | undefined;
   readonly source_dest_check?: boolean | undefined;
   readonly dns_servers?: readonly string[] | undefined;
+  readonly disabled?: boolean | undefined;
   readonly delete_when_detached?: boolean | undefined;
   readonly applied?: { readonly generation: bigint; readonly state: number; readonly message: string } | undefined;
   /** It is placed anew: another meter. */
@@ -155,7 +156,7 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (
         attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
-        source_dest_check boolean, dns_servers text[], delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text,
+        source_dest_check boolean, dns_servers text[], disabled boolean, delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text,
         placed boolean, forced_version bigint)
     ), changed AS (
       UPDATE attachment a SET
@@ -164,6 +165,7 @@ export async function updateAttachments(tx: Tx, changes: readonly AttachmentChan
         ruleset_id = coalesce(g.ruleset_id, a.ruleset_id),
         source_dest_check = coalesce(g.source_dest_check, a.source_dest_check),
         dns_servers = coalesce(g.dns_servers, a.dns_servers),
+        disabled = coalesce(g.disabled, a.disabled),
         delete_when_detached = coalesce(g.delete_when_detached, a.delete_when_detached),
         applied_generation = coalesce(g.applied_generation, a.applied_generation),
         applied_state = coalesce(g.applied_state, a.applied_state),
@@ -204,6 +206,13 @@ export async function attachmentsOnHost(tx: Reader, hostId: string): Promise<Att
   const { rows } = await sql<AttachmentRow>`
     SELECT * FROM attachment WHERE host_id = ${hostId} AND state <> 4 ORDER BY attachment_id`.execute(tx);
   return rows;
+}
+
+/** Hosts that carry attachments or are letting go of some. */
+export async function carryingHosts(tx: Reader): Promise<string[]> {
+  const { rows } = await sql<{ host_id: string }>`
+    SELECT DISTINCT host_id FROM attachment WHERE state <> 4 AND host_id IS NOT NULL`.execute(tx);
+  return rows.map((row) => row.host_id);
 }
 
 /** Attachments whose end on their hosts is forced and still to come. */

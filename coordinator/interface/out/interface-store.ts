@@ -1,10 +1,13 @@
 import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
+import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
+import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Tx } from "../../call/api.ts";
 import { jsonRows } from "./rows.ts";
 import type { InterfaceRow } from "./rows.ts";
 
 /** What a new record is made of; the rest is the table's. */
-export type NewInterface = Omit<InterfaceRow, "generation" | "row_version" | "create_time">;
+export type NewInterface = Omit<InterfaceRow, "generation" | "row_version" | "create_time" | "disabled">;
 
 /** Insert records with their addresses: one statement for any number. */
 export async function insertInterfaces(tx: Tx, rows: readonly NewInterface[]): Promise<void> {
@@ -46,11 +49,25 @@ export interface InterfaceQuery {
   readonly vpcId: string;
   readonly subnetId: string;
   readonly instanceId: string;
-  /** True: has an attachment; false: has none. */
-  readonly attached: boolean | undefined;
+  /** UNSPECIFIED: any. */
+  readonly state: InterfaceState;
+  /** Hosts that are silent now. Only for IN_USE and IN_REPAIR. */
+  readonly silentHosts: readonly string[];
   /** Ids above this one. */
   readonly after: string;
   readonly limit: number;
+}
+
+/** As core/record-state has it. */
+function inState(state: InterfaceState, silentHosts: readonly string[]): RawBuilder<unknown> {
+  if (state === InterfaceState.DISABLED) return sql`disabled`;
+  const attached = (more: RawBuilder<unknown>) =>
+    sql`EXISTS (SELECT FROM attachment a WHERE a.interface_id = interface.interface_id AND a.state <> 4 ${more})`;
+  if (state === InterfaceState.AVAILABLE) return sql`NOT disabled AND NOT ${attached(sql``)}`;
+  const IN_TROUBLE = sql`AND a.host_id IS NOT NULL
+    AND (a.host_id = ANY(${silentHosts}::text[]) OR (a.applied_generation = a.generation AND a.applied_state = ${AppliedState.FAILED}))`;
+  if (state === InterfaceState.IN_REPAIR) return sql`NOT disabled AND ${attached(IN_TROUBLE)}`;
+  return sql`NOT disabled AND ${attached(sql``)} AND NOT ${attached(IN_TROUBLE)}`;
 }
 
 /** One page, in order of id. */
@@ -66,10 +83,7 @@ export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<Int
   if (query.instanceId !== "") {
     conditions.push(sql`interface_id IN (SELECT interface_id FROM attachment WHERE instance_id = ${query.instanceId} AND state <> 4)`);
   }
-  if (query.attached !== undefined) {
-    const exists = sql`EXISTS (SELECT FROM attachment a WHERE a.interface_id = interface.interface_id AND a.state <> 4)`;
-    conditions.push(query.attached ? exists : sql`NOT ${exists}`);
-  }
+  if (query.state !== InterfaceState.UNSPECIFIED) conditions.push(inState(query.state, query.silentHosts));
   const { rows } = await sql<InterfaceRow>`
     SELECT * FROM interface WHERE ${sql.join(conditions, sql` AND `)} ORDER BY interface_id LIMIT ${query.limit}`.execute(tx);
   return rows;
@@ -77,7 +91,7 @@ export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<Int
 
 /** Fields that an update may write. */
 export type InterfaceChange = Partial<
-  Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check" | "dns_servers">
+  Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check" | "dns_servers" | "disabled">
 >;
 
 /** Write the fields given; generation and row version rise by one. The row is locked by the caller. */
@@ -89,6 +103,7 @@ export async function updateInterface(tx: Tx, interfaceId: string, change: Inter
   if (change.group_set_id !== undefined) sets.push(sql`group_set_id = ${change.group_set_id}`);
   if (change.source_dest_check !== undefined) sets.push(sql`source_dest_check = ${change.source_dest_check}`);
   if (change.dns_servers !== undefined) sets.push(sql`dns_servers = ${change.dns_servers}::text[]`);
+  if (change.disabled !== undefined) sets.push(sql`disabled = ${change.disabled}`);
   await sql`UPDATE interface SET ${sql.join(sets)} WHERE interface_id = ${interfaceId}`.execute(tx);
 }
 

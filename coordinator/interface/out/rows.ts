@@ -21,6 +21,7 @@ export interface InterfaceRow {
   readonly tags: Readonly<Record<string, string>>;
   readonly source_dest_check: boolean;
   readonly dns_servers: readonly string[];
+  readonly disabled: boolean;
   readonly generation: bigint;
   readonly row_version: bigint;
   readonly create_time: Date;
@@ -51,6 +52,7 @@ export interface AttachmentRow {
   readonly ruleset_id: bigint;
   readonly source_dest_check: boolean;
   readonly dns_servers: readonly string[];
+  readonly disabled: boolean;
   readonly applied_generation: bigint;
   readonly applied_state: number;
   readonly applied_message: string;
@@ -82,6 +84,7 @@ export function carried(row: AttachmentRow): Carried {
     meterId: row.meter_id,
     sourceDestCheck: row.source_dest_check,
     dnsServers: row.dns_servers,
+    disabled: row.disabled,
   };
 }
 

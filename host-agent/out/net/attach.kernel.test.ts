@@ -69,7 +69,7 @@ class WholeHost {
       rulesetId: 1,
       groupSetId: 1,
       meterId: BigInt(wireId),
-      sourceDestCheck: true,
+      sourceDestCheck: true, disabled: false,
     };
     this.datapath.putRuleset({
       id: 1,

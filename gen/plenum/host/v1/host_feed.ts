@@ -450,6 +450,8 @@ export interface AttachmentItem {
   sourceDestCheck: boolean;
   /** See Interface.dns_servers. */
   dnsServers: string[];
+  /** See Interface.disabled. The endpoint stays, and passes nothing. */
+  disabled: boolean;
 }
 
 /** Immutable rules (D5). */
@@ -3482,6 +3484,7 @@ function createBaseAttachmentItem(): AttachmentItem {
     meterId: 0n,
     sourceDestCheck: false,
     dnsServers: [],
+    disabled: false,
   };
 }
 
@@ -3546,6 +3549,9 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     }
     for (const v of message.dnsServers) {
       writer.uint32(138).string(v!);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(144).bool(message.disabled);
     }
     return writer;
   },
@@ -3699,6 +3705,14 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
             message.dnsServers.push(reader.string());
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3776,6 +3790,7 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
         : globalThis.Array.isArray(object?.dns_servers)
         ? object.dns_servers.map((e: any) => globalThis.String(e))
         : [],
+      disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
     };
   },
 
@@ -3832,6 +3847,9 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     if (message.dnsServers?.length) {
       obj.dnsServers = message.dnsServers;
     }
+    if (message.disabled !== false) {
+      obj.disabled = message.disabled;
+    }
     return obj;
   },
 
@@ -3859,6 +3877,7 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     message.meterId = (object.meterId !== undefined && object.meterId !== null) ? BigInt(object.meterId) : 0n;
     message.sourceDestCheck = object.sourceDestCheck ?? false;
     message.dnsServers = object.dnsServers?.map((e) => e) || [];
+    message.disabled = object.disabled ?? false;
     return message;
   },
 };

@@ -21,6 +21,10 @@ export const InterfaceState = {
   AVAILABLE: 1,
   /** IN_USE - Has an attachment. */
   IN_USE: 2,
+  /** DISABLED - Switched off (`disabled`), attached or not. */
+  DISABLED: 3,
+  /** IN_REPAIR - Has an attachment whose host could not do what it was asked for and goes on trying, or whose host is silent: its lease is over. */
+  IN_REPAIR: 4,
 } as const;
 
 export type InterfaceState = typeof InterfaceState[keyof typeof InterfaceState];
@@ -29,6 +33,8 @@ export namespace InterfaceState {
   export type UNSPECIFIED = typeof InterfaceState.UNSPECIFIED;
   export type AVAILABLE = typeof InterfaceState.AVAILABLE;
   export type IN_USE = typeof InterfaceState.IN_USE;
+  export type DISABLED = typeof InterfaceState.DISABLED;
+  export type IN_REPAIR = typeof InterfaceState.IN_REPAIR;
 }
 
 export function interfaceStateFromJSON(object: any): InterfaceState {
@@ -42,6 +48,12 @@ export function interfaceStateFromJSON(object: any): InterfaceState {
     case 2:
     case "INTERFACE_STATE_IN_USE":
       return InterfaceState.IN_USE;
+    case 3:
+    case "INTERFACE_STATE_DISABLED":
+      return InterfaceState.DISABLED;
+    case 4:
+    case "INTERFACE_STATE_IN_REPAIR":
+      return InterfaceState.IN_REPAIR;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum InterfaceState");
   }
@@ -55,6 +67,10 @@ export function interfaceStateToJSON(object: InterfaceState): string {
       return "INTERFACE_STATE_AVAILABLE";
     case InterfaceState.IN_USE:
       return "INTERFACE_STATE_IN_USE";
+    case InterfaceState.DISABLED:
+      return "INTERFACE_STATE_DISABLED";
+    case InterfaceState.IN_REPAIR:
+      return "INTERFACE_STATE_IN_REPAIR";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum InterfaceState");
   }
@@ -156,7 +172,10 @@ export interface Interface {
   state: InterfaceState;
   /** Its attachments that are not DETACHED; at most one in this version. */
   attachments: Attachment[];
-  /** Facts beside `state`. */
+  /**
+   * Facts beside `state`. "Carried", while it has attachments: TRUE when their own conditions are; else the first of those that is not, with
+   * its reason, and its message after the attachment's id.
+   */
   conditions: Condition[];
   /** Rises by one with every change of what was asked for. */
   generation: bigint;
@@ -179,6 +198,8 @@ export interface Interface {
    * processes of an instance see those of all its interfaces, in the order of their devices.
    */
   dnsServers: string[];
+  /** Switched off: every packet of and for it is dropped as INTERFACE_DISABLED. An attachment that there is stays, a new one is refused (N14). */
+  disabled: boolean;
 }
 
 export interface Interface_TagsEntry {
@@ -293,6 +314,7 @@ function createBaseInterface(): Interface {
     traffic: undefined,
     deletionBlockers: [],
     dnsServers: [],
+    disabled: false,
   };
 }
 
@@ -363,6 +385,9 @@ export const Interface: MessageFns<Interface> = {
     }
     for (const v of message.dnsServers) {
       writer.uint32(170).string(v!);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(176).bool(message.disabled);
     }
     return writer;
   },
@@ -551,6 +576,14 @@ export const Interface: MessageFns<Interface> = {
             message.dnsServers.push(reader.string());
             continue;
           }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -651,6 +684,7 @@ export const Interface: MessageFns<Interface> = {
         : globalThis.Array.isArray(object?.dns_servers)
         ? object.dns_servers.map((e: any) => globalThis.String(e))
         : [],
+      disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
     };
   },
 
@@ -725,6 +759,9 @@ export const Interface: MessageFns<Interface> = {
     if (message.dnsServers?.length) {
       obj.dnsServers = message.dnsServers;
     }
+    if (message.disabled !== false) {
+      obj.disabled = message.disabled;
+    }
     return obj;
   },
 
@@ -768,6 +805,7 @@ export const Interface: MessageFns<Interface> = {
       : undefined;
     message.deletionBlockers = object.deletionBlockers?.map((e) => e) || [];
     message.dnsServers = object.dnsServers?.map((e) => e) || [];
+    message.disabled = object.disabled ?? false;
     return message;
   },
 };

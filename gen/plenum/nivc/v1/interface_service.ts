@@ -3048,7 +3048,7 @@ export const InterfaceServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers. Owner or modifier.
+     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled. Owner or modifier.
      * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
      * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
      */
@@ -3132,7 +3132,7 @@ export const InterfaceServiceDefinition = {
      * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
      * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
      * returns the same attachment, as it is now.
-     * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE), INVALID_ARGUMENT (device_index taken).
+     * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
      */
     attachInterface: {
       name: "AttachInterface",
@@ -3349,7 +3349,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListInterfacesResponse>>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers. Owner or modifier.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled. Owner or modifier.
    * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
@@ -3369,7 +3369,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
    * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
    * returns the same attachment, as it is now.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE), INVALID_ARGUMENT (device_index taken).
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
    */
   attachInterface(
     request: AttachInterfaceRequest,
@@ -3427,7 +3427,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListInterfacesResponse>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers. Owner or modifier.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled. Owner or modifier.
    * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
@@ -3447,7 +3447,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
    * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
    * returns the same attachment, as it is now.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE), INVALID_ARGUMENT (device_index taken).
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
    */
   attachInterface(
     request: DeepPartial<AttachInterfaceRequest>,
