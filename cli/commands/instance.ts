@@ -55,6 +55,24 @@ export function addInstanceCommands(program: Command): void {
         );
       }),
     );
+  instance
+    .command("update <instance>")
+    .description("change what is named, and nothing else")
+    .option("--name <name>", "for people")
+    .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", "\nExample:\n  plenum instance update i-… --name web-1")
+    .action(
+      withSession(async (session, instanceId: string, options: { name?: string; tag?: string[]; etag: string }) => {
+        const updateMask = [...(options.name === undefined ? [] : ["name"]), ...(options.tag === undefined ? [] : ["tags"])];
+        const { etag } = options;
+        const answer = await session.client(InstanceServiceDefinition).updateInstance({
+          instance: { instanceId, etag, name: options.name, tags: parsePairs(options.tag ?? []) },
+          updateMask,
+        });
+        session.one(instances, present(answer.instance, "instance"));
+      }),
+    );
   addChange(instance, "start", "start a stopped instance", (session, instanceId) =>
     session.client(InstanceServiceDefinition).startInstance({ instanceId }),
   );

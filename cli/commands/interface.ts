@@ -12,6 +12,7 @@ interface CreateOptions {
   subnet: string;
   address?: string[];
   group?: string[];
+  name: string;
   description: string;
   tag?: string[];
   sourceDestCheck: boolean;
@@ -19,6 +20,7 @@ interface CreateOptions {
   dns?: string[];
 }
 interface UpdateOptions {
+  name?: string;
   description?: string;
   group?: string[];
   tag?: string[];
@@ -52,6 +54,7 @@ function addRecords(eni: Command): void {
     .requiredOption("--subnet <subnet>", "where its addresses are from")
     .option("--address <ip>", "may be repeated; none: one is picked", collect)
     .option("--group <sg>", "may be repeated; none: the VPC's default group", collect)
+    .option("--name <name>", "for people", "")
     .option("--description <text>", "free text", "")
     .option("--tag <key=value>", "may be repeated", collect)
     .option("--no-source-dest-check", "let the instance route for others")
@@ -66,6 +69,7 @@ function addRecords(eni: Command): void {
             subnetId: options.subnet,
             privateAddresses: options.address ?? [],
             securityGroupIds: options.group ?? [],
+            name: options.name,
             description: options.description,
             tags: parsePairs(options.tag ?? []),
             sourceDestCheck: options.sourceDestCheck,
@@ -123,6 +127,7 @@ function addUpdate(eni: Command): void {
   eni
     .command("update <interface>")
     .description("change what is named, and nothing else")
+    .option("--name <name>", "for people")
     .option("--description <text>", "free text")
     .option("--group <sg>", "the new groups, whole; may be repeated", collect)
     .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
@@ -136,6 +141,7 @@ function addUpdate(eni: Command): void {
       withSession(async (session, interfaceId: string, options: UpdateOptions) => {
         const check = options.sourceDestCheck;
         const updateMask = [
+          ...(options.name === undefined ? [] : ["name"]),
           ...(options.description === undefined ? [] : ["description"]),
           ...(options.group === undefined ? [] : ["security_group_ids"]),
           ...(options.tag === undefined ? [] : ["tags"]),
@@ -147,6 +153,7 @@ function addUpdate(eni: Command): void {
           interface: {
             interfaceId,
             etag: options.etag,
+            name: options.name,
             description: options.description,
             securityGroupIds: options.group,
             tags: parsePairs(options.tag ?? []),

@@ -13,6 +13,7 @@ export { createCalls } from "./out/calls.ts";
 export type { CallsOptions, GrantSource, HoldConsents, StandingQuery } from "./out/calls.ts";
 export { openSharedPageTokens } from "./out/page-tokens.ts";
 export { checkEtag, durationMs, etagOf, slug, tagsField } from "./in/fields.ts";
+export { maskField } from "./in/mask.ts";
 export { storedAs } from "./in/stored-as.ts";
 export { openPage } from "./in/pager.ts";
 export type { PageRequest } from "./in/pager.ts";

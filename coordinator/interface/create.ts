@@ -183,6 +183,7 @@ function newRow(
     gateway: formatAddress(routerOf(block)),
     security_group_ids: groups.groups,
     group_set_id: BigInt(groups.groupSetId),
+    name: spec.name,
     description: spec.description,
     tags: spec.tags,
     source_dest_check: spec.sourceDestCheck,

@@ -188,4 +188,7 @@ export const interfaceMigrations: Migrations = {
     ALTER TABLE interface ADD COLUMN disabled boolean NOT NULL DEFAULT false;
     ALTER TABLE attachment ADD COLUMN disabled boolean NOT NULL DEFAULT false;
   `),
+  "0059_interface_name": sqlMigration(`
+    ALTER TABLE interface ADD COLUMN name text NOT NULL DEFAULT '';
+  `),
 };

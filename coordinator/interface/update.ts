@@ -1,8 +1,8 @@
 import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import { parseId } from "#lib/ids/ids.ts";
-import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import { displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, tagsField } from "../call/api.ts";
+import { checkEtag, maskField, tagsField } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor, revokeConsentsOf, setGrantees } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
@@ -17,7 +17,7 @@ import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
 import { deleteInterfaces, lockInterfaces, readInterfaces, updateInterface } from "./out/interface-store.ts";
 import type { InterfaceRow } from "./out/rows.ts";
 
-const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access", "dns_servers", "disabled"] as const;
+const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access", "dns_servers", "disabled", "name"] as const;
 type Field = (typeof FIELDS)[number];
 
 /** An update whose form is right. */
@@ -32,19 +32,12 @@ export interface CheckedUpdate {
   readonly access: Access;
   readonly dnsServers: readonly string[];
   readonly disabled: boolean;
+  readonly name: string;
 }
 
 /** Mask and values. INVALID_ARGUMENT. */
 export function checkUpdate(wanted: Interface, mask: readonly string[] | undefined): CheckedUpdate {
-  const paths = mask ?? [];
-  if (paths.length === 0) throw invalidArgument("update_mask", "is empty", `name what to change: ${FIELDS.join(", ")}`);
-  const fields = new Set<Field>();
-  for (const path of paths) {
-    const field = FIELDS.find((known) => known === path);
-    if (field === undefined)
-      throw invalidArgument("update_mask", `names ${JSON.stringify(path.slice(0, 80))}`, `these can be changed: ${FIELDS.join(", ")}`);
-    fields.add(field);
-  }
+  const fields = maskField(mask, FIELDS);
   const has = (field: Field): boolean => fields.has(field);
   return {
     interfaceId: parseId("eni", wanted.interfaceId, "interface.interface_id"),
@@ -55,6 +48,7 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
     securityGroupIds: has("security_group_ids") ? checkGroups(wanted.securityGroupIds, "interface.security_group_ids", false) : [],
     sourceDestCheck: wanted.sourceDestCheck,
     disabled: wanted.disabled,
+    name: has("name") ? displayName(wanted.name, "interface.name") : "",
     dnsServers: has("dns_servers") ? checkDnsServers(wanted.dnsServers, "interface.dns_servers") : [],
     access: checkAccess(has("access") ? wanted.access : undefined, "interface.access"),
   };
@@ -90,6 +84,7 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
   await updateInterface(call.tx, row.interface_id, {
     description: fields.has("description") ? update.description : undefined,
     tags: fields.has("tags") ? update.tags : undefined,
+    name: fields.has("name") ? update.name : undefined,
     security_group_ids: set === undefined ? undefined : update.securityGroupIds,
     group_set_id: set === undefined ? undefined : BigInt(set.groupSetId),
     source_dest_check: fields.has("source_dest_check") ? update.sourceDestCheck : undefined,

@@ -63,5 +63,11 @@ function repaired(random: Random, c: Configuration, { tunnelIfindex }: World): C
   const missing = c.endpoints.filter((e) => !c.rulesets.some((r) => r.id === e.rulesetId)).map((e) => e.rulesetId);
   const rulesets = [...c.rulesets, ...[...new Set(missing)].map((id) => ({ ...randomRuleset(random), id }))];
   const endpoints = c.endpoints.map((e) => ({ ...e, disabled: false }));
-  return { ...c, endpoints, rulesets, host: { address: "198.18.0.1", tunnelIfindex }, meterIds: new Set(c.endpoints.map((e) => e.meterId)) };
+  return {
+    ...c,
+    endpoints,
+    rulesets,
+    host: { address: "198.18.0.1", tunnelIfindex },
+    meterIds: new Set(c.endpoints.map((e) => e.meterId)),
+  };
 }

@@ -177,6 +177,7 @@ export async function interfaceMessages(
       subnetId: row.subnet_id,
       privateAddresses: row.addresses.map((address) => address.split("/")[0] ?? ""),
       securityGroupIds: [...row.security_group_ids],
+      name: row.name,
       description: row.description,
       tags: { ...row.tags },
       sourceDestCheck: row.source_dest_check,

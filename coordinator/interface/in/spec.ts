@@ -40,6 +40,7 @@ export interface CheckedSpec {
   readonly subnetId: string;
   readonly addresses: readonly Address[];
   readonly securityGroupIds: readonly string[];
+  readonly name: string;
   readonly description: string;
   readonly tags: Readonly<Record<string, string>>;
   readonly sourceDestCheck: boolean;
@@ -105,6 +106,7 @@ export function checkSpec(spec: InterfaceSpec, path: string): CheckedSpec {
     subnetId: parseId("subnet", spec.subnetId, `${path}.subnet_id`),
     addresses,
     securityGroupIds: checkGroups(spec.securityGroupIds, `${path}.security_group_ids`, true),
+    name: displayName(spec.name, `${path}.name`),
     description: displayName(spec.description, `${path}.description`, { max: 256 }),
     tags: tagsField(spec.tags, `${path}.tags`),
     sourceDestCheck: spec.sourceDestCheck ?? true,

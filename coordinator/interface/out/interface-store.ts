@@ -16,12 +16,12 @@ export async function insertInterfaces(tx: Tx, rows: readonly NewInterface[]): P
       SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
         interface_id text, owner_account text, payer_account text, created_by text, vpc_id text, subnet_id text, zone_id text,
         network_id bigint, vni bigint, addresses text[], gateway text, security_group_ids text[], group_set_id bigint,
-        description text, tags jsonb, source_dest_check boolean, dns_servers text[])
+        description text, tags jsonb, source_dest_check boolean, dns_servers text[], name text)
     ), made AS (
       INSERT INTO interface (interface_id, owner_account, payer_account, created_by, vpc_id, subnet_id, zone_id, network_id, vni,
-                             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check, dns_servers)
+                             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check, dns_servers, name)
       SELECT interface_id, owner_account, payer_account, created_by, vpc_id, subnet_id, zone_id, network_id, vni,
-             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check, dns_servers
+             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check, dns_servers, name
       FROM given
     )
     INSERT INTO interface_address (interface_id, subnet_id, address)
@@ -91,7 +91,10 @@ export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<Int
 
 /** Fields that an update may write. */
 export type InterfaceChange = Partial<
-  Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check" | "dns_servers" | "disabled">
+  Pick<
+    InterfaceRow,
+    "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check" | "dns_servers" | "disabled" | "name"
+  >
 >;
 
 /** Write the fields given; generation and row version rise by one. The row is locked by the caller. */
@@ -103,6 +106,7 @@ export async function updateInterface(tx: Tx, interfaceId: string, change: Inter
   if (change.group_set_id !== undefined) sets.push(sql`group_set_id = ${change.group_set_id}`);
   if (change.source_dest_check !== undefined) sets.push(sql`source_dest_check = ${change.source_dest_check}`);
   if (change.dns_servers !== undefined) sets.push(sql`dns_servers = ${change.dns_servers}::text[]`);
+  if (change.name !== undefined) sets.push(sql`name = ${change.name}`);
   if (change.disabled !== undefined) sets.push(sql`disabled = ${change.disabled}`);
   await sql`UPDATE interface SET ${sql.join(sets)} WHERE interface_id = ${interfaceId}`.execute(tx);
 }

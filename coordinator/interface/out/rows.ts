@@ -17,6 +17,7 @@ export interface InterfaceRow {
   readonly gateway: string;
   readonly security_group_ids: readonly string[];
   readonly group_set_id: bigint;
+  readonly name: string;
   readonly description: string;
   readonly tags: Readonly<Record<string, string>>;
   readonly source_dest_check: boolean;

@@ -3,8 +3,8 @@ import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
-import { displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, storedAs, visibleAccount } from "../../call/api.ts";
+import { displayName, required } from "#lib/rpc/validate.ts";
+import { checkEtag, maskField, openPage, storedAs, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import type { Rule, SecurityGroup } from "../core/model.ts";
@@ -13,6 +13,7 @@ import { peerGroups, sameRules } from "../core/rules.ts";
 import { renewRulesets } from "../out/group-sets.ts";
 import {
   deleteSecurityGroup,
+  describeGroup,
   getSecurityGroups,
   groupsNaming,
   holdSecurityGroups,
@@ -113,6 +114,22 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
         const changed = await updateRules(call.tx, id, rules);
         await hooks.rulesetsChanged(call, await renewRulesets(call.tx, [id]));
         return changed;
+      });
+      return { securityGroup: encodeGroup(result) };
+    },
+
+    async updateSecurityGroup(request, context) {
+      const wanted = required(request.securityGroup, "security_group");
+      const id = parseId("sg", wanted.securityGroupId, "security_group.security_group_id");
+      const fields = maskField(request.updateMask, ["name", "description"]);
+      const name = fields.has("name") ? displayName(wanted.name, "security_group.name", { min: 1, max: 128 }) : undefined;
+      const description = fields.has("description")
+        ? displayName(wanted.description, "security_group.description", { max: 256 })
+        : undefined;
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        const group = await lockedGroupFor(call, context.action, id);
+        checkEtag(wanted.etag, group.version);
+        return describeGroup(call.tx, { ...group, name: name ?? group.name, description: description ?? group.description });
       });
       return { securityGroup: encodeGroup(result) };
     },

@@ -5,6 +5,7 @@ import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
+import { required } from "#lib/rpc/validate.ts";
 import { openPage, storedAs } from "../../call/api.ts";
 import type { Calls, WriteCall } from "../../call/api.ts";
 import { getOperation, operationMessage } from "../../identity/api.ts";
@@ -17,6 +18,7 @@ import { startInstance, stopInstance, terminateInstance } from "../lifecycle.ts"
 import { listInstances, readInstance } from "../out/instance-store.ts";
 import type { InstanceRow } from "../out/instance-store.ts";
 import { runInstance } from "../run.ts";
+import { checkInstanceUpdate, updateInstance } from "../update.ts";
 import { instanceMessages } from "./messages.ts";
 
 /** InstanceService as in the proto. */
@@ -81,6 +83,14 @@ export function instanceService(options: {
         const { items, nextPageToken } = page.cut(rows, (row) => row.instance_id);
         return { instances: await instanceMessages(call.tx, call.subject, items), nextPageToken };
       });
+    },
+
+    async updateInstance(request, context) {
+      const update = checkInstanceUpdate(required(request.instance, "instance"), request.updateMask);
+      const { result } = await calls.write(context, { action: context.action }, async (call) =>
+        instanceMessages(call.tx, call.subject, [await updateInstance(call, update)]),
+      );
+      return { instance: result[0] };
     },
 
     startInstance: (request, context) => act(request, context, startInstance),

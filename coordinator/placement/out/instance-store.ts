@@ -119,6 +119,19 @@ export async function instancesOnHost(db: Kysely<unknown>, hostId: string): Prom
   return rows;
 }
 
+/** Write name and tags of a locked instance: for people, no host hears of them. */
+export async function describeInstance(
+  tx: Tx,
+  { instance_id, name, tags }: Pick<InstanceRow, "instance_id" | "name" | "tags">,
+): Promise<InstanceRow> {
+  const { rows } = await sql<InstanceRow>`
+    UPDATE instance SET name = ${name}, tags = ${JSON.stringify(tags)}::jsonb, row_version = row_version + 1
+    WHERE instance_id = ${instance_id} RETURNING *`.execute(tx);
+  const row = rows[0];
+  if (row === undefined) throw new Error(`the locked instance ${instance_id} is gone`);
+  return row;
+}
+
 /** What a host said beside the state. */
 export interface Heard {
   readonly message: string;

@@ -200,6 +200,8 @@ export interface Interface {
   dnsServers: string[];
   /** Switched off: every packet of and for it is dropped as INTERFACE_DISABLED. An attachment that there is stays, a new one is refused (N14). */
   disabled: boolean;
+  /** At most 128 characters; need not be unique (seed 004). */
+  name: string;
 }
 
 export interface Interface_TagsEntry {
@@ -315,6 +317,7 @@ function createBaseInterface(): Interface {
     deletionBlockers: [],
     dnsServers: [],
     disabled: false,
+    name: "",
   };
 }
 
@@ -388,6 +391,9 @@ export const Interface: MessageFns<Interface> = {
     }
     if (message.disabled !== false) {
       writer.uint32(176).bool(message.disabled);
+    }
+    if (message.name !== "") {
+      writer.uint32(186).string(message.name);
     }
     return writer;
   },
@@ -584,6 +590,14 @@ export const Interface: MessageFns<Interface> = {
             message.disabled = reader.bool();
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -685,6 +699,7 @@ export const Interface: MessageFns<Interface> = {
         ? object.dns_servers.map((e: any) => globalThis.String(e))
         : [],
       disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
     };
   },
 
@@ -762,6 +777,9 @@ export const Interface: MessageFns<Interface> = {
     if (message.disabled !== false) {
       obj.disabled = message.disabled;
     }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
     return obj;
   },
 
@@ -806,6 +824,7 @@ export const Interface: MessageFns<Interface> = {
     message.deletionBlockers = object.deletionBlockers?.map((e) => e) || [];
     message.dnsServers = object.dnsServers?.map((e) => e) || [];
     message.disabled = object.disabled ?? false;
+    message.name = object.name ?? "";
     return message;
   },
 };

@@ -101,6 +101,8 @@ export interface InterfaceSpec {
   payerAccount: string;
   /** See Interface.dns_servers. */
   dnsServers: string[];
+  /** See Interface.name. */
+  name: string;
 }
 
 export interface InterfaceSpec_TagsEntry {
@@ -314,6 +316,7 @@ function createBaseInterfaceSpec(): InterfaceSpec {
     access: undefined,
     payerAccount: "",
     dnsServers: [],
+    name: "",
   };
 }
 
@@ -345,6 +348,9 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
     }
     for (const v of message.dnsServers) {
       writer.uint32(74).string(v!);
+    }
+    if (message.name !== "") {
+      writer.uint32(82).string(message.name);
     }
     return writer;
   },
@@ -437,6 +443,14 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
             message.dnsServers.push(reader.string());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -497,6 +511,7 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
         : globalThis.Array.isArray(object?.dns_servers)
         ? object.dns_servers.map((e: any) => globalThis.String(e))
         : [],
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
     };
   },
 
@@ -535,6 +550,9 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
     if (message.dnsServers?.length) {
       obj.dnsServers = message.dnsServers;
     }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
     return obj;
   },
 
@@ -562,6 +580,7 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
       : undefined;
     message.payerAccount = object.payerAccount ?? "";
     message.dnsServers = object.dnsServers?.map((e) => e) || [];
+    message.name = object.name ?? "";
     return message;
   },
 };
@@ -3048,7 +3067,7 @@ export const InterfaceServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled. Owner or modifier.
+     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or modifier.
      * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
      * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
      */
@@ -3349,7 +3368,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListInterfacesResponse>>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled. Owner or modifier.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or modifier.
    * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
@@ -3427,7 +3446,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListInterfacesResponse>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled. Owner or modifier.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or modifier.
    * An attached interface's host applies the change with one packet's boundary; DNS servers reach a running guest. Safe to repeat.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
