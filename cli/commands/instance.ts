@@ -8,7 +8,16 @@ import { waitForOperation } from "../operation-wait.ts";
 import { allPages, present, withSession } from "../session.ts";
 import type { Session } from "../session.ts";
 import { instances } from "../tables.ts";
-import { collect, parseDuration, parsePairs } from "../values.ts";
+import { collect, parseDuration, parsePairs, parseWord } from "../values.ts";
+
+const STATES = {
+  pending: InstanceState.PENDING,
+  running: InstanceState.RUNNING,
+  stopping: InstanceState.STOPPING,
+  stopped: InstanceState.STOPPED,
+  terminating: InstanceState.TERMINATING,
+  terminated: InstanceState.TERMINATED,
+};
 
 interface RunOptions {
   owner: string;
@@ -42,10 +51,14 @@ export function addInstanceCommands(program: Command): void {
     .description("list the instances that you may see")
     .option("--owner <account>", "only of this account", "")
     .option("--host <host>", "only on this host (operator)", "")
+    .option("--state <state>", `only in this state: ${Object.keys(STATES).join(", ")}`)
+    .option("--zone <zone>", "only those that must be in this zone", "")
+    .option("--name <name>", "only of just this name", "")
     .action(
-      withSession(async (session, options: { owner: string; host: string }) => {
+      withSession(async (session, options: { owner: string; host: string; state?: string; zone: string; name: string }) => {
         const client = session.client(InstanceServiceDefinition);
-        const filter = { ownerAccount: options.owner, hostId: options.host };
+        const state = options.state === undefined ? undefined : parseWord(STATES, options.state, "state");
+        const filter = { ownerAccount: options.owner, hostId: options.host, state, zoneId: options.zone, name: options.name };
         session.list(
           instances,
           await allPages(

@@ -1,11 +1,18 @@
 import { Option } from "commander";
 import type { Command } from "commander";
+import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import { InterfaceServiceDefinition, WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { attachments, interfaces } from "../tables.ts";
 import { collect, duration, parseDuration, parseNumber, parsePairs, parseWord } from "../values.ts";
 
 const WAITS = { committed: WaitFor.COMMITTED, programmed: WaitFor.PROGRAMMED, reachable: WaitFor.REACHABLE };
+const STATES = {
+  available: InterfaceState.AVAILABLE,
+  "in-use": InterfaceState.IN_USE,
+  disabled: InterfaceState.DISABLED,
+  "in-repair": InterfaceState.IN_REPAIR,
+};
 const WAIT_HELP = `what to wait for: ${Object.keys(WAITS).join(", ")}`;
 
 interface CreateOptions {
@@ -29,6 +36,16 @@ interface UpdateOptions {
   disabled?: boolean;
   enabled?: boolean;
   etag: string;
+}
+interface ListOptions {
+  owner: string;
+  vpc: string;
+  subnet: string;
+  instance: string;
+  address: string;
+  group: string;
+  tag?: string;
+  state?: string;
 }
 interface WaitOptions {
   wait: string;
@@ -98,10 +115,23 @@ function addRecords(eni: Command): void {
     .option("--vpc <vpc>", "only in this VPC", "")
     .option("--subnet <subnet>", "only in this subnet", "")
     .option("--instance <instance>", "only attached to this instance", "")
+    .option("--address <ip>", "only with this private address", "")
+    .option("--group <sg>", "only carrying this group", "")
+    .option("--tag <key[=value]>", "only with this tag")
+    .option("--state <state>", `only in this state: ${Object.keys(STATES).join(", ")}`)
     .action(
-      withSession(async (session, options: { owner: string; vpc: string; subnet: string; instance: string }) => {
+      withSession(async (session, options: ListOptions) => {
         const client = session.client(InterfaceServiceDefinition);
-        const filter = { ownerAccount: options.owner, vpcId: options.vpc, subnetId: options.subnet, instanceId: options.instance };
+        const filter = {
+          ownerAccount: options.owner,
+          vpcId: options.vpc,
+          subnetId: options.subnet,
+          instanceId: options.instance,
+          privateAddress: options.address,
+          securityGroupId: options.group,
+          ...tagFilter(options.tag),
+          state: options.state === undefined ? undefined : parseWord(STATES, options.state, "state"),
+        };
         session.list(
           interfaces,
           await allPages(
@@ -121,6 +151,13 @@ function addRecords(eni: Command): void {
         session.say(`${interfaceId} deleted`);
       }),
     );
+}
+
+/** "key" or "key=value". */
+function tagFilter(tag: string | undefined): { tagKey?: string; tagValue?: string } {
+  if (tag === undefined) return {};
+  const at = tag.indexOf("=");
+  return at < 0 ? { tagKey: tag } : { tagKey: tag.slice(0, at), tagValue: tag.slice(at + 1) };
 }
 
 function addUpdate(eni: Command): void {

@@ -35,6 +35,7 @@ import type { Signals } from "../out/signals.ts";
 import { checkUpdate, deleteInterfaceRecord, updateInterfaceRecord } from "../update.ts";
 import { waitForHosts } from "../wait.ts";
 import type { WaitRequest } from "../wait.ts";
+import { checkFilter } from "./filter.ts";
 import { attachmentMessages, interfaceMessages } from "./messages.ts";
 import type { Waited } from "./messages.ts";
 import { visibleTo } from "./visible.ts";
@@ -190,23 +191,13 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     },
 
     async listInterfaces(request, context) {
-      const { ownerAccount = "", vpcId = "", subnetId = "", instanceId = "", state = InterfaceState.UNSPECIFIED } = request.filter ?? {};
-      if (ownerAccount !== "") parseId("acct", ownerAccount, "filter.owner_account");
-      if (vpcId !== "") parseId("vpc", vpcId, "filter.vpc_id");
-      if (subnetId !== "") parseId("subnet", subnetId, "filter.subnet_id");
-      if (instanceId !== "") parseId("i", instanceId, "filter.instance_id");
-      if (!(Object.values(InterfaceState) as number[]).includes(state))
-        throw invalidArgument("filter.state", `is ${state}`, "give AVAILABLE, IN_USE, DISABLED or IN_REPAIR");
-      const page = openPage(pages, context, request, { ownerAccount, vpcId, subnetId, instanceId, state });
+      const filter = checkFilter(request.filter);
+      const page = openPage(pages, context, request, { ...filter });
       return calls.read(context, context.action, async (call) => {
         const rows = await listInterfaces(call.tx, {
           visibleTo: await visibleTo(call),
-          ownerAccount,
-          vpcId,
-          subnetId,
-          instanceId,
-          state,
-          silentHosts: await silentHosts(call.tx, state),
+          ...filter,
+          silentHosts: await silentHosts(call.tx, filter.state),
           after: page.after,
           limit: page.limit,
         });

@@ -49,6 +49,12 @@ export interface InterfaceQuery {
   readonly vpcId: string;
   readonly subnetId: string;
   readonly instanceId: string;
+  /** Canonical text. */
+  readonly address: string;
+  readonly securityGroupId: string;
+  readonly tagKey: string;
+  /** Undefined: any value of `tagKey`. */
+  readonly tagValue: string | undefined;
   /** UNSPECIFIED: any. */
   readonly state: InterfaceState;
   /** Hosts that are silent now. Only for IN_USE and IN_REPAIR. */
@@ -83,6 +89,11 @@ export async function listInterfaces(tx: Tx, query: InterfaceQuery): Promise<Int
   if (query.instanceId !== "") {
     conditions.push(sql`interface_id IN (SELECT interface_id FROM attachment WHERE instance_id = ${query.instanceId} AND state <> 4)`);
   }
+  if (query.address !== "")
+    conditions.push(sql`interface_id IN (SELECT interface_id FROM interface_address WHERE address = ${query.address}::inet)`);
+  if (query.securityGroupId !== "") conditions.push(sql`security_group_ids @> ARRAY[${query.securityGroupId}]::text[]`);
+  if (query.tagKey !== "")
+    conditions.push(query.tagValue === undefined ? sql`tags ? ${query.tagKey}` : sql`tags ->> ${query.tagKey} = ${query.tagValue}`);
   if (query.state !== InterfaceState.UNSPECIFIED) conditions.push(inState(query.state, query.silentHosts));
   const { rows } = await sql<InterfaceRow>`
     SELECT * FROM interface WHERE ${sql.join(conditions, sql` AND `)} ORDER BY interface_id LIMIT ${query.limit}`.execute(tx);

@@ -264,6 +264,12 @@ export interface ListInstancesRequest {
   ownerAccount: string;
   /** On this host; operator only. */
   hostId: string;
+  /** In this state; unspecified: any. */
+  state: InstanceState;
+  /** That must be in this zone (Instance.zone_id); empty: any. */
+  zoneId: string;
+  /** Of just this name; empty: any. */
+  name: string;
 }
 
 export interface ListInstancesResponse {
@@ -1711,7 +1717,7 @@ export const GetInstanceResponse: MessageFns<GetInstanceResponse> = {
 };
 
 function createBaseListInstancesRequest(): ListInstancesRequest {
-  return { pageSize: 0, pageToken: "", ownerAccount: "", hostId: "" };
+  return { pageSize: 0, pageToken: "", ownerAccount: "", hostId: "", state: 0, zoneId: "", name: "" };
 }
 
 export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
@@ -1727,6 +1733,15 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
     }
     if (message.hostId !== "") {
       writer.uint32(34).string(message.hostId);
+    }
+    if (message.state !== 0) {
+      writer.uint32(40).int32(message.state);
+    }
+    if (message.zoneId !== "") {
+      writer.uint32(50).string(message.zoneId);
+    }
+    if (message.name !== "") {
+      writer.uint32(58).string(message.name);
     }
     return writer;
   },
@@ -1776,6 +1791,30 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
             message.hostId = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.zoneId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1810,6 +1849,13 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
         : isSet(object.host_id)
         ? globalThis.String(object.host_id)
         : "",
+      state: isSet(object.state) ? instanceStateFromJSON(object.state) : 0,
+      zoneId: isSet(object.zoneId)
+        ? globalThis.String(object.zoneId)
+        : isSet(object.zone_id)
+        ? globalThis.String(object.zone_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
     };
   },
 
@@ -1827,6 +1873,15 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
     if (message.hostId !== "") {
       obj.hostId = message.hostId;
     }
+    if (message.state !== 0) {
+      obj.state = instanceStateToJSON(message.state);
+    }
+    if (message.zoneId !== "") {
+      obj.zoneId = message.zoneId;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
     return obj;
   },
 
@@ -1839,6 +1894,9 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
     message.pageToken = object.pageToken ?? "";
     message.ownerAccount = object.ownerAccount ?? "";
     message.hostId = object.hostId ?? "";
+    message.state = object.state ?? 0;
+    message.zoneId = object.zoneId ?? "";
+    message.name = object.name ?? "";
     return message;
   },
 };

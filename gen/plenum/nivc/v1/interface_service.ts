@@ -156,6 +156,14 @@ export interface InterfaceFilter {
   instanceId: string;
   /** In this state. */
   state: InterfaceState;
+  /** With this private address, IPv4. */
+  privateAddress: string;
+  /** Carrying this group. */
+  securityGroupId: string;
+  /** With a tag of this key, 1 to 128 characters. */
+  tagKey: string;
+  /** And of this value; only with `tag_key`. Absent: any. */
+  tagValue?: string | undefined;
 }
 
 export interface ListInterfacesRequest {
@@ -1133,7 +1141,17 @@ export const GetInterfaceResponse: MessageFns<GetInterfaceResponse> = {
 };
 
 function createBaseInterfaceFilter(): InterfaceFilter {
-  return { ownerAccount: "", vpcId: "", subnetId: "", instanceId: "", state: 0 };
+  return {
+    ownerAccount: "",
+    vpcId: "",
+    subnetId: "",
+    instanceId: "",
+    state: 0,
+    privateAddress: "",
+    securityGroupId: "",
+    tagKey: "",
+    tagValue: undefined,
+  };
 }
 
 export const InterfaceFilter: MessageFns<InterfaceFilter> = {
@@ -1152,6 +1170,18 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
     }
     if (message.state !== 0) {
       writer.uint32(40).int32(message.state);
+    }
+    if (message.privateAddress !== "") {
+      writer.uint32(50).string(message.privateAddress);
+    }
+    if (message.securityGroupId !== "") {
+      writer.uint32(58).string(message.securityGroupId);
+    }
+    if (message.tagKey !== "") {
+      writer.uint32(66).string(message.tagKey);
+    }
+    if (message.tagValue !== undefined) {
+      writer.uint32(74).string(message.tagValue);
     }
     return writer;
   },
@@ -1209,6 +1239,38 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
             message.state = reader.int32() as any;
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.privateAddress = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.securityGroupId = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.tagKey = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.tagValue = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1244,6 +1306,26 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
         ? globalThis.String(object.instance_id)
         : "",
       state: isSet(object.state) ? interfaceStateFromJSON(object.state) : 0,
+      privateAddress: isSet(object.privateAddress)
+        ? globalThis.String(object.privateAddress)
+        : isSet(object.private_address)
+        ? globalThis.String(object.private_address)
+        : "",
+      securityGroupId: isSet(object.securityGroupId)
+        ? globalThis.String(object.securityGroupId)
+        : isSet(object.security_group_id)
+        ? globalThis.String(object.security_group_id)
+        : "",
+      tagKey: isSet(object.tagKey)
+        ? globalThis.String(object.tagKey)
+        : isSet(object.tag_key)
+        ? globalThis.String(object.tag_key)
+        : "",
+      tagValue: isSet(object.tagValue)
+        ? globalThis.String(object.tagValue)
+        : isSet(object.tag_value)
+        ? globalThis.String(object.tag_value)
+        : undefined,
     };
   },
 
@@ -1264,6 +1346,18 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
     if (message.state !== 0) {
       obj.state = interfaceStateToJSON(message.state);
     }
+    if (message.privateAddress !== "") {
+      obj.privateAddress = message.privateAddress;
+    }
+    if (message.securityGroupId !== "") {
+      obj.securityGroupId = message.securityGroupId;
+    }
+    if (message.tagKey !== "") {
+      obj.tagKey = message.tagKey;
+    }
+    if (message.tagValue !== undefined) {
+      obj.tagValue = message.tagValue;
+    }
     return obj;
   },
 
@@ -1277,6 +1371,10 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
     message.subnetId = object.subnetId ?? "";
     message.instanceId = object.instanceId ?? "";
     message.state = object.state ?? 0;
+    message.privateAddress = object.privateAddress ?? "";
+    message.securityGroupId = object.securityGroupId ?? "";
+    message.tagKey = object.tagKey ?? "";
+    message.tagValue = object.tagValue ?? undefined;
     return message;
   },
 };
