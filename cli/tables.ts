@@ -118,6 +118,7 @@ export const interfaces: ResourceTable<Interface> = {
   toJSON: Interface.toJSON,
   columns: {
     INTERFACE: (i) => i.interfaceId,
+    NAME: (i) => i.name,
     STATE: (i) => short(interfaceStateToJSON(i.state)),
     ADDRESSES: (i) => i.privateAddresses,
     INSTANCE: (i) => i.attachments.map((a) => a.instanceId),

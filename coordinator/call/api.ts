@@ -15,6 +15,7 @@ export { createCalls } from "./out/calls.ts";
 export type { CallsOptions, GrantSource, HoldConsents, StandingQuery } from "./out/calls.ts";
 export { openSharedPageTokens } from "./out/page-tokens.ts";
 export { checkEtag, durationMs, etagOf, slug, tagsField, timeField } from "./in/fields.ts";
+export { maskField } from "./in/mask.ts";
 export { storedAs, storedIds, storedNothing } from "./in/stored-as.ts";
 export { waitField } from "./in/wait-field.ts";
 export type { Waiting } from "./in/wait-field.ts";

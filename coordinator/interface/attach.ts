@@ -88,6 +88,7 @@ export async function attachInterfaces(
       group_set_id: BigInt(set.groupSetId),
       ruleset_id: BigInt(set.rulesetId),
       source_dest_check: row.source_dest_check,
+      dns_servers: row.dns_servers,
     };
   });
   const { made, addresses } = await insertAttachments(call, given);

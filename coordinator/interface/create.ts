@@ -143,9 +143,11 @@ function newRow(
     gateway: formatAddress(routerOf(block)),
     security_group_ids: groups.groups,
     group_set_id: BigInt(groups.groupSetId),
+    name: spec.name,
     description: spec.description,
     tags: spec.tags,
     source_dest_check: spec.sourceDestCheck,
+    dns_servers: spec.dnsServers,
   };
 }
 

@@ -1,7 +1,8 @@
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Attachment } from "#gen/plenum/nivc/v1/interface.ts";
 import { parseId } from "#lib/ids/ids.ts";
-import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
+import { maskField } from "../call/api.ts";
 import type { WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
 import { instanceRef, requireAttach } from "./attach-rights.ts";
@@ -12,8 +13,6 @@ import { lockAttachments, readAttachments, updateAttachments } from "./out/attac
 import type { AttachmentRow } from "./out/rows.ts";
 import type { InstanceDirectory } from "./ports.ts";
 
-const FIELD = "delete_on_terminate";
-
 /** A change of an attachment whose form is right. */
 export interface CheckedAttachmentUpdate {
   readonly attachmentId: string;
@@ -22,11 +21,7 @@ export interface CheckedAttachmentUpdate {
 
 /** Mask and values. INVALID_ARGUMENT. */
 export function checkAttachmentUpdate(wanted: Attachment, mask: readonly string[] | undefined): CheckedAttachmentUpdate {
-  const paths = mask ?? [];
-  if (paths.length === 0) throw invalidArgument("update_mask", "is empty", `name what to change: ${FIELD}`);
-  const other = paths.find((path) => path !== FIELD);
-  if (other !== undefined)
-    throw invalidArgument("update_mask", `names ${JSON.stringify(other.slice(0, 80))}`, `this can be changed: ${FIELD}`);
+  maskField(mask, ["delete_on_terminate"]);
   return {
     attachmentId: parseId("eni-attach", wanted.attachmentId, "attachment.attachment_id"),
     deleteOnTerminate: wanted.deleteOnTerminate,

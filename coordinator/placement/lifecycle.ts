@@ -25,14 +25,16 @@ export const OPERATION = { run: "RunInstance", start: "StartInstance", stop: "St
 const STARTING = [OPERATION.run, OPERATION.start];
 const ALL = Object.values(OPERATION);
 
-async function lockFor(call: WriteCall, instanceId: string, action: string): Promise<InstanceRow> {
+/** The instance, locked, with the caller's right to `action` checked. */
+export async function lockFor(call: WriteCall, instanceId: string, action: string): Promise<InstanceRow> {
   const row = (await lockInstances(call.tx, [instanceId])).get(instanceId);
   if (row === undefined) throw notFound("instance", instanceId);
   call.require(action, instanceRef({ instanceId, ownerAccount: row.owner_account }));
   return row;
 }
 
-function refuse(row: InstanceRow, verb: string): never {
+/** Throws FAILED_PRECONDITION (WRONG_STATE). */
+export function refuse(row: InstanceRow, verb: string): never {
   const state = stateName(row.state);
   const remedy = row.state === InstanceState.STOPPING ? "wait until it is STOPPED" : "run another instance";
   throw failedPrecondition("WRONG_STATE", `${row.instance_id} is ${state} and cannot be ${verb}: ${remedy}`, { state });

@@ -202,7 +202,6 @@ describe("a member", () => {
       clients.interfaces.updateAttachment({
         attachment: { attachmentId: attachment?.attachmentId ?? "", deleteOnTerminate },
         updateMask: ["delete_on_terminate"],
-        wait,
       });
     expect(await reasonOf(update(mem, true))).toBe(NOT_ALLOWED);
     await update(owner.clients, true);
@@ -211,7 +210,7 @@ describe("a member", () => {
     const { interfaceId: plain } = await record({});
     const other = await attach(owner.clients, plain, instanceId);
     const attachmentId = other.attachment?.attachmentId ?? "";
-    const denied = mem.interfaces.updateAttachment({ attachment: { attachmentId }, updateMask: ["delete_on_terminate"], wait });
+    const denied = mem.interfaces.updateAttachment({ attachment: { attachmentId }, updateMask: ["delete_on_terminate"] });
     expect(await reasonOf(denied)).toBe(NOT_ALLOWED);
   });
 

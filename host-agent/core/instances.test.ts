@@ -29,7 +29,7 @@ beforeEach(() => {
 });
 
 function created(argv: string[]): void {
-  instances.tracker.want("i-1", { instanceId: "i-1", argv, env: {} });
+  instances.tracker.want("i-1", { instanceId: "i-1", argv, env: {}, dnsServers: [] });
   instances.create();
   instances.start(() => true);
   expect(instances.tracker.settled("i-1")).toBe(true);

@@ -148,6 +148,7 @@ function randomEndpoint(random: Random, { ifindex, number, rulesets }: Place): E
     groupSetId: random.pick(GROUP_SETS),
     meterId: (BigInt(random.between(1, 0xfffff)) << 40n) + BigInt(random.between(0, 0xffff) * 16 + number),
     sourceDestCheck: number !== 2 || random.chance(0.5),
+    disabled: false,
     connectionBudget: random.weighted([
       [6, 65536],
       [1, 1],

@@ -1,4 +1,3 @@
-import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Attachment, Interface, InterfaceAccess, Traffic } from "#gen/plenum/nivc/v1/interface.ts";
 import { etagOf, isGrantee } from "../../call/api.ts";
 import type { Sight, Tx } from "../../call/api.ts";
@@ -8,6 +7,7 @@ import { attachmentConditions } from "../core/conditions.ts";
 import type { HostSight, ReachFacts } from "../core/conditions.ts";
 import { failureSeenBy } from "../core/failure-class.ts";
 import { macOfWireId } from "../core/mac.ts";
+import { inTrouble, recordConditions, recordState } from "../core/record-state.ts";
 import type { InstanceDirectory, Reader } from "../ports.ts";
 import { ACCESS_ACTIONS, COUNTED } from "./spec.ts";
 import type { AccessList } from "./spec.ts";
@@ -58,6 +58,22 @@ export async function attachmentMessages(
   rows: readonly AttachmentRow[],
   waited?: Waited,
 ): Promise<Attachment[]> {
+  return (await attachmentsSeen(db, directory, viewer, rows, waited)).map(({ message }) => message);
+}
+
+interface Seen {
+  readonly message: Attachment;
+  /** See `inTrouble`. */
+  readonly troubled: boolean;
+}
+
+async function attachmentsSeen(
+  db: Reader,
+  directory: InstanceDirectory,
+  viewer: Viewer,
+  rows: readonly AttachmentRow[],
+  waited?: Waited,
+): Promise<Seen[]> {
   const ids = rows.map((row) => row.attachment_id);
   const [seen, [sums, residue]] = await together(
     db,
@@ -69,7 +85,7 @@ export async function attachmentMessages(
         () => residueOf(db, ids),
       ),
   );
-  const messages: Attachment[] = [];
+  const messages: Seen[] = [];
   for (const row of rows) {
     const sight = sightOf(viewer, row);
     const host = row.host_id === null ? undefined : seen.hosts.get(row.host_id);
@@ -95,7 +111,7 @@ export async function attachmentMessages(
         waitedSeconds: waited?.unfinished.has(row.attachment_id) === true ? waited.seconds : undefined,
       },
     );
-    messages.push({
+    const message: Attachment = {
       attachmentId: row.attachment_id,
       interfaceId: row.interface_id,
       instanceId: row.instance_id,
@@ -114,7 +130,8 @@ export async function attachmentMessages(
       traffic: traffic(sums.get(row.attachment_id)),
       createdBy: row.created_by,
       detachedBy: row.detached_by,
-    });
+    };
+    messages.push({ message, troubled: inTrouble(row, host?.silent === true) });
   }
   return messages;
 }
@@ -166,8 +183,8 @@ export async function interfaceMessages(
   const ids = rows.map((row) => row.interface_id);
   if (ids.length === 0) return [];
   const attached = await readAttachments(tx, { interfaceIds: ids });
-  const messages = await attachmentMessages(tx, directory, viewer, attached, waited);
-  const attachments = Map.groupBy(messages, (attachment) => attachment.interfaceId);
+  const messages = await attachmentsSeen(tx, directory, viewer, attached, waited);
+  const attachments = Map.groupBy(messages, ({ message }) => message.interfaceId);
   const consents = await listedConsents(tx, ids);
   const limits = await limitsOf(
     tx,
@@ -175,7 +192,8 @@ export async function interfaceMessages(
   );
   const sums = await trafficOf(tx, "interface_id", ids);
   return rows.map((row) => {
-    const own = attachments.get(row.interface_id) ?? [];
+    const seen = attachments.get(row.interface_id) ?? [];
+    const own = seen.map(({ message }) => message);
     return {
       interfaceId: row.interface_id,
       ownerAccount: row.owner_account,
@@ -184,13 +202,16 @@ export async function interfaceMessages(
       subnetId: row.subnet_id,
       privateAddresses: row.addresses.map((address) => address.split("/")[0] ?? ""),
       securityGroupIds: [...row.security_group_ids],
+      name: row.name,
       description: row.description,
       tags: { ...row.tags },
       sourceDestCheck: row.source_dest_check,
+      dnsServers: [...row.dns_servers],
       access: accessMessage(visibleConsents(viewer, row, consents.get(row.interface_id) ?? []), limits),
-      state: own.length > 0 ? InterfaceState.IN_USE : InterfaceState.AVAILABLE,
+      disabled: row.disabled,
+      state: recordState(row.disabled, seen),
       attachments: own,
-      conditions: [],
+      conditions: recordConditions(own),
       generation: row.generation,
       etag: etagOf(row.row_version),
       createTime: row.create_time,

@@ -14,6 +14,7 @@ import { addressField, displayName, integer, listOf } from "#lib/rpc/validate.ts
 const MAX_ADDRESSES = 16;
 const MAX_GROUPS = 5;
 const MAX_GRANTS = 100;
+const MAX_DNS_SERVERS = 4;
 
 /** The lists of who may do what, beside the owner, and the action that each allows (N10). */
 export const ACCESS_ACTIONS = {
@@ -45,9 +46,11 @@ export interface CheckedSpec {
   readonly subnetId: string;
   readonly addresses: readonly Address[];
   readonly securityGroupIds: readonly string[];
+  readonly name: string;
   readonly description: string;
   readonly tags: Readonly<Record<string, string>>;
   readonly sourceDestCheck: boolean;
+  readonly dnsServers: readonly string[];
   readonly access: Access;
   /** "": the subnet's owner. */
   readonly payerAccount: string;
@@ -59,6 +62,25 @@ export function checkGroups(ids: readonly string[], field: string, allowNone: bo
   ids.forEach((id, index) => parseId("sg", id, `${field}[${index}]`));
   if (new Set(ids).size !== ids.length) throw invalidArgument(field, "names a group twice", "name each group once");
   return ids;
+}
+
+/** Up to 4 different IPv4 addresses of hosts. INVALID_ARGUMENT. */
+export function checkDnsServers(servers: readonly string[], field: string): readonly string[] {
+  listOf(servers, field, { max: MAX_DNS_SERVERS });
+  const addresses = servers.map((server, index) => {
+    const address = addressField(server, `${field}[${index}]`, 4);
+    // 0/8 is "this host", 224/4 and above are groups: nobody answers from there.
+    const first = Number(address.value >> 24n);
+    if (first === 0 || first >= 224)
+      throw invalidArgument(
+        `${field}[${index}]`,
+        `is ${formatAddress(address)}, which is no host's address`,
+        "give the address of a DNS server",
+      );
+    return formatAddress(address);
+  });
+  if (new Set(addresses).size !== addresses.length) throw invalidArgument(field, "names an address twice", "name each server once");
+  return addresses;
 }
 
 /** One entry of a list. */
@@ -119,9 +141,11 @@ export function checkSpec(spec: InterfaceSpec, path: string): CheckedSpec {
     subnetId: parseId("subnet", spec.subnetId, `${path}.subnet_id`),
     addresses,
     securityGroupIds: checkGroups(spec.securityGroupIds, `${path}.security_group_ids`, true),
+    name: displayName(spec.name, `${path}.name`),
     description: displayName(spec.description, `${path}.description`, { max: 256 }),
     tags: tagsField(spec.tags, `${path}.tags`),
     sourceDestCheck: spec.sourceDestCheck ?? true,
+    dnsServers: checkDnsServers(spec.dnsServers, `${path}.dns_servers`),
     access: checkAccess(spec.access, `${path}.access`),
     payerAccount: spec.payerAccount,
   };

@@ -5,8 +5,8 @@ import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
-import { displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, storedAs, storedNothing, visibleAccount, waitField } from "../../call/api.ts";
+import { displayName, required } from "#lib/rpc/validate.ts";
+import { checkEtag, maskField, openPage, storedAs, storedNothing, visibleAccount, waitField } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { requireRoom } from "../../identity/api.ts";
 import { refusalOf } from "../core/blockers.ts";
@@ -16,6 +16,7 @@ import { peerGroups, sameRules } from "../core/rules.ts";
 import { renewRulesets, setsWith } from "../out/group-sets.ts";
 import {
   deleteSecurityGroup,
+  describeGroup,
   getSecurityGroups,
   groupCount,
   groupsNaming,
@@ -128,6 +129,23 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       const sets = await calls.read(context, context.action, async (call) => (await setsWith(call.tx, [id])).get(id) ?? []);
       await hooks.enforcers.wait(sets, timeoutMs, context.signal);
       return { securityGroup: await read(context, id, timeoutMs / 1_000) };
+    },
+
+    async updateSecurityGroup(request, context) {
+      const wanted = required(request.securityGroup, "security_group");
+      const id = parseId("sg", wanted.securityGroupId, "security_group.security_group_id");
+      const fields = maskField(request.updateMask, ["name", "description"]);
+      const name = fields.has("name") ? displayName(wanted.name, "security_group.name", { min: 1, max: 128 }) : undefined;
+      const description = fields.has("description")
+        ? displayName(wanted.description, "security_group.description", { max: 256 })
+        : undefined;
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        const group = await lockedGroupFor(call, context.action, id);
+        checkEtag(wanted.etag, group.version);
+        const now = await describeGroup(call.tx, { ...group, name: name ?? group.name, description: description ?? group.description });
+        return (await groupMessages(call.tx, hooks, [now]))[0];
+      });
+      return { securityGroup: result };
     },
 
     async deleteSecurityGroup(request, context) {

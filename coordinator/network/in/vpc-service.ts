@@ -6,7 +6,7 @@ import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import { cidrField, displayName, required } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, slug, storedAs, tagsField, visibleAccount } from "../../call/api.ts";
+import { checkEtag, maskField, openPage, slug, storedAs, tagsField, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { accountRef, countUse, requireAccount } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
@@ -16,7 +16,7 @@ import { DEFAULT_RULES } from "../core/rules.ts";
 import { blockFault, SUBNET_PREFIX, VPC_PREFIX, vpcBlockFault } from "../core/subnet-block.ts";
 import { groupsOfVpc, insertSecurityGroup } from "../out/groups.ts";
 import { insertSubnet, subnetsOfVpc } from "../out/subnets.ts";
-import { deleteVpc, getVpc, insertVpc, listVpcs } from "../out/vpcs.ts";
+import { deleteVpc, getVpc, insertVpc, listVpcs, updateVpc } from "../out/vpcs.ts";
 import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeSubnet, encodeVpc } from "./messages.ts";
@@ -114,6 +114,20 @@ export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
         const { items, nextPageToken } = page.cut(rows, (vpc) => vpc.vpcId);
         return { vpcs: items.map(encodeVpc), nextPageToken };
       });
+    },
+
+    async updateVpc(request, context) {
+      const wanted = required(request.vpc, "vpc");
+      const vpcId = parseId("vpc", wanted.vpcId, "vpc.vpc_id");
+      const fields = maskField(request.updateMask, ["name", "tags"]);
+      const name = fields.has("name") ? displayName(wanted.name, "vpc.name") : undefined;
+      const tags = fields.has("tags") ? tagsField(wanted.tags, "vpc.tags") : undefined;
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        const vpc = await lockedVpcFor(call, context.action, vpcId);
+        checkEtag(wanted.etag, vpc.version);
+        return updateVpc(call.tx, { vpcId, name: name ?? vpc.name, tags: tags ?? vpc.tags });
+      });
+      return { vpc: encodeVpc(result) };
     },
 
     async deleteVpc(request, context) {

@@ -44,14 +44,32 @@ export async function insertSecurityGroup(tx: Tx, group: NewSecurityGroup): Prom
     return row;
   } catch (error) {
     if (violatedConstraint(error)?.constraint !== "security_group_name") throw error;
-    throw alreadyExists(
-      "NAME_TAKEN",
-      `${group.vpcId} has a security group named ${JSON.stringify(group.name)} already; choose another name`,
-      {
-        name: group.name,
-        vpc_id: group.vpcId,
-      },
-    );
+    throw nameTaken(group);
+  }
+}
+
+function nameTaken({ vpcId, name }: Pick<SecurityGroup, "vpcId" | "name">): Error {
+  return alreadyExists("NAME_TAKEN", `${vpcId} has a security group named ${JSON.stringify(name)} already; choose another name`, {
+    name,
+    vpc_id: vpcId,
+  });
+}
+
+/** Write name and description of a locked group. ALREADY_EXISTS (NAME_TAKEN) when the VPC has another one of that name. */
+export async function describeGroup(
+  tx: Tx,
+  group: Pick<SecurityGroup, "securityGroupId" | "vpcId" | "name" | "description">,
+): Promise<SecurityGroup> {
+  try {
+    const { rows } = await sql<SecurityGroup>`
+      UPDATE security_group SET name = ${group.name}, description = ${group.description}, version = version + 1
+      WHERE security_group_id = ${group.securityGroupId} RETURNING ${COLUMNS}`.execute(tx);
+    const row = rows[0];
+    if (row === undefined) throw new Error(`the locked security group ${group.securityGroupId} is gone`);
+    return row;
+  } catch (error) {
+    if (violatedConstraint(error)?.constraint !== "security_group_name") throw error;
+    throw nameTaken(group);
   }
 }
 

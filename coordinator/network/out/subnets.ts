@@ -58,6 +58,11 @@ export async function insertSubnet(tx: Tx, subnet: NewSubnet): Promise<Subnet> {
   return row;
 }
 
+/** Write the name of a locked subnet. */
+export async function renameSubnet(tx: Tx, subnetId: string, name: string): Promise<void> {
+  await sql`UPDATE subnet SET name = ${name}, version = version + 1 WHERE subnet_id = ${subnetId}`.execute(tx);
+}
+
 export async function deleteSubnet(tx: Tx, subnetId: string): Promise<void> {
   await sql`DELETE FROM subnet WHERE subnet_id = ${subnetId}`.execute(tx);
 }

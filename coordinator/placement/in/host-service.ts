@@ -4,10 +4,10 @@ import { newJoinToken } from "#lib/auth/join-token.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
-import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
-import { durationMs, INSTALLATION, openPage } from "../../call/api.ts";
+import { durationMs, INSTALLATION, maskField, openPage } from "../../call/api.ts";
 import type { Calls, ResourceRef } from "../../call/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { tokenHash } from "../join.ts";
@@ -51,11 +51,7 @@ export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTok
     async updateHost(request, context) {
       const wanted = required(request.host, "host");
       const hostId = parseId("host", wanted.hostId, "host.host_id");
-      const paths = request.updateMask ?? [];
-      const unknown = paths.find((path) => path !== "schedulable");
-      if (paths.length === 0) throw invalidArgument("update_mask", "is empty", "name what to change: schedulable");
-      if (unknown !== undefined)
-        throw invalidArgument("update_mask", `names ${JSON.stringify(unknown.slice(0, 80))}`, "this can be changed: schedulable");
+      maskField(request.updateMask, ["schedulable"]);
       const { result: host } = await calls.write(context, { action: context.action }, async (call) => {
         call.require(context.action, hostRef(hostId));
         const row = await setSchedulable(call.tx, hostId, wanted.schedulable);
@@ -66,7 +62,7 @@ export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTok
     },
 
     async listHosts(request, context) {
-      const { zoneId } = request;
+      const zoneId = displayName(request.zoneId, "zone_id", { max: 63 });
       const page = openPage(pages, context, request, { zoneId });
       return calls.read(context, context.action, async (call) => {
         // Operator only; to others the list is empty, as every list of what one may not see.

@@ -140,6 +140,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ ownerAccount: target.accountId, pageSize: 1_000 }),
     holds: holds("instances", "instanceId", ({ target }) => target.instanceId),
   },
+  "compute.v1.InstanceService/UpdateInstance": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ instance: { instanceId: target.instanceId, name: "x", etag }, updateMask: ["name"] }),
+  },
   "compute.v1.InstanceService/StartInstance": {
     class: "write",
     allowed: "FAILED_PRECONDITION NO_HOST",
@@ -273,6 +278,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     allowed: STALE,
     request: ({ target }) => ({ securityGroupId: target.groupId, rules: [], etag }),
   },
+  "network.v1.SecurityGroupService/UpdateSecurityGroup": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ securityGroup: { securityGroupId: target.groupId, name: "x", etag }, updateMask: ["name"] }),
+  },
   "network.v1.SecurityGroupService/DeleteSecurityGroup": {
     class: "write",
     allowed: STALE,
@@ -288,6 +298,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ vpcId: target.vpcId, pageSize: 1_000 }),
     holds: holds("subnets", "subnetId", ({ target }) => target.subnetId),
   },
+  "network.v1.SubnetService/UpdateSubnet": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ subnet: { subnetId: target.subnetId, name: "x", etag }, updateMask: ["name"] }),
+  },
   "network.v1.SubnetService/DeleteSubnet": {
     class: "write",
     allowed: STALE,
@@ -302,6 +317,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "list",
     request: ({ target }) => ({ ownerAccount: target.accountId, pageSize: 1_000 }),
     holds: holds("vpcs", "vpcId", ({ target }) => target.vpcId),
+  },
+  "network.v1.VpcService/UpdateVpc": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ vpc: { vpcId: target.vpcId, name: "x", etag }, updateMask: ["name"] }),
   },
   "network.v1.VpcService/DeleteVpc": { class: "write", allowed: STALE, request: ({ target }) => ({ vpcId: target.vpcId, etag }) },
   "nivc.v1.InterfaceService/CreateInterface": { class: "write", request: ({ target }) => ({ spec: { subnetId: target.subnetId } }) },

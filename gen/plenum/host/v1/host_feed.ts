@@ -470,6 +470,10 @@ export interface AttachmentItem {
   meterId: bigint;
   /** See Interface.source_dest_check. */
   sourceDestCheck: boolean;
+  /** See Interface.dns_servers. */
+  dnsServers: string[];
+  /** See Interface.disabled. The endpoint stays, and passes nothing. */
+  disabled: boolean;
 }
 
 /** Immutable rules (D5). */
@@ -3671,6 +3675,8 @@ function createBaseAttachmentItem(): AttachmentItem {
     groupSetId: 0,
     meterId: 0n,
     sourceDestCheck: false,
+    dnsServers: [],
+    disabled: false,
   };
 }
 
@@ -3732,6 +3738,12 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     }
     if (message.sourceDestCheck !== false) {
       writer.uint32(128).bool(message.sourceDestCheck);
+    }
+    for (const v of message.dnsServers) {
+      writer.uint32(138).string(v!);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(144).bool(message.disabled);
     }
     return writer;
   },
@@ -3877,6 +3889,22 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
             message.sourceDestCheck = reader.bool();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.dnsServers.push(reader.string());
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3949,6 +3977,12 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
         : isSet(object.source_dest_check)
         ? globalThis.Boolean(object.source_dest_check)
         : false,
+      dnsServers: globalThis.Array.isArray(object?.dnsServers)
+        ? object.dnsServers.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.dns_servers)
+        ? object.dns_servers.map((e: any) => globalThis.String(e))
+        : [],
+      disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
     };
   },
 
@@ -4002,6 +4036,12 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     if (message.sourceDestCheck !== false) {
       obj.sourceDestCheck = message.sourceDestCheck;
     }
+    if (message.dnsServers?.length) {
+      obj.dnsServers = message.dnsServers;
+    }
+    if (message.disabled !== false) {
+      obj.disabled = message.disabled;
+    }
     return obj;
   },
 
@@ -4028,6 +4068,8 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     message.groupSetId = object.groupSetId ?? 0;
     message.meterId = (object.meterId !== undefined && object.meterId !== null) ? BigInt(object.meterId) : 0n;
     message.sourceDestCheck = object.sourceDestCheck ?? false;
+    message.dnsServers = object.dnsServers?.map((e) => e) || [];
+    message.disabled = object.disabled ?? false;
     return message;
   },
 };
