@@ -35,7 +35,7 @@ export function floorOf(namespaces: Namespaces, cleanup: Cleanup): () => Floor {
     datapath.putMeter({ wireId, meterId: BigInt(wireId) });
     datapath.putEndpoint({
       ...{ wireId, vni: 700, addresses: [address], guestMac, gatewayMac, ifindex, device: "veth", guestMtu },
-      ...{ rulesetId: wireId, groupSetId: 1, meterId: BigInt(wireId), sourceDestCheck: true },
+      ...{ rulesetId: wireId, groupSetId: 1, meterId: BigInt(wireId), sourceDestCheck: true, disabled: false },
     });
     datapath.putMappings([{ vni: 700, prefix: `${address}/32`, hostAddress, wireId, groupSetId: 1 }]);
     const open = performance.now();

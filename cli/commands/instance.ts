@@ -8,7 +8,16 @@ import { waitForOperation } from "../operation-wait.ts";
 import { allPages, present, withSession } from "../session.ts";
 import type { Session } from "../session.ts";
 import { instances } from "../tables.ts";
-import { collect, parseDuration, parsePairs } from "../values.ts";
+import { collect, parseDuration, parsePairs, parseWord } from "../values.ts";
+
+const STATES = {
+  pending: InstanceState.PENDING,
+  running: InstanceState.RUNNING,
+  stopping: InstanceState.STOPPING,
+  stopped: InstanceState.STOPPED,
+  terminating: InstanceState.TERMINATING,
+  terminated: InstanceState.TERMINATED,
+};
 
 interface RunOptions {
   owner: string;
@@ -42,10 +51,14 @@ export function addInstanceCommands(program: Command): void {
     .description("list the instances that you may see")
     .option("--owner <account>", "only of this account", "")
     .option("--host <host>", "only on this host (operator)", "")
+    .option("--state <state>", `only in this state: ${Object.keys(STATES).join(", ")}`)
+    .option("--zone <zone>", "only those that must be in this zone", "")
+    .option("--name <name>", "only of just this name", "")
     .action(
-      withSession(async (session, options: { owner: string; host: string }) => {
+      withSession(async (session, options: { owner: string; host: string; state?: string; zone: string; name: string }) => {
         const client = session.client(InstanceServiceDefinition);
-        const filter = { ownerAccount: options.owner, hostId: options.host };
+        const state = options.state === undefined ? undefined : parseWord(STATES, options.state, "state");
+        const filter = { ownerAccount: options.owner, hostId: options.host, state, zoneId: options.zone, name: options.name };
         session.list(
           instances,
           await allPages(
@@ -53,6 +66,24 @@ export function addInstanceCommands(program: Command): void {
             (answer) => answer.instances,
           ),
         );
+      }),
+    );
+  instance
+    .command("update <instance>")
+    .description("change what is named, and nothing else")
+    .option("--name <name>", "for people")
+    .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", "\nExample:\n  plenum instance update i-… --name web-1")
+    .action(
+      withSession(async (session, instanceId: string, options: { name?: string; tag?: string[]; etag: string }) => {
+        const updateMask = [...(options.name === undefined ? [] : ["name"]), ...(options.tag === undefined ? [] : ["tags"])];
+        const { etag } = options;
+        const answer = await session.client(InstanceServiceDefinition).updateInstance({
+          instance: { instanceId, etag, name: options.name, tags: parsePairs(options.tag ?? []) },
+          updateMask,
+        });
+        session.one(instances, present(answer.instance, "instance"));
       }),
     );
   addChange(instance, "start", "start a stopped instance", (session, instanceId) =>

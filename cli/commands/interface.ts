@@ -1,4 +1,6 @@
+import { Option } from "commander";
 import type { Command } from "commander";
+import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { attachments, interfaces } from "../tables.ts";
@@ -9,21 +11,44 @@ import type { WaitOptions } from "../wait-options.ts";
 import { accessOf, addAccessCommand, addAccessOptions } from "./interface-access.ts";
 import type { AccessOptions } from "./interface-access.ts";
 
+const STATES = {
+  available: InterfaceState.AVAILABLE,
+  "in-use": InterfaceState.IN_USE,
+  disabled: InterfaceState.DISABLED,
+  "in-repair": InterfaceState.IN_REPAIR,
+};
+
 interface CreateOptions extends AccessOptions {
   subnet: string;
   address?: string[];
   group?: string[];
+  name: string;
   description: string;
   tag?: string[];
   sourceDestCheck: boolean;
   payer: string;
+  dns?: string[];
 }
 interface UpdateOptions extends WaitOptions {
+  name?: string;
   description?: string;
   group?: string[];
   tag?: string[];
   sourceDestCheck?: string;
+  dns?: string[];
+  disabled?: boolean;
+  enabled?: boolean;
   etag: string;
+}
+interface ListOptions {
+  owner: string;
+  vpc: string;
+  subnet: string;
+  instance: string;
+  address: string;
+  group: string;
+  tag?: string;
+  state?: string;
 }
 
 /** eni (interface), attachment. */
@@ -48,9 +73,11 @@ function addRecords(eni: Command): void {
     .requiredOption("--subnet <subnet>", "where its addresses are from")
     .option("--address <ip>", "may be repeated; none: one is picked", collect)
     .option("--group <sg>", "may be repeated; none: the VPC's default group", collect)
+    .option("--name <name>", "for people", "")
     .option("--description <text>", "free text", "")
     .option("--tag <key=value>", "may be repeated", collect)
     .option("--no-source-dest-check", "let the instance route for others")
+    .option("--dns <ip>", "a DNS server for the guest; may be repeated, at most 4", collect)
     .option("--payer <account>", "who pays; empty: the account of the subnet", "")
     .addHelpText("after", "\nExample:\n  plenum eni create --subnet subnet-… --address 10.0.1.10 --group sg-…")
     .action(
@@ -61,11 +88,13 @@ function addRecords(eni: Command): void {
             subnetId: options.subnet,
             privateAddresses: options.address ?? [],
             securityGroupIds: options.group ?? [],
+            name: options.name,
             description: options.description,
             tags: parsePairs(options.tag ?? []),
             sourceDestCheck: options.sourceDestCheck,
             payerAccount: options.payer,
             access: accessOf(options),
+            dnsServers: options.dns ?? [],
           },
         });
         session.one(interfaces, present(answer.interface, "interface"));
@@ -90,10 +119,23 @@ function addRecords(eni: Command): void {
     .option("--vpc <vpc>", "only in this VPC", "")
     .option("--subnet <subnet>", "only in this subnet", "")
     .option("--instance <instance>", "only attached to this instance", "")
+    .option("--address <ip>", "only with this private address", "")
+    .option("--group <sg>", "only carrying this group", "")
+    .option("--tag <key[=value]>", "only with this tag")
+    .option("--state <state>", `only in this state: ${Object.keys(STATES).join(", ")}`)
     .action(
-      withSession(async (session, options: { owner: string; vpc: string; subnet: string; instance: string }) => {
+      withSession(async (session, options: ListOptions) => {
         const client = session.client(InterfaceServiceDefinition);
-        const filter = { ownerAccount: options.owner, vpcId: options.vpc, subnetId: options.subnet, instanceId: options.instance };
+        const filter = {
+          ownerAccount: options.owner,
+          vpcId: options.vpc,
+          subnetId: options.subnet,
+          instanceId: options.instance,
+          privateAddress: options.address,
+          securityGroupId: options.group,
+          ...tagFilter(options.tag),
+          state: options.state === undefined ? undefined : parseWord(STATES, options.state, "state"),
+        };
         session.list(
           interfaces,
           await allPages(
@@ -119,32 +161,49 @@ function addRecords(eni: Command): void {
     );
 }
 
+/** "key" or "key=value". */
+function tagFilter(tag: string | undefined): { tagKey?: string; tagValue?: string } {
+  if (tag === undefined) return {};
+  const at = tag.indexOf("=");
+  return at < 0 ? { tagKey: tag } : { tagKey: tag.slice(0, at), tagValue: tag.slice(at + 1) };
+}
+
 function addUpdate(eni: Command): void {
   const update = eni
     .command("update <interface>")
     .description("change what is named, and nothing else")
+    .option("--name <name>", "for people")
     .option("--description <text>", "free text")
     .option("--group <sg>", "the new groups, whole; may be repeated", collect)
     .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
     .option("--source-dest-check <on|off>", "off: the instance may route for others")
+    .option("--dns <ip>", "the new DNS servers, whole; may be repeated; '' for none", collect)
+    .addOption(new Option("--disabled", "drop every packet of and for it; it stays attached").conflicts("enabled"))
+    .option("--enabled", "let its packets pass again")
     .option("--etag <etag>", "only if it is still this version", "")
     .addHelpText("after", "\nExample:\n  plenum eni update eni-… --group sg-… --description 'web server'")
     .action(
       withSession(async (session, interfaceId: string, options: UpdateOptions) => {
         const check = options.sourceDestCheck;
         const updateMask = [
+          ...(options.name === undefined ? [] : ["name"]),
           ...(options.description === undefined ? [] : ["description"]),
           ...(options.group === undefined ? [] : ["security_group_ids"]),
           ...(options.tag === undefined ? [] : ["tags"]),
           ...(check === undefined ? [] : ["source_dest_check"]),
+          ...(options.dns === undefined ? [] : ["dns_servers"]),
+          ...(options.disabled === true || options.enabled === true ? ["disabled"] : []),
         ];
         const answer = await session.client(InterfaceServiceDefinition).updateInterface({
           interface: {
             interfaceId,
             etag: options.etag,
+            name: options.name,
             description: options.description,
             securityGroupIds: options.group,
             tags: parsePairs(options.tag ?? []),
+            disabled: options.disabled === true,
+            dnsServers: options.dns?.filter((server) => server !== ""),
             sourceDestCheck: check === undefined ? undefined : parseWord(ON_OFF, check, "switch"),
           },
           updateMask,

@@ -71,6 +71,24 @@ function addVpc(vpc: Command): void {
       }),
     );
   vpc
+    .command("update <vpc>")
+    .description("change what is named, and nothing else")
+    .option("--name <name>", "for people")
+    .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", "\nExample:\n  plenum vpc update vpc-… --name shop")
+    .action(
+      withSession(async (session, vpcId: string, options: { name?: string; tag?: string[]; etag: string }) => {
+        const updateMask = [...(options.name === undefined ? [] : ["name"]), ...(options.tag === undefined ? [] : ["tags"])];
+        const { etag } = options;
+        const answer = await session.client(VpcServiceDefinition).updateVpc({
+          vpc: { vpcId, etag, name: options.name, tags: parsePairs(options.tag ?? []) },
+          updateMask,
+        });
+        session.one(vpcs, present(answer.vpc, "vpc"));
+      }),
+    );
+  vpc
     .command("delete <vpc>")
     .description("delete an empty VPC")
     .option("--etag <etag>", "only if it is still this version", "")
@@ -125,6 +143,23 @@ function addSubnet(subnet: Command): void {
             (answer) => answer.subnets,
           ),
         );
+      }),
+    );
+  subnet
+    .command("update <subnet>")
+    .description("change what is named, and nothing else")
+    .option("--name <name>", "for people")
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", "\nExample:\n  plenum subnet update subnet-… --name front")
+    .action(
+      withSession(async (session, subnetId: string, options: { name?: string; etag: string }) => {
+        const updateMask = [...(options.name === undefined ? [] : ["name"])];
+        const { etag } = options;
+        const answer = await session.client(SubnetServiceDefinition).updateSubnet({
+          subnet: { subnetId, etag, name: options.name },
+          updateMask,
+        });
+        session.one(subnets, present(answer.subnet, "subnet"));
       }),
     );
   subnet

@@ -78,6 +78,24 @@ export function addSecurityGroupCommands(program: Command): void {
     );
   addWaitOptions(replace);
   group
+    .command("update <group>")
+    .description("change what is named, and nothing else")
+    .option("--name <name>", "for people")
+    .option("--description <text>", "free text")
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", "\nExample:\n  plenum sg update sg-… --name web")
+    .action(
+      withSession(async (session, securityGroupId: string, options: { name?: string; description?: string; etag: string }) => {
+        const updateMask = [...(options.name === undefined ? [] : ["name"]), ...(options.description === undefined ? [] : ["description"])];
+        const { etag } = options;
+        const answer = await session.client(SecurityGroupServiceDefinition).updateSecurityGroup({
+          securityGroup: { securityGroupId, etag, name: options.name, description: options.description },
+          updateMask,
+        });
+        session.one(securityGroups, present(answer.securityGroup, "security_group"));
+      }),
+    );
+  group
     .command("delete <group>")
     .description("delete a group that no interface carries")
     .option("--etag <etag>", "only if it is still this version", "")

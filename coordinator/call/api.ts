@@ -3,7 +3,7 @@ import type { Caller } from "#lib/rpc/caller.ts";
 import type { Decision, ResourceRef } from "./core/decide.ts";
 import type { Subject } from "./core/subject.ts";
 
-export { DEFAULT_DENY, INSTALLATION, isRead, SEE } from "./core/decide.ts";
+export { actsBy, DEFAULT_DENY, INSTALLATION, isGrantee, isRead, SEE } from "./core/decide.ts";
 export { decide } from "./out/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
 export { visibleAccount } from "./core/visible.ts";
@@ -15,6 +15,7 @@ export { createCalls } from "./out/calls.ts";
 export type { CallsOptions, GrantSource, HoldConsents, StandingQuery } from "./out/calls.ts";
 export { openSharedPageTokens } from "./out/page-tokens.ts";
 export { checkEtag, durationMs, etagOf, slug, tagsField, timeField } from "./in/fields.ts";
+export { maskField } from "./in/mask.ts";
 export { storedAs, storedIds, storedNothing } from "./in/stored-as.ts";
 export { waitField } from "./in/wait-field.ts";
 export type { Waiting } from "./in/wait-field.ts";

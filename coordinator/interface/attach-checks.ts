@@ -70,7 +70,7 @@ function claimAddresses(row: InterfaceRow | undefined, path: string, claimed: Ma
   }
 }
 
-/** What stands in the way whatever the others do: attached already, an instance that ends, a zone that does not fit. */
+/** What stands in the way whatever the others do: attached already, switched off, an instance that ends, a zone that does not fit. */
 export function checkStates(
   wanted: readonly WantedAttachment[],
   rows: ReadonlyMap<string, InterfaceRow>,
@@ -94,6 +94,12 @@ export function checkStates(
     } else if (seen.has(interfaceId))
       problems.add(invalid(`${path}.interface_id`, `names ${interfaceId} a second time: an interface has one attachment`));
     else claimAddresses(rows.get(interfaceId), path, claimed, problems);
+    if (rows.get(interfaceId)?.disabled === true)
+      problems.add(
+        conflict("WRONG_STATE", `${path}.interface_id`, `is ${interfaceId}, which is disabled: enable it first (UpdateInterface)`, {
+          state: "DISABLED",
+        }),
+      );
     seen.add(interfaceId);
     const instance = instances.get(instanceId);
     if (instance === undefined) continue;

@@ -189,4 +189,19 @@ export const interfaceMigrations: Migrations = {
     ALTER TABLE attachment_address ADD COLUMN until_generation bigint;
     CREATE INDEX attachment_address_release ON attachment_address (attachment_id) WHERE until_generation IS NOT NULL;
   `),
+  "0057_dns_servers": sqlMigration(`
+    ALTER TABLE interface ADD COLUMN dns_servers text[] NOT NULL DEFAULT '{}';
+    ALTER TABLE attachment ADD COLUMN dns_servers text[] NOT NULL DEFAULT '{}';
+  `),
+  "0058_interface_disabled": sqlMigration(`
+    ALTER TABLE interface ADD COLUMN disabled boolean NOT NULL DEFAULT false;
+    ALTER TABLE attachment ADD COLUMN disabled boolean NOT NULL DEFAULT false;
+  `),
+  "0059_interface_name": sqlMigration(`
+    ALTER TABLE interface ADD COLUMN name text NOT NULL DEFAULT '';
+  `),
+  "0062_interface_use": sqlMigration(`
+    INSERT INTO account_use (account_id, quota, used, day)
+    SELECT owner_account, 'interfaces', count(*), now() FROM interface GROUP BY owner_account;
+  `),
 };

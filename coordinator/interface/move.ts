@@ -111,7 +111,9 @@ export async function unplaceAttachments(call: WriteCall, instanceId: string): P
 export interface Reconfiguration {
   readonly group_set_id?: bigint;
   readonly ruleset_id?: bigint;
-  readonly source_dest_check?: boolean;
+  readonly source_dest_check?: boolean | undefined;
+  readonly dns_servers?: readonly string[] | undefined;
+  readonly disabled?: boolean | undefined;
   /** With prefix length. Which ones the attachment holds is the caller's to write. */
   readonly addresses?: readonly string[];
 }

@@ -1,18 +1,17 @@
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Attachment } from "#gen/plenum/nivc/v1/interface.ts";
 import { parseId } from "#lib/ids/ids.ts";
-import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
+import { maskField } from "../call/api.ts";
 import type { WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
-import { instanceRef, requireAttach } from "./attach.ts";
+import { instanceRef, requireAttach } from "./attach-rights.ts";
 import { interfaceRef } from "./create.ts";
 import { attachmentRef } from "./detach-rights.ts";
 import { standing } from "./move.ts";
 import { lockAttachments, readAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 import type { InstanceDirectory } from "./ports.ts";
-
-const FIELD = "delete_on_terminate";
 
 /** A change of an attachment whose form is right. */
 export interface CheckedAttachmentUpdate {
@@ -22,11 +21,7 @@ export interface CheckedAttachmentUpdate {
 
 /** Mask and values. INVALID_ARGUMENT. */
 export function checkAttachmentUpdate(wanted: Attachment, mask: readonly string[] | undefined): CheckedAttachmentUpdate {
-  const paths = mask ?? [];
-  if (paths.length === 0) throw invalidArgument("update_mask", "is empty", `name what to change: ${FIELD}`);
-  const other = paths.find((path) => path !== FIELD);
-  if (other !== undefined)
-    throw invalidArgument("update_mask", `names ${JSON.stringify(other.slice(0, 80))}`, `this can be changed: ${FIELD}`);
+  maskField(mask, ["delete_on_terminate"]);
   return {
     attachmentId: parseId("eni-attach", wanted.attachmentId, "attachment.attachment_id"),
     deleteOnTerminate: wanted.deleteOnTerminate,
@@ -50,7 +45,7 @@ export async function updateAttachment(
   // Who sees neither its record nor its instance is not told their names.
   call.requireSee(ref);
   const record = interfaceRef({ interface_id: seen.interface_id, owner_account: seen.interface_owner }, grants);
-  requireAttach(call, record, instanceRef({ instanceId: seen.instance_id, ownerAccount: seen.instance_owner }), deleteOnTerminate);
+  await requireAttach(call, record, instanceRef({ instanceId: seen.instance_id, ownerAccount: seen.instance_owner }), deleteOnTerminate);
   call.concerns(ref);
   // Before its instance ends, or after: never in between.
   await directory.lock(call.tx, [seen.instance_id]);

@@ -1,15 +1,15 @@
 import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import { parseId } from "#lib/ids/ids.ts";
-import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import { displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, tagsField } from "../call/api.ts";
+import { checkEtag, maskField, tagsField } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor, revokeConsentsOf, setGrantees } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
 import { groupSetFor } from "../network/api.ts";
 import type { GroupSet } from "../network/api.ts";
 import type { InstanceDirectory } from "./ports.ts";
-import { ACCESS_ACTIONS, ACCESS_LISTS, checkAccess, checkGroups } from "./in/spec.ts";
+import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
 import type { Access } from "./in/spec.ts";
 import { interfaceRef } from "./create.ts";
 import { reconfigureLocked } from "./move.ts";
@@ -17,7 +17,7 @@ import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
 import { deleteInterfaces, lockInterfaces, readInterfaces, updateInterface } from "./out/interface-store.ts";
 import type { InterfaceRow } from "./out/rows.ts";
 
-const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access"] as const;
+const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access", "dns_servers", "disabled", "name"] as const;
 type Field = (typeof FIELDS)[number];
 
 /** An update whose form is right. */
@@ -30,21 +30,17 @@ export interface CheckedUpdate {
   readonly securityGroupIds: readonly string[];
   readonly sourceDestCheck: boolean;
   readonly access: Access;
+  readonly dnsServers: readonly string[];
+  readonly disabled: boolean;
+  readonly name: string;
 }
 
-const remedyFor = (path: string): string =>
-  path === "private_addresses" ? "call SetAddresses, which is a right of its own" : `these can be changed: ${FIELDS.join(", ")}`;
+const remedyFor = (path: string): string | undefined =>
+  path === "private_addresses" ? "call SetAddresses, which is a right of its own" : undefined;
 
 /** Mask and values. INVALID_ARGUMENT. */
 export function checkUpdate(wanted: Interface, mask: readonly string[] | undefined): CheckedUpdate {
-  const paths = mask ?? [];
-  if (paths.length === 0) throw invalidArgument("update_mask", "is empty", `name what to change: ${FIELDS.join(", ")}`);
-  const fields = new Set<Field>();
-  for (const path of paths) {
-    const field = FIELDS.find((known) => known === path);
-    if (field === undefined) throw invalidArgument("update_mask", `names ${JSON.stringify(path.slice(0, 80))}`, remedyFor(path));
-    fields.add(field);
-  }
+  const fields = maskField(mask, FIELDS, remedyFor);
   const has = (field: Field): boolean => fields.has(field);
   return {
     interfaceId: parseId("eni", wanted.interfaceId, "interface.interface_id"),
@@ -54,6 +50,9 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
     tags: has("tags") ? tagsField(wanted.tags, "interface.tags") : {},
     securityGroupIds: has("security_group_ids") ? checkGroups(wanted.securityGroupIds, "interface.security_group_ids", false) : [],
     sourceDestCheck: wanted.sourceDestCheck,
+    disabled: wanted.disabled,
+    name: has("name") ? displayName(wanted.name, "interface.name") : "",
+    dnsServers: has("dns_servers") ? checkDnsServers(wanted.dnsServers, "interface.dns_servers") : [],
     access: checkAccess(has("access") ? wanted.access : undefined, "interface.access"),
   };
 }
@@ -88,14 +87,19 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
   await updateInterface(call, row, {
     description: fields.has("description") ? update.description : undefined,
     tags: fields.has("tags") ? update.tags : undefined,
+    name: fields.has("name") ? update.name : undefined,
     security_group_ids: set === undefined ? undefined : update.securityGroupIds,
     group_set_id: set === undefined ? undefined : BigInt(set.groupSetId),
     source_dest_check: fields.has("source_dest_check") ? update.sourceDestCheck : undefined,
+    dns_servers: fields.has("dns_servers") ? update.dnsServers : undefined,
+    disabled: fields.has("disabled") ? update.disabled : undefined,
   });
   if (fields.has("access")) await setAccess(call, ref, update.access);
   const check = fields.has("source_dest_check") && update.sourceDestCheck !== row.source_dest_check ? update.sourceDestCheck : undefined;
   const groups = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set : undefined;
-  if (check === undefined && groups === undefined) return;
+  const servers = fields.has("dns_servers") && update.dnsServers.join() !== row.dns_servers.join() ? update.dnsServers : undefined;
+  const disabled = fields.has("disabled") && update.disabled !== row.disabled ? update.disabled : undefined;
+  if (check === undefined && groups === undefined && servers === undefined && disabled === undefined) return;
   const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
   const hosts = await directory.hosts(
     call.tx,
@@ -103,17 +107,19 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
   );
   const to = () => ({
     source_dest_check: check,
+    dns_servers: servers,
+    disabled,
     ...(groups === undefined ? {} : { group_set_id: BigInt(groups.groupSetId), ruleset_id: BigInt(groups.rulesetId) }),
   });
   await reconfigureLocked(call, attached, to, hosts);
 }
 
 async function setAccess(call: WriteCall, ref: ResourceRef, access: Access): Promise<void> {
-  const accounts = ACCESS_LISTS.flatMap((list) => access[list]);
+  const accounts = ACCESS_LISTS.flatMap((list) => access[list].map((one) => one.accountId));
   const there = await existingAccounts(call.tx, accounts);
   const missing = accounts.find((account) => !there.has(account));
   if (missing !== undefined) throw notFound("account", missing);
-  for (const list of ACCESS_LISTS) await setGrantees(call, ref, ACCESS_ACTIONS[list], access[list]);
+  for (const list of ACCESS_LISTS) await setGrantees(call, ref, { action: ACCESS_ACTIONS[list], counter: COUNTED[list] }, access[list]);
 }
 
 /** Delete a record that is attached to nothing. NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS). */

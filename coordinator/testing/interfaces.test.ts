@@ -180,6 +180,8 @@ describe("records", () => {
       updateMask: ["security_group_ids", "source_dest_check"],
     });
     await expect.poll(() => host.attachments.get(before?.attachmentId ?? "")).toMatchObject({ generation: 2n, sourceDestCheck: false });
+    await clients.interfaces.updateInterface({ interface: { interfaceId, dnsServers: ["10.0.0.2"] }, updateMask: ["dns_servers"] });
+    await expect.poll(() => host.attachments.get(before?.attachmentId ?? "")).toMatchObject({ generation: 3n, dnsServers: ["10.0.0.2"] });
     const after = host.attachments.get(before?.attachmentId ?? "");
     expect(after?.groupSetId).not.toBe(before?.groupSetId);
     expect([...host.rulesets.keys()]).toEqual([after?.rulesetId]);
@@ -196,6 +198,24 @@ describe("records", () => {
         }),
       ),
     ).toMatchObject({ code: Status.NOT_FOUND });
+  });
+
+  test("keep their DNS servers while attached to nothing, and take no other addresses for them", async () => {
+    const { clients, subnetId } = await scene();
+    const dnsServers = ["10.0.0.2", "192.0.2.53"];
+    const made = (await clients.interfaces.createInterface({ spec: { subnetId, dnsServers } })).interface;
+    const interfaceId = made?.interfaceId ?? "";
+    expect((await clients.interfaces.getInterface({ interfaceId })).interface?.dnsServers).toEqual(dnsServers);
+    const wrong = [["10.0.0"], ["fd00::1"], ["0.0.0.0"], ["224.0.0.1"], ["255.255.255.255"], ["10.0.0.2", "10.0.0.2"]];
+    const five = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"];
+    for (const servers of [...wrong, five]) {
+      const update = clients.interfaces.updateInterface({ interface: { interfaceId, dnsServers: servers }, updateMask: ["dns_servers"] });
+      expect(await failure(update), servers.join()).toMatchObject({ code: Status.INVALID_ARGUMENT });
+      const create = clients.interfaces.createInterface({ spec: { subnetId, dnsServers: servers } });
+      expect(await failure(create), servers.join()).toMatchObject({ code: Status.INVALID_ARGUMENT });
+    }
+    const update = { interface: { interfaceId, dnsServers: [] }, updateMask: ["dns_servers"] };
+    expect((await clients.interfaces.updateInterface(update)).interface?.dnsServers).toEqual([]);
   });
 
   test("are deleted when attached to nothing, and block what they are in", async () => {

@@ -5,6 +5,7 @@ import { InstanceServiceDefinition } from "#gen/plenum/compute/v1/instance.ts";
 import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
 import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
 import { SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
+import { SubnetServiceDefinition } from "#gen/plenum/network/v1/subnet.ts";
 import { VpcServiceDefinition } from "#gen/plenum/network/v1/vpc.ts";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { OperationServiceDefinition, OperationState } from "#gen/plenum/operation/v1/operation.ts";
@@ -32,6 +33,7 @@ import { FakeHost } from "./fake-host.ts";
 export interface Clients {
   readonly interfaces: PlenumClient<typeof InterfaceServiceDefinition>;
   readonly instances: PlenumClient<typeof InstanceServiceDefinition>;
+  readonly subnets: PlenumClient<typeof SubnetServiceDefinition>;
   readonly vpcs: PlenumClient<typeof VpcServiceDefinition>;
   readonly groups: PlenumClient<typeof SecurityGroupServiceDefinition>;
   readonly hosts: PlenumClient<typeof HostServiceDefinition>;
@@ -88,6 +90,7 @@ function clientsOf(channel: RpcChannel): Clients {
   return {
     interfaces: client(InterfaceServiceDefinition),
     instances: client(InstanceServiceDefinition),
+    subnets: client(SubnetServiceDefinition),
     vpcs: client(VpcServiceDefinition),
     groups: client(SecurityGroupServiceDefinition),
     hosts: client(HostServiceDefinition),

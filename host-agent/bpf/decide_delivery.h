@@ -28,6 +28,8 @@ __noinline int decide_delivery_v4(struct __sk_buff *skb, __u32 wire_id, struct p
 		return decide_drop(d, d->wire_id, DROP_TARGET_CLOSED);
 	if (config.vni != d->vni)
 		return decide_drop(d, d->wire_id, DROP_TARGET_NETWORK);
+	if (config.flags & ENDPOINT_DISABLED)
+		return decide_drop(d, wire_id, DROP_INTERFACE_DISABLED);
 	if (!endpoint_may_use(e, &config, &pkt->dst))
 		return decide_drop(d, wire_id, DROP_TARGET_ADDRESS);
 	if (!endpoint_still(e, wire_id)) /* uncovered: only while the element is given to another key at this moment (D5) */

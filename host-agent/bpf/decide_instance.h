@@ -106,6 +106,10 @@ static __always_inline void decide_from_instance(struct __sk_buff *skb, struct p
 	/* uncovered: only between the two writes of an agent that gives a device to another interface */
 	if (!e || e->config.wire_id != wire_id || e->config.ifindex != ifindex)
 		return;
+	if (e->config.flags & ENDPOINT_DISABLED) {
+		decide_drop(d, wire_id, DROP_INTERFACE_DISABLED);
+		return;
+	}
 	if (skb->vlan_present) {
 		decide_drop(d, wire_id, DROP_VLAN_TAG);
 		return;

@@ -37,7 +37,8 @@
 	REASON(27, SUBSTRATE_UNSUPPORTED, "The target host has no IPv4 substrate address")                                            \
 	REASON(28, REWRITE_FAILED, "The kernel refused to change the packet (memory, or offsets that contradict it)") \
 	REASON(29, CONNECTION_BUDGET, "The interface holds as many connections as it may, and the packet would begin one more")        \
-	REASON(30, CONNECTION_TABLE, "The kernel refused an element for a new connection: the host's table is full, or memory")
+	REASON(30, CONNECTION_TABLE, "The kernel refused an element for a new connection: the host's table is full, or memory") \
+	REASON(31, INTERFACE_DISABLED, "The interface is switched off (`disabled`): everything that it sends, and everything for it")
 
 enum drop_reason {
 	DROP_NONE = 0,

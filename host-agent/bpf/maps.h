@@ -24,6 +24,8 @@ enum device_kind {
 enum endpoint_flag {
 	/* The guest may use its own addresses only, as a source and as a destination. */
 	ENDPOINT_SOURCE_DEST_CHECK = 1,
+	/* Switched off: nothing from it and nothing for it passes. */
+	ENDPOINT_DISABLED = 2,
 };
 
 enum direction {

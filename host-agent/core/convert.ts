@@ -38,6 +38,8 @@ function addressOf(text: string): string {
 export function endpointOf(item: AttachmentItem, guestMtu: number): EndpointSpec {
   if (item.addresses.length === 0) throw new NotConvertible("an attachment without an address");
   if (item.meterId === 0n) throw new NotConvertible("an attachment without a meter");
+  const unknown = item.dnsServers.find((server) => parseAddress(server) === undefined);
+  if (unknown !== undefined) throw new NotConvertible(`DNS server ${JSON.stringify(unknown)} is not an address`);
   return {
     wireId: within(item.wireId, 1, 0xffff_ffff, "wire id"),
     vni: within(item.vni, 1, 0xff_ffff, "VNI"),
@@ -50,6 +52,7 @@ export function endpointOf(item: AttachmentItem, guestMtu: number): EndpointSpec
     groupSetId: item.groupSetId,
     meterId: item.meterId,
     sourceDestCheck: item.sourceDestCheck,
+    disabled: item.disabled,
   };
 }
 
@@ -68,8 +71,11 @@ export function deviceOf(item: AttachmentItem, guestMtu: number): DeviceSpec {
   };
 }
 
-export function instanceOf(item: InstanceItem): InstanceSpec {
-  return { instanceId: item.instanceId, argv: item.argv, env: item.env };
+/** `attachments`: those that are to be on it, in any order. A server that several name is asked once. */
+export function instanceOf(item: InstanceItem, attachments: readonly AttachmentItem[]): InstanceSpec {
+  const inOrder = attachments.toSorted((a, b) => a.deviceIndex - b.deviceIndex);
+  const dnsServers = [...new Set(inOrder.flatMap((attachment) => attachment.dnsServers))];
+  return { instanceId: item.instanceId, argv: item.argv, env: item.env, dnsServers };
 }
 
 export function rulesetOf(item: RulesetItem): Ruleset {
@@ -110,6 +116,7 @@ export function sameEndpointSpec(a: EndpointSpec, b: EndpointSpec): boolean {
     a.device === b.device &&
     a.guestMtu === b.guestMtu &&
     a.sourceDestCheck === b.sourceDestCheck &&
+    a.disabled === b.disabled &&
     sameTexts(a.addresses, b.addresses)
   );
 }
@@ -126,6 +133,7 @@ export function sameDevice(a: DeviceSpec, b: DeviceSpec): boolean {
   );
 }
 
-function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+/** The same in the same order. */
+export function sameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((text, index) => text === b[index]);
 }

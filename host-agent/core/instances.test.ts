@@ -29,8 +29,9 @@ beforeEach(() => {
 });
 
 function created(argv: string[]): void {
-  instances.tracker.want("i-1", { instanceId: "i-1", argv, env: {} });
+  instances.tracker.want("i-1", { instanceId: "i-1", argv, env: {}, dnsServers: [] });
   instances.create();
+  instances.tellDnsServers();
   instances.start(() => true);
   expect(instances.tracker.settled("i-1")).toBe(true);
 }
@@ -63,6 +64,7 @@ test("one without a process is made again when its namespace is taken away, or i
   driver.kernel.instances.set("i-1", { process: { state: "none" }, deleted: true });
   expect(instances.observe()).toEqual(["i-1"]);
   instances.create();
+  instances.tellDnsServers();
   expect(instances.tracker.settled("i-1")).toBe(true);
   driver.kernel.instances.delete("i-1");
   expect(instances.observe()).toEqual(["i-1"]);

@@ -1,4 +1,5 @@
 import type { Attempts } from "./attempts.ts";
+import { sameTexts } from "./convert.ts";
 import type { InstanceDriver, InstanceSpec, InstanceStatus } from "./ports.ts";
 import { DeltaTracker } from "./tracker.ts";
 
@@ -7,13 +8,15 @@ export interface ActualInstance {
   status: InstanceStatus;
   /** Its process was started once, if it has one. One that has ended is not started again. */
   started: boolean;
+  /** Whom its processes ask for names; undefined: not told since this agent runs. */
+  dnsServers: readonly string[] | undefined;
 }
 
 /** Namespaces and processes of instances. */
 export class Instances {
   readonly tracker = new DeltaTracker<string, InstanceSpec, ActualInstance>(
-    // What is in a namespace does not change while it stands; only a process that was not started yet is missing.
-    (spec, actual) => actual.started || spec.argv.length === 0,
+    // A process does not change while it runs; one that was not started yet may be missing, or others are to be asked for names.
+    (spec, actual) => (actual.started || spec.argv.length === 0) && asksSame(spec, actual),
   );
   readonly #driver: InstanceDriver;
   readonly #attempts: Attempts;
@@ -29,7 +32,8 @@ export class Instances {
 
   /** Takes over what a predecessor left: an interrupted creation is made whole by creating it again. */
   adopt(): void {
-    for (const status of this.#driver.list()) this.tracker.doubt(status.instanceId, { status, started: wasStarted(status) });
+    for (const status of this.#driver.list())
+      this.tracker.doubt(status.instanceId, { status, started: wasStarted(status), dnsServers: undefined });
   }
 
   /** Reads what the host has. Returns the ids of those whose status changed. One whose namespace is gone (no path) is to be made again. */
@@ -42,7 +46,7 @@ export class Instances {
       const before = this.tracker.actual(status.instanceId);
       if (before === undefined || sameStatus(before.status, status)) continue;
       changed.push(status.instanceId);
-      const now = { status, started: before.started || wasStarted(status) };
+      const now = { ...before, status, started: before.started || wasStarted(status) };
       if (status.netnsPath === "") this.tracker.doubt(status.instanceId, now);
       else this.tracker.present(status.instanceId, now);
     }
@@ -58,20 +62,46 @@ export class Instances {
   create(): void {
     for (const [id, spec] of this.tracker.pendingPuts()) {
       if (this.tracker.actual(id) !== undefined || this.#removing.has(id)) continue;
-      const tried = this.tracker.possible(id) ?? { status: { instanceId: id, netnsPath: "", process: { state: "none" } }, started: false };
+      const none = {
+        status: { instanceId: id, netnsPath: "", process: { state: "none" as const } },
+        started: false,
+        dnsServers: undefined,
+      };
+      const tried = this.tracker.possible(id) ?? none;
       this.#attempts.run(createKey(id), () => {
         this.tracker.doubt(id, tried);
         const status = this.#driver.create(spec);
-        this.tracker.present(id, { status, started: wasStarted(status) });
+        this.tracker.present(id, { status, started: wasStarted(status), dnsServers: undefined });
       });
     }
+  }
+
+  /** Whom the processes of those that are there ask for names. */
+  tellDnsServers(): void {
+    for (const [id, spec] of this.tracker.pendingPuts()) {
+      const actual = this.tracker.actual(id);
+      if (actual === undefined || asksSame(spec, actual)) continue;
+      this.#attempts.run(dnsKey(id), () => {
+        this.tracker.present(id, { ...actual, dnsServers: undefined }); // a call that fails may have done it
+        this.#driver.setDnsServers(id, spec.dnsServers);
+        this.tracker.present(id, { ...actual, dnsServers: spec.dnsServers });
+      });
+    }
+  }
+
+  /** Whether its processes ask whom they are to ask; true of an instance that is not to be there. */
+  asksAsWanted(id: string): boolean {
+    const spec = this.tracker.wanted(id);
+    const actual = this.tracker.actual(id);
+    return spec === undefined || (actual !== undefined && asksSame(spec, actual));
   }
 
   /** Processes of those whose interfaces are all there. */
   start(ready: (instanceId: string) => boolean): void {
     for (const [id, spec] of this.tracker.pendingPuts()) {
-      if (this.tracker.actual(id) === undefined || !ready(id)) continue;
-      this.#attempts.run(startKey(id), () => this.tracker.present(id, { status: this.#driver.start(spec), started: true }));
+      const actual = this.tracker.actual(id);
+      if (actual === undefined || actual.started || !asksSame(spec, actual) || !ready(id)) continue;
+      this.#attempts.run(startKey(id), () => this.tracker.present(id, { ...actual, status: this.#driver.start(spec), started: true }));
     }
   }
 
@@ -93,12 +123,14 @@ export class Instances {
 
   /** Why an instance is not as wanted, if something failed. */
   failure(id: string): string | undefined {
-    return this.#attempts.message(createKey(id)) ?? this.#attempts.message(startKey(id)) ?? this.#attempts.message(removeKey(id));
+    return keysOf(id)
+      .map((key) => this.#attempts.message(key))
+      .find((message) => message !== undefined);
   }
 
   /** Its wanted state has changed: what failed may be tried at once. */
   touched(id: string): void {
-    for (const key of [createKey(id), startKey(id), removeKey(id)]) this.#attempts.forget(key);
+    for (const key of keysOf(id)) this.#attempts.forget(key);
   }
 
   #removed(id: string, then: () => void): void {
@@ -111,6 +143,12 @@ export class Instances {
 const createKey = (id: string): string => `instance ${id}`;
 const startKey = (id: string): string => `process of ${id}`;
 const removeKey = (id: string): string => `removal of ${id}`;
+const dnsKey = (id: string): string => `DNS servers of ${id}`;
+const keysOf = (id: string): string[] => [createKey(id), dnsKey(id), startKey(id), removeKey(id)];
+
+function asksSame(spec: InstanceSpec, actual: ActualInstance): boolean {
+  return actual.dnsServers !== undefined && sameTexts(spec.dnsServers, actual.dnsServers);
+}
 
 function wasStarted(status: InstanceStatus): boolean {
   return status.process.state !== "none";

@@ -68,7 +68,8 @@ it("makes a namespace anew that somebody has deleted", () => {
   expect(host.reconciler.observe()).toBe(true);
   host.pass();
   expect(host.takeCalls()).toEqual([
-    ...["datapath.closeEndpoint", "instances.create", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
+    ...["datapath.closeEndpoint", "instances.create", "instances.setDnsServers", "devices.ensure", "datapath.guardDevice"],
+    "datapath.putEndpoint",
   ]);
   expect(host.reconciler.observe()).toBe(false);
 });

@@ -8,6 +8,7 @@ import type { Mapping } from "./ports.ts";
 const ATTACH = [
   "datapath.putRuleset",
   "instances.create",
+  "instances.setDnsServers",
   "datapath.putMeter",
   "devices.ensure",
   "datapath.guardDevice",
@@ -220,7 +221,7 @@ describe("order", () => {
   it("waits for the old device before it makes one of the same name", () => {
     attached();
     host.takeCalls();
-    tell(detached(), attachment(attachmentItem(2, 2)));
+    tell(detached(), attachment(attachmentItem(2, 2, { dnsServers: [] })));
     host.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "datapath.putMeter"]);
     host.now = 50;
@@ -242,7 +243,13 @@ describe("restart", () => {
     host.snapshot(world);
     host.pass();
     // Made whole again in case the predecessor was interrupted; none of these changes what stands.
-    expect(host.takeCalls()).toEqual(["instances.create", "datapath.putMeter", "devices.ensure", "datapath.guardDevice"]);
+    expect(host.takeCalls()).toEqual([
+      "instances.create",
+      "instances.setDnsServers",
+      "datapath.putMeter",
+      "devices.ensure",
+      "datapath.guardDevice",
+    ]);
     expect(host.kernel()).toEqual(before);
     expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
   });

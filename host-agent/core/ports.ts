@@ -56,6 +56,8 @@ export interface Endpoint {
   meterId: bigint;
   /** False: the instance may send from and receive for any address (router). */
   sourceDestCheck: boolean;
+  /** Switched off: every packet from and for it is dropped. */
+  disabled: boolean;
 }
 
 /** (network, prefix) → where it lives. Only full-length prefixes (/32, /128) in the skeleton. */
@@ -139,6 +141,8 @@ export interface InstanceSpec {
   /** argv of a process to run inside, or empty for none. It runs unprivileged (no capability in the initial user namespace). */
   argv: readonly string[];
   env: Readonly<Record<string, string>>;
+  /** Whom its processes ask for names, in this order. */
+  dnsServers: readonly IpText[];
 }
 
 export interface InstanceStatus {
@@ -152,6 +156,11 @@ export interface InstanceStatus {
 export interface InstanceDriver {
   /** Create the namespace (loopback up) if absent; the process is started by `start`, after its interfaces exist. */
   create(spec: InstanceSpec): InstanceStatus;
+  /**
+   * What the instance's processes read in their /etc/resolv.conf from now on, also those that run: never half of a change. Before `start`.
+   * Throws before `create`.
+   */
+  setDnsServers(instanceId: string, servers: readonly IpText[]): void;
   /** Start the process if asked for and not running. Survives the agent's death. */
   start(spec: InstanceSpec): InstanceStatus;
   /** Ends the process (TERM, then KILL), removes the namespace. Unknown id: no effect. */

@@ -154,6 +154,7 @@ export class Reconciler {
     interfaces.close();
     interfaces.putRulesets();
     instances.create();
+    instances.tellDnsServers();
     interfaces.meters.put();
     interfaces.makeDevices((id) => instances.tracker.actual(id) !== undefined);
     interfaces.open();
@@ -194,20 +195,29 @@ export class Reconciler {
       else this.interfaces.wantRuleset(rulesetOf(item));
     }
     for (const id of dirt.instances) {
-      const item = this.host.instance(id);
-      if (item?.wanted === Wanted.PRESENT) this.instances.tracker.want(id, instanceOf(item));
-      else this.instances.tracker.unwant(id);
       this.instances.touched(id);
       this.statuses.openInstance(id);
       for (const attachment of this.#byInstance.get(id) ?? []) this.statuses.openAttachment(attachment);
     }
+    // Whom an instance asks for names follows from all of its attachments: those it had, too.
+    const concerned = new Set(dirt.instances);
+    for (const id of dirt.attachments) concerned.add(this.#places.get(id)?.instanceId ?? "");
     for (const id of dirt.attachments) this.#displace(id);
     for (const id of dirt.attachments) this.#place(id);
+    for (const id of dirt.attachments) concerned.add(this.#places.get(id)?.instanceId ?? "");
+    for (const id of concerned) this.#wantInstance(id);
     // What an earlier agent left is of no attachment at all: nothing wants it, so the trackers already count it as pending.
     if (dirt.attachments.size > 0 || this.#networksGeneration === 0) {
       this.#networksGeneration += 1;
       this.mappings.keepOnly(new Set([...this.#networks.values()].map(({ vni }) => vni)));
     }
+  }
+
+  #wantInstance(id: string): void {
+    const item = this.host.instance(id);
+    const attachments = [...(this.#byInstance.get(id) ?? [])].flatMap((attachment) => this.host.attachment(attachment) ?? []);
+    if (item?.wanted === Wanted.PRESENT) this.instances.tracker.want(id, instanceOf(item, attachments));
+    else this.instances.tracker.unwant(id);
   }
 
   #displace(id: string): void {

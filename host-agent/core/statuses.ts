@@ -150,7 +150,9 @@ export class Statuses {
     if (item.wanted !== Wanted.PRESENT) {
       return interfaces.isGone(item.wireId) ? status(AppliedState.ABSENT) : failed(interfaces.failure(item.wireId));
     }
-    if (interfaces.isOpen(item.wireId)) return status(AppliedState.PRESENT);
+    const open = interfaces.isOpen(item.wireId);
+    if (open && this.#from.instances.asksAsWanted(item.instanceId)) return status(AppliedState.PRESENT);
+    if (open) return failed(this.#from.instances.failure(item.instanceId));
     return failed(this.#from.conversionError(id) ?? this.#instanceTrouble(item.instanceId) ?? interfaces.failure(item.wireId));
   }
 

@@ -31,6 +31,7 @@ export function endpointExample(ifindex: number, changes: Partial<Endpoint> = {}
     groupSetId: 9,
     meterId: 70n,
     sourceDestCheck: true,
+    disabled: false,
     ...changes,
   };
 }
@@ -118,7 +119,14 @@ export function datapathContract(name: string, harness: () => DatapathHarness): 
       datapath.putRuleset({ id: 4, rules: [] });
       datapath.putMeter(endpoint);
       datapath.putEndpoint(endpoint);
-      const changed = { ...endpoint, rulesetId: 4, groupSetId: 10, addresses: ["10.0.0.5", "10.0.0.50"], sourceDestCheck: false };
+      const changed = {
+        ...endpoint,
+        rulesetId: 4,
+        groupSetId: 10,
+        addresses: ["10.0.0.5", "10.0.0.50"],
+        sourceDestCheck: false,
+        disabled: true,
+      };
       datapath.putEndpoint(changed);
       expect(datapath.actual().endpoints).toEqual([changed]);
       datapath.deleteRuleset(3);

@@ -3,7 +3,7 @@ import type { InstanceDriver, InstanceSpec, InstanceStatus } from "../core/ports
 /** What outlives the agent: give the same one to a second FakeInstanceDriver to play a restart. */
 export interface FakeInstanceKernel {
   /** `deleted`: somebody took the namespace away. */
-  instances: Map<string, { process: InstanceStatus["process"]; deleted?: boolean }>;
+  instances: Map<string, { process: InstanceStatus["process"]; deleted?: boolean; dnsServers?: readonly string[] }>;
   nextPid: number;
 }
 
@@ -11,18 +11,20 @@ export function fakeInstanceKernel(): FakeInstanceKernel {
   return { instances: new Map(), nextPid: 1000 };
 }
 
+type FaultyCall = "create" | "setDnsServers" | "start" | "remove" | "list";
+
 export interface FakeInstanceDriverOptions {
   kernel?: FakeInstanceKernel;
   onExit?: (status: InstanceStatus) => void;
   /** Called first thing in each call, with its name; a test throws from it. */
-  fault?: (call: "create" | "start" | "remove" | "list") => void;
+  fault?: (call: FaultyCall) => void;
 }
 
 /** Instances that are only remembered. A process runs until `exitProcess` or `remove`. */
 export class FakeInstanceDriver implements InstanceDriver {
   readonly kernel: FakeInstanceKernel;
   readonly #onExit: (status: InstanceStatus) => void;
-  readonly #fault: (call: "create" | "start" | "remove" | "list") => void;
+  readonly #fault: (call: FaultyCall) => void;
 
   constructor(options: FakeInstanceDriverOptions = {}) {
     this.kernel = options.kernel ?? fakeInstanceKernel();
@@ -41,6 +43,13 @@ export class FakeInstanceDriver implements InstanceDriver {
     if (instance === undefined) instances.set(spec.instanceId, { process: { state: "none" } });
     else if (instance.deleted === true) instances.set(spec.instanceId, { process: abandoned(instance.process) });
     return this.#status(spec.instanceId);
+  }
+
+  setDnsServers(instanceId: string, servers: readonly string[]): void {
+    this.#fault("setDnsServers");
+    const instance = this.kernel.instances.get(instanceId);
+    if (instance === undefined) throw new Error(`${instanceId} has not been created`);
+    instance.dnsServers = servers;
   }
 
   start(spec: InstanceSpec): InstanceStatus {

@@ -29,6 +29,8 @@ export function attachmentItem(n: number, instance: number, changes: Partial<Att
     groupSetId: 1,
     meterId: BigInt(1000 + n),
     sourceDestCheck: true,
+    disabled: false,
+    dnsServers: n % 2 === 0 ? [`10.0.${network}.2`, `10.8.8.${n}`] : [],
     ...changes,
   };
 }

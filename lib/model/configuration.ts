@@ -38,6 +38,8 @@ export interface Endpoint {
   readonly meterId: bigint;
   /** False: a router, which uses and receives any address (D8). */
   readonly sourceDestCheck: boolean;
+  /** Switched off: nothing from it and nothing for it passes. */
+  readonly disabled: boolean;
   /** Most connections that it may hold. */
   readonly connectionBudget: number;
 }

@@ -10,7 +10,16 @@ const ASKS: Rule = { direction: "egress", ...anybody };
 
 const guest: Endpoint = {
   ...{ wireId: 1, vni: 700, addresses: ["10.0.0.1"], guestMac: "06:00:00:00:00:01", gatewayMac: "06:00:00:00:ff:ff", ifindex: 4 },
-  ...{ device: "veth", guestMtu: 1450, rulesetId: 1, groupSetId: 5, meterId: 9n, sourceDestCheck: true, connectionBudget: 2 },
+  ...{
+    device: "veth",
+    guestMtu: 1450,
+    rulesetId: 1,
+    groupSetId: 5,
+    meterId: 9n,
+    sourceDestCheck: true,
+    disabled: false,
+    connectionBudget: 2,
+  },
 };
 
 const CONFIGURATION: Configuration = {
@@ -64,6 +73,13 @@ test("a change of rules cuts a connection with the next packet, whichever way it
   const changed = { ...CONFIGURATION, endpoints: [{ ...guest, rulesetId: 2 }], rulesets: [{ id: 2, rules: [] }] };
   expect(verdicts([answer], changed, state)).toEqual(["RULE_EGRESS"]);
   expect(decide(changed, state, 0, answer).state.connections.size).toBe(0);
+});
+
+test("an interface that is switched off sends nothing and gets nothing, and keeps what it knew", () => {
+  const { state } = decide(CONFIGURATION, NOTHING, 0, question());
+  const off = { ...CONFIGURATION, endpoints: [{ ...guest, disabled: true }] };
+  expect(verdicts([question(), answer], off, state)).toEqual(["INTERFACE_DISABLED", "INTERFACE_DISABLED"]);
+  expect(verdicts([answer], CONFIGURATION, state)).toEqual(["deliver"]);
 });
 
 test("it is forgotten after its idle time", () => {

@@ -33,6 +33,7 @@ export function deliver(configuration: Configuration, state: State, now: number,
   const target = configuration.endpoints.find(({ wireId }) => wireId === arriving.targetWireId);
   if (target === undefined) return refuse("TARGET_CLOSED", blame);
   if (target.vni !== vni) return refuse("TARGET_NETWORK", blame);
+  if (target.disabled) return refuse("INTERFACE_DISABLED", target.wireId);
   if (target.sourceDestCheck && !target.addresses.includes(ip.destination)) return refuse("TARGET_ADDRESS", target.wireId);
 
   const judgement = judge(configuration, state, now, { endpoint: target, direction: "ingress", ip, transport, groupSetId });

@@ -29,6 +29,7 @@ export function decideFromInstance(configuration: Configuration, state: State, n
   const ends = (decision: Decision): Outcome => ({ decision, state });
   const sender = configuration.endpoints.find(({ ifindex }) => ifindex === packet.ifindex);
   if (sender === undefined) return ends(drop("NOT_CONFIGURED", HOST));
+  if (sender.disabled) return ends(drop("INTERFACE_DISABLED", sender.wireId));
   const ethernet = readEthernet(packet.frame);
   if (ethernet === undefined) return ends(drop("MALFORMED", sender.wireId));
   if (packet.vlanTci !== 0) return ends(drop("VLAN_TAG", sender.wireId));

@@ -30,6 +30,7 @@ async function serve(): Promise<{ address: string; asked: string[]; cut: () => v
     getSecurityGroup: refuse,
     listSecurityGroups: refuse,
     replaceSecurityGroupRules: refuse,
+    updateSecurityGroup: refuse,
     deleteSecurityGroup: refuse,
   });
   const server = await startServer({ listeners: [{ address: "127.0.0.1:0" }], services: [service], log: silentLog(), verifier: everybody });

@@ -22,6 +22,8 @@ const carried: Carried = {
   groupSetId: 11,
   meterId: 1n << 40n,
   sourceDestCheck: true,
+  dnsServers: ["10.0.1.2"],
+  disabled: false,
 };
 
 test("every wire id has a MAC of its own: locally administered, unicast, never the router's", () => {

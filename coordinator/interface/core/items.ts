@@ -20,6 +20,8 @@ export interface Carried {
   readonly groupSetId: number;
   readonly meterId: bigint;
   readonly sourceDestCheck: boolean;
+  readonly dnsServers: readonly string[];
+  readonly disabled: boolean;
 }
 
 /** What its host is sent. */
@@ -44,6 +46,8 @@ export function attachmentItem(of: Carried): HostItem {
         groupSetId: of.groupSetId,
         meterId: of.meterId,
         sourceDestCheck: of.sourceDestCheck,
+        dnsServers: [...of.dnsServers],
+        disabled: of.disabled,
       },
     },
   };

@@ -164,8 +164,8 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       const filter = checkFilter(request.filter);
       const page = openPage(pages, context, request, { ...filter });
       return calls.read(context, context.action, async (call) => {
-        const query = { ...shownBy(filter), visibleTo: await visibleTo(call), after: page.after, limit: page.limit };
-        const rows = await listInterfaces(call.tx, query);
+        const shown = { ...(await shownBy(call.tx, directory, filter)), visibleTo: await visibleTo(call) };
+        const rows = await listInterfaces(call.tx, { ...shown, after: page.after, limit: page.limit });
         const { items, nextPageToken } = page.cut(rows, (row) => row.interface_id);
         return { interfaces: await interfaceMessages(call.tx, directory, call.subject, items), nextPageToken };
       });

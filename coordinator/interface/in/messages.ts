@@ -1,15 +1,15 @@
-import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Attachment, Interface, InterfaceAccess, Traffic } from "#gen/plenum/nivc/v1/interface.ts";
-import { etagOf } from "../../call/api.ts";
+import { etagOf, isGrantee } from "../../call/api.ts";
 import type { Sight, Tx } from "../../call/api.ts";
-import type { Consent } from "../../consent/api.ts";
-import { consentsOf } from "../../consent/api.ts";
+import type { ConsentLimit, ListedConsent } from "../../consent/api.ts";
+import { limitsOf, listedConsents } from "../../consent/api.ts";
 import { attachmentConditions } from "../core/conditions.ts";
 import type { HostSight, ReachFacts } from "../core/conditions.ts";
 import { failureSeenBy } from "../core/failure-class.ts";
 import { macOfWireId } from "../core/mac.ts";
+import { inTrouble, recordConditions, recordState } from "../core/record-state.ts";
 import type { InstanceDirectory, Reader } from "../ports.ts";
-import { ACCESS_ACTIONS } from "./spec.ts";
+import { ACCESS_ACTIONS, COUNTED } from "./spec.ts";
 import type { AccessList } from "./spec.ts";
 import { readAttachments } from "../out/attachment-store.ts";
 import { networkScope } from "../out/changes.ts";
@@ -58,6 +58,22 @@ export async function attachmentMessages(
   rows: readonly AttachmentRow[],
   waited?: Waited,
 ): Promise<Attachment[]> {
+  return (await attachmentsSeen(db, directory, viewer, rows, waited)).map(({ message }) => message);
+}
+
+interface Seen {
+  readonly message: Attachment;
+  /** See `inTrouble`. */
+  readonly troubled: boolean;
+}
+
+async function attachmentsSeen(
+  db: Reader,
+  directory: InstanceDirectory,
+  viewer: Viewer,
+  rows: readonly AttachmentRow[],
+  waited?: Waited,
+): Promise<Seen[]> {
   const ids = rows.map((row) => row.attachment_id);
   const [seen, [sums, residue]] = await together(
     db,
@@ -69,7 +85,7 @@ export async function attachmentMessages(
         () => residueOf(db, ids),
       ),
   );
-  const messages: Attachment[] = [];
+  const messages: Seen[] = [];
   for (const row of rows) {
     const sight = sightOf(viewer, row);
     const host = row.host_id === null ? undefined : seen.hosts.get(row.host_id);
@@ -95,7 +111,7 @@ export async function attachmentMessages(
         waitedSeconds: waited?.unfinished.has(row.attachment_id) === true ? waited.seconds : undefined,
       },
     );
-    messages.push({
+    const message: Attachment = {
       attachmentId: row.attachment_id,
       interfaceId: row.interface_id,
       instanceId: row.instance_id,
@@ -114,16 +130,28 @@ export async function attachmentMessages(
       traffic: traffic(sums.get(row.attachment_id)),
       createdBy: row.created_by,
       detachedBy: row.detached_by,
-    });
+    };
+    messages.push({ message, troubled: inTrouble(row, host?.silent === true) });
   }
   return messages;
 }
 
-function accessMessage(consents: readonly Consent[]): InterfaceAccess {
+function accessMessage(consents: readonly ListedConsent[], limits: ReadonlyMap<string, readonly ConsentLimit[]>): InterfaceAccess {
+  const maximumOf = (consentId: string, counter: string | undefined): number | undefined => {
+    const maximum = limits.get(consentId)?.find((limit) => limit.counter === counter)?.maximum;
+    return maximum === undefined ? undefined : Number(maximum);
+  };
   const grants = (list: AccessList) =>
     consents
       .filter((consent) => consent.actions.includes(ACCESS_ACTIONS[list]))
-      .map((consent) => ({ accountId: consent.granteeAccount, consentId: consent.consentId }));
+      .map((consent) => ({
+        accountId: consent.granteeAccount,
+        consentId: consent.consentId,
+        validFrom: consent.validFrom ?? undefined,
+        validUntil: consent.validUntil ?? undefined,
+        maxAttachments: maximumOf(consent.consentId, COUNTED[list]),
+        principalId: consent.granteePrincipal,
+      }));
   return {
     attachers: grants("attachers"),
     detachers: grants("detachers"),
@@ -136,10 +164,12 @@ function accessMessage(consents: readonly Consent[]): InterfaceAccess {
  * Who else is allowed what is between the owner and each of them: a grantee sees its own entries only, unless it is a modifier, who
  * writes whole lists and must know what is in them.
  */
-function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly Consent[]): readonly Consent[] {
+function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly ListedConsent[]): readonly ListedConsent[] {
   if (viewer.kind === "operator" || viewer.accountId === row.owner_account) return consents;
-  const own = consents.filter((consent) => consent.granteeAccount === viewer.accountId);
-  return own.some((consent) => consent.actions.includes(ACCESS_ACTIONS.modifiers)) ? consents : own;
+  const own = consents.filter(({ granteeAccount: accountId, granteePrincipal: principalId, actions: [action = ""] }) =>
+    isGrantee(viewer, { accountId, principalId, action }),
+  );
+  return own.some((consent) => consent.inForce && consent.actions.includes(ACCESS_ACTIONS.modifiers)) ? consents : own;
 }
 
 /** Records as callers see them, in the order of the rows. */
@@ -153,12 +183,17 @@ export async function interfaceMessages(
   const ids = rows.map((row) => row.interface_id);
   if (ids.length === 0) return [];
   const attached = await readAttachments(tx, { interfaceIds: ids });
-  const messages = await attachmentMessages(tx, directory, viewer, attached, waited);
-  const attachments = Map.groupBy(messages, (attachment) => attachment.interfaceId);
-  const consents = await consentsOf(tx, ids);
+  const messages = await attachmentsSeen(tx, directory, viewer, attached, waited);
+  const attachments = Map.groupBy(messages, ({ message }) => message.interfaceId);
+  const consents = await listedConsents(tx, ids);
+  const limits = await limitsOf(
+    tx,
+    [...consents.values()].flatMap((own) => own.map((consent) => consent.consentId)),
+  );
   const sums = await trafficOf(tx, "interface_id", ids);
   return rows.map((row) => {
-    const own = attachments.get(row.interface_id) ?? [];
+    const seen = attachments.get(row.interface_id) ?? [];
+    const own = seen.map(({ message }) => message);
     return {
       interfaceId: row.interface_id,
       ownerAccount: row.owner_account,
@@ -167,13 +202,16 @@ export async function interfaceMessages(
       subnetId: row.subnet_id,
       privateAddresses: row.addresses.map((address) => address.split("/")[0] ?? ""),
       securityGroupIds: [...row.security_group_ids],
+      name: row.name,
       description: row.description,
       tags: { ...row.tags },
       sourceDestCheck: row.source_dest_check,
-      access: accessMessage(visibleConsents(viewer, row, consents.get(row.interface_id) ?? [])),
-      state: own.length > 0 ? InterfaceState.IN_USE : InterfaceState.AVAILABLE,
+      dnsServers: [...row.dns_servers],
+      access: accessMessage(visibleConsents(viewer, row, consents.get(row.interface_id) ?? []), limits),
+      disabled: row.disabled,
+      state: recordState(row.disabled, seen),
       attachments: own,
-      conditions: [],
+      conditions: recordConditions(own),
       generation: row.generation,
       etag: etagOf(row.row_version),
       createTime: row.create_time,

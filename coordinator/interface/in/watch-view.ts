@@ -1,5 +1,4 @@
 import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
-import type { InterfaceFilter } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { resourceExhausted } from "#lib/rpc/errors.ts";
 import type { CallContext, Calls, ReadCall } from "../../call/api.ts";
 import { resourcesByTime } from "../../consent/api.ts";
@@ -7,6 +6,7 @@ import { listInterfaces, neverShown, ownersOf, shownInterfaces } from "../out/in
 import type { Shown } from "../out/interface-store.ts";
 import type { InstanceDirectory } from "../ports.ts";
 import { shownBy } from "./filter.ts";
+import type { CheckedFilter } from "./filter.ts";
 import { interfaceMessages } from "./messages.ts";
 import { visibleTo } from "./visible.ts";
 
@@ -17,7 +17,7 @@ export interface WatchViewOptions {
   readonly calls: Calls;
   readonly directory: InstanceDirectory;
   readonly context: CallContext & { readonly action: string };
-  readonly filter: InterfaceFilter;
+  readonly filter: CheckedFilter;
   /** Whose records, and those shared with it. */
   readonly accountId: string;
 }
@@ -81,11 +81,11 @@ export class WatchView {
   }
 
   #read<Result>(read: (call: ReadCall, shown: Shown) => Promise<Result>): Promise<Result> {
-    const { calls, context, filter } = this.#options;
+    const { calls, directory, context, filter } = this.#options;
     return calls.read(context, context.action, async (call) => {
       const visible = await visibleTo(call);
       await this.#learn(call, visible?.granted ?? []);
-      return read(call, { ...shownBy(filter), visibleTo: visible });
+      return read(call, { ...(await shownBy(call.tx, directory, filter)), visibleTo: visible });
     });
   }
 

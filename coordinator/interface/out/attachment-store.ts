@@ -29,6 +29,7 @@ export type NewAttachment = Pick<
   | "group_set_id"
   | "ruleset_id"
   | "source_dest_check"
+  | "dns_servers"
 >;
 
 /** Those who watch the records' owners look at them again. */
@@ -52,13 +53,14 @@ export async function insertAttachments(
       SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
         attachment_id text, interface_id text, interface_owner text, instance_id text, instance_owner text, attachment_owner text,
         created_by text, device_index int, delete_on_terminate boolean, host_id text, network_id bigint, vni bigint, addresses text[], gateway text,
-        group_set_id bigint, ruleset_id bigint, source_dest_check boolean)
+        group_set_id bigint, ruleset_id bigint, source_dest_check boolean, dns_servers text[])
     ), made AS (
       INSERT INTO attachment (attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, created_by,
                               device_index, delete_on_terminate, state, wanted, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id,
-                              source_dest_check)
+                              source_dest_check, dns_servers)
       SELECT attachment_id, interface_id, interface_owner, instance_id, instance_owner, attachment_owner, created_by, device_index,
-             delete_on_terminate, 1, 1, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id, source_dest_check
+             delete_on_terminate, 1, 1, host_id, network_id, vni, addresses, gateway, group_set_id, ruleset_id, source_dest_check,
+             dns_servers
       FROM given ORDER BY interface_id
       ON CONFLICT DO NOTHING
       RETURNING *
@@ -153,6 +155,8 @@ export interface AttachmentChange {
   readonly group_set_id?: bigint | undefined;
   readonly ruleset_id?: bigint | undefined;
   readonly source_dest_check?: boolean | undefined;
+  readonly dns_servers?: readonly string[] | undefined;
+  readonly disabled?: boolean | undefined;
   /** With prefix length, as the record's. */
   readonly addresses?: readonly string[] | undefined;
   readonly delete_on_terminate?: boolean | undefined;
@@ -188,14 +192,17 @@ export async function updateAttachments(call: WriteCall, changes: readonly Attac
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (
         attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
-        source_dest_check boolean, addresses text[], delete_on_terminate boolean, detached_by text, delete_when_detached boolean,
-        applied_generation bigint, applied_state smallint, applied_message text, placed boolean, forced_version bigint)
+        source_dest_check boolean, dns_servers text[], disabled boolean, addresses text[], delete_on_terminate boolean, detached_by text,
+        delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text, placed boolean,
+        forced_version bigint)
     ), changed AS (
       UPDATE attachment a SET
         state = g.state, wanted = g.wanted, host_id = g.host_id, generation = g.generation,
         group_set_id = coalesce(g.group_set_id, a.group_set_id),
         ruleset_id = coalesce(g.ruleset_id, a.ruleset_id),
         source_dest_check = coalesce(g.source_dest_check, a.source_dest_check),
+        dns_servers = coalesce(g.dns_servers, a.dns_servers),
+        disabled = coalesce(g.disabled, a.disabled),
         addresses = coalesce(g.addresses, a.addresses),
         delete_on_terminate = coalesce(g.delete_on_terminate, a.delete_on_terminate),
         detached_by = CASE WHEN a.detached_by = '' THEN coalesce(g.detached_by, '') ELSE a.detached_by END,
@@ -249,6 +256,13 @@ export async function attachmentsOnHost(tx: Reader, hostId: string): Promise<Att
   const { rows } = await sql<AttachmentRow>`
     SELECT * FROM attachment WHERE host_id = ${hostId} AND state <> 4 ORDER BY attachment_id`.execute(tx);
   return rows;
+}
+
+/** Hosts that carry attachments or are letting go of some. */
+export async function carryingHosts(tx: Reader): Promise<string[]> {
+  const { rows } = await sql<{ host_id: string }>`
+    SELECT DISTINCT host_id FROM attachment WHERE state <> 4 AND host_id IS NOT NULL`.execute(tx);
+  return rows.map((row) => row.host_id);
 }
 
 /** Attachments whose end on their hosts is forced and still to come. */

@@ -1,12 +1,15 @@
 import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
+import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
+import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import { tellWatchers } from "../../call/api.ts";
 import type { Tx, WriteCall } from "../../call/api.ts";
+import { countUse } from "../../identity/api.ts";
 import { jsonRows } from "./rows.ts";
 import type { InterfaceRow } from "./rows.ts";
 
 /** What a new record is made of; the rest is the table's. */
-export type NewInterface = Omit<InterfaceRow, "generation" | "row_version" | "create_time">;
+export type NewInterface = Omit<InterfaceRow, "generation" | "row_version" | "create_time" | "disabled">;
 
 /** Those who watch the owners look at the records again. */
 const told = (call: WriteCall, rows: readonly Pick<InterfaceRow, "interface_id" | "owner_account">[]): void =>
@@ -15,24 +18,31 @@ const told = (call: WriteCall, rows: readonly Pick<InterfaceRow, "interface_id" 
     rows.map((row) => ({ accountId: row.owner_account, resourceId: row.interface_id })),
   );
 
-/** Insert records with their addresses: one statement for any number. */
+/** Count records by owner, in one order of owners for everybody. */
+async function countByOwner(tx: Tx, rows: readonly Pick<InterfaceRow, "owner_account">[], sign: 1 | -1): Promise<void> {
+  const owners = Map.groupBy(rows, (row) => row.owner_account);
+  for (const owner of [...owners.keys()].sort()) await countUse(tx, owner, "interfaces", sign * (owners.get(owner)?.length ?? 0));
+}
+
+/** Insert records with their addresses: one statement for any number. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): above an owner's quota. */
 export async function insertInterfaces(call: WriteCall, rows: readonly NewInterface[]): Promise<void> {
   await sql`
     WITH given AS (
       SELECT * FROM jsonb_to_recordset(${jsonRows(rows)}::jsonb) AS t (
         interface_id text, owner_account text, payer_account text, created_by text, vpc_id text, subnet_id text, zone_id text,
         network_id bigint, vni bigint, addresses text[], gateway text, security_group_ids text[], group_set_id bigint,
-        description text, tags jsonb, source_dest_check boolean)
+        description text, tags jsonb, source_dest_check boolean, dns_servers text[], name text)
     ), made AS (
       INSERT INTO interface (interface_id, owner_account, payer_account, created_by, vpc_id, subnet_id, zone_id, network_id, vni,
-                             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check)
+                             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check, dns_servers, name)
       SELECT interface_id, owner_account, payer_account, created_by, vpc_id, subnet_id, zone_id, network_id, vni,
-             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check
+             addresses, gateway, security_group_ids, group_set_id, description, tags, source_dest_check, dns_servers, name
       FROM given
     )
     INSERT INTO interface_address (interface_id, subnet_id, address)
     SELECT interface_id, subnet_id, host(address::inet)::inet FROM given, unnest(addresses) AS address`.execute(call.tx);
   told(call, rows);
+  await countByOwner(call.tx, rows, 1);
 }
 
 /** Records by id, locked against every other writer, in the order of their ids. Unknown ids are left out. */
@@ -56,8 +66,16 @@ export interface Shown {
   readonly vpcId: string;
   readonly subnetId: string;
   readonly instanceId: string;
-  /** True: has an attachment; false: has none. */
-  readonly attached: boolean | undefined;
+  /** Canonical text. */
+  readonly address: string;
+  readonly securityGroupId: string;
+  readonly tagKey: string;
+  /** Undefined: any value of `tagKey`. */
+  readonly tagValue: string | undefined;
+  /** UNSPECIFIED: any. */
+  readonly state: InterfaceState;
+  /** Hosts that are silent now. Only for IN_USE and IN_REPAIR. */
+  readonly silentHosts: readonly string[];
 }
 
 /** What to list. */
@@ -65,6 +83,18 @@ export interface InterfaceQuery extends Shown {
   /** Ids above this one. */
   readonly after: string;
   readonly limit: number;
+}
+
+/** As core/record-state has it. */
+function inState(state: InterfaceState, silentHosts: readonly string[]): RawBuilder<unknown> {
+  if (state === InterfaceState.DISABLED) return sql`disabled`;
+  const attached = (more: RawBuilder<unknown>) =>
+    sql`EXISTS (SELECT FROM attachment a WHERE a.interface_id = interface.interface_id AND a.state <> 4 ${more})`;
+  if (state === InterfaceState.AVAILABLE) return sql`(NOT disabled AND NOT ${attached(sql``)})`;
+  const IN_TROUBLE = sql`AND a.host_id IS NOT NULL
+    AND (a.host_id = ANY(${silentHosts}::text[]) OR (a.applied_generation = a.generation AND a.applied_state = ${AppliedState.FAILED}))`;
+  if (state === InterfaceState.IN_REPAIR) return sql`(NOT disabled AND ${attached(IN_TROUBLE)})`;
+  return sql`(NOT disabled AND ${attached(sql``)} AND NOT ${attached(IN_TROUBLE)})`;
 }
 
 function showing(query: Shown): RawBuilder<unknown> {
@@ -76,10 +106,12 @@ function showing(query: Shown): RawBuilder<unknown> {
   if (query.instanceId !== "") {
     conditions.push(sql`interface_id IN (SELECT interface_id FROM attachment WHERE instance_id = ${query.instanceId} AND state <> 4)`);
   }
-  if (query.attached !== undefined) {
-    const exists = sql`EXISTS (SELECT FROM attachment a WHERE a.interface_id = interface.interface_id AND a.state <> 4)`;
-    conditions.push(query.attached ? exists : sql`NOT ${exists}`);
-  }
+  if (query.address !== "")
+    conditions.push(sql`interface_id IN (SELECT interface_id FROM interface_address WHERE address = ${query.address}::inet)`);
+  if (query.securityGroupId !== "") conditions.push(sql`security_group_ids @> ARRAY[${query.securityGroupId}]::text[]`);
+  if (query.tagKey !== "")
+    conditions.push(query.tagValue === undefined ? sql`tags ? ${query.tagKey}` : sql`tags ->> ${query.tagKey} = ${query.tagValue}`);
+  if (query.state !== InterfaceState.UNSPECIFIED) conditions.push(inState(query.state, query.silentHosts));
   return sql.join(conditions, sql` AND `);
 }
 
@@ -127,7 +159,10 @@ export async function ownersOf(tx: Tx, ids: readonly string[], limit: number): P
 
 /** Fields that an update may write. */
 export type InterfaceChange = Partial<
-  Pick<InterfaceRow, "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check" | "addresses">
+  Pick<
+    InterfaceRow,
+    "description" | "tags" | "security_group_ids" | "group_set_id" | "source_dest_check" | "addresses" | "dns_servers" | "disabled" | "name"
+  >
 >;
 
 /** Write the fields given; generation and row version rise by one. The row is locked by the caller. */
@@ -143,6 +178,9 @@ export async function updateInterface(
   if (change.group_set_id !== undefined) sets.push(sql`group_set_id = ${change.group_set_id}`);
   if (change.source_dest_check !== undefined) sets.push(sql`source_dest_check = ${change.source_dest_check}`);
   if (change.addresses !== undefined) sets.push(sql`addresses = ${change.addresses}::text[]`);
+  if (change.dns_servers !== undefined) sets.push(sql`dns_servers = ${change.dns_servers}::text[]`);
+  if (change.name !== undefined) sets.push(sql`name = ${change.name}`);
+  if (change.disabled !== undefined) sets.push(sql`disabled = ${change.disabled}`);
   await sql`UPDATE interface SET ${sql.join(sets)} WHERE interface_id = ${row.interface_id}`.execute(call.tx);
   told(call, [row]);
 }
@@ -153,6 +191,7 @@ export async function deleteInterfaces(call: WriteCall, ids: readonly string[]):
   const { rows } = await sql<Pick<InterfaceRow, "interface_id" | "owner_account">>`
     DELETE FROM interface WHERE interface_id = ANY(${ids}::text[]) RETURNING interface_id, owner_account`.execute(call.tx);
   told(call, rows);
+  await countByOwner(call.tx, rows, -1);
 }
 
 /** Up to `limit` records that make a subnet, a VPC or a group undeletable. */

@@ -17,9 +17,12 @@ export interface InterfaceRow {
   readonly gateway: string;
   readonly security_group_ids: readonly string[];
   readonly group_set_id: bigint;
+  readonly name: string;
   readonly description: string;
   readonly tags: Readonly<Record<string, string>>;
   readonly source_dest_check: boolean;
+  readonly dns_servers: readonly string[];
+  readonly disabled: boolean;
   readonly generation: bigint;
   readonly row_version: bigint;
   readonly create_time: Date;
@@ -51,6 +54,8 @@ export interface AttachmentRow {
   readonly group_set_id: bigint;
   readonly ruleset_id: bigint;
   readonly source_dest_check: boolean;
+  readonly dns_servers: readonly string[];
+  readonly disabled: boolean;
   readonly applied_generation: bigint;
   readonly applied_state: number;
   readonly applied_message: string;
@@ -81,6 +86,8 @@ export function carried(row: AttachmentRow): Carried {
     groupSetId: Number(row.group_set_id),
     meterId: row.meter_id,
     sourceDestCheck: row.source_dest_check,
+    dnsServers: row.dns_servers,
+    disabled: row.disabled,
   };
 }
 

@@ -5,9 +5,10 @@ import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
-import { displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, storedAs, storedNothing, visibleAccount, waitField } from "../../call/api.ts";
+import { displayName, required } from "#lib/rpc/validate.ts";
+import { checkEtag, maskField, openPage, storedAs, storedNothing, visibleAccount, waitField } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
+import { requireRoom } from "../../identity/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import type { Rule, SecurityGroup } from "../core/model.ts";
 import { securityGroupRef } from "../core/refs.ts";
@@ -15,7 +16,9 @@ import { peerGroups, sameRules } from "../core/rules.ts";
 import { renewRulesets, setsWith } from "../out/group-sets.ts";
 import {
   deleteSecurityGroup,
+  describeGroup,
   getSecurityGroups,
+  groupCount,
   groupsNaming,
   holdSecurityGroups,
   insertSecurityGroup,
@@ -79,6 +82,7 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       const { result } = await calls.write(context, options, async (call): Promise<CreateSecurityGroupResponse> => {
         const { ownerAccount } = await lockedVpcFor(call, context.action, vpcId);
         await requirePeers(call, vpcId, rules);
+        await requireRoom(call.tx, ownerAccount, "security-groups-per-vpc", await groupCount(call.tx, vpcId));
         const ids = { securityGroupId: newId("sg"), vpcId, ownerAccount, createdBy: call.subject.principalId };
         const group = await insertSecurityGroup(call.tx, { ...ids, name, description, rules });
         call.concerns(securityGroupRef(group));
@@ -125,6 +129,23 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       const sets = await calls.read(context, context.action, async (call) => (await setsWith(call.tx, [id])).get(id) ?? []);
       await hooks.enforcers.wait(sets, timeoutMs, context.signal);
       return { securityGroup: await read(context, id, timeoutMs / 1_000) };
+    },
+
+    async updateSecurityGroup(request, context) {
+      const wanted = required(request.securityGroup, "security_group");
+      const id = parseId("sg", wanted.securityGroupId, "security_group.security_group_id");
+      const fields = maskField(request.updateMask, ["name", "description"]);
+      const name = fields.has("name") ? displayName(wanted.name, "security_group.name", { min: 1, max: 128 }) : undefined;
+      const description = fields.has("description")
+        ? displayName(wanted.description, "security_group.description", { max: 256 })
+        : undefined;
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        const group = await lockedGroupFor(call, context.action, id);
+        checkEtag(wanted.etag, group.version);
+        const now = await describeGroup(call.tx, { ...group, name: name ?? group.name, description: description ?? group.description });
+        return (await groupMessages(call.tx, hooks, [now]))[0];
+      });
+      return { securityGroup: result };
     },
 
     async deleteSecurityGroup(request, context) {

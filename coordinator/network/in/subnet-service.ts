@@ -6,14 +6,25 @@ import type { Cidr } from "#lib/net/cidr.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
-import { cidrField, displayName } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
+import { cidrField, displayName, required } from "#lib/rpc/validate.ts";
+import { checkEtag, maskField, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
+import { requireRoom } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { refusalOf } from "../core/blockers.ts";
+import type { Subnet } from "../core/model.ts";
 import { subnetRef } from "../core/refs.ts";
 import { blockFault, SUBNET_PREFIX } from "../core/subnet-block.ts";
-import { deleteSubnet, getSubnet, insertSubnet, listSubnets, lockSubnet, overlappingSubnets } from "../out/subnets.ts";
+import {
+  deleteSubnet,
+  getSubnet,
+  insertSubnet,
+  listSubnets,
+  lockSubnet,
+  overlappingSubnets,
+  renameSubnet,
+  subnetCount,
+} from "../out/subnets.ts";
 import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeSubnet } from "./messages.ts";
@@ -50,6 +61,7 @@ async function create(call: WriteCall, action: string, { vpcId, block, zoneId, n
     });
   }
   const { ownerAccount } = vpc;
+  await requireRoom(call.tx, ownerAccount, "subnets-per-vpc", await subnetCount(call.tx, vpcId));
   const subnet = await insertSubnet(call.tx, {
     subnetId: newId("subnet"),
     vpcId,
@@ -61,6 +73,16 @@ async function create(call: WriteCall, action: string, { vpcId, block, zoneId, n
   });
   call.concerns(subnetRef(subnet));
   return { subnet: encodeSubnet(subnet, 0n) };
+}
+
+/** The subnet for changing it: asked before it is locked, as with VPCs. */
+async function lockedSubnetFor(call: WriteCall, action: string, subnetId: string): Promise<Subnet> {
+  const seen = await getSubnet(call.tx, subnetId);
+  if (seen === undefined) throw notFound("subnet", subnetId);
+  call.require(action, subnetRef(seen));
+  const locked = await lockSubnet(call.tx, subnetId);
+  if (locked === undefined) throw notFound("subnet", subnetId);
+  return locked;
 }
 
 export function subnetService({ calls, pages, hooks }: Deps): ServiceBinding {
@@ -102,14 +124,25 @@ export function subnetService({ calls, pages, hooks }: Deps): ServiceBinding {
       });
     },
 
+    async updateSubnet(request, context) {
+      const wanted = required(request.subnet, "subnet");
+      const subnetId = parseId("subnet", wanted.subnetId, "subnet.subnet_id");
+      maskField(request.updateMask, ["name"]);
+      const name = displayName(wanted.name, "subnet.name");
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        const before = await lockedSubnetFor(call, context.action, subnetId);
+        checkEtag(wanted.etag, before.version);
+        await renameSubnet(call.tx, subnetId, name);
+        const named = await hooks.namedAddresses(call.tx, [subnetId]);
+        return encodeSubnet({ ...before, name, version: before.version + 1n }, named.get(subnetId) ?? 0n);
+      });
+      return { subnet: result };
+    },
+
     async deleteSubnet(request, context) {
       const subnetId = parseId("subnet", request.subnetId, "subnet_id");
       await calls.write(context, { action: context.action }, async (call) => {
-        const seen = await getSubnet(call.tx, subnetId);
-        if (seen === undefined) throw notFound("subnet", subnetId);
-        call.require(context.action, subnetRef(seen));
-        const subnet = await lockSubnet(call.tx, subnetId);
-        if (subnet === undefined) throw notFound("subnet", subnetId);
+        const subnet = await lockedSubnetFor(call, context.action, subnetId);
         checkEtag(request.etag, subnet.version);
         const refusal = refusalOf(subnetRef(subnet), await hooks.blockersOf(call.tx, "subnet", subnetId), call);
         if (refusal !== undefined) throw refusal;

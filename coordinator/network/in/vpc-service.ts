@@ -6,9 +6,9 @@ import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import { cidrField, displayName, required } from "#lib/rpc/validate.ts";
-import { checkEtag, openPage, slug, storedAs, tagsField, visibleAccount } from "../../call/api.ts";
+import { checkEtag, maskField, openPage, slug, storedAs, tagsField, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
-import { accountRef, requireAccount } from "../../identity/api.ts";
+import { accountRef, countUse, requireAccount } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import { vpcRef } from "../core/refs.ts";
@@ -16,7 +16,7 @@ import { DEFAULT_RULES } from "../core/rules.ts";
 import { blockFault, SUBNET_PREFIX, VPC_PREFIX, vpcBlockFault } from "../core/subnet-block.ts";
 import { groupsOfVpc, insertSecurityGroup } from "../out/groups.ts";
 import { insertSubnet, subnetsOfVpc } from "../out/subnets.ts";
-import { deleteVpc, getVpc, insertVpc, listVpcs } from "../out/vpcs.ts";
+import { deleteVpc, getVpc, insertVpc, listVpcs, updateVpc } from "../out/vpcs.ts";
 import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeSubnet, encodeVpc } from "./messages.ts";
@@ -60,6 +60,9 @@ async function create(call: WriteCall, action: string, wanted: Wanted): Promise<
   call.require(action, accountRef(ownerAccount));
   await requireAccount(call.tx, ownerAccount);
   if (wanted.zoneId !== "") await requireZone(call.tx, wanted.zoneId);
+  // Before a number is taken for it: what is refused uses none up.
+  await countUse(call.tx, ownerAccount, "vpcs-per-day", 1);
+  await countUse(call.tx, ownerAccount, "vpcs", 1);
   const [vpcId, securityGroupId, createdBy] = [newId("vpc"), newId("sg"), call.subject.principalId];
   const vpc = await insertVpc(call.tx, { ...wanted, vpcId, createdBy, defaultSecurityGroupId: securityGroupId });
   const common = { vpcId, ownerAccount, createdBy };
@@ -113,6 +116,20 @@ export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
       });
     },
 
+    async updateVpc(request, context) {
+      const wanted = required(request.vpc, "vpc");
+      const vpcId = parseId("vpc", wanted.vpcId, "vpc.vpc_id");
+      const fields = maskField(request.updateMask, ["name", "tags"]);
+      const name = fields.has("name") ? displayName(wanted.name, "vpc.name") : undefined;
+      const tags = fields.has("tags") ? tagsField(wanted.tags, "vpc.tags") : undefined;
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        const vpc = await lockedVpcFor(call, context.action, vpcId);
+        checkEtag(wanted.etag, vpc.version);
+        return updateVpc(call.tx, { vpcId, name: name ?? vpc.name, tags: tags ?? vpc.tags });
+      });
+      return { vpc: encodeVpc(result) };
+    },
+
     async deleteVpc(request, context) {
       const vpcId = parseId("vpc", request.vpcId, "vpc_id");
       await calls.write(context, { action: context.action }, async (call) => {
@@ -130,6 +147,7 @@ export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
         const refusal = refusalOf(vpcRef(vpc), blockers, call);
         if (refusal !== undefined) throw refusal;
         await deleteVpc(call.tx, vpcId);
+        await countUse(call.tx, vpc.ownerAccount, "vpcs", -1);
       });
       return {};
     },

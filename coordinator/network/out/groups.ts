@@ -44,14 +44,32 @@ export async function insertSecurityGroup(tx: Tx, group: NewSecurityGroup): Prom
     return row;
   } catch (error) {
     if (violatedConstraint(error)?.constraint !== "security_group_name") throw error;
-    throw alreadyExists(
-      "NAME_TAKEN",
-      `${group.vpcId} has a security group named ${JSON.stringify(group.name)} already; choose another name`,
-      {
-        name: group.name,
-        vpc_id: group.vpcId,
-      },
-    );
+    throw nameTaken(group);
+  }
+}
+
+function nameTaken({ vpcId, name }: Pick<SecurityGroup, "vpcId" | "name">): Error {
+  return alreadyExists("NAME_TAKEN", `${vpcId} has a security group named ${JSON.stringify(name)} already; choose another name`, {
+    name,
+    vpc_id: vpcId,
+  });
+}
+
+/** Write name and description of a locked group. ALREADY_EXISTS (NAME_TAKEN) when the VPC has another one of that name. */
+export async function describeGroup(
+  tx: Tx,
+  group: Pick<SecurityGroup, "securityGroupId" | "vpcId" | "name" | "description">,
+): Promise<SecurityGroup> {
+  try {
+    const { rows } = await sql<SecurityGroup>`
+      UPDATE security_group SET name = ${group.name}, description = ${group.description}, version = version + 1
+      WHERE security_group_id = ${group.securityGroupId} RETURNING ${COLUMNS}`.execute(tx);
+    const row = rows[0];
+    if (row === undefined) throw new Error(`the locked security group ${group.securityGroupId} is gone`);
+    return row;
+  } catch (error) {
+    if (violatedConstraint(error)?.constraint !== "security_group_name") throw error;
+    throw nameTaken(group);
   }
 }
 
@@ -77,6 +95,12 @@ export function groupsNaming(tx: Tx, vpcId: string, peers: readonly string[]): P
 /** All of a VPC, in order of id. */
 export function groupsOfVpc(tx: Tx, vpcId: string): Promise<SecurityGroup[]> {
   return select(tx, sql`WHERE vpc_id = ${vpcId} ORDER BY security_group_id`);
+}
+
+/** How many a VPC has, its default group included. Exact only while the VPC is locked. */
+export async function groupCount(tx: Tx, vpcId: string): Promise<bigint> {
+  const { rows } = await sql<{ count: bigint }>`SELECT count(*) AS count FROM security_group WHERE vpc_id = ${vpcId}`.execute(tx);
+  return rows[0]?.count ?? 0n;
 }
 
 export interface GroupFilter {

@@ -32,6 +32,12 @@ export function subnetsOfVpc(tx: Tx, vpcId: string): Promise<Subnet[]> {
   return select(tx, sql`WHERE s.vpc_id = ${vpcId} ORDER BY s.subnet_id`);
 }
 
+/** How many a VPC has. Exact only while the VPC is locked. */
+export async function subnetCount(tx: Tx, vpcId: string): Promise<bigint> {
+  const { rows } = await sql<{ count: bigint }>`SELECT count(*) AS count FROM subnet WHERE vpc_id = ${vpcId}`.execute(tx);
+  return rows[0]?.count ?? 0n;
+}
+
 export interface NewSubnet {
   readonly subnetId: string;
   readonly vpcId: string;
@@ -50,6 +56,11 @@ export async function insertSubnet(tx: Tx, subnet: NewSubnet): Promise<Subnet> {
   const row = await getSubnet(tx, subnet.subnetId);
   if (row === undefined) throw new Error("a subnet that was just inserted is not there");
   return row;
+}
+
+/** Write the name of a locked subnet. */
+export async function renameSubnet(tx: Tx, subnetId: string, name: string): Promise<void> {
+  await sql`UPDATE subnet SET name = ${name}, version = version + 1 WHERE subnet_id = ${subnetId}`.execute(tx);
 }
 
 export async function deleteSubnet(tx: Tx, subnetId: string): Promise<void> {

@@ -35,6 +35,16 @@ export async function insertVpc(tx: Tx, vpc: NewVpc): Promise<Vpc> {
   return row;
 }
 
+/** Write name and tags of a locked VPC. */
+export async function updateVpc(tx: Tx, { vpcId, name, tags }: Pick<Vpc, "vpcId" | "name" | "tags">): Promise<Vpc> {
+  const { rows } = await sql<Vpc>`
+    UPDATE vpc SET name = ${name}, tags = ${JSON.stringify(tags)}::jsonb, version = version + 1 WHERE vpc_id = ${vpcId}
+    RETURNING ${COLUMNS}`.execute(tx);
+  const row = rows[0];
+  if (row === undefined) throw new Error(`the locked VPC ${vpcId} is gone`);
+  return row;
+}
+
 export async function deleteVpc(tx: Tx, vpcId: string): Promise<void> {
   await sql`DELETE FROM vpc WHERE vpc_id = ${vpcId}`.execute(tx);
 }

@@ -1,10 +1,11 @@
-import { InstanceServiceDefinition, RunInstanceResponse, StartInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
+import { InstanceServiceDefinition, InstanceState, RunInstanceResponse, StartInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
-import { notFound } from "#lib/rpc/errors.ts";
+import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { openPage, storedAs } from "../../call/api.ts";
+import { displayName, required } from "#lib/rpc/validate.ts";
+import { openPage, slug, storedAs } from "../../call/api.ts";
 import type { Calls, WriteCall } from "../../call/api.ts";
 import { getOperation, operationMessage } from "../../identity/api.ts";
 import type { Operations } from "../../identity/api.ts";
@@ -16,6 +17,7 @@ import { startInstance, stopInstance, terminateInstance } from "../lifecycle.ts"
 import { listInstances, readInstance } from "../out/instance-store.ts";
 import type { InstanceRow } from "../out/instance-store.ts";
 import { runInstance } from "../run.ts";
+import { checkInstanceUpdate, updateInstance } from "../update.ts";
 import { instanceMessages } from "./messages.ts";
 
 /** InstanceService as in the proto. */
@@ -75,17 +77,29 @@ export function instanceService(options: {
     },
 
     async listInstances(request, context) {
-      const { ownerAccount, hostId } = request;
+      const { ownerAccount, hostId, state } = request;
       if (ownerAccount !== "") parseId("acct", ownerAccount, "owner_account");
       if (hostId !== "") parseId("host", hostId, "host_id");
-      const page = openPage(pages, context, request, { ownerAccount, hostId });
+      if (!(Object.values(InstanceState) as number[]).includes(state))
+        throw invalidArgument("state", `is ${state}`, "give one of InstanceState");
+      const zoneId = request.zoneId === "" ? "" : slug(request.zoneId, "zone_id");
+      const filter = { ownerAccount, hostId, state, zoneId, name: displayName(request.name, "name") };
+      const page = openPage(pages, context, request, filter);
       return calls.read(context, context.action, async (call) => {
         if (hostId !== "") call.requireSee({ kind: "host", id: hostId, ownerAccount: "" });
         const visibleTo = call.subject.kind === "operator" ? undefined : (call.subject.accountId ?? "");
-        const rows = await listInstances(call.tx, { visibleTo, ownerAccount, hostId, after: page.after, limit: page.limit });
+        const rows = await listInstances(call.tx, { visibleTo, ...filter, after: page.after, limit: page.limit });
         const { items, nextPageToken } = page.cut(rows, (row) => row.instance_id);
         return { instances: await instanceMessages(call.tx, call.subject, items), nextPageToken };
       });
+    },
+
+    async updateInstance(request, context) {
+      const update = checkInstanceUpdate(required(request.instance, "instance"), request.updateMask);
+      const { result } = await calls.write(context, { action: context.action }, async (call) =>
+        instanceMessages(call.tx, call.subject, [await updateInstance(call, update)]),
+      );
+      return { instance: result[0] };
     },
 
     startInstance: (request, context) => act(request, context, startInstance),

@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Kysely, RawBuilder } from "kysely";
-import type { InstanceDriver, InstanceState } from "#gen/plenum/compute/v1/instance.ts";
+import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
+import type { InstanceDriver } from "#gen/plenum/compute/v1/instance.ts";
 import type { Tx } from "../../call/api.ts";
 import type { InstanceStanding } from "../core/instance-state.ts";
 
@@ -99,15 +100,30 @@ export async function readInstance(db: Kysely<unknown>, id: string): Promise<Ins
   return rows[0];
 }
 
-/** One page, in order of id, without those that ended more than an hour ago. `visibleTo` undefined: all (operator). */
-export async function listInstances(
-  db: Kysely<unknown>,
-  query: { visibleTo: string | undefined; ownerAccount: string; hostId: string; after: string; limit: number },
-): Promise<InstanceRow[]> {
+/** What to list; empty: any. */
+export interface InstanceQuery {
+  /** Only this account's; undefined: all (operator). */
+  readonly visibleTo: string | undefined;
+  readonly ownerAccount: string;
+  readonly hostId: string;
+  /** UNSPECIFIED: any. */
+  readonly state: InstanceState;
+  readonly zoneId: string;
+  readonly name: string;
+  /** Ids above this one. */
+  readonly after: string;
+  readonly limit: number;
+}
+
+/** One page, in order of id, without those that ended more than an hour ago. */
+export async function listInstances(db: Kysely<unknown>, query: InstanceQuery): Promise<InstanceRow[]> {
   const conditions = [sql`instance_id > ${query.after}`, sql`(state <> 6 OR state_time > now() - interval '1 hour')`];
   if (query.visibleTo !== undefined) conditions.push(sql`owner_account = ${query.visibleTo}`);
   if (query.ownerAccount !== "") conditions.push(sql`owner_account = ${query.ownerAccount}`);
   if (query.hostId !== "") conditions.push(sql`host_id = ${query.hostId}`);
+  if (query.state !== InstanceState.UNSPECIFIED) conditions.push(sql`state = ${query.state}`);
+  if (query.zoneId !== "") conditions.push(sql`zone_id = ${query.zoneId}`);
+  if (query.name !== "") conditions.push(sql`name = ${query.name}`);
   const { rows } = await sql<InstanceRow>`
     SELECT * FROM instance WHERE ${sql.join(conditions, sql` AND `)} ORDER BY instance_id LIMIT ${query.limit}`.execute(db);
   return rows;
@@ -117,6 +133,19 @@ export async function listInstances(
 export async function instancesOnHost(db: Kysely<unknown>, hostId: string): Promise<InstanceRow[]> {
   const { rows } = await sql<InstanceRow>`SELECT * FROM instance WHERE host_id = ${hostId} ORDER BY instance_id`.execute(db);
   return rows;
+}
+
+/** Write name and tags of a locked instance: for people, no host hears of them. */
+export async function describeInstance(
+  tx: Tx,
+  { instance_id, name, tags }: Pick<InstanceRow, "instance_id" | "name" | "tags">,
+): Promise<InstanceRow> {
+  const { rows } = await sql<InstanceRow>`
+    UPDATE instance SET name = ${name}, tags = ${JSON.stringify(tags)}::jsonb, row_version = row_version + 1
+    WHERE instance_id = ${instance_id} RETURNING *`.execute(tx);
+  const row = rows[0];
+  if (row === undefined) throw new Error(`the locked instance ${instance_id} is gone`);
+  return row;
 }
 
 /** What a host said beside the state. */

@@ -7,6 +7,7 @@ import { encode, readBigint, readBytes, readNumber } from "./record.ts";
 
 const DEVICE = { veth: ENUMS.device_kind.DEVICE_VETH, tap: ENUMS.device_kind.DEVICE_TAP } as const;
 const CHECKED = ENUMS.endpoint_flag.ENDPOINT_SOURCE_DEST_CHECK;
+const DISABLED = ENUMS.endpoint_flag.ENDPOINT_DISABLED;
 const ADDRESS_SIZE = STRUCTS.addr.size;
 
 /** Most addresses of one endpoint, and most rules of one direction of a ruleset. */
@@ -41,7 +42,7 @@ export function encodeEndpoint(e: Endpoint): Buffer {
     ruleset_id: inRange("ruleset id", e.rulesetId, 1, 0xffffffff),
     group_set_id: inRange("group set id", e.groupSetId, 0, 0xffffffff),
     device: DEVICE[e.device],
-    flags: e.sourceDestCheck ? CHECKED : 0,
+    flags: (e.sourceDestCheck ? CHECKED : 0) | (e.disabled ? DISABLED : 0),
     guest_mtu: inRange("guest MTU", e.guestMtu, 576, 65535),
     meter_id: e.meterId,
     guest_mac: macBytes(e.guestMac),
@@ -70,6 +71,7 @@ export function decodeEndpoint(value: Buffer): Endpoint {
     groupSetId: number("group_set_id"),
     meterId: readBigint("endpoint_config", c, "meter_id"),
     sourceDestCheck: (number("flags") & CHECKED) !== 0,
+    disabled: (number("flags") & DISABLED) !== 0,
   };
 }
 

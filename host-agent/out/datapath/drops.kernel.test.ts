@@ -184,6 +184,24 @@ test("routers use and receive any address", () => {
   expect(meters.map((m) => m.packets)).toEqual([1n, 1n]);
 });
 
+test("an interface that is switched off, until it is on again", () => {
+  const { wireId } = one.endpoint;
+  const before = dropsOf(a, wireId);
+  guestSends(packet());
+  expect(dropsOf(a, wireId)).toEqual(before); // it flowed
+  a.datapath.putEndpoint({ ...one.endpoint, disabled: true });
+  provokes("INTERFACE_DISABLED", a, wireId, () => guestSends(packet()));
+  const asking = arp({ senderMac: one.endpoint.guestMac, sender: one.address, target: "10.0.0.9" });
+  provokes("INTERFACE_DISABLED", a, wireId, () => guestSends(asking, { type: ETHERTYPE.arp }));
+  b.datapath.putEndpoint({ ...far.endpoint, disabled: true });
+  provokes("INTERFACE_DISABLED", b, far.endpoint.wireId, () => tunnelSends(a.path, packet()));
+  for (const [host, { endpoint }] of [[a, one] as const, [b, far] as const]) host.datapath.putEndpoint(endpoint);
+  const after = [dropsOf(a, wireId), dropsOf(b, far.endpoint.wireId)];
+  guestSends(packet());
+  tunnelSends(a.path, packet());
+  expect([dropsOf(a, wireId), dropsOf(b, far.endpoint.wireId)]).toEqual(after);
+});
+
 test("tunnel packets that are not what they should be", () => {
   provokes("UNKNOWN_SENDER_HOST", b, 0, () => tunnelSends(stranger, packet()));
   provokes("UNKNOWN_SENDER_HOST", b, 0, () => tunnelSends(a.path, packet(), { vni: VNI + 1 }));

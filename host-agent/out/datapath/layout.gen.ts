@@ -424,8 +424,9 @@ export const ENUMS = {
     DROP_REWRITE_FAILED: 28,
     DROP_CONNECTION_BUDGET: 29,
     DROP_CONNECTION_TABLE: 30,
+    DROP_INTERFACE_DISABLED: 31,
   },
-  endpoint_flag: { ENDPOINT_SOURCE_DEST_CHECK: 1 },
+  endpoint_flag: { ENDPOINT_SOURCE_DEST_CHECK: 1, ENDPOINT_DISABLED: 2 },
   rule_ports_table: { RULE_PORTS: 0, RULE_PORTS_ANY: 16 },
   verdict: { VERDICT_DROP: 0, VERDICT_TUNNEL: 1, VERDICT_DELIVER: 2, VERDICT_ARP_REPLY: 3, VERDICT_TOO_BIG: 4 },
 } as const;
@@ -497,5 +498,10 @@ export const DROP_REASONS = [
     number: 30,
     name: "CONNECTION_TABLE",
     description: "The kernel refused an element for a new connection: the host's table is full, or memory",
+  },
+  {
+    number: 31,
+    name: "INTERFACE_DISABLED",
+    description: "The interface is switched off (`disabled`): everything that it sends, and everything for it",
   },
 ] as const;

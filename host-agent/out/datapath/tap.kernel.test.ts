@@ -26,7 +26,16 @@ beforeAll(() => {
   linux.withNetlink(a.path, (nl) => linux.setLink(nl, tap.ifindex, { up: true, mtu: GUEST_MTU }));
   machine = {
     ...{ wireId: 99, vni: near.endpoint.vni, addresses: [ADDRESS], guestMac: "06:00:00:00:00:99", gatewayMac: GATEWAY_MAC },
-    ...{ ifindex: tap.ifindex, device: "tap", guestMtu: GUEST_MTU, rulesetId: 99, groupSetId: 1, meterId: 99n, sourceDestCheck: true },
+    ...{
+      ifindex: tap.ifindex,
+      device: "tap",
+      guestMtu: GUEST_MTU,
+      rulesetId: 99,
+      groupSetId: 1,
+      meterId: 99n,
+      sourceDestCheck: true,
+      disabled: false,
+    },
   };
   a.datapath.putRuleset({ id: machine.rulesetId, rules: ALLOW_ALL });
   a.datapath.putEndpoint(machine);

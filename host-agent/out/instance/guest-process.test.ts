@@ -33,6 +33,7 @@ it("says which program is missing and whose it is", () => {
 });
 
 it("refuses a program that would be taken for a variable", () => {
-  const guest = { instanceId: "i-one", namespacePath: "/nonexistent", argv: ["LD_PRELOAD=x.so"], env: {}, logPath: "/nonexistent/log" };
+  const paths = { namespacePath: "/nonexistent", logPath: "/nonexistent/log", resolverPath: undefined };
+  const guest = { instanceId: "i-one", argv: ["LD_PRELOAD=x.so"], env: {}, ...paths };
   expect(() => startGuestProcess(findLaunchers(), guest)).toThrow(RangeError);
 });

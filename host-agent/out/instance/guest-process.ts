@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { accessSync, closeSync, constants, openSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { FILE_LIMIT_BYTES } from "./instance-log.ts";
+import { RESOLVER_FILE } from "./resolver-file.ts";
 
 /**
  * All that the programs see which still run as root, and what a guest's process sees where its specification names no other value.
@@ -15,6 +16,13 @@ const BASE_ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/
  * Debian's ping, whose file asks for it: it runs without, and uses the ping socket that the namespace's sysctl allows.
  */
 const NO_PRIVILEGES = ["--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all,+net_raw"];
+
+/**
+ * Still as root, in a mount namespace that only the process and its children are in: the file is put in the host's place, and all else is
+ * what it was. The host's later mounts and unmounts get there (a namespace that kept them would keep what the host lets go of), and none
+ * of this comes back. The words are arguments, so that none of them is code.
+ */
+const MOUNT_RESOLVER = `mount --bind -- "$1" ${RESOLVER_FILE} && shift && exec "$@"`;
 
 const FIRST_UID = 0x70000000;
 const UID_COUNT = 0x00ffffff;
@@ -34,12 +42,17 @@ export interface GuestProcess {
   argv: readonly string[];
   env: Readonly<Record<string, string>>;
   logPath: string;
+  /** What the process is to see as /etc/resolv.conf; undefined: the host's. */
+  resolverPath: string | undefined;
 }
 
 /** The programs that put a process into a namespace without privileges (of packages that every Debian has). */
 export interface Launchers {
   prlimit: string;
   nsenter: string;
+  unshare: string;
+  mount: string;
+  sh: string;
   setpriv: string;
   env: string;
 }
@@ -60,6 +73,9 @@ export function findLaunchers(path = process.env["PATH"] ?? BASE_ENVIRONMENT.PAT
   const ofUtilLinux = (program: string): string => find(program, "util-linux");
   return {
     nsenter: ofUtilLinux("nsenter"),
+    unshare: ofUtilLinux("unshare"),
+    mount: find("mount", "mount"),
+    sh: find("sh", "dash"),
     prlimit: ofUtilLinux("prlimit"),
     setpriv: ofUtilLinux("setpriv"),
     env: find("env", "coreutils"),
@@ -82,7 +98,14 @@ export function startGuestProcess(launchers: Launchers, guest: GuestProcess): Ch
   const user = ["--reuid", uid, "--regid", uid, "--clear-groups"];
   const variables = Object.entries({ ...BASE_ENVIRONMENT, ...guest.env }).map(([name, value]) => `${name}=${value}`);
   const limits = [`--fsize=${FILE_LIMIT_BYTES}`, "--"];
-  const privileged = [`--net=${guest.namespacePath}`, "--", launchers.setpriv, ...user, ...NO_PRIVILEGES, "--"];
+  const ownFiles =
+    guest.resolverPath === undefined
+      ? []
+      : [
+          ...[launchers.unshare, "--mount", "--propagation", "slave", "--"],
+          ...[launchers.sh, "-c", MOUNT_RESOLVER, "sh", guest.resolverPath],
+        ];
+  const privileged = [`--net=${guest.namespacePath}`, "--", ...ownFiles, launchers.setpriv, ...user, ...NO_PRIVILEGES, "--"];
   const log = openSync(guest.logPath, "a", 0o600);
   try {
     return spawn(launchers.prlimit, [...limits, launchers.nsenter, ...privileged, launchers.env, "-i", "--", ...variables, ...guest.argv], {

@@ -18,6 +18,7 @@ const record = z.object({
 export type InstanceRecord = z.infer<typeof record>;
 
 const SUFFIX = ".json";
+const RESOLVER_SUFFIX = ".resolv.conf";
 
 /** One file per instance, replaced as a whole, so that a crash leaves the old one or the new one. */
 export class InstanceState {
@@ -64,12 +65,17 @@ export class InstanceState {
   }
 
   forget(instanceId: string): void {
-    const suffixes = [`${SUFFIX}.tmp`, `${SUFFIX}.unreadable`, ".log", ".log.1", SUFFIX];
+    const suffixes = [`${SUFFIX}.tmp`, `${SUFFIX}.unreadable`, ".log", ".log.1", RESOLVER_SUFFIX, SUFFIX];
     for (const suffix of suffixes) rmSync(join(this.#dir, `${instanceId}${suffix}`), { force: true });
   }
 
   logPath(instanceId: string): string {
     return join(this.#dir, `${instanceId}.log`);
+  }
+
+  /** What its processes see as /etc/resolv.conf. */
+  resolverPath(instanceId: string): string {
+    return join(this.#dir, `${instanceId}${RESOLVER_SUFFIX}`);
   }
 
   #path(instanceId: string): string {

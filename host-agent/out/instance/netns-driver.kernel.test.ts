@@ -11,6 +11,7 @@ import { instanceDriverContract, instanceExample } from "../../testing/instance-
 import { instanceUid } from "./guest-process.ts";
 import { FILE_LIMIT_BYTES, LOG_LIMIT_BYTES } from "./instance-log.ts";
 import { NetnsInstanceDriver, type NetnsDriverOptions } from "./netns-driver.ts";
+import { RESOLVER_FILE } from "./resolver-file.ts";
 import { identify, processesOf, stateOf } from "./process-identity.ts";
 
 interface Bench {
@@ -155,6 +156,55 @@ describe("a process in a namespace", () => {
     expect(low).toEqual({ state: "exited", detail: "exit code 7" });
     expect(output).toContain("1 received");
     expect(output.match(/^ *\w+:/gm)).toEqual([expect.stringContaining("lo:")]);
+  });
+
+  describe("reads its own /etc/resolv.conf", () => {
+    const servers = (text: string) => [...text.matchAll(/^nameserver (.*)$/gm)].map((m) => m[1]);
+    const hosts = () => readFileSync(RESOLVER_FILE, "utf8");
+    /** What a process with number `pid` finds there. */
+    const readBy = (pid: number) => servers(readFileSync(`/proc/${pid}/root${RESOLVER_FILE}`, "utf8"));
+
+    it("and not the host's, nor another instance's, and cannot write to it or take it away", async () => {
+      const before = hosts();
+      const driver = host.open();
+      const pids = ["i-a", "i-b"].map((instanceId, index) => {
+        const argv = [
+          "sh",
+          "-c",
+          `cat ${RESOLVER_FILE}; echo x >>${RESOLVER_FILE} || umount ${RESOLVER_FILE} || echo kept; exec sleep 1000`,
+        ];
+        const spec = instanceExample({ instanceId, argv, dnsServers: [`10.0.${index}.2`, `10.0.${index}.3`] });
+        driver.create(spec);
+        driver.setDnsServers(instanceId, spec.dnsServers);
+        return pidOf(driver.start(spec));
+      });
+      for (const [index, instanceId] of ["i-a", "i-b"].entries()) {
+        const log = () => readFileSync(join(host.stateDir, `${instanceId}.log`), "utf8");
+        await vi.waitUntil(() => log().includes("kept"));
+        expect(servers(log())).toEqual([`10.0.${index}.2`, `10.0.${index}.3`]);
+        expect(readBy(pids[index]!)).toEqual([`10.0.${index}.2`, `10.0.${index}.3`]);
+      }
+      expect(hosts()).toBe(before);
+    });
+
+    it("changed while it runs, by a successor of the agent, and never empty to who reads at that moment", async () => {
+      const before = hosts();
+      const driver = host.open();
+      const spec = instanceExample({ dnsServers: ["10.0.0.2"] });
+      driver.create(spec);
+      const pid = pidOf(driver.start(spec)); // it writes the file, if nobody has
+      await vi.waitUntil(() => catchesUsr1(pid));
+      expect(readBy(pid)).toEqual(["10.0.0.2"]);
+      const successor = host.open();
+      for (let n = 0; n < 200; n++) {
+        successor.setDnsServers("i-one", n % 2 === 0 ? ["10.9.9.9", "10.9.9.8"] : []);
+        expect(readBy(pid)).toEqual(n % 2 === 0 ? ["10.9.9.9", "10.9.9.8"] : []);
+        expect(readFileSync(`/proc/${pid}/root${RESOLVER_FILE}`).length).toBe(2_048);
+      }
+      expect(hosts()).toBe(before);
+      await successor.remove("i-one");
+      expect(readdirSync(host.stateDir)).toEqual([]);
+    });
   });
 
   it("that cannot be found ends with a reason in its log", async () => {

@@ -1,10 +1,11 @@
 import { type ChildProcess } from "node:child_process";
-import { readlinkSync } from "node:fs";
+import { existsSync, readlinkSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import * as linux from "#lib/linux/index.ts";
 import type { InstanceDriver, InstanceSpec, InstanceStatus } from "../../core/ports.ts";
 import { findLaunchers, instanceUid, type Launchers, startGuestProcess } from "./guest-process.ts";
 import { boundLog } from "./instance-log.ts";
+import { RESOLVER_FILE, writeResolverFile } from "./resolver-file.ts";
 import { type InstanceRecord, InstanceState } from "./instance-state.ts";
 import { describeExit, identify, processesOf, stateOf } from "./process-identity.ts";
 
@@ -37,7 +38,7 @@ export interface NetnsDriverOptions {
 
 /**
  * Instances as network namespaces, with a process in them where one is asked for (D24). The namespace isolates the network only:
- * processes share the host's files and process table, without privileges and each instance as a user of its own.
+ * processes share the host's files, but for /etc/resolv.conf, and process table, without privileges and each instance as a user of its own.
  */
 export class NetnsInstanceDriver implements InstanceDriver {
   readonly #prefix: string;
@@ -92,21 +93,35 @@ export class NetnsInstanceDriver implements InstanceDriver {
     return this.#status(instanceId);
   }
 
+  setDnsServers(instanceId: string, servers: readonly string[]): void {
+    if (!this.#instances.has(instanceId) || this.#removals.has(instanceId)) throw new Error(`${instanceId} has not been created`);
+    writeResolverFile(this.#state.resolverPath(instanceId), servers);
+  }
+
   /**
    * A process that has ended is started again: whether it should be is the caller's to decide.
    * @throws Error before `create`; while processes of a start that an earlier agent did not live to write down are being killed
    */
   start(spec: InstanceSpec): InstanceStatus {
-    const { instanceId, argv, env } = spec;
+    const { instanceId, argv, env, dnsServers } = spec;
     const instance = this.#instances.get(instanceId);
     if (instance === undefined || this.#removals.has(instanceId)) throw new Error(`${instanceId} has not been created`);
     if (argv.length === 0 || this.#status(instanceId).process.state === "running") return this.#status(instanceId);
     if (instance.starting === true) endUnrecorded(instance);
+    const resolverPath = this.#state.resolverPath(instanceId);
+    writeResolverFile(resolverPath, dnsServers);
+    // What is not there nothing can take the place of; without servers of its own, a process does not miss it.
+    const mountable = existsSync(RESOLVER_FILE);
+    if (!mountable && dnsServers.length > 0)
+      throw new Error(`this host has no ${RESOLVER_FILE}, which the instance's own takes the place of: make an empty one`);
     const { namespace } = instance;
     this.#keep({ instanceId, namespace, starting: true });
     const namespacePath = linux.namespacePath(namespace);
     const logPath = this.#state.logPath(instanceId);
-    const child = startGuestProcess(this.#launchers, { instanceId, argv, env, namespacePath, logPath });
+    const child = startGuestProcess(this.#launchers, {
+      ...{ instanceId, argv, env, namespacePath, logPath },
+      resolverPath: mountable ? resolverPath : undefined,
+    });
     this.#watch(child, instanceId);
     const identity = child.pid === undefined ? undefined : identify(child.pid);
     // Without a pid nothing runs and `error` follows; it may be ours to say before that event comes.

@@ -30,9 +30,7 @@ describe("judging", () => {
   });
 
   it("asks a reason for a branch that is not covered", () => {
-    expect(judge([measured(["x ? 1 : 2;"], [branch(1, false)])]).problems).toEqual([
-      "a/core/x.ts:1:5 never true, and no reason is given",
-    ]);
+    expect(judge([measured(["x ? 1 : 2;"], [branch(1, false)])]).problems).toEqual(["a/core/x.ts:1:5 never true, and no reason is given"]);
   });
 
   it("takes a reason behind the code for its line only", () => {
@@ -49,7 +47,15 @@ describe("judging", () => {
   });
 
   it("reads comments as C has them", () => {
-    const source = ["\t/*", "\t * uncovered: for the verifier", "\t */", "\tif (!x)", "\t\treturn 0;", "\tif (!y) /* uncovered: a race */", "x;"];
+    const source = [
+      "\t/*",
+      "\t * uncovered: for the verifier",
+      "\t */",
+      "\tif (!x)",
+      "\t\treturn 0;",
+      "\tif (!y) /* uncovered: a race */",
+      "x;",
+    ];
     expect(judge([measured(source, [branch(4, false), branch(6, false)])]).problems).toEqual([]);
     expect(judge([measured(source, [branch(4, false), branch(7, false)])]).problems).toHaveLength(2);
   });
@@ -62,7 +68,17 @@ describe("judging", () => {
   });
 
   it("leaves out the function that a comment names, and counts what it left out", () => {
-    const source = ["/* not measured: it acts */", "int f(int a,", "      int b)", "{", "  a ? 1 : 2;", "}", "int g() {", "  a ? 1 : 2;", "}"];
+    const source = [
+      "/* not measured: it acts */",
+      "int f(int a,",
+      "      int b)",
+      "{",
+      "  a ? 1 : 2;",
+      "}",
+      "int g() {",
+      "  a ? 1 : 2;",
+      "}",
+    ];
     const functions = [
       { from: 4, to: 6 },
       { from: 7, to: 9 },

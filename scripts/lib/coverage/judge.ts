@@ -29,7 +29,12 @@ export function judge(files: readonly Measured[]): Judgement {
   const judged = files.map((measured) => ({ folder: dirname(measured.file), ...judgeFile(measured) }));
   const folders = [...new Set(judged.map(({ folder }) => folder))].toSorted();
   return {
-    rows: folders.map((folder) => sumUp(folder, judged.filter((file) => file.folder === folder))),
+    rows: folders.map((folder) =>
+      sumUp(
+        folder,
+        judged.filter((file) => file.folder === folder),
+      ),
+    ),
     excused: judged.flatMap(({ excused }) => excused),
     problems: judged.flatMap(({ problems }) => problems),
   };

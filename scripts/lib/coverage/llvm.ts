@@ -9,7 +9,7 @@ const region = z.tuple([z.number(), z.number(), z.number(), z.number()]).rest(z.
 const report = z.object({
   data: z.tuple([
     z.object({
-      files: z.array(z.object({ filename: z.string(), branches: z.array(branch)})),
+      files: z.array(z.object({ filename: z.string(), branches: z.array(branch) })),
       functions: z.array(z.object({ filenames: z.array(z.string()), regions: z.array(region) })),
     }),
   ]),

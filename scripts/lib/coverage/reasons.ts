@@ -27,7 +27,13 @@ export function reasonsIn(source: string): Reason[] {
     const reason = { kind: found[1] as Reason["kind"], line: index + 1, text: found[2] ?? "" };
     if (!ONLY_COMMENT.test(text)) return [{ ...reason, from: index + 1, to: index + 1 }];
     let from = index;
-    while (from < lines.length - 1 && code(from).trim().replace(/^\*.*$/, "") === "") from++;
+    while (
+      from < lines.length - 1 &&
+      code(from)
+        .trim()
+        .replace(/^\*.*$/, "") === ""
+    )
+      from++;
     let to = from;
     while (to < lines.length - 1 && !END_OF_STATEMENT.test(code(to))) to++;
     return [{ ...reason, from: from + 1, to: to + 1 }];

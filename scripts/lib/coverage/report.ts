@@ -5,7 +5,12 @@ export function tableOf({ rows, excused }: Judgement): string {
   const cells = rows.map((row) => [row.folder, share(row.lines), share(row.branches), reasonsOf(row)]);
   const table = [["coverage", "lines", "branches", "branches with a reason"], ...cells];
   const widths = [0, 1, 2, 3].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
-  const lines = table.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd());
+  const lines = table.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
   return `${lines.join("\n")}\n${excused.length} branches have no test but a reason, each at its place ("uncovered: …")\n`;
 }
 

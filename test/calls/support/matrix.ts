@@ -1,7 +1,10 @@
 import type { Estate } from "./estate.ts";
 
-/** Who calls. `owner` and `viewer` are account A's, `other` is B's owner, `grantee` the owner of the account that A's access lists name. */
-export const CALLERS = ["operator", "owner", "viewer", "other", "grantee", "host", "anonymous"] as const;
+/**
+ * Who calls. `owner`, `member` and `viewer` are account A's, `other` is B's owner, `grantee` the owner of the account that A's access lists
+ * name, as they name the member.
+ */
+export const CALLERS = ["operator", "owner", "member", "viewer", "other", "grantee", "host", "anonymous"] as const;
 export type CallerName = (typeof CALLERS)[number];
 
 /** Whose resource the call is about: account A's, account B's. */
@@ -23,6 +26,7 @@ const both = (outcome: Outcome): readonly [Outcome, Outcome] => [outcome, outcom
 const owned = (others: Outcome, change: Partial<Row> = {}): Row => ({
   operator: both("yes"),
   owner: ["yes", others],
+  member: ["yes", others],
   viewer: ["yes", others],
   other: [others, "yes"],
   grantee: both(others),
@@ -34,6 +38,7 @@ const owned = (others: Outcome, change: Partial<Row> = {}): Row => ({
 const everybody = (outcome: Outcome, change: Partial<Row> = {}): Row => ({
   operator: both(outcome),
   owner: both(outcome),
+  member: both(outcome),
   viewer: both(outcome),
   other: both(outcome),
   grantee: both(outcome),
@@ -47,13 +52,15 @@ export const CLASSES = {
   /** Reads of what an account owns. */
   read: owned("hidden"),
   /** Writes to it. */
-  write: owned("hidden", { viewer: ["denied", "hidden"] }),
+  write: owned("hidden", { member: ["denied", "hidden"], viewer: ["denied", "hidden"] }),
   /** Reads of what an access list or a consent names another account on. */
   "read shared": owned("hidden", { grantee: ["yes", "hidden"] }),
   /** Writes that the list allows. */
   "write granted": owned("hidden", { viewer: ["denied", "hidden"], grantee: ["yes", "hidden"] }),
   /** Writes that it does not. */
-  "write not granted": owned("hidden", { viewer: ["denied", "hidden"], grantee: ["denied", "hidden"] }),
+  "write not granted": owned("hidden", { member: ["denied", "hidden"], viewer: ["denied", "hidden"], grantee: ["denied", "hidden"] }),
+  /** Writes of the two accounts of a consent. */
+  "write of parties": owned("hidden", { member: ["denied", "hidden"], viewer: ["denied", "hidden"], grantee: ["yes", "hidden"] }),
   /** Lists hold what one may see. */
   list: owned("empty", { host: both("denied") }),
   "list of instances": owned("empty"),
@@ -133,6 +140,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ ownerAccount: target.accountId, pageSize: 1_000 }),
     holds: holds("instances", "instanceId", ({ target }) => target.instanceId),
   },
+  "compute.v1.InstanceService/UpdateInstance": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ instance: { instanceId: target.instanceId, name: "x", etag }, updateMask: ["name"] }),
+  },
   "compute.v1.InstanceService/StartInstance": {
     class: "write",
     allowed: "FAILED_PRECONDITION NO_HOST",
@@ -162,12 +174,16 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ consentId: target.consentId, etag }),
   },
   "consent.v1.ConsentService/RevokeConsent": {
-    class: "write granted",
+    class: "write of parties",
     allowed: STALE,
     request: ({ target }) => ({ consentId: target.consentId, etag }),
   },
   "host.v1.HostService/CreateJoinToken": { class: "installation", request: ({ zoneId }) => ({ zoneId }) },
   "host.v1.HostService/GetHost": { class: "operators' own", request: ({ hostId }) => ({ hostId }) },
+  "host.v1.HostService/UpdateHost": {
+    class: "operators' own",
+    request: ({ hostId }) => ({ host: { hostId, schedulable: true }, updateMask: ["schedulable"] }),
+  },
   "host.v1.HostService/ListHosts": {
     class: "operators' list",
     request: () => ({}),
@@ -224,6 +240,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "write",
     request: async ({ target }) => ({ accountId: target.accountId, principalId: await target.freshPrincipal() }),
   },
+  "identity.v1.QuotaService/GetQuotas": { class: "read", request: ({ target }) => ({ accountId: target.accountId }) },
+  "identity.v1.QuotaService/SetQuota": {
+    class: "installation",
+    request: ({ target }) => ({ accountId: target.accountId, name: "vpcs", maximum: 1_000n }),
+  },
   "identity.v1.TokenService/IssueToken": {
     class: "write",
     request: ({ target }) => ({ accountId: target.accountId, principalId: "issued", role: 3 }),
@@ -257,6 +278,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     allowed: STALE,
     request: ({ target }) => ({ securityGroupId: target.groupId, rules: [], etag }),
   },
+  "network.v1.SecurityGroupService/UpdateSecurityGroup": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ securityGroup: { securityGroupId: target.groupId, name: "x", etag }, updateMask: ["name"] }),
+  },
   "network.v1.SecurityGroupService/DeleteSecurityGroup": {
     class: "write",
     allowed: STALE,
@@ -272,6 +298,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ vpcId: target.vpcId, pageSize: 1_000 }),
     holds: holds("subnets", "subnetId", ({ target }) => target.subnetId),
   },
+  "network.v1.SubnetService/UpdateSubnet": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ subnet: { subnetId: target.subnetId, name: "x", etag }, updateMask: ["name"] }),
+  },
   "network.v1.SubnetService/DeleteSubnet": {
     class: "write",
     allowed: STALE,
@@ -286,6 +317,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "list",
     request: ({ target }) => ({ ownerAccount: target.accountId, pageSize: 1_000 }),
     holds: holds("vpcs", "vpcId", ({ target }) => target.vpcId),
+  },
+  "network.v1.VpcService/UpdateVpc": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ vpc: { vpcId: target.vpcId, name: "x", etag }, updateMask: ["name"] }),
   },
   "network.v1.VpcService/DeleteVpc": { class: "write", allowed: STALE, request: ({ target }) => ({ vpcId: target.vpcId, etag }) },
   "nivc.v1.InterfaceService/CreateInterface": { class: "write", request: ({ target }) => ({ spec: { subnetId: target.subnetId } }) },

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition } from "../../common/v1/common.ts";
 import { InterfaceSpec } from "../../nivc/v1/interface_service.ts";
@@ -265,6 +266,12 @@ export interface ListInstancesRequest {
   ownerAccount: string;
   /** On this host; operator only. */
   hostId: string;
+  /** In this state; unspecified: any. */
+  state: InstanceState;
+  /** That must be in this zone (Instance.zone_id); empty: any. */
+  zoneId: string;
+  /** Of just this name; empty: any. */
+  name: string;
 }
 
 export interface ListInstancesResponse {
@@ -327,6 +334,20 @@ export interface TerminateInstanceResponse {
     | undefined;
   /** Done when the instance is TERMINATED. */
   operation: Operation | undefined;
+}
+
+export interface UpdateInstanceRequest {
+  /** Its id says which; the fields in the mask say what; `etag`, if set, must be its own. Required. */
+  instance:
+    | Instance
+    | undefined;
+  /** Which fields to change. Required, not empty. */
+  updateMask: string[] | undefined;
+}
+
+export interface UpdateInstanceResponse {
+  /** As it is now. */
+  instance: Instance | undefined;
 }
 
 function createBaseInstance(): Instance {
@@ -1725,7 +1746,7 @@ export const GetInstanceResponse: MessageFns<GetInstanceResponse> = {
 };
 
 function createBaseListInstancesRequest(): ListInstancesRequest {
-  return { pageSize: 0, pageToken: "", ownerAccount: "", hostId: "" };
+  return { pageSize: 0, pageToken: "", ownerAccount: "", hostId: "", state: 0, zoneId: "", name: "" };
 }
 
 export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
@@ -1741,6 +1762,15 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
     }
     if (message.hostId !== "") {
       writer.uint32(34).string(message.hostId);
+    }
+    if (message.state !== 0) {
+      writer.uint32(40).int32(message.state);
+    }
+    if (message.zoneId !== "") {
+      writer.uint32(50).string(message.zoneId);
+    }
+    if (message.name !== "") {
+      writer.uint32(58).string(message.name);
     }
     return writer;
   },
@@ -1790,6 +1820,30 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
             message.hostId = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.zoneId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1824,6 +1878,13 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
         : isSet(object.host_id)
         ? globalThis.String(object.host_id)
         : "",
+      state: isSet(object.state) ? instanceStateFromJSON(object.state) : 0,
+      zoneId: isSet(object.zoneId)
+        ? globalThis.String(object.zoneId)
+        : isSet(object.zone_id)
+        ? globalThis.String(object.zone_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
     };
   },
 
@@ -1841,6 +1902,15 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
     if (message.hostId !== "") {
       obj.hostId = message.hostId;
     }
+    if (message.state !== 0) {
+      obj.state = instanceStateToJSON(message.state);
+    }
+    if (message.zoneId !== "") {
+      obj.zoneId = message.zoneId;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
     return obj;
   },
 
@@ -1853,6 +1923,9 @@ export const ListInstancesRequest: MessageFns<ListInstancesRequest> = {
     message.pageToken = object.pageToken ?? "";
     message.ownerAccount = object.ownerAccount ?? "";
     message.hostId = object.hostId ?? "";
+    message.state = object.state ?? 0;
+    message.zoneId = object.zoneId ?? "";
+    message.name = object.name ?? "";
     return message;
   },
 };
@@ -2526,6 +2599,166 @@ export const TerminateInstanceResponse: MessageFns<TerminateInstanceResponse> = 
   },
 };
 
+function createBaseUpdateInstanceRequest(): UpdateInstanceRequest {
+  return { instance: undefined, updateMask: undefined };
+}
+
+export const UpdateInstanceRequest: MessageFns<UpdateInstanceRequest> = {
+  encode(message: UpdateInstanceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instance !== undefined) {
+      Instance.encode(message.instance, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateInstanceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateInstanceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instance = Instance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateInstanceRequest {
+    return {
+      instance: isSet(object.instance) ? Instance.fromJSON(object.instance) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateInstanceRequest): unknown {
+    const obj: any = {};
+    if (message.instance !== undefined) {
+      obj.instance = Instance.toJSON(message.instance);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateInstanceRequest>): UpdateInstanceRequest {
+    return UpdateInstanceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateInstanceRequest>): UpdateInstanceRequest {
+    const message = createBaseUpdateInstanceRequest();
+    message.instance = (object.instance !== undefined && object.instance !== null)
+      ? Instance.fromPartial(object.instance)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateInstanceResponse(): UpdateInstanceResponse {
+  return { instance: undefined };
+}
+
+export const UpdateInstanceResponse: MessageFns<UpdateInstanceResponse> = {
+  encode(message: UpdateInstanceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instance !== undefined) {
+      Instance.encode(message.instance, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateInstanceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateInstanceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instance = Instance.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateInstanceResponse {
+    return { instance: isSet(object.instance) ? Instance.fromJSON(object.instance) : undefined };
+  },
+
+  toJSON(message: UpdateInstanceResponse): unknown {
+    const obj: any = {};
+    if (message.instance !== undefined) {
+      obj.instance = Instance.toJSON(message.instance);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateInstanceResponse>): UpdateInstanceResponse {
+    return UpdateInstanceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateInstanceResponse>): UpdateInstanceResponse {
+    const message = createBaseUpdateInstanceResponse();
+    message.instance = (object.instance !== undefined && object.instance !== null)
+      ? Instance.fromPartial(object.instance)
+      : undefined;
+    return message;
+  },
+};
+
 /**
  * Instances. Served by the coordinator. What takes time answers at its commit with an operation: `OperationService.WaitOperation`
  * waits for the host.
@@ -2575,7 +2808,7 @@ export const InstanceServiceDefinition = {
         },
       },
     },
-    /** Read one instance. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one instance. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
     getInstance: {
       name: "GetInstance",
       requestType: GetInstanceRequest as typeof GetInstanceRequest,
@@ -2644,6 +2877,48 @@ export const InstanceServiceDefinition = {
               99,
               101,
               115,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
+     * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
+     */
+    updateInstance: {
+      name: "UpdateInstance",
+      requestType: UpdateInstanceRequest as typeof UpdateInstanceRequest,
+      requestStream: false,
+      responseType: UpdateInstanceResponse as typeof UpdateInstanceResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              22,
+              99,
+              111,
+              109,
+              112,
+              117,
+              116,
+              101,
+              58,
+              85,
+              112,
+              100,
+              97,
+              116,
+              101,
+              73,
+              110,
+              115,
+              116,
+              97,
+              110,
+              99,
+              101,
             ]) as Buffer,
           ],
         },
@@ -2783,7 +3058,7 @@ export interface InstanceServiceImplementation<CallContextExt = {}> {
     request: RunInstanceRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RunInstanceResponse>>;
-  /** Read one instance. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one instance. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getInstance(
     request: GetInstanceRequest,
     context: CallContext & CallContextExt,
@@ -2793,6 +3068,14 @@ export interface InstanceServiceImplementation<CallContextExt = {}> {
     request: ListInstancesRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListInstancesResponse>>;
+  /**
+   * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
+   */
+  updateInstance(
+    request: UpdateInstanceRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<UpdateInstanceResponse>>;
   /**
    * Start a stopped instance, on its host or another. Owner. Safe to repeat: starting what runs changes nothing, and a repeat with the same
    * request_id returns the first answer, also when the instance was stopped since (so do StopInstance and TerminateInstance).
@@ -2824,7 +3107,7 @@ export interface InstanceServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RunInstanceRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RunInstanceResponse>;
-  /** Read one instance. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one instance. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getInstance(
     request: DeepPartial<GetInstanceRequest>,
     options?: CallOptions & CallOptionsExt,
@@ -2834,6 +3117,14 @@ export interface InstanceServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<ListInstancesRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListInstancesResponse>;
+  /**
+   * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
+   */
+  updateInstance(
+    request: DeepPartial<UpdateInstanceRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<UpdateInstanceResponse>;
   /**
    * Start a stopped instance, on its host or another. Owner. Safe to repeat: starting what runs changes nothing, and a repeat with the same
    * request_id returns the first answer, also when the instance was stopped since (so do StopInstance and TerminateInstance).

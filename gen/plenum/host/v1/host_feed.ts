@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
+import { HostCapacity } from "./host.ts";
 
 export const protobufPackage = "plenum.host.v1";
 
@@ -185,7 +186,11 @@ export interface Hello {
    */
   resumeToken: Buffer;
   /** How it stands as the session opens. Absent from an agent of before it was told. */
-  substrate: SubstrateStatus | undefined;
+  substrate:
+    | SubstrateStatus
+    | undefined;
+  /** What the host can carry. Absent from an agent of before it was told: no bound. */
+  capacity: HostCapacity | undefined;
 }
 
 /** Whether a host can carry packets to others and from them, as far as it sees itself: by the flags of its devices, not by probes (D19). */
@@ -465,6 +470,10 @@ export interface AttachmentItem {
   meterId: bigint;
   /** See Interface.source_dest_check. */
   sourceDestCheck: boolean;
+  /** See Interface.dns_servers. */
+  dnsServers: string[];
+  /** See Interface.disabled. The endpoint stays, and passes nothing. */
+  disabled: boolean;
 }
 
 /** Immutable rules (D5). */
@@ -1045,7 +1054,14 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { agentVersion: "", kernelRelease: "", substrateMtu: 0, resumeToken: Buffer.alloc(0), substrate: undefined };
+  return {
+    agentVersion: "",
+    kernelRelease: "",
+    substrateMtu: 0,
+    resumeToken: Buffer.alloc(0),
+    substrate: undefined,
+    capacity: undefined,
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -1064,6 +1080,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.substrate !== undefined) {
       SubstrateStatus.encode(message.substrate, writer.uint32(42).fork()).join();
+    }
+    if (message.capacity !== undefined) {
+      HostCapacity.encode(message.capacity, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -1121,6 +1140,14 @@ export const Hello: MessageFns<Hello> = {
             message.substrate = SubstrateStatus.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.capacity = HostCapacity.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1156,6 +1183,7 @@ export const Hello: MessageFns<Hello> = {
         ? Buffer.from(bytesFromBase64(object.resume_token))
         : Buffer.alloc(0),
       substrate: isSet(object.substrate) ? SubstrateStatus.fromJSON(object.substrate) : undefined,
+      capacity: isSet(object.capacity) ? HostCapacity.fromJSON(object.capacity) : undefined,
     };
   },
 
@@ -1176,6 +1204,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.substrate !== undefined) {
       obj.substrate = SubstrateStatus.toJSON(message.substrate);
     }
+    if (message.capacity !== undefined) {
+      obj.capacity = HostCapacity.toJSON(message.capacity);
+    }
     return obj;
   },
 
@@ -1190,6 +1221,9 @@ export const Hello: MessageFns<Hello> = {
     message.resumeToken = object.resumeToken ?? Buffer.alloc(0);
     message.substrate = (object.substrate !== undefined && object.substrate !== null)
       ? SubstrateStatus.fromPartial(object.substrate)
+      : undefined;
+    message.capacity = (object.capacity !== undefined && object.capacity !== null)
+      ? HostCapacity.fromPartial(object.capacity)
       : undefined;
     return message;
   },
@@ -3641,6 +3675,8 @@ function createBaseAttachmentItem(): AttachmentItem {
     groupSetId: 0,
     meterId: 0n,
     sourceDestCheck: false,
+    dnsServers: [],
+    disabled: false,
   };
 }
 
@@ -3702,6 +3738,12 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     }
     if (message.sourceDestCheck !== false) {
       writer.uint32(128).bool(message.sourceDestCheck);
+    }
+    for (const v of message.dnsServers) {
+      writer.uint32(138).string(v!);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(144).bool(message.disabled);
     }
     return writer;
   },
@@ -3847,6 +3889,22 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
             message.sourceDestCheck = reader.bool();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.dnsServers.push(reader.string());
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3919,6 +3977,12 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
         : isSet(object.source_dest_check)
         ? globalThis.Boolean(object.source_dest_check)
         : false,
+      dnsServers: globalThis.Array.isArray(object?.dnsServers)
+        ? object.dnsServers.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.dns_servers)
+        ? object.dns_servers.map((e: any) => globalThis.String(e))
+        : [],
+      disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
     };
   },
 
@@ -3972,6 +4036,12 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     if (message.sourceDestCheck !== false) {
       obj.sourceDestCheck = message.sourceDestCheck;
     }
+    if (message.dnsServers?.length) {
+      obj.dnsServers = message.dnsServers;
+    }
+    if (message.disabled !== false) {
+      obj.disabled = message.disabled;
+    }
     return obj;
   },
 
@@ -3998,6 +4068,8 @@ export const AttachmentItem: MessageFns<AttachmentItem> = {
     message.groupSetId = object.groupSetId ?? 0;
     message.meterId = (object.meterId !== undefined && object.meterId !== null) ? BigInt(object.meterId) : 0n;
     message.sourceDestCheck = object.sourceDestCheck ?? false;
+    message.dnsServers = object.dnsServers?.map((e) => e) || [];
+    message.disabled = object.disabled ?? false;
     return message;
   },
 };

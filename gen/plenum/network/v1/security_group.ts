@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Duration } from "../../../google/protobuf/duration.ts";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition } from "../../common/v1/common.ts";
 import { WaitFor, waitForFromJSON, waitForToJSON } from "../../nivc/v1/interface_service.ts";
@@ -248,6 +249,20 @@ export interface DeleteSecurityGroupRequest {
 }
 
 export interface DeleteSecurityGroupResponse {
+}
+
+export interface UpdateSecurityGroupRequest {
+  /** Its id says which; the fields in the mask say what; `etag`, if set, must be its own. Required. */
+  securityGroup:
+    | SecurityGroup
+    | undefined;
+  /** Which fields to change. Required, not empty. */
+  updateMask: string[] | undefined;
+}
+
+export interface UpdateSecurityGroupResponse {
+  /** As it is now. */
+  securityGroup: SecurityGroup | undefined;
 }
 
 function createBaseSecurityGroup(): SecurityGroup {
@@ -1636,6 +1651,176 @@ export const DeleteSecurityGroupResponse: MessageFns<DeleteSecurityGroupResponse
   },
 };
 
+function createBaseUpdateSecurityGroupRequest(): UpdateSecurityGroupRequest {
+  return { securityGroup: undefined, updateMask: undefined };
+}
+
+export const UpdateSecurityGroupRequest: MessageFns<UpdateSecurityGroupRequest> = {
+  encode(message: UpdateSecurityGroupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.securityGroup !== undefined) {
+      SecurityGroup.encode(message.securityGroup, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateSecurityGroupRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateSecurityGroupRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.securityGroup = SecurityGroup.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateSecurityGroupRequest {
+    return {
+      securityGroup: isSet(object.securityGroup)
+        ? SecurityGroup.fromJSON(object.securityGroup)
+        : isSet(object.security_group)
+        ? SecurityGroup.fromJSON(object.security_group)
+        : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateSecurityGroupRequest): unknown {
+    const obj: any = {};
+    if (message.securityGroup !== undefined) {
+      obj.securityGroup = SecurityGroup.toJSON(message.securityGroup);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateSecurityGroupRequest>): UpdateSecurityGroupRequest {
+    return UpdateSecurityGroupRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateSecurityGroupRequest>): UpdateSecurityGroupRequest {
+    const message = createBaseUpdateSecurityGroupRequest();
+    message.securityGroup = (object.securityGroup !== undefined && object.securityGroup !== null)
+      ? SecurityGroup.fromPartial(object.securityGroup)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateSecurityGroupResponse(): UpdateSecurityGroupResponse {
+  return { securityGroup: undefined };
+}
+
+export const UpdateSecurityGroupResponse: MessageFns<UpdateSecurityGroupResponse> = {
+  encode(message: UpdateSecurityGroupResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.securityGroup !== undefined) {
+      SecurityGroup.encode(message.securityGroup, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateSecurityGroupResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateSecurityGroupResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.securityGroup = SecurityGroup.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateSecurityGroupResponse {
+    return {
+      securityGroup: isSet(object.securityGroup)
+        ? SecurityGroup.fromJSON(object.securityGroup)
+        : isSet(object.security_group)
+        ? SecurityGroup.fromJSON(object.security_group)
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateSecurityGroupResponse): unknown {
+    const obj: any = {};
+    if (message.securityGroup !== undefined) {
+      obj.securityGroup = SecurityGroup.toJSON(message.securityGroup);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateSecurityGroupResponse>): UpdateSecurityGroupResponse {
+    return UpdateSecurityGroupResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateSecurityGroupResponse>): UpdateSecurityGroupResponse {
+    const message = createBaseUpdateSecurityGroupResponse();
+    message.securityGroup = (object.securityGroup !== undefined && object.securityGroup !== null)
+      ? SecurityGroup.fromPartial(object.securityGroup)
+      : undefined;
+    return message;
+  },
+};
+
 /** Rules that interfaces carry with them (seed 004, N13). Served by the coordinator. */
 export type SecurityGroupServiceDefinition = typeof SecurityGroupServiceDefinition;
 export const SecurityGroupServiceDefinition = {
@@ -1644,7 +1829,8 @@ export const SecurityGroupServiceDefinition = {
   methods: {
     /**
      * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+     * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+     * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
      */
     createSecurityGroup: {
       name: "CreateSecurityGroup",
@@ -1689,7 +1875,7 @@ export const SecurityGroupServiceDefinition = {
         },
       },
     },
-    /** Read one group. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one group. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
     getSecurityGroup: {
       name: "GetSecurityGroup",
       requestType: GetSecurityGroupRequest as typeof GetSecurityGroupRequest,
@@ -1829,6 +2015,53 @@ export const SecurityGroupServiceDefinition = {
       },
     },
     /**
+     * Change fields named in the mask: name, description. Owner. Safe to repeat.
+     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), ALREADY_EXISTS (name taken in the VPC).
+     */
+    updateSecurityGroup: {
+      name: "UpdateSecurityGroup",
+      requestType: UpdateSecurityGroupRequest as typeof UpdateSecurityGroupRequest,
+      requestStream: false,
+      responseType: UpdateSecurityGroupResponse as typeof UpdateSecurityGroupResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              27,
+              110,
+              101,
+              116,
+              119,
+              111,
+              114,
+              107,
+              58,
+              85,
+              112,
+              100,
+              97,
+              116,
+              101,
+              83,
+              101,
+              99,
+              117,
+              114,
+              105,
+              116,
+              121,
+              71,
+              114,
+              111,
+              117,
+              112,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
      * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
      * VPC's default group).
      */
@@ -1881,13 +2114,14 @@ export const SecurityGroupServiceDefinition = {
 export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
   /**
    * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
    */
   createSecurityGroup(
     request: CreateSecurityGroupRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<CreateSecurityGroupResponse>>;
-  /** Read one group. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one group. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getSecurityGroup(
     request: GetSecurityGroupRequest,
     context: CallContext & CallContextExt,
@@ -1908,6 +2142,14 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ReplaceSecurityGroupRulesResponse>>;
   /**
+   * Change fields named in the mask: name, description. Owner. Safe to repeat.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), ALREADY_EXISTS (name taken in the VPC).
+   */
+  updateSecurityGroup(
+    request: UpdateSecurityGroupRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<UpdateSecurityGroupResponse>>;
+  /**
    * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
    * VPC's default group).
    */
@@ -1920,13 +2162,14 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
 export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
   /**
    * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
    */
   createSecurityGroup(
     request: DeepPartial<CreateSecurityGroupRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<CreateSecurityGroupResponse>;
-  /** Read one group. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one group. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getSecurityGroup(
     request: DeepPartial<GetSecurityGroupRequest>,
     options?: CallOptions & CallOptionsExt,
@@ -1946,6 +2189,14 @@ export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<ReplaceSecurityGroupRulesRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<ReplaceSecurityGroupRulesResponse>;
+  /**
+   * Change fields named in the mask: name, description. Owner. Safe to repeat.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), ALREADY_EXISTS (name taken in the VPC).
+   */
+  updateSecurityGroup(
+    request: DeepPartial<UpdateSecurityGroupRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<UpdateSecurityGroupResponse>;
   /**
    * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
    * VPC's default group).

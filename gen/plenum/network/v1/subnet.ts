@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 
 export const protobufPackage = "plenum.network.v1";
@@ -94,6 +95,20 @@ export interface DeleteSubnetRequest {
 }
 
 export interface DeleteSubnetResponse {
+}
+
+export interface UpdateSubnetRequest {
+  /** Its id says which; the fields in the mask say what; `etag`, if set, must be its own. Required. */
+  subnet:
+    | Subnet
+    | undefined;
+  /** Which fields to change. Required, not empty. */
+  updateMask: string[] | undefined;
+}
+
+export interface UpdateSubnetResponse {
+  /** As it is now. */
+  subnet: Subnet | undefined;
 }
 
 function createBaseSubnet(): Subnet {
@@ -1061,6 +1076,166 @@ export const DeleteSubnetResponse: MessageFns<DeleteSubnetResponse> = {
   },
 };
 
+function createBaseUpdateSubnetRequest(): UpdateSubnetRequest {
+  return { subnet: undefined, updateMask: undefined };
+}
+
+export const UpdateSubnetRequest: MessageFns<UpdateSubnetRequest> = {
+  encode(message: UpdateSubnetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subnet !== undefined) {
+      Subnet.encode(message.subnet, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateSubnetRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateSubnetRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subnet = Subnet.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateSubnetRequest {
+    return {
+      subnet: isSet(object.subnet) ? Subnet.fromJSON(object.subnet) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateSubnetRequest): unknown {
+    const obj: any = {};
+    if (message.subnet !== undefined) {
+      obj.subnet = Subnet.toJSON(message.subnet);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateSubnetRequest>): UpdateSubnetRequest {
+    return UpdateSubnetRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateSubnetRequest>): UpdateSubnetRequest {
+    const message = createBaseUpdateSubnetRequest();
+    message.subnet = (object.subnet !== undefined && object.subnet !== null)
+      ? Subnet.fromPartial(object.subnet)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateSubnetResponse(): UpdateSubnetResponse {
+  return { subnet: undefined };
+}
+
+export const UpdateSubnetResponse: MessageFns<UpdateSubnetResponse> = {
+  encode(message: UpdateSubnetResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.subnet !== undefined) {
+      Subnet.encode(message.subnet, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateSubnetResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateSubnetResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subnet = Subnet.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateSubnetResponse {
+    return { subnet: isSet(object.subnet) ? Subnet.fromJSON(object.subnet) : undefined };
+  },
+
+  toJSON(message: UpdateSubnetResponse): unknown {
+    const obj: any = {};
+    if (message.subnet !== undefined) {
+      obj.subnet = Subnet.toJSON(message.subnet);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateSubnetResponse>): UpdateSubnetResponse {
+    return UpdateSubnetResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateSubnetResponse>): UpdateSubnetResponse {
+    const message = createBaseUpdateSubnetResponse();
+    message.subnet = (object.subnet !== undefined && object.subnet !== null)
+      ? Subnet.fromPartial(object.subnet)
+      : undefined;
+    return message;
+  },
+};
+
 /** Subdivisions of a VPC (seed 004). Served by the coordinator. */
 export type SubnetServiceDefinition = typeof SubnetServiceDefinition;
 export const SubnetServiceDefinition = {
@@ -1069,7 +1244,8 @@ export const SubnetServiceDefinition = {
   methods: {
     /**
      * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+     * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+     * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
      */
     createSubnet: {
       name: "CreateSubnet",
@@ -1107,7 +1283,7 @@ export const SubnetServiceDefinition = {
         },
       },
     },
-    /** Read one subnet. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one subnet. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
     getSubnet: {
       name: "GetSubnet",
       requestType: GetSubnetRequest as typeof GetSubnetRequest,
@@ -1177,6 +1353,46 @@ export const SubnetServiceDefinition = {
         },
       },
     },
+    /**
+     * Change fields named in the mask: name. Owner. Safe to repeat.
+     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+     */
+    updateSubnet: {
+      name: "UpdateSubnet",
+      requestType: UpdateSubnetRequest as typeof UpdateSubnetRequest,
+      requestStream: false,
+      responseType: UpdateSubnetResponse as typeof UpdateSubnetResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              20,
+              110,
+              101,
+              116,
+              119,
+              111,
+              114,
+              107,
+              58,
+              85,
+              112,
+              100,
+              97,
+              116,
+              101,
+              83,
+              117,
+              98,
+              110,
+              101,
+              116,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
     /** Delete a subnet without interfaces. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS). */
     deleteSubnet: {
       name: "DeleteSubnet",
@@ -1220,19 +1436,28 @@ export const SubnetServiceDefinition = {
 export interface SubnetServiceImplementation<CallContextExt = {}> {
   /**
    * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
    */
   createSubnet(
     request: CreateSubnetRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<CreateSubnetResponse>>;
-  /** Read one subnet. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one subnet. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getSubnet(request: GetSubnetRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetSubnetResponse>>;
   /** List the subnets that the caller may see. Safe to repeat. */
   listSubnets(
     request: ListSubnetsRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListSubnetsResponse>>;
+  /**
+   * Change fields named in the mask: name. Owner. Safe to repeat.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   */
+  updateSubnet(
+    request: UpdateSubnetRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<UpdateSubnetResponse>>;
   /** Delete a subnet without interfaces. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS). */
   deleteSubnet(
     request: DeleteSubnetRequest,
@@ -1243,19 +1468,28 @@ export interface SubnetServiceImplementation<CallContextExt = {}> {
 export interface SubnetServiceClient<CallOptionsExt = {}> {
   /**
    * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
    */
   createSubnet(
     request: DeepPartial<CreateSubnetRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<CreateSubnetResponse>;
-  /** Read one subnet. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one subnet. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getSubnet(request: DeepPartial<GetSubnetRequest>, options?: CallOptions & CallOptionsExt): Promise<GetSubnetResponse>;
   /** List the subnets that the caller may see. Safe to repeat. */
   listSubnets(
     request: DeepPartial<ListSubnetsRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListSubnetsResponse>;
+  /**
+   * Change fields named in the mask: name. Owner. Safe to repeat.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   */
+  updateSubnet(
+    request: DeepPartial<UpdateSubnetRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<UpdateSubnetResponse>;
   /** Delete a subnet without interfaces. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS). */
   deleteSubnet(
     request: DeepPartial<DeleteSubnetRequest>,

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Subnet } from "./subnet.ts";
 
@@ -121,6 +122,20 @@ export interface DeleteVpcRequest {
 }
 
 export interface DeleteVpcResponse {
+}
+
+export interface UpdateVpcRequest {
+  /** Its id says which; the fields in the mask say what; `etag`, if set, must be its own. Required. */
+  vpc:
+    | Vpc
+    | undefined;
+  /** Which fields to change. Required, not empty. */
+  updateMask: string[] | undefined;
+}
+
+export interface UpdateVpcResponse {
+  /** As it is now. */
+  vpc: Vpc | undefined;
 }
 
 function createBaseVpc(): Vpc {
@@ -1442,6 +1457,162 @@ export const DeleteVpcResponse: MessageFns<DeleteVpcResponse> = {
   },
 };
 
+function createBaseUpdateVpcRequest(): UpdateVpcRequest {
+  return { vpc: undefined, updateMask: undefined };
+}
+
+export const UpdateVpcRequest: MessageFns<UpdateVpcRequest> = {
+  encode(message: UpdateVpcRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vpc !== undefined) {
+      Vpc.encode(message.vpc, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateVpcRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateVpcRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vpc = Vpc.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateVpcRequest {
+    return {
+      vpc: isSet(object.vpc) ? Vpc.fromJSON(object.vpc) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateVpcRequest): unknown {
+    const obj: any = {};
+    if (message.vpc !== undefined) {
+      obj.vpc = Vpc.toJSON(message.vpc);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateVpcRequest>): UpdateVpcRequest {
+    return UpdateVpcRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateVpcRequest>): UpdateVpcRequest {
+    const message = createBaseUpdateVpcRequest();
+    message.vpc = (object.vpc !== undefined && object.vpc !== null) ? Vpc.fromPartial(object.vpc) : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateVpcResponse(): UpdateVpcResponse {
+  return { vpc: undefined };
+}
+
+export const UpdateVpcResponse: MessageFns<UpdateVpcResponse> = {
+  encode(message: UpdateVpcResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vpc !== undefined) {
+      Vpc.encode(message.vpc, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateVpcResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateVpcResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vpc = Vpc.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateVpcResponse {
+    return { vpc: isSet(object.vpc) ? Vpc.fromJSON(object.vpc) : undefined };
+  },
+
+  toJSON(message: UpdateVpcResponse): unknown {
+    const obj: any = {};
+    if (message.vpc !== undefined) {
+      obj.vpc = Vpc.toJSON(message.vpc);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateVpcResponse>): UpdateVpcResponse {
+    return UpdateVpcResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateVpcResponse>): UpdateVpcResponse {
+    const message = createBaseUpdateVpcResponse();
+    message.vpc = (object.vpc !== undefined && object.vpc !== null) ? Vpc.fromPartial(object.vpc) : undefined;
+    return message;
+  },
+};
+
 /** Virtual private clouds. Served by the coordinator. "Owner" below: a principal of the account, with ROLE_OWNER. */
 export type VpcServiceDefinition = typeof VpcServiceDefinition;
 export const VpcServiceDefinition = {
@@ -1450,7 +1621,7 @@ export const VpcServiceDefinition = {
   methods: {
     /**
      * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+     * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
      */
     createVpc: {
       name: "CreateVpc",
@@ -1466,7 +1637,7 @@ export const VpcServiceDefinition = {
         },
       },
     },
-    /** Read one VPC. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one VPC. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
     getVpc: {
       name: "GetVpc",
       requestType: GetVpcRequest as typeof GetVpcRequest,
@@ -1490,6 +1661,24 @@ export const VpcServiceDefinition = {
         _unknownFields: {
           400010: [
             Buffer.from([16, 110, 101, 116, 119, 111, 114, 107, 58, 76, 105, 115, 116, 86, 112, 99, 115]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
+     * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+     */
+    updateVpc: {
+      name: "UpdateVpc",
+      requestType: UpdateVpcRequest as typeof UpdateVpcRequest,
+      requestStream: false,
+      responseType: UpdateVpcResponse as typeof UpdateVpcResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([17, 110, 101, 116, 119, 111, 114, 107, 58, 85, 112, 100, 97, 116, 101, 86, 112, 99]) as Buffer,
           ],
         },
       },
@@ -1534,13 +1723,18 @@ export const VpcServiceDefinition = {
 export interface VpcServiceImplementation<CallContextExt = {}> {
   /**
    * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
    */
   createVpc(request: CreateVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<CreateVpcResponse>>;
-  /** Read one VPC. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one VPC. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getVpc(request: GetVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetVpcResponse>>;
   /** List the VPCs that the caller may see. Safe to repeat. */
   listVpcs(request: ListVpcsRequest, context: CallContext & CallContextExt): Promise<DeepPartial<ListVpcsResponse>>;
+  /**
+   * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   */
+  updateVpc(request: UpdateVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<UpdateVpcResponse>>;
   /** Delete an empty VPC. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names what is in it). */
   deleteVpc(request: DeleteVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<DeleteVpcResponse>>;
 }
@@ -1548,13 +1742,18 @@ export interface VpcServiceImplementation<CallContextExt = {}> {
 export interface VpcServiceClient<CallOptionsExt = {}> {
   /**
    * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
    */
   createVpc(request: DeepPartial<CreateVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<CreateVpcResponse>;
-  /** Read one VPC. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one VPC. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getVpc(request: DeepPartial<GetVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<GetVpcResponse>;
   /** List the VPCs that the caller may see. Safe to repeat. */
   listVpcs(request: DeepPartial<ListVpcsRequest>, options?: CallOptions & CallOptionsExt): Promise<ListVpcsResponse>;
+  /**
+   * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   */
+  updateVpc(request: DeepPartial<UpdateVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<UpdateVpcResponse>;
   /** Delete an empty VPC. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names what is in it). */
   deleteVpc(request: DeepPartial<DeleteVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<DeleteVpcResponse>;
 }

@@ -21,6 +21,10 @@ export const InterfaceState = {
   AVAILABLE: 1,
   /** IN_USE - Has an attachment. */
   IN_USE: 2,
+  /** DISABLED - Switched off (`disabled`), attached or not. */
+  DISABLED: 3,
+  /** IN_REPAIR - Has an attachment whose host could not do what it was asked for and goes on trying, or whose host is silent: its lease is over. */
+  IN_REPAIR: 4,
 } as const;
 
 export type InterfaceState = typeof InterfaceState[keyof typeof InterfaceState];
@@ -29,6 +33,8 @@ export namespace InterfaceState {
   export type UNSPECIFIED = typeof InterfaceState.UNSPECIFIED;
   export type AVAILABLE = typeof InterfaceState.AVAILABLE;
   export type IN_USE = typeof InterfaceState.IN_USE;
+  export type DISABLED = typeof InterfaceState.DISABLED;
+  export type IN_REPAIR = typeof InterfaceState.IN_REPAIR;
 }
 
 export function interfaceStateFromJSON(object: any): InterfaceState {
@@ -42,6 +48,12 @@ export function interfaceStateFromJSON(object: any): InterfaceState {
     case 2:
     case "INTERFACE_STATE_IN_USE":
       return InterfaceState.IN_USE;
+    case 3:
+    case "INTERFACE_STATE_DISABLED":
+      return InterfaceState.DISABLED;
+    case 4:
+    case "INTERFACE_STATE_IN_REPAIR":
+      return InterfaceState.IN_REPAIR;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum InterfaceState");
   }
@@ -55,6 +67,10 @@ export function interfaceStateToJSON(object: InterfaceState): string {
       return "INTERFACE_STATE_AVAILABLE";
     case InterfaceState.IN_USE:
       return "INTERFACE_STATE_IN_USE";
+    case InterfaceState.DISABLED:
+      return "INTERFACE_STATE_DISABLED";
+    case InterfaceState.IN_REPAIR:
+      return "INTERFACE_STATE_IN_REPAIR";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum InterfaceState");
   }
@@ -156,7 +172,10 @@ export interface Interface {
   state: InterfaceState;
   /** Its attachments that are not DETACHED; at most one in this version. */
   attachments: Attachment[];
-  /** Facts beside `state`. */
+  /**
+   * Facts beside `state`. "Carried", while it has attachments: TRUE when their own conditions are; else the first of those that is not, with
+   * its reason, and its message after the attachment's id.
+   */
   conditions: Condition[];
   /** Rises by one with every change of what was asked for. */
   generation: bigint;
@@ -174,6 +193,15 @@ export interface Interface {
     | undefined;
   /** Ids of what keeps it from being deleted now: attachments. Empty: it can be deleted (N14). */
   deletionBlockers: string[];
+  /**
+   * Whom the guest asks for names, in this order: at most 4 different IPv4 addresses, reached through the guest's own interfaces (N1). The
+   * processes of an instance see those of all its interfaces, in the order of their devices.
+   */
+  dnsServers: string[];
+  /** Switched off: every packet of and for it is dropped as INTERFACE_DISABLED. An attachment that there is stays, a new one is refused (N14). */
+  disabled: boolean;
+  /** At most 128 characters; need not be unique (seed 004). */
+  name: string;
 }
 
 export interface Interface_TagsEntry {
@@ -183,10 +211,10 @@ export interface Interface_TagsEntry {
 
 /**
  * Lists of who may do what with one interface, beside its owner (N10; seed 004: attacher, detacher, address setter, owner/modifier
- * lists). A grantee also sees the record. Each entry is backed by a consent.
+ * lists). Each entry names an account or one principal of it, and is backed by a consent. Whoever is named also sees the record.
  */
 export interface InterfaceAccess {
-  /** May attach it to their own instances. */
+  /** May attach it to their own account's instances; a principal with ROLE_MEMBER only what its own account owns. */
   attachers: Grant[];
   /** May detach it. */
   detachers: Grant[];
@@ -294,6 +322,9 @@ function createBaseInterface(): Interface {
     createdBy: "",
     traffic: undefined,
     deletionBlockers: [],
+    dnsServers: [],
+    disabled: false,
+    name: "",
   };
 }
 
@@ -361,6 +392,15 @@ export const Interface: MessageFns<Interface> = {
     }
     for (const v of message.deletionBlockers) {
       writer.uint32(162).string(v!);
+    }
+    for (const v of message.dnsServers) {
+      writer.uint32(170).string(v!);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(176).bool(message.disabled);
+    }
+    if (message.name !== "") {
+      writer.uint32(186).string(message.name);
     }
     return writer;
   },
@@ -541,6 +581,30 @@ export const Interface: MessageFns<Interface> = {
             message.deletionBlockers.push(reader.string());
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.dnsServers.push(reader.string());
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -636,6 +700,13 @@ export const Interface: MessageFns<Interface> = {
         : globalThis.Array.isArray(object?.deletion_blockers)
         ? object.deletion_blockers.map((e: any) => globalThis.String(e))
         : [],
+      dnsServers: globalThis.Array.isArray(object?.dnsServers)
+        ? object.dnsServers.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.dns_servers)
+        ? object.dns_servers.map((e: any) => globalThis.String(e))
+        : [],
+      disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
     };
   },
 
@@ -707,6 +778,15 @@ export const Interface: MessageFns<Interface> = {
     if (message.deletionBlockers?.length) {
       obj.deletionBlockers = message.deletionBlockers;
     }
+    if (message.dnsServers?.length) {
+      obj.dnsServers = message.dnsServers;
+    }
+    if (message.disabled !== false) {
+      obj.disabled = message.disabled;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
     return obj;
   },
 
@@ -749,6 +829,9 @@ export const Interface: MessageFns<Interface> = {
       ? Traffic.fromPartial(object.traffic)
       : undefined;
     message.deletionBlockers = object.deletionBlockers?.map((e) => e) || [];
+    message.dnsServers = object.dnsServers?.map((e) => e) || [];
+    message.disabled = object.disabled ?? false;
+    message.name = object.name ?? "";
     return message;
   },
 };

@@ -99,6 +99,10 @@ export interface InterfaceSpec {
     | undefined;
   /** Empty: the account of the subnet. */
   payerAccount: string;
+  /** See Interface.dns_servers. */
+  dnsServers: string[];
+  /** See Interface.name. */
+  name: string;
 }
 
 export interface InterfaceSpec_TagsEntry {
@@ -152,6 +156,14 @@ export interface InterfaceFilter {
   instanceId: string;
   /** In this state. */
   state: InterfaceState;
+  /** With this private address, IPv4. */
+  privateAddress: string;
+  /** Carrying this group. */
+  securityGroupId: string;
+  /** With a tag of this key, 1 to 128 characters. */
+  tagKey: string;
+  /** And of this value; only with `tag_key`. Absent: any. */
+  tagValue?: string | undefined;
 }
 
 export interface ListInterfacesRequest {
@@ -432,6 +444,8 @@ function createBaseInterfaceSpec(): InterfaceSpec {
     sourceDestCheck: undefined,
     access: undefined,
     payerAccount: "",
+    dnsServers: [],
+    name: "",
   };
 }
 
@@ -460,6 +474,12 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
     }
     if (message.payerAccount !== "") {
       writer.uint32(66).string(message.payerAccount);
+    }
+    for (const v of message.dnsServers) {
+      writer.uint32(74).string(v!);
+    }
+    if (message.name !== "") {
+      writer.uint32(82).string(message.name);
     }
     return writer;
   },
@@ -544,6 +564,22 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
             message.payerAccount = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.dnsServers.push(reader.string());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -599,6 +635,12 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
         : isSet(object.payer_account)
         ? globalThis.String(object.payer_account)
         : "",
+      dnsServers: globalThis.Array.isArray(object?.dnsServers)
+        ? object.dnsServers.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.dns_servers)
+        ? object.dns_servers.map((e: any) => globalThis.String(e))
+        : [],
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
     };
   },
 
@@ -634,6 +676,12 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
     if (message.payerAccount !== "") {
       obj.payerAccount = message.payerAccount;
     }
+    if (message.dnsServers?.length) {
+      obj.dnsServers = message.dnsServers;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
     return obj;
   },
 
@@ -660,6 +708,8 @@ export const InterfaceSpec: MessageFns<InterfaceSpec> = {
       ? InterfaceAccess.fromPartial(object.access)
       : undefined;
     message.payerAccount = object.payerAccount ?? "";
+    message.dnsServers = object.dnsServers?.map((e) => e) || [];
+    message.name = object.name ?? "";
     return message;
   },
 };
@@ -1212,7 +1262,17 @@ export const GetInterfaceResponse: MessageFns<GetInterfaceResponse> = {
 };
 
 function createBaseInterfaceFilter(): InterfaceFilter {
-  return { ownerAccount: "", vpcId: "", subnetId: "", instanceId: "", state: 0 };
+  return {
+    ownerAccount: "",
+    vpcId: "",
+    subnetId: "",
+    instanceId: "",
+    state: 0,
+    privateAddress: "",
+    securityGroupId: "",
+    tagKey: "",
+    tagValue: undefined,
+  };
 }
 
 export const InterfaceFilter: MessageFns<InterfaceFilter> = {
@@ -1231,6 +1291,18 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
     }
     if (message.state !== 0) {
       writer.uint32(40).int32(message.state);
+    }
+    if (message.privateAddress !== "") {
+      writer.uint32(50).string(message.privateAddress);
+    }
+    if (message.securityGroupId !== "") {
+      writer.uint32(58).string(message.securityGroupId);
+    }
+    if (message.tagKey !== "") {
+      writer.uint32(66).string(message.tagKey);
+    }
+    if (message.tagValue !== undefined) {
+      writer.uint32(74).string(message.tagValue);
     }
     return writer;
   },
@@ -1288,6 +1360,38 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
             message.state = reader.int32() as any;
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.privateAddress = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.securityGroupId = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.tagKey = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.tagValue = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1323,6 +1427,26 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
         ? globalThis.String(object.instance_id)
         : "",
       state: isSet(object.state) ? interfaceStateFromJSON(object.state) : 0,
+      privateAddress: isSet(object.privateAddress)
+        ? globalThis.String(object.privateAddress)
+        : isSet(object.private_address)
+        ? globalThis.String(object.private_address)
+        : "",
+      securityGroupId: isSet(object.securityGroupId)
+        ? globalThis.String(object.securityGroupId)
+        : isSet(object.security_group_id)
+        ? globalThis.String(object.security_group_id)
+        : "",
+      tagKey: isSet(object.tagKey)
+        ? globalThis.String(object.tagKey)
+        : isSet(object.tag_key)
+        ? globalThis.String(object.tag_key)
+        : "",
+      tagValue: isSet(object.tagValue)
+        ? globalThis.String(object.tagValue)
+        : isSet(object.tag_value)
+        ? globalThis.String(object.tag_value)
+        : undefined,
     };
   },
 
@@ -1343,6 +1467,18 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
     if (message.state !== 0) {
       obj.state = interfaceStateToJSON(message.state);
     }
+    if (message.privateAddress !== "") {
+      obj.privateAddress = message.privateAddress;
+    }
+    if (message.securityGroupId !== "") {
+      obj.securityGroupId = message.securityGroupId;
+    }
+    if (message.tagKey !== "") {
+      obj.tagKey = message.tagKey;
+    }
+    if (message.tagValue !== undefined) {
+      obj.tagValue = message.tagValue;
+    }
     return obj;
   },
 
@@ -1356,6 +1492,10 @@ export const InterfaceFilter: MessageFns<InterfaceFilter> = {
     message.subnetId = object.subnetId ?? "";
     message.instanceId = object.instanceId ?? "";
     message.state = object.state ?? 0;
+    message.privateAddress = object.privateAddress ?? "";
+    message.securityGroupId = object.securityGroupId ?? "";
+    message.tagKey = object.tagKey ?? "";
+    message.tagValue = object.tagValue ?? undefined;
     return message;
   },
 };
@@ -4220,7 +4360,8 @@ export const InterfaceServiceDefinition = {
   methods: {
     /**
      * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+     * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+     * LIMIT_EXCEEDED: the owner's quota "interfaces").
      */
     createInterface: {
       name: "CreateInterface",
@@ -4295,7 +4436,7 @@ export const InterfaceServiceDefinition = {
         },
       },
     },
-    /** Read one record. Owner, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one record. Owner, member, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
     getInterface: {
       name: "GetInterface",
       requestType: GetInterfaceRequest as typeof GetInterfaceRequest,
@@ -4398,9 +4539,10 @@ export const InterfaceServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier; addresses are
-     * for SetAddresses. An attached interface's host applies the change with one packet's boundary; commit is success, and `wait` tells
-     * when the host has it (C6, N13). A repeat with the same request_id changes nothing and answers the record as it is now.
+     * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or
+     * modifier; addresses are for SetAddresses. An attached interface's host applies the change with one packet's boundary; DNS servers
+     * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
+     * nothing and answers the record as it is now.
      * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
      */
     updateInterface: {
@@ -4523,7 +4665,7 @@ export const InterfaceServiceDefinition = {
      * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
      * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
      * returns the same attachment, as it is now.
-     * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE), INVALID_ARGUMENT (device_index taken).
+     * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
      */
     attachInterface: {
       name: "AttachInterface",
@@ -4761,7 +4903,8 @@ export const InterfaceServiceDefinition = {
 export interface InterfaceServiceImplementation<CallContextExt = {}> {
   /**
    * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+   * LIMIT_EXCEEDED: the owner's quota "interfaces").
    */
   createInterface(
     request: CreateInterfaceRequest,
@@ -4772,7 +4915,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     request: BatchCreateInterfacesRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<BatchCreateInterfacesResponse>>;
-  /** Read one record. Owner, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one record. Owner, member, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
   getInterface(
     request: GetInterfaceRequest,
     context: CallContext & CallContextExt,
@@ -4803,9 +4946,10 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): ServerStreamingMethodResult<DeepPartial<WatchInterfacesResponse>>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier; addresses are
-   * for SetAddresses. An attached interface's host applies the change with one packet's boundary; commit is success, and `wait` tells
-   * when the host has it (C6, N13). A repeat with the same request_id changes nothing and answers the record as it is now.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or
+   * modifier; addresses are for SetAddresses. An attached interface's host applies the change with one packet's boundary; DNS servers
+   * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
+   * nothing and answers the record as it is now.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateInterface(
@@ -4835,7 +4979,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
    * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
    * returns the same attachment, as it is now.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE), INVALID_ARGUMENT (device_index taken).
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
    */
   attachInterface(
     request: AttachInterfaceRequest,
@@ -4881,7 +5025,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
 export interface InterfaceServiceClient<CallOptionsExt = {}> {
   /**
    * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+   * LIMIT_EXCEEDED: the owner's quota "interfaces").
    */
   createInterface(
     request: DeepPartial<CreateInterfaceRequest>,
@@ -4892,7 +5037,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<BatchCreateInterfacesRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<BatchCreateInterfacesResponse>;
-  /** Read one record. Owner, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one record. Owner, member, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
   getInterface(
     request: DeepPartial<GetInterfaceRequest>,
     options?: CallOptions & CallOptionsExt,
@@ -4923,9 +5068,10 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): AsyncIterable<WatchInterfacesResponse>;
   /**
-   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access. Owner or modifier; addresses are
-   * for SetAddresses. An attached interface's host applies the change with one packet's boundary; commit is success, and `wait` tells
-   * when the host has it (C6, N13). A repeat with the same request_id changes nothing and answers the record as it is now.
+   * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or
+   * modifier; addresses are for SetAddresses. An attached interface's host applies the change with one packet's boundary; DNS servers
+   * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
+   * nothing and answers the record as it is now.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateInterface(
@@ -4955,7 +5101,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
    * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
    * returns the same attachment, as it is now.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE), INVALID_ARGUMENT (device_index taken).
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
    */
   attachInterface(
     request: DeepPartial<AttachInterfaceRequest>,

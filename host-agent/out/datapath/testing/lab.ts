@@ -137,7 +137,7 @@ export class Lab {
     for (const end of [path, host.path]) untilRunning(end, end === path ? GUEST_DEVICE : hostDevice);
     const endpoint: Endpoint = {
       ...{ wireId, vni: 700, addresses: [address], guestMac, gatewayMac: GATEWAY_MAC, ifindex, device: "veth", guestMtu: GUEST_MTU },
-      ...{ rulesetId: wireId, groupSetId: 0xa0b0c0d0, meterId: BigInt(wireId), sourceDestCheck: true },
+      ...{ rulesetId: wireId, groupSetId: 0xa0b0c0d0, meterId: BigInt(wireId), sourceDestCheck: true, disabled: false },
       ...changes,
     };
     return { path, host, endpoint, hostDevice, address };
