@@ -84,8 +84,6 @@ export async function waitForHosts(
     for (let looks = 0; ; looks += 1) {
       const rows = await readAttachments(db, { attachmentIds, over: true });
       const open = rows.filter((row) => !hostDone(row, goal));
-      // Done is done: what somebody asks for later is not this call's to wait for.
-      if (!reachable) attachmentIds = open.map((row) => row.attachment_id);
       // The others are asked only once their own hosts are done: until then nothing could end the wait.
       const seen = reachable && open.length === 0 ? await observe(db, directory, rows) : undefined;
       for (const [id, { level }] of seen?.networks ?? []) if (!targets.has(networkScope(id))) targets.set(networkScope(id), level);
@@ -95,6 +93,8 @@ export async function waitForHosts(
       };
       const cut = open.length > 0 ? [] : await cutOff(db, directory, request, rows);
       const unfinished = open.length > 0 ? open : rows.filter((row) => cut.includes(row) || !reached(row));
+      // Done is done: what somebody asks for later is not this call's to wait for.
+      if (!reachable) attachmentIds = unfinished.map((row) => row.attachment_id);
       const left = end - performance.now();
       if (unfinished.length === 0 || left <= 0 || (looks > 0 && open.length > 0 && (await allSilent(db, directory, open)))) {
         return new Set(unfinished.map((row) => row.attachment_id));

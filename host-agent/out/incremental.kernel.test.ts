@@ -68,8 +68,18 @@ class Kernel {
     this.#datapath?.close();
     const datapath = openIn(this.#path, { bpffsDir: this.#bpffsDir, hostAddress: this.#address, tunnelIfindex: this.#tunnel });
     this.#datapath = datapath;
-    const guardDevice = datapath.guardDevice.bind(datapath);
-    datapath.guardDevice = (ifindex) => linux.withNamespace(this.#path, () => guardDevice(ifindex));
+    const inside = <T>(fn: () => T): T => linux.withNamespace(this.#path, fn);
+    const guarding: Pick<Datapath, "guardDevice" | "unguarded" | "guardTunnel" | "isTunnelGuarded"> = {
+      guardDevice: datapath.guardDevice.bind(datapath),
+      unguarded: datapath.unguarded.bind(datapath),
+      guardTunnel: datapath.guardTunnel.bind(datapath),
+      isTunnelGuarded: datapath.isTunnelGuarded.bind(datapath),
+    };
+    datapath.guardDevice = (ifindex) => inside(() => guarding.guardDevice(ifindex));
+    datapath.unguarded = (ifindexes) => inside(() => guarding.unguarded(ifindexes));
+    // The underlay is a fake here, the tunnel is not.
+    datapath.guardTunnel = () => inside(() => guarding.guardTunnel(this.#tunnel));
+    datapath.isTunnelGuarded = () => inside(() => guarding.isTunnelGuarded(this.#tunnel));
     return { datapath: datapath as Datapath, devices: this.#devices, instances: this.#instances };
   }
 

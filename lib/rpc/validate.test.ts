@@ -46,8 +46,8 @@ describe("validation", () => {
     ["an address of the other family", () => addressField("::1", "address", 4), "address is ::1: give an IPv4 address"],
     ["a big page", () => pageSize(1_001), "page_size is 1001: give 1 to 1000"],
     ["a request id with a space", () => requestId("a b"), 'request_id is "a b": give up to 128 printable ASCII characters, without spaces'],
-    ["no enum value", () => enumValue(0, Role, "role"), "role is missing: give one of OPERATOR, OWNER, VIEWER"],
-    ["an unknown enum value", () => enumValue(9, Role, "role"), "role is 9: give one of OPERATOR, OWNER, VIEWER"],
+    ["no enum value", () => enumValue(0, Role, "role"), "role is missing: give one of OPERATOR, OWNER, VIEWER, MEMBER"],
+    ["an unknown enum value", () => enumValue(9, Role, "role"), "role is 9: give one of OPERATOR, OWNER, VIEWER, MEMBER"],
     ["no id", () => parseId("i", "", "instance_id"), "instance_id is missing: give the id of an instance (i-…)"],
     ["no id", () => parseId("vpc", "", "vpc_id"), "vpc_id is missing: give the id of a VPC (vpc-…)"],
     [

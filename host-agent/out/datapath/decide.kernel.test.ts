@@ -118,7 +118,13 @@ test("deciding begins no connection; committing the decision does", () => {
   control({});
 });
 
-test("deciding changes no meter and counts no drop", () => {
+test("deciding counts no drop, and no packet but the one that was committed, at both its ends", () => {
   expect(a.datapath.readDrops()).toEqual([]);
-  expect(a.datapath.readMeters().every((m) => m.packets === 0n)).toBe(true);
+  const counted = a.datapath.readMeters().filter((m) => m.packets > 0n);
+  expect(
+    counted.map(({ direction, packets }) => ({ direction, packets })).toSorted((x, y) => x.direction.localeCompare(y.direction)),
+  ).toEqual([
+    { direction: "egress", packets: 1n },
+    { direction: "ingress", packets: 1n },
+  ]);
 });
