@@ -59,6 +59,18 @@ it("guards a device again that lost its program", () => {
   expect(host.reconciler.checkGuards(new Set())).toBe(false);
 });
 
+it("looks again at the interface whose device was lost, and at no other", () => {
+  attached();
+  host.change({ scope: "host", items: [attachment(attachmentItem(4, 2, { deviceIndex: 1 }))] });
+  host.pass();
+  expect(host.reconciler.statuses.open).toBe(0);
+  host.deviceKernel.pairs.delete(4);
+  expect(host.reconciler.observe()).toBe(true);
+  expect(host.reconciler.statuses.open).toBe(1);
+  host.pass();
+  expect([host.reconciler.statuses.open, host.pins.endpoints.size]).toEqual([0, 2]);
+});
+
 it("makes a namespace anew that somebody has deleted", () => {
   attached();
   host.takeCalls();

@@ -109,3 +109,17 @@ test("frames without a whole header", () => {
     expect(verdicts([{ ...whole, frame: whole.frame.subarray(0, length) }])).toEqual(["MALFORMED"]);
   }
 });
+
+test("a connection whose present ruleset is not loaded waits for it, and so does an error about it", () => {
+  const begun = decide(CONFIGURATION, NOTHING, 0, question());
+  const missing: Configuration = { ...CONFIGURATION, endpoints: [{ ...guest, rulesetId: 2 }] };
+  const quoted = Buffer.concat([Buffer.from([3, 1, 0, 0, 0, 0, 0, 0]), ipv4(1, 2, [5000, 53])]);
+  const header = Buffer.from([0x45, 0, 0, 20 + quoted.length, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1]);
+  const error: Packet = { ...answer, frame: frame(wireMac(1), wireMac(6), Buffer.concat([header, quoted])) };
+  for (const packet of [answer, error]) {
+    expect(decide(CONFIGURATION, begun.state, 0, packet).decision.verdict).toBe("deliver");
+    const waiting = decide(missing, begun.state, 0, packet);
+    expect(waiting.decision).toMatchObject({ verdict: "drop", reason: "RULESET_MISSING" });
+    expect(waiting.state.connections).toEqual(begun.state.connections);
+  }
+});

@@ -46,7 +46,7 @@ export function lapse(consent: Pick<Consent, "consentId" | "state" | "validFrom"
   if (inForce(consent, now)) return undefined;
   if (state !== "ACTIVE") return `${consentId} is ${state.toLowerCase()}: ask its grantor`;
   if (validFrom !== null && now < validFrom) return `${consentId} begins at ${validFrom.toISOString()}: wait until then`;
-  return `${consentId} ended at ${validUntil?.toISOString() ?? "?"}: ask its grantor for more time`;
+  return `${consentId} ended at ${validUntil?.toISOString() ?? "?"}: ask its grantor for more time`; // uncovered: else it has no end; only the type cannot say so
 }
 
 /** Who is to be allowed something, and for how long. */
