@@ -215,6 +215,7 @@ export class Reconciler {
 
   #wantInstance(id: string): void {
     const item = this.host.instance(id);
+    // uncovered: what has a place is known; only the type cannot say so
     const attachments = [...(this.#byInstance.get(id) ?? [])].flatMap((attachment) => this.host.attachment(attachment) ?? []);
     if (item?.wanted === Wanted.PRESENT) this.instances.tracker.want(id, instanceOf(item, attachments));
     else this.instances.tracker.unwant(id);
