@@ -5,6 +5,7 @@ import { Consent, consentStateToJSON } from "#gen/plenum/consent/v1/consent.ts";
 import { Instance, instanceStateToJSON } from "#gen/plenum/compute/v1/instance.ts";
 import { Host, hostStateToJSON } from "#gen/plenum/host/v1/host.ts";
 import { Account, accountStateToJSON } from "#gen/plenum/identity/v1/account.ts";
+import { Quota } from "#gen/plenum/identity/v1/quota.ts";
 import { Principal, principalStateToJSON } from "#gen/plenum/identity/v1/principal.ts";
 import { roleToJSON } from "#gen/plenum/identity/v1/token.ts";
 import { Target } from "#gen/plenum/mapping/v1/mapping.ts";
@@ -47,6 +48,12 @@ export const principals: ResourceTable<Principal> = {
   },
 };
 
+export const quotas: ResourceTable<Quota> = {
+  plural: "quotas",
+  toJSON: Quota.toJSON,
+  columns: { QUOTA: (q) => q.name, MAXIMUM: (q) => q.maximum, USED: (q) => q.used, OWN: (q) => q.own },
+};
+
 export const consents: ResourceTable<Consent> = {
   plural: "consents",
   toJSON: Consent.toJSON,
@@ -54,7 +61,7 @@ export const consents: ResourceTable<Consent> = {
     CONSENT: (c) => c.consentId,
     STATE: (c) => short(consentStateToJSON(c.state)),
     GRANTOR: (c) => c.grantorAccount,
-    GRANTEE: (c) => c.granteeAccount,
+    GRANTEE: (c) => (c.granteePrincipal === "" ? c.granteeAccount : `${c.granteeAccount}/${c.granteePrincipal}`),
     ACTIONS: (c) => c.actions,
     RESOURCE: (c) => c.resourceId,
     UNTIL: (c) => c.validUntil,
@@ -168,7 +175,7 @@ export const hosts: ResourceTable<Host> = {
   columns: {
     HOST: (h) => h.hostId,
     NAME: (h) => h.name,
-    STATE: (h) => short(hostStateToJSON(h.state)),
+    STATE: (h) => short(hostStateToJSON(h.state)) + (h.schedulable ? "" : ",CORDONED"),
     ZONE: (h) => h.zoneId,
     ADDRESS: (h) => h.substrateAddress,
     SUBSTRATE: (h) => h.conditions.filter((c) => c.type === "SubstrateReady").map((c) => c.reason),

@@ -1,7 +1,18 @@
 import { key, readConfig, setting } from "#lib/config/config.ts";
 import type { ConfigOf } from "#lib/config/config.ts";
+import { QUOTAS } from "./identity/api.ts";
+import type { QuotaName } from "./identity/api.ts";
 
 const DAY_MS = 86_400_000;
+
+/** What an account may have that an operator gave no limit of its own. */
+const quotaKey = (name: QuotaName, what: string) =>
+  key({
+    env: `PLENUM_COORDINATOR_QUOTA_${name.toUpperCase().replaceAll("-", "_")}`,
+    flag: `coordinator-quota-${name}`,
+    schema: setting.integer(0, 1_000_000_000).default(QUOTAS[name].maximum),
+    description: `${what}; the same in every copy: the one that started last decides`,
+  });
 
 /** Every setting of the coordinator. */
 export const COORDINATOR_CONFIG = {
@@ -42,6 +53,11 @@ export const COORDINATOR_CONFIG = {
     schema: setting.integer(1, 100_000).default(64),
     description: "Open watches of interfaces of one account (or of all operators) in one process at most",
   }),
+  quotaVpcs: quotaKey("vpcs", "VPCs that an account may own"),
+  quotaVpcsPerDay: quotaKey("vpcs-per-day", "VPCs that an account may make on one day (UTC): each uses up a VNI for good (D1)"),
+  quotaSubnetsPerVpc: quotaKey("subnets-per-vpc", "Subnets that a VPC may have"),
+  quotaSecurityGroupsPerVpc: quotaKey("security-groups-per-vpc", "Security groups that a VPC may have, its default group included"),
+  quotaInterfaces: quotaKey("interfaces", "Interface records that an account may own"),
 } as const;
 
 export type CoordinatorConfig = ConfigOf<typeof COORDINATOR_CONFIG>;
@@ -51,3 +67,12 @@ export function coordinatorConfig(): CoordinatorConfig {
   const names = Object.values(COORDINATOR_CONFIG).map(({ env }) => env);
   return readConfig(COORDINATOR_CONFIG, { args: [], env: Object.fromEntries(names.map((name) => [name, process.env[name]])) });
 }
+
+/** The quotas among them, by their names. */
+export const quotasOf = (config: CoordinatorConfig): Readonly<Record<QuotaName, number>> => ({
+  vpcs: config.quotaVpcs,
+  "vpcs-per-day": config.quotaVpcsPerDay,
+  "subnets-per-vpc": config.quotaSubnetsPerVpc,
+  "security-groups-per-vpc": config.quotaSecurityGroupsPerVpc,
+  interfaces: config.quotaInterfaces,
+});

@@ -59,6 +59,12 @@ export const AGENT_CONFIG = {
     schema: setting.text().optional(),
     description: "Instances' network namespaces are named <prefix>-<instance>; unique on the machine; the host's name if absent",
   }),
+  maxInstances: key({
+    env: "PLENUM_HOST_MAX_INSTANCES",
+    flag: "max-instances",
+    schema: setting.integer(1, 65_536).default(4_096),
+    description: "Instances that are placed on this host at most; told with each session, ends none that are there",
+  }),
   metricsAddress: key({
     env: "PLENUM_HOST_METRICS_ADDRESS",
     flag: "metrics-address",

@@ -26,6 +26,7 @@ import { keepRenewed } from "./in/renewal.ts";
 import { agentMetrics } from "./metrics.ts";
 import type { FeedName } from "./metrics.ts";
 import { openDatapath } from "./out/datapath/index.ts";
+import { MAPS } from "./out/datapath/layout.gen.ts";
 import type { Upgrade } from "./out/datapath/index.ts";
 import { NetnsInstanceDriver } from "./out/instance/netns-driver.ts";
 import { VethDevices } from "./out/net/devices.ts";
@@ -114,7 +115,13 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
     host: new HostSession({
       ...feedOptions("host"),
       connect: () => createChannelAndClient(HostFeedServiceDefinition, { address: internalEndpoint, ...credentials() }),
-      hello: () => ({ agentVersion: packageJson.version, kernelRelease: release(), substrateMtu, substrate: substrate() }),
+      hello: () => ({
+        agentVersion: packageJson.version,
+        kernelRelease: release(),
+        substrateMtu,
+        substrate: substrate(),
+        capacity: { maxInstances: config.maxInstances, maxAttachments: MAPS.endpoints.maxEntries },
+      }),
       substrate,
       handler: agent.hostFeed,
     }),

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
 import { IssueTokenResponse, TokenServiceDefinition, WhoAmIResponse } from "#gen/plenum/identity/v1/token.ts";
 import { ROLES } from "./principal.ts";
+import { addQuotaCommands } from "./quota.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { accounts } from "../tables.ts";
 import { duration, parseDuration, parseWord } from "../values.ts";
@@ -65,13 +66,15 @@ export function addIdentityCommands(program: Command): void {
       }),
     );
 
+  addQuotaCommands(account);
+
   const token = program.command("token").description("bearer tokens");
   token
     .command("issue")
-    .description("issue a token; it is shown once (a viewer: for itself only)")
+    .description("issue a token; it is shown once (who is no owner: for itself only)")
     .option("--account <account>", "the account to speak for (not with --role operator)", "")
     .requiredOption("--principal <name>", "who speaks, for the audit")
-    .option("--role <role>", "owner, viewer or operator", "owner")
+    .option("--role <role>", "owner, member, viewer or operator", "owner")
     .option("--ttl <time>", "how long it is valid: 1m to 90d", "1d")
     .option("--out <file>", "write the token to a file (mode 0600) instead of printing it")
     .addHelpText(

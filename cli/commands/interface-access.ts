@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { Grant } from "#gen/plenum/common/v1/common.ts";
 import type { InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { CliError, ExitCode } from "../cli-error.ts";
@@ -10,7 +11,7 @@ import { collect, parseWord } from "../values.ts";
 const LISTS = { attacher: "attachers", detacher: "detachers", "address-setter": "addressSetters", modifier: "modifiers" } as const;
 type List = (typeof LISTS)[keyof typeof LISTS];
 
-/** Accounts that a record's lists name from its beginning. */
+/** Accounts, or principals of them, that a record's lists name from its beginning. */
 export interface AccessOptions {
   attacher?: string[];
   detacher?: string[];
@@ -18,10 +19,21 @@ export interface AccessOptions {
   modifier?: string[];
 }
 
+const ONE_PRINCIPAL = "acct-…/name: only that principal";
+
+/** "acct-…", or "acct-…/name" for one principal of it. Without end or bound. */
+function parseGrantee(text: string): Grant {
+  const at = text.indexOf("/");
+  const [accountId, principalId] = at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+  return { accountId, principalId, consentId: "", validFrom: undefined, validUntil: undefined };
+}
+
+const keyOf = ({ accountId, principalId }: Grant): string => `${accountId}/${principalId}`;
+
 /** --attacher and so on. */
 export function addAccessOptions(command: Command): void {
   command
-    .option("--attacher <account>", "may attach it to its own instances; may be repeated", collect)
+    .option("--attacher <account>", `may attach it to its own instances; ${ONE_PRINCIPAL}; may be repeated`, collect)
     .option("--detacher <account>", "may detach it; may be repeated", collect)
     .option("--address-setter <account>", "may change its addresses; may be repeated", collect)
     .option("--modifier <account>", "may change its other fields, these lists included; may be repeated", collect);
@@ -29,7 +41,7 @@ export function addAccessOptions(command: Command): void {
 
 /** The lists of a new record. */
 export function accessOf(options: AccessOptions): InterfaceAccess {
-  const list = (accounts: readonly string[] = []) => accounts.map((accountId) => ({ accountId, consentId: "" }));
+  const list = (accounts: readonly string[] = []) => accounts.map(parseGrantee);
   return {
     attachers: list(options.attacher),
     detachers: list(options.detacher),
@@ -40,25 +52,30 @@ export function accessOf(options: AccessOptions): InterfaceAccess {
 
 interface Entry {
   readonly list: List;
-  readonly accountId: string;
+  readonly grant: Grant;
 }
 
-/** "attacher=acct-…". @throws CliError */
+/** "attacher=acct-…", "attacher=acct-…/name". @throws CliError */
 function parseEntry(text: string): Entry {
-  const [word = "", accountId = "", ...more] = text.split("=");
-  if (accountId === "" || more.length > 0)
-    throw new CliError(`${JSON.stringify(text)} names no list and account`, "write it as attacher=acct-…", ExitCode.USAGE);
-  return { list: parseWord<List>(LISTS, word, "list"), accountId };
+  const [word = "", grantee = "", ...more] = text.split("=");
+  const grant = parseGrantee(grantee);
+  if (grant.accountId === "" || more.length > 0)
+    throw new CliError(
+      `${JSON.stringify(text)} names no list and account`,
+      "write it as attacher=acct-… or attacher=acct-…/name",
+      ExitCode.USAGE,
+    );
+  return { list: parseWord<List>(LISTS, word, "list"), grant };
 }
 
-/** The lists with some entries more and some less. */
+/** The lists with some entries more and some less; what stays keeps its terms. */
 function edited(access: InterfaceAccess, add: readonly Entry[], remove: readonly Entry[]): InterfaceAccess {
   const next = (list: List) => {
-    const gone = new Set(remove.filter((entry) => entry.list === list).map((entry) => entry.accountId));
-    const kept = access[list].filter((grant) => !gone.has(grant.accountId));
-    const known = new Set(kept.map((grant) => grant.accountId));
-    const more = add.filter((entry) => entry.list === list && !known.has(entry.accountId));
-    return [...kept, ...more.map(({ accountId }) => ({ accountId, consentId: "" }))];
+    const gone = new Set(remove.filter((entry) => entry.list === list).map(({ grant }) => keyOf(grant)));
+    const kept = access[list].filter((grant) => !gone.has(keyOf(grant)));
+    const known = new Set(kept.map(keyOf));
+    const more = add.filter((entry) => entry.list === list && !known.has(keyOf(entry.grant)));
+    return [...kept, ...more.map(({ grant }) => grant)];
   };
   return {
     attachers: next("attachers"),
@@ -75,7 +92,7 @@ export function addAccessCommand(eni: Command): void {
     .description("change who beside the owner may attach, detach, set addresses or modify a record (owner or modifier)")
     .option("--add <list=account>", `list: ${Object.keys(LISTS).join(", ")}; may be repeated`, collect)
     .option("--remove <list=account>", "may be repeated", collect)
-    .addHelpText("after", "\nExample:\n  plenum eni access eni-… --add attacher=acct-… --remove modifier=acct-…")
+    .addHelpText("after", "\nExample:\n  plenum eni access eni-… --add attacher=acct-…/alice --remove modifier=acct-…")
     .action(
       withSession(async (session, interfaceId: string, options: { add?: string[]; remove?: string[] }) => {
         const [add, remove] = [options.add ?? [], options.remove ?? []].map((entries) => entries.map(parseEntry));

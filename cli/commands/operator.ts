@@ -15,6 +15,7 @@ import { duration, parseDuration, parsePast, parseWord } from "../values.ts";
 /** host (but join), mapping, operation, audit, drops. */
 export function addOperatorCommands(program: Command, host: Command): void {
   addHosts(host);
+  addCordoning(host);
   addMapping(program.command("mapping").description("where addresses live (operator)"));
   addOperations(program.command("operation").description("long work and how far it is"));
   addAudit(program.command("audit").description("who did what, and whether it was allowed"));
@@ -63,6 +64,24 @@ function addHosts(host: Command): void {
         );
       }),
     );
+}
+
+/** cordon, uncordon. */
+function addCordoning(host: Command): void {
+  const set = (name: string, description: string, schedulable: boolean): void => {
+    host
+      .command(`${name} <host>`)
+      .description(description)
+      .addHelpText("after", `\nExample:\n  plenum host ${name} host-…`)
+      .action(
+        withSession(async (session, hostId: string, _options: object) => {
+          const request = { host: { hostId, schedulable }, updateMask: ["schedulable"] };
+          session.one(hosts, present((await session.client(HostServiceDefinition).updateHost(request)).host, "host"));
+        }),
+      );
+  };
+  set("cordon", "give it no new instances, for maintenance; what is on it stays", false);
+  set("uncordon", "give it new instances again", true);
 }
 
 function addMapping(mapping: Command): void {

@@ -5,7 +5,7 @@ import { allPages, present, withSession } from "../session.ts";
 import { principals } from "../tables.ts";
 import { parseWord } from "../values.ts";
 
-export const ROLES = { owner: Role.OWNER, viewer: Role.VIEWER, operator: Role.OPERATOR };
+export const ROLES = { owner: Role.OWNER, member: Role.MEMBER, viewer: Role.VIEWER, operator: Role.OPERATOR };
 
 const ACCOUNT = "the account; leave it out for an operator's principal";
 
@@ -16,7 +16,7 @@ export function addPrincipalCommands(program: Command): void {
     .command("create <name>")
     .description("make a principal; its tokens are never more than its role")
     .option("--account <account>", ACCOUNT, "")
-    .option("--role <role>", "owner, viewer or operator", "owner")
+    .option("--role <role>", "owner, member, viewer or operator", "owner")
     .option("--description <text>", "free text", "")
     .addHelpText("after", "\nExample:\n  plenum principal create robot --account acct-… --role viewer")
     .action(
@@ -61,7 +61,7 @@ export function addPrincipalCommands(program: Command): void {
     .command("update <name>")
     .description("change a principal's role or description; what is not named stays")
     .option("--account <account>", ACCOUNT, "")
-    .option("--role <role>", "owner or viewer")
+    .option("--role <role>", "owner, member or viewer")
     .option("--description <text>", "free text")
     .addHelpText("after", "\nExample:\n  plenum principal update robot --account acct-… --role owner")
     .action(

@@ -3,7 +3,7 @@ import type { Caller } from "#lib/rpc/caller.ts";
 import type { Decision, ResourceRef } from "./core/decide.ts";
 import type { Subject } from "./core/subject.ts";
 
-export { DEFAULT_DENY, INSTALLATION, isRead, SEE } from "./core/decide.ts";
+export { actsBy, DEFAULT_DENY, INSTALLATION, isGrantee, isRead, SEE } from "./core/decide.ts";
 export { decide } from "./out/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
 export { visibleAccount } from "./core/visible.ts";

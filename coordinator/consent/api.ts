@@ -4,11 +4,12 @@ import type { Calls } from "../call/api.ts";
 import { consentService } from "./in/consent-service.ts";
 
 export { grantsOf, inForce } from "./core/consent.ts";
-export type { Consent, ConsentLimit, ConsentState } from "./core/consent.ts";
+export type { Consent, ConsentLimit, ConsentState, Wanted } from "./core/consent.ts";
 export { consentMigrations } from "./migrations.ts";
-export { createConsents, revokeConsents, revokeConsentsOf, setGrantees } from "./out/change-consents.ts";
+export { createConsents, newConsent, revokeConsents, revokeConsentsOf, setGrantees } from "./out/change-consents.ts";
 export type { NewConsent } from "./out/change-consents.ts";
-export { consentsOf, grantsFor, holdConsents, resourcesByTime, resourcesGrantedTo } from "./out/consents.ts";
+export { consentsOf, grantsFor, holdConsents, lapseOf, listedConsents, resourcesByTime, resourcesGrantedTo } from "./out/consents.ts";
+export type { ListedConsent } from "./out/consents.ts";
 export { countAgainst, limitsOf } from "./out/limits.ts";
 
 /** ConsentService: for the API listener. */

@@ -46,4 +46,12 @@ export const consentMigrations: Migrations = {
     CREATE INDEX consent_valid_from ON consent (valid_from) WHERE valid_from IS NOT NULL;
     CREATE INDEX consent_valid_until ON consent (valid_until) WHERE valid_until IS NOT NULL;
   `),
+  "0063_consent_principal": sqlMigration(`
+    ALTER TABLE consent ADD COLUMN grantee_principal text NOT NULL DEFAULT ''; -- '': the whole account
+    DROP INDEX consent_standing, consent_grantee;
+    CREATE UNIQUE INDEX consent_standing ON consent (resource_id, grantee_account, grantee_principal, actions) WHERE state <> 'REVOKED';
+    CREATE INDEX consent_grantee ON consent (grantee_account, resource_kind, grantee_principal, resource_id) WHERE state = 'ACTIVE';
+    -- A limit may be set below what was used: it allows no more then.
+    ALTER TABLE consent_limit DROP CONSTRAINT consent_limit_check, ADD CONSTRAINT consent_limit_used CHECK (used >= 0);
+  `),
 };

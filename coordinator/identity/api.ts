@@ -7,10 +7,13 @@ import { accountService } from "./in/account-service.ts";
 import { auditService } from "./in/audit-service.ts";
 import { operationService } from "./in/operation-service.ts";
 import { principalService } from "./in/principal-service.ts";
+import { quotaService } from "./in/quota-service.ts";
 import { tokenService } from "./in/token-service.ts";
 import { createOperations } from "./out/operations.ts";
 import type { Operations } from "./out/operations.ts";
 
+export { QUOTAS } from "./core/quota.ts";
+export type { QuotaName } from "./core/quota.ts";
 export { identityMigrations } from "./migrations.ts";
 export { accountRef, existingAccounts, requireAccount } from "./out/accounts.ts";
 export type { Account } from "./out/accounts.ts";
@@ -18,10 +21,11 @@ export { operationMessage } from "./in/operation-message.ts";
 export { getOperation } from "./out/operations.ts";
 export type { Operation, Operations, OperationStateName } from "./out/operations.ts";
 export { principalStanding } from "./out/principals.ts";
+export { countUse, requireRoom, writeQuotaDefaults } from "./out/quotas.ts";
 export { Wake } from "./out/wake.ts";
 
 export interface IdentityModule {
-  /** AccountService, PrincipalService, TokenService, AuditService, OperationService: for the API listener. */
+  /** AccountService, PrincipalService, TokenService, AuditService, OperationService, QuotaService: for the API listener. */
   readonly bindings: readonly ServiceBinding[];
   /** Long work, for the modules that do it. */
   readonly operations: Operations;
@@ -29,7 +33,14 @@ export interface IdentityModule {
 
 export function createIdentity(options: { calls: Calls; pages: PageTokens; tokens: TokenIssuer; bus: Bus }): IdentityModule {
   return {
-    bindings: [accountService(options), principalService(options), tokenService(options), auditService(options), operationService(options)],
+    bindings: [
+      accountService(options),
+      principalService(options),
+      tokenService(options),
+      auditService(options),
+      operationService(options),
+      quotaService(options),
+    ],
     operations: createOperations(options.bus),
   };
 }

@@ -46,4 +46,28 @@ export const identityMigrations: Migrations = {
     -- Since when calls of the account's principals are refused; NULL: they are not.
     ALTER TABLE account ADD COLUMN suspend_time timestamptz;
   `),
+  "0061_account_quota": sqlMigration(`
+    -- What an account may have unless it has a limit of its own; written at the start from the configuration.
+    CREATE TABLE quota_default (quota text PRIMARY KEY, maximum bigint NOT NULL);
+    INSERT INTO quota_default (quota, maximum) VALUES
+      ('interfaces', 100000), ('security-groups-per-vpc', 500), ('subnets-per-vpc', 200), ('vpcs', 100), ('vpcs-per-day', 1000);
+    CREATE TABLE account_quota (
+      account_id text NOT NULL REFERENCES account,
+      quota      text NOT NULL,
+      maximum    bigint NOT NULL CHECK (maximum >= 0),
+      PRIMARY KEY (account_id, quota)
+    );
+    -- How much of a quota is used, where rows are too many to be counted, or gone. Written by whoever makes or deletes what is counted.
+    CREATE TABLE account_use (
+      account_id text NOT NULL,
+      quota      text NOT NULL,
+      used       bigint NOT NULL CHECK (used >= 0),
+      day        date NOT NULL, -- of its last change; for what is counted by the day
+      PRIMARY KEY (account_id, quota)
+    ) WITH (fillfactor = 50);
+  `),
+  "0063_principal_member": sqlMigration(`
+    ALTER TABLE principal DROP CONSTRAINT principal_role_check;
+    ALTER TABLE principal ADD CONSTRAINT principal_role CHECK (role IN ('operator', 'owner', 'member', 'viewer'));
+  `),
 };

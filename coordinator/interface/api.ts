@@ -19,7 +19,8 @@ import { carried } from "./out/rows.ts";
 import { createSignals } from "./out/signals.ts";
 import type { Signals } from "./out/signals.ts";
 
-export { attachInterfaces, instanceRef } from "./attach.ts";
+export { attachInterfaces } from "./attach.ts";
+export { instanceRef } from "./attach-rights.ts";
 export { MAX_DEVICES } from "./attach-checks.ts";
 export type { WantedAttachment } from "./attach-checks.ts";
 export type { HostFacts } from "./core/conditions.ts";

@@ -1,51 +1,18 @@
 import { newId } from "#lib/ids/ids.ts";
-import { aborted, notFound } from "#lib/rpc/errors.ts";
-import type { ResourceRef, WriteCall } from "../call/api.ts";
-import { grantsFor } from "../consent/api.ts";
+import { aborted } from "#lib/rpc/errors.ts";
+import type { WriteCall } from "../call/api.ts";
 import { holdGroupSets } from "../network/api.ts";
 import { assignDevices, checkStates } from "./attach-checks.ts";
+import { authoriseAttach } from "./attach-rights.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
 import { prefixOf } from "./core/items.ts";
 import type { InstanceDirectory, LockedInstance, PlacedHost } from "./ports.ts";
 import { addressInUse, Problems } from "./core/problems.ts";
-import { interfaceRef } from "./create.ts";
 import { holdersOf, insertAttachments, readHolders, takeAddresses } from "./out/attachment-store.ts";
 import type { Holder, NewAttachment } from "./out/attachment-store.ts";
 import { tellHosts, tellNetworks } from "./out/changes.ts";
 import { lockInterfaces } from "./out/interface-store.ts";
-import type { AttachmentRow, InterfaceRow } from "./out/rows.ts";
-
-export const instanceRef = (instance: { instanceId: string; ownerAccount: string }): ResourceRef => ({
-  kind: "instance",
-  id: instance.instanceId,
-  ownerAccount: instance.ownerAccount,
-});
-
-/** Who may attach a record to an instance: its owner or an attacher, and the instance's owner. To delete it later with that: who may delete it. */
-export function requireAttach(call: WriteCall, record: ResourceRef, instance: ResourceRef, deleteOnTerminate: boolean): void {
-  call.require("nivc:AttachInterface", record);
-  call.require("nivc:AttachInterface", instance);
-  if (deleteOnTerminate) call.require("nivc:DeleteInterface", record);
-}
-
-function authorise(
-  call: WriteCall,
-  wanted: readonly WantedAttachment[],
-  rows: ReadonlyMap<string, InterfaceRow>,
-  refs: ReadonlyMap<string, ResourceRef>,
-  instances: ReadonlyMap<string, LockedInstance>,
-): void {
-  for (const { interfaceId, instanceId, deleteOnTerminate } of wanted) {
-    const ref = refs.get(interfaceId);
-    const instance = instances.get(instanceId);
-    if (ref === undefined || !rows.has(interfaceId)) throw notFound("interface", interfaceId);
-    if (instance === undefined) {
-      call.require("nivc:AttachInterface", ref);
-      throw notFound("instance", instanceId);
-    }
-    requireAttach(call, ref, instanceRef(instance), deleteOnTerminate);
-  }
-}
+import type { AttachmentRow } from "./out/rows.ts";
 
 /**
  * Throws for addresses that others hold, by index. Nothing else can have been in the way: instances and records are locked, and were
@@ -86,11 +53,7 @@ export async function attachInterfaces(
   const instances = new Map([...known, ...(unknown.length === 0 ? [] : await directory.lock(call.tx, unknown))]);
   const ids = [...new Set(wanted.map((one) => one.interfaceId))];
   const rows = await lockInterfaces(call.tx, ids);
-  const foreign = [...rows.values()].filter((row) => row.owner_account !== call.subject.accountId).map((row) => row.interface_id);
-  const grants =
-    foreign.length === 0 || call.subject.kind === "operator" ? new Map<string, ResourceRef["grants"]>() : await grantsFor(call.tx, foreign);
-  const refs = new Map([...rows].map(([id, row]) => [id, interfaceRef(row, grants.get(id))]));
-  authorise(call, wanted, rows, refs, instances);
+  await authoriseAttach(call, wanted, rows, instances);
 
   const problems = new Problems();
   const existing = await readHolders(call.tx, ids, [...instances.keys()]);

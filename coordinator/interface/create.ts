@@ -4,13 +4,13 @@ import { cidr, routerOf } from "#lib/net/cidr.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { InterfaceSpec } from "#gen/plenum/nivc/v1/interface_service.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
-import { createConsents } from "../consent/api.ts";
+import { createConsents, newConsent } from "../consent/api.ts";
 import type { NewConsent } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
 import { GroupSetsMissing, groupSetFor, lockSubnet, subnetRef } from "../network/api.ts";
 import type { GroupSet, Subnet, WantedGroupSet } from "../network/api.ts";
 import { checkAllFit, chooseAddresses, textsOf } from "./choose-addresses.ts";
-import { ACCESS_ACTIONS, ACCESS_LISTS, checkSpec } from "./in/spec.ts";
+import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkSpec } from "./in/spec.ts";
 import type { CheckedSpec } from "./in/spec.ts";
 import { Problems } from "./core/problems.ts";
 import { insertInterfaces } from "./out/interface-store.ts";
@@ -51,7 +51,7 @@ async function checkAccounts(call: WriteCall, specs: readonly Located[]): Promis
   const foreign = specs.filter((spec) => spec.payerAccount !== "" && spec.payerAccount !== spec.subnet.ownerAccount);
   for (const spec of foreign) call.require("nivc:SetPayer", { kind: "account", id: spec.payerAccount, ownerAccount: spec.payerAccount });
   const named = specs.flatMap((spec) => [
-    ...ACCESS_LISTS.flatMap((list) => spec.access[list]),
+    ...ACCESS_LISTS.flatMap((list) => spec.access[list].map((one) => one.accountId)),
     ...(spec.payerAccount === "" ? [] : [spec.payerAccount]),
   ]);
   if (named.length === 0) return;
@@ -154,6 +154,6 @@ function newRow(
 function consentsFor(row: NewInterface, spec: Located | undefined): NewConsent[] {
   const resource = interfaceRef(row);
   return ACCESS_LISTS.flatMap((list) =>
-    (spec?.access[list] ?? []).map((granteeAccount) => ({ granteeAccount, actions: [ACCESS_ACTIONS[list]], resource })),
+    (spec?.access[list] ?? []).map((one) => newConsent(resource, { action: ACCESS_ACTIONS[list], counter: COUNTED[list] }, one)),
   );
 }

@@ -16,6 +16,7 @@ export function attachmentRef(row: AttachmentRow, grants: ResourceRef["grants"] 
 
 /** It leaves the record's addresses with a host that nobody can ask: for the record's owner to decide, or the operator. */
 export function requireForce(call: WriteCall, row: AttachmentRow, grants: ResourceRef["grants"]): void {
-  if (call.subject.kind === "operator" || call.subject.accountId === row.interface_owner) return;
+  const { kind, accountId, role } = call.subject;
+  if (kind === "operator" || (accountId === row.interface_owner && role === "owner")) return;
   call.forbid(ACTION, attachmentRef(row, grants), "only the interface's owner may force");
 }

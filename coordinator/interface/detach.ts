@@ -4,7 +4,7 @@ import { parseId } from "#lib/ids/ids.ts";
 import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
-import { instanceRef } from "./attach.ts";
+import { instanceRef } from "./attach-rights.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { interfaceRef } from "./create.ts";
 import { ACTION, attachmentRef, requireForce } from "./detach-rights.ts";

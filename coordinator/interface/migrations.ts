@@ -200,4 +200,8 @@ export const interfaceMigrations: Migrations = {
   "0059_interface_name": sqlMigration(`
     ALTER TABLE interface ADD COLUMN name text NOT NULL DEFAULT '';
   `),
+  "0062_interface_use": sqlMigration(`
+    INSERT INTO account_use (account_id, quota, used, day)
+    SELECT owner_account, 'interfaces', count(*), now() FROM interface GROUP BY owner_account;
+  `),
 };

@@ -5,7 +5,7 @@ import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import { maskField } from "../call/api.ts";
 import type { WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
-import { instanceRef, requireAttach } from "./attach.ts";
+import { instanceRef, requireAttach } from "./attach-rights.ts";
 import { interfaceRef } from "./create.ts";
 import { attachmentRef } from "./detach-rights.ts";
 import { standing } from "./move.ts";
@@ -45,7 +45,7 @@ export async function updateAttachment(
   // Who sees neither its record nor its instance is not told their names.
   call.requireSee(ref);
   const record = interfaceRef({ interface_id: seen.interface_id, owner_account: seen.interface_owner }, grants);
-  requireAttach(call, record, instanceRef({ instanceId: seen.instance_id, ownerAccount: seen.instance_owner }), deleteOnTerminate);
+  await requireAttach(call, record, instanceRef({ instanceId: seen.instance_id, ownerAccount: seen.instance_owner }), deleteOnTerminate);
   call.concerns(ref);
   // Before its instance ends, or after: never in between.
   await directory.lock(call.tx, [seen.instance_id]);

@@ -9,7 +9,7 @@ import { existingAccounts } from "../identity/api.ts";
 import { groupSetFor } from "../network/api.ts";
 import type { GroupSet } from "../network/api.ts";
 import type { InstanceDirectory } from "./ports.ts";
-import { ACCESS_ACTIONS, ACCESS_LISTS, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
+import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
 import type { Access } from "./in/spec.ts";
 import { interfaceRef } from "./create.ts";
 import { reconfigureLocked } from "./move.ts";
@@ -115,11 +115,11 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
 }
 
 async function setAccess(call: WriteCall, ref: ResourceRef, access: Access): Promise<void> {
-  const accounts = ACCESS_LISTS.flatMap((list) => access[list]);
+  const accounts = ACCESS_LISTS.flatMap((list) => access[list].map((one) => one.accountId));
   const there = await existingAccounts(call.tx, accounts);
   const missing = accounts.find((account) => !there.has(account));
   if (missing !== undefined) throw notFound("account", missing);
-  for (const list of ACCESS_LISTS) await setGrantees(call, ref, ACCESS_ACTIONS[list], access[list]);
+  for (const list of ACCESS_LISTS) await setGrantees(call, ref, { action: ACCESS_ACTIONS[list], counter: COUNTED[list] }, access[list]);
 }
 
 /** Delete a record that is attached to nothing. NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS). */

@@ -71,4 +71,7 @@ export const networkMigrations: Migrations = {
     );
     CREATE INDEX group_set_member ON group_set USING gin (members);
   `),
+  "0062_vpc_use": sqlMigration(`
+    INSERT INTO account_use (account_id, quota, used, day) SELECT owner_account, 'vpcs', count(*), now() FROM vpc GROUP BY owner_account;
+  `),
 };

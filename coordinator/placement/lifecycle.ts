@@ -12,14 +12,11 @@ import {
   unplaceAttachments,
 } from "../interface/api.ts";
 import { forceInstance } from "./force.ts";
-import { chooseHost, zoneOf } from "./core/choose-host.ts";
-import type { Demand } from "./core/choose-host.ts";
+import { pickHost } from "./pick-host.ts";
 import { applied, settle, start, stateName, stop, terminate } from "./core/instance-state.ts";
 import type { InstanceStanding, Step } from "./core/instance-state.ts";
 import { standing } from "./out/instance-store.ts";
 import { instanceItem } from "./core/items.ts";
-import { connectedHosts } from "./out/host-store.ts";
-import type { FreeHost } from "./out/host-store.ts";
 import { lockInstances, moveInstance } from "./out/instance-store.ts";
 import type { Heard, InstanceRow } from "./out/instance-store.ts";
 
@@ -27,40 +24,6 @@ import type { Heard, InstanceRow } from "./out/instance-store.ts";
 export const OPERATION = { run: "RunInstance", start: "StartInstance", stop: "StopInstance", terminate: "TerminateInstance" } as const;
 const STARTING = [OPERATION.run, OPERATION.start];
 const ALL = Object.values(OPERATION);
-
-/** A connected host that fits, or FAILED_PRECONDITION (NO_HOST). `zones`: what the instance and its subnets demand. */
-export async function pickHost(call: WriteCall, zones: readonly string[], hostId: string | undefined): Promise<FreeHost> {
-  const zone = zoneOf(zones);
-  if (zone.kind === "conflict") {
-    throw failedPrecondition(
-      "NO_HOST",
-      `the instance and its subnets demand different zones (${[...new Set(zones)].filter((id) => id !== "").join(", ")}): no host is in both`,
-      { zone_id: zones.join(",") },
-    );
-  }
-  const connected = await connectedHosts(call.tx);
-  const host = chooseHost(connected, { zones, hostId });
-  if (host !== undefined) return host;
-  const zoneId = zone.kind === "zone" ? zone.zoneId : "";
-  const zoneName = zoneId === "" ? "any zone" : `zone ${zoneId}`;
-  // A fixed host was an operator's choice, and its id is the operators'.
-  const fixed = call.subject.kind === "operator" ? hostId : "the place that an operator chose";
-  const where = hostId === undefined ? zoneName : fixed;
-  const why = cutOff(connected, { zones, hostId })
-    ? `what is connected in ${where} says that it cannot carry packets to others now: an operator sees why in the hosts' conditions`
-    : `no connected host in ${where} can take the instance: bring one back or let another one join`;
-  throw failedPrecondition("NO_HOST", why, { zone_id: zoneId });
-}
-
-/** Some would fit if only they carried packets. */
-function cutOff(hosts: readonly FreeHost[], demand: Demand): boolean {
-  return (
-    chooseHost(
-      hosts.map((one) => ({ ...one, carries: true })),
-      demand,
-    ) !== undefined
-  );
-}
 
 /** The instance, locked, with the caller's right to `action` checked. */
 export async function lockFor(call: WriteCall, instanceId: string, action: string): Promise<InstanceRow> {
@@ -96,7 +59,7 @@ export async function startInstance(call: WriteCall, operations: Operations, ins
     throw failedPrecondition("NO_INTERFACE", `${instanceId} has no interface: attach one first`, { instance_id: instanceId });
   }
   const zones = [row.zone_id, ...(await interfaceZones(call.tx, attachments.interfaceIds))];
-  const host = await pickHost(call, zones, row.fixed_host_id ?? undefined);
+  const host = await pickHost(call, { zones, hostId: row.fixed_host_id ?? undefined, attachments: attachments.attachmentIds.length });
   const next = nextOf(start(standing(row), host.hostId));
   if (next === undefined) throw new Error("what could start cannot");
   const operationId = await begin(call, operations, row, OPERATION.start, []);

@@ -108,4 +108,8 @@ export const placementMigrations: Migrations = {
                      ADD COLUMN substrate_message text NOT NULL DEFAULT '',
                      ADD COLUMN substrate_time timestamptz; -- when one of the two last changed
   `),
+  "0064_host_room": sqlMigration(`
+    ALTER TABLE host ADD COLUMN schedulable boolean NOT NULL DEFAULT true, -- may be given new instances
+                     ADD COLUMN max_instances int, ADD COLUMN max_attachments int; -- as its newest session said; NULL: it said nothing
+  `),
 };

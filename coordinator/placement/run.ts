@@ -10,7 +10,8 @@ import type { WantedAttachment } from "../interface/api.ts";
 import { requireZone } from "../topology/api.ts";
 import type { CheckedRun, RunInterface } from "./in/run-request.ts";
 import { instanceItem } from "./core/items.ts";
-import { OPERATION, pickHost } from "./lifecycle.ts";
+import { OPERATION } from "./lifecycle.ts";
+import { pickHost } from "./pick-host.ts";
 import { lockedInstance, instanceDirectory } from "./out/directory.ts";
 import type { FreeHost } from "./out/host-store.ts";
 import { insertInstance } from "./out/instance-store.ts";
@@ -59,7 +60,7 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
   const zones = [wanted.zoneId, ...(await interfaceZones(call.tx, ids))];
   const host: FreeHost | undefined = wanted.stopped
     ? undefined
-    : await pickHost(call, zones, wanted.hostId === "" ? undefined : wanted.hostId);
+    : await pickHost(call, { zones, hostId: wanted.hostId === "" ? undefined : wanted.hostId, attachments: ids.length });
   const operationId = await operations.createOperation(call, { kind: OPERATION.run, subjectId: instanceId, ownerAccount });
   const row = await insertInstance(call.tx, {
     instance_id: instanceId,

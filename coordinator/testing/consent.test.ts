@@ -33,7 +33,16 @@ beforeEach(() => {
 });
 
 const within = async <Result>(fn: (call: WriteCall) => Promise<Result>): Promise<Result> => (await system.calls.internal(fn)).result;
-const granted = (action: string, accounts: string[]) => within((call) => setGrantees(call, thing, action, accounts));
+const forEver = { principalId: "", validFrom: null, validUntil: null, maximum: null };
+const granted = (action: string, accounts: string[]) =>
+  within((call) =>
+    setGrantees(
+      call,
+      thing,
+      { action },
+      accounts.map((accountId) => ({ ...forEver, accountId })),
+    ),
+  );
 const grants = async () =>
   ((await within((call) => grantsFor(call.tx, [thing.id]))).get(thing.id) ?? []).map(({ accountId, action }) => ({ accountId, action }));
 
@@ -92,9 +101,11 @@ describe("a consent", () => {
     const grantee = newId("acct");
     await granted(ATTACH, [grantee]);
     await granted(DETACH, [grantee]);
-    expect(await within((call) => resourcesGrantedTo(call.tx, grantee, "interface"))).toEqual([thing.id]);
-    expect(await within((call) => resourcesGrantedTo(call.tx, grantee, "VPC"))).toEqual([]);
-    expect(await within((call) => resourcesGrantedTo(call.tx, newId("acct"), "interface"))).toEqual([]);
+    const seenBy = (accountId: string, kind: string) =>
+      within((call) => resourcesGrantedTo(call.tx, { accountId, principalId: "alice" }, kind));
+    expect(await seenBy(grantee, "interface")).toEqual([thing.id]);
+    expect(await seenBy(grantee, "VPC")).toEqual([]);
+    expect(await seenBy(newId("acct"), "interface")).toEqual([]);
   });
 
   it("lets the grantee's calls through while it stands, repeats included", async () => {
@@ -132,19 +143,19 @@ describe("a consent's terms", () => {
 
   it("bound it in number: many at once count exactly, and what is undone counts back", async () => {
     const consent = await give({ limits: { attachments: 3 } });
-    const count = (amount: number) => within((call) => countAgainst(call.tx, consent?.consentId ?? "", "attachments", amount));
+    const count = (amount: number) => within((call) => countAgainst(call.tx, [consent?.consentId ?? ""], "attachments", amount));
     const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => count(1)));
     expect(outcomes.filter((outcome) => outcome.status === "fulfilled")).toHaveLength(3);
     await expect(count(1)).rejects.toMatchObject({ reason: "LIMIT_EXCEEDED", facts: { limit: "3", used: "3" } });
     const undone = within(async (call) => {
-      await countAgainst(call.tx, consent?.consentId ?? "", "attachments", -1);
+      await countAgainst(call.tx, [consent?.consentId ?? ""], "attachments", -1);
       throw new Error("undone");
     });
     await expect(undone).rejects.toThrow("undone");
     await expect(count(1)).rejects.toMatchObject({ reason: "LIMIT_EXCEEDED" });
     await count(-2);
     await count(2);
-    await within((call) => countAgainst(call.tx, consent?.consentId ?? "", "unlimited", 1_000));
+    await within((call) => countAgainst(call.tx, [consent?.consentId ?? ""], "unlimited", 1_000));
   });
 });
 

@@ -1,3 +1,4 @@
+import type { HostCapacity } from "#gen/plenum/host/v1/host.ts";
 import { AppliedState, HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type {
   AttachmentItem,
@@ -82,6 +83,9 @@ export class FakeHost {
     return new FakeHost(joined.hostId, internal, { cert: joined.certificate, key });
   }
 
+  /** What its next session says that it can carry; undefined: nothing. */
+  capacity: HostCapacity | undefined;
+
   get client() {
     return this.#channel.client(HostFeedServiceDefinition);
   }
@@ -92,7 +96,14 @@ export class FakeHost {
       {
         message: {
           $case: "hello",
-          value: { agentVersion: "fake", kernelRelease: "0", substrateMtu: 1_500, resumeToken, substrate: this.substrate },
+          value: {
+            agentVersion: "fake",
+            kernelRelease: "0",
+            substrateMtu: 1_500,
+            resumeToken,
+            substrate: this.substrate,
+            capacity: this.capacity,
+          },
         },
       },
     ];

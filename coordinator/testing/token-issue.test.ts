@@ -22,26 +22,29 @@ const principalsIn = async (accountId: string) => {
   return rows.map((row) => `${row.principal_id} ${row.role}`);
 };
 
-describe("a viewer", () => {
+describe.each([
+  ["viewer", Role.VIEWER],
+  ["member", Role.MEMBER],
+] as const)("a %s", (role, number) => {
   it("issues in no name but its own, and leaves no row of the names it tried", async () => {
     const accountId = await system.account();
-    const vic = await tokensOf({ role: "viewer", accountId, principalId: "vic" });
+    const vic = await tokensOf({ role, accountId, principalId: "vic" });
     for (const principalId of ["boss", "new-1", "new-2"]) {
-      expect(await reasonOf(vic.issueToken({ accountId, principalId, role: Role.VIEWER }))).toBe(DENIED);
+      expect(await reasonOf(vic.issueToken({ accountId, principalId, role: number }))).toBe(DENIED);
     }
     expect(await principalsIn(accountId)).toEqual([]);
-    expect((await vic.issueToken({ accountId, principalId: "vic", role: Role.VIEWER })).token).not.toBe("");
+    expect((await vic.issueToken({ accountId, principalId: "vic", role: number })).token).not.toBe("");
     expect(await reasonOf(vic.issueToken({ accountId, principalId: "vic", role: Role.OWNER }))).toBe(DENIED);
-    expect(await principalsIn(accountId)).toEqual(["vic viewer"]);
+    expect(await principalsIn(accountId)).toEqual([`vic ${role}`]);
   });
 
   it("issues nothing that outlives the token it shows", async () => {
     const accountId = await system.account();
     const owner = await tokensOf({ role: "owner", accountId, principalId: "boss" });
-    const lent = await owner.issueToken({ accountId, principalId: "vic", role: Role.VIEWER, ttl: { seconds: 120n, nanos: 0 } });
+    const lent = await owner.issueToken({ accountId, principalId: "vic", role: number, ttl: { seconds: 120n, nanos: 0 } });
     const vic = system.bearing(lent.token).client(TokenServiceDefinition);
     for (const ttl of [undefined, { seconds: 90n * 86_400n, nanos: 0 }, { seconds: 119n, nanos: 0 }]) {
-      const made = await vic.issueToken({ accountId, principalId: "vic", role: Role.VIEWER, ttl });
+      const made = await vic.issueToken({ accountId, principalId: "vic", role: number, ttl });
       expect(made.expireTime?.getTime()).toBeLessThanOrEqual(lent.expireTime?.getTime() ?? 0);
       expect((lent.expireTime?.getTime() ?? 0) - (made.expireTime?.getTime() ?? 0)).toBeLessThan(30_000);
     }

@@ -51,7 +51,7 @@ function startAgent(): { stop: () => Promise<void>; datapath: FakeDatapath; erro
   });
   const settings = { address: server.address };
   const common = { log: silentLog(), backoff: BACKOFF, received: () => {} };
-  const hello = { agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, substrate: undefined };
+  const hello = { agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, substrate: undefined, capacity: undefined };
   const host = new HostSession({
     ...common,
     connect: () => createChannelAndClient(HostFeedServiceDefinition, settings),

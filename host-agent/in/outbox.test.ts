@@ -59,7 +59,7 @@ describe("a session whose server does not read begins anew", () => {
     ]);
     const session = new HostSession({
       connect: () => ({ client: { connect: open as unknown as HostFeedServiceClient["connect"] }, close: () => {} }),
-      hello: () => ({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, substrate: undefined }),
+      hello: () => ({ agentVersion: "test", kernelRelease: "6.1", substrateMtu: 1500, substrate: undefined, capacity: undefined }),
       substrate: () => ({ deviceReady: true, tunnelReady: true, message: "" }),
       handler: {
         ...{ beginSnapshot: () => {}, resume: () => {}, change: () => {}, owed: () => {}, complete: () => {}, distrust: () => {} },

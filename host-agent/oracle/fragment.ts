@@ -12,7 +12,7 @@ export function strangerOf(random: Random, configuration: Configuration, rest: D
     [3, () => other({ src: random.pick(neighboursOf(configuration, rest) ?? ADDRESSES) })],
     [2, () => other({ dst: random.pick(ADDRESSES) })],
     [2, () => other({ protocol: random.pick([PROTOCOLS.tcp, PROTOCOLS.udp, PROTOCOLS.sctp, PROTOCOLS.icmp]) })],
-    [1, () => other({ identification: random.between(0, 2) })],
+    [3, () => other({ identification: ((ip.identification ?? 0) + 1) % 3 })],
     [2, () => inOtherNetwork(random, configuration, rest)],
   ])();
 }

@@ -1,11 +1,11 @@
-import type { Configuration } from "#lib/model/index.ts";
+import type { Configuration, Endpoint, Ruleset } from "#lib/model/index.ts";
 import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
 import { icmpError } from "./error.ts";
 import { FLAG, localEndpoint, type Flow } from "./flow.ts";
 import { strangerOf } from "./fragment.ts";
 import type { Random } from "./random.ts";
 import type { Step } from "./scenario.ts";
-import { membersOnlyRuleset, PROTOCOLS } from "./world.ts";
+import { membersOnlyRuleset, PROTOCOLS, servicesRuleset } from "./world.ts";
 
 /** Steps that mean something only one after the other, and that chance alone would seldom bring together. */
 export interface Plot {
@@ -15,22 +15,35 @@ export interface Plot {
 }
 
 export function randomPlot(random: Random, configuration: Configuration, flow: Flow): Plot | undefined {
-  return random.pick([inFragments, underAnError, aboutNothing])(random, configuration, flow);
+  return random.pick([inFragments, underAnError, aboutNothing, withoutRoom])(random, configuration, flow);
 }
 
 /** Beside the time for which a first fragment counts. */
 const FRAGMENT_SPANS = [1999, 2000, 2001];
 
 /** A packet in two fragments; between them another of the same flow, or just as much time as the first counts. */
-function inFragments(random: Random, configuration: Configuration, any: Flow): Plot | undefined {
+function inFragments(random: Random, before: Configuration, any: Flow): Plot | undefined {
   const flow = random.chance(0.4) ? { ...any, protocol: PROTOCOLS.icmp } : any;
+  const here = flow.ends.flatMap(({ address }) => localEndpoint(before, flow.vni, address) ?? []);
+  const isOpen = flow.protocol === PROTOCOLS.tcp && random.chance(0.5);
+  const configuration = isOpen ? withRuleset(before, here, openRuleset(random)) : before;
   const isAnswer = random.chance(0.3);
   const whole = draftOf(random, configuration, flow, isAnswer);
   const between = draftOf(random, configuration, flow, isAnswer);
   if (whole === undefined || between === undefined) return undefined;
   if (flow.protocol === PROTOCOLS.tcp) {
-    whole.payload.writeUInt8(random.pick([FLAG.syn, FLAG.fin, FLAG.rst]), TCP_FLAGS_AT);
-    between.payload.writeUInt8(random.pick([FLAG.syn, FLAG.fin, FLAG.rst, FLAG.ack]), TCP_FLAGS_AT);
+    const { fin, syn, rst, ack } = FLAG;
+    const pairs = [
+      [syn, fin],
+      [syn, rst],
+      [fin, syn],
+      [rst, syn],
+      [fin, syn | fin],
+      [syn, ack],
+    ] as const;
+    const [one, other] = random.pick(pairs);
+    whole.payload.writeUInt8(one, TCP_FLAGS_AT);
+    between.payload.writeUInt8(other, TCP_FLAGS_AT);
   }
   if (flow.protocol === PROTOCOLS.icmp) whole.payload.writeUInt8(random.pick([0, 8, 13, 13, 13]), 0);
   const first = { ...whole, ip: { ...whole.ip, moreFragments: true }, note: `first fragment of ${whole.note}` };
@@ -40,8 +53,8 @@ function inFragments(random: Random, configuration: Configuration, any: Flow): P
     payload: random.bytes(random.between(0, 40)),
     note: `rest of ${whole.note}`,
   };
-  const steps: Step[] = [packetStep(first)];
-  if (random.chance(0.6)) steps.push(packetStep(between));
+  const steps: Step[] = [{ what: "configuration", configuration, note: isOpen ? "all may pass" : "as before" }, packetStep(first)];
+  if (random.chance(0.75)) steps.push(packetStep(between));
   if (random.chance(0.4)) steps.push({ what: "time", milliseconds: random.pick(FRAGMENT_SPANS) });
   steps.push(packetStep(random.chance(0.4) ? strangerOf(random, configuration, rest) : rest));
   return { steps, configuration };
@@ -55,13 +68,7 @@ function underAnError(random: Random, configuration: Configuration, flow: Flow):
   const endpoint = localEndpoint(configuration, flow.vni, a.address) ?? localEndpoint(configuration, flow.vni, b.address);
   const about = draftOf(random, configuration, flow, false);
   if (endpoint === undefined || about === undefined) return undefined;
-  const ruleset = membersOnlyRuleset(random);
-  const changed = { ...endpoint, rulesetId: ruleset.id };
-  const next: Configuration = {
-    ...configuration,
-    rulesets: [...configuration.rulesets, ruleset],
-    endpoints: configuration.endpoints.map((e) => (e === endpoint ? changed : e)),
-  };
+  const next = withRuleset(configuration, [endpoint], membersOnlyRuleset(random));
   const error = errorAbout(random, next, flow.vni, about);
   if (error === undefined) return undefined;
   return {
@@ -71,8 +78,10 @@ function underAnError(random: Random, configuration: Configuration, flow: Flow):
 }
 
 /** A connection, and an ICMP error about something of the same two that never was: no echo, no such echo, or no such header. */
-function aboutNothing(random: Random, configuration: Configuration, { vni, ends: [a, b] }: Flow): Plot | undefined {
-  const port = random.pick([0, 0, 7]);
+function aboutNothing(random: Random, before: Configuration, { vni, ends: [a, b] }: Flow): Plot | undefined {
+  const here = [a, b].flatMap(({ address }) => localEndpoint(before, vni, address) ?? []);
+  const configuration = withRuleset(before, here, servicesRuleset(random));
+  const port = random.pick([0, 0, 0, 7]);
   const protocol = random.pick([PROTOCOLS.icmp, PROTOCOLS.icmp, PROTOCOLS.gre]);
   const flow: Flow = {
     vni,
@@ -83,16 +92,54 @@ function aboutNothing(random: Random, configuration: Configuration, { vni, ends:
     ],
   };
   const request = draftOf(random, configuration, flow, false);
-  const never = draftOf(random, configuration, flow, random.chance(0.6));
+  const never = draftOf(random, configuration, flow, random.chance(0.75));
   if (request === undefined || never === undefined) return undefined;
   if (protocol === PROTOCOLS.icmp) {
     request.payload.writeUInt8(8, 0);
-    never.payload.writeUInt8(random.pick([0, 8, 13]), 0);
+    never.payload.writeUInt8(random.pick([0, 8, 8, 13]), 0);
   }
   const error = errorAbout(random, configuration, vni, never);
   if (error === undefined) return undefined;
   if (protocol === PROTOCOLS.gre && error.payload.length > QUOTED_AT) error.payload.writeUInt8(0x40 | random.between(0, 15), QUOTED_AT);
-  return { steps: [packetStep(request), packetStep(error)], configuration };
+  const rules: Step = { what: "configuration", configuration, note: "services only" };
+  return { steps: [rules, packetStep(request), packetStep(error)], configuration };
+}
+
+/** Both ends are here, the receiver's connection went, and the table has no room for another: the sender's must stay as it is. */
+function withoutRoom(random: Random, configuration: Configuration, flow: Flow): Plot | undefined {
+  const [sender, receiver] = flow.ends.map(({ address }) => localEndpoint(configuration, flow.vni, address));
+  const [begins, denied, refused] = [0, 1, 2].map(() => draftOf(random, configuration, flow, false));
+  if (sender === undefined || receiver === undefined || begins === undefined || denied === undefined || refused === undefined)
+    return undefined;
+  const none: Ruleset = { id: random.between(1, 0xffffffff), rules: [] };
+  const open = withRuleset(configuration, [sender, receiver], openRuleset(random));
+  const closed = withRuleset(open, [receiver], none);
+  const full = { ...open, connectionTable: 0 };
+  const change = (next: Configuration, note: string): Step => ({ what: "configuration", configuration: next, note });
+  return {
+    steps: [
+      ...[change(open, "all may pass"), packetStep(begins)],
+      ...[change(closed, "the receiver may have nothing"), packetStep(denied)],
+      ...[change(full, "all may pass, and no room"), { what: "time", milliseconds: 4000 } as const, packetStep(refused)],
+      change(open, "room again"),
+    ],
+    configuration: open,
+  };
+}
+
+function openRuleset(random: Random): Ruleset {
+  const everything = { protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } };
+  return { id: random.between(1, 0xffffffff), rules: (["ingress", "egress"] as const).map((direction) => ({ direction, ...everything })) };
+}
+
+/** These endpoints under other rules. */
+function withRuleset(configuration: Configuration, changed: readonly Endpoint[], ruleset: Ruleset): Configuration {
+  const isChanged = (e: Endpoint): boolean => changed.some(({ wireId }) => wireId === e.wireId);
+  return {
+    ...configuration,
+    rulesets: [...configuration.rulesets, ruleset],
+    endpoints: configuration.endpoints.map((e) => (isChanged(e) ? { ...e, rulesetId: ruleset.id } : e)),
+  };
 }
 
 /** In an ICMP error. */
@@ -100,7 +147,7 @@ const QUOTED_AT = 8;
 
 function errorAbout(random: Random, configuration: Configuration, vni: number, about: Draft): Draft | undefined {
   const known = configuration.mappings.filter((m) => m.vni === vni);
-  const from = random.chance(0.2) || known.length === 0 ? about.ip.dst : random.pick(known).address;
+  const from = random.chance(0.4) || known.length === 0 ? about.ip.dst : random.pick(known).address;
   const route = routeOf(random, configuration, vni, from, about.ip.src);
   if (route === undefined) return undefined;
   const ip = { src: from, dst: about.ip.src, protocol: PROTOCOLS.icmp };

@@ -106,12 +106,15 @@ export class Program {
 
   /** Leaves as much room in the table as the configuration says. */
   #fillTable({ connectionTable }: Configuration): void {
-    const fillers = keysOf(this.#connections).filter((key) => key.readUInt32LE() === FILLER);
-    const wanted = TABLE - Math.min(TABLE, connectionTable);
+    const all = keysOf(this.#connections);
+    const fillers = all.filter((key) => key.readUInt32LE() === FILLER);
+    const wanted = Math.min(TABLE - Math.min(TABLE, connectionTable), TABLE - (all.length - fillers.length));
     for (const key of fillers.slice(wanted)) this.#connections.delete(key);
-    for (let n = fillers.length; n < wanted; n++) {
+    const there = new Set(fillers.slice(0, wanted).map((key) => key.toString("hex")));
+    for (let n = 0; there.size < wanted; n++) {
       const key = encode("connection_key", { wire_id: FILLER, sport: n });
       this.#connections.put(key, Buffer.concat([key], STRUCTS.connection.size));
+      there.add(key.toString("hex"));
     }
   }
 
@@ -127,6 +130,7 @@ export class Program {
   /** Decides a packet at a time in milliseconds, and lets it leave behind what it leaves. */
   run(packet: Packet, now: number): Answer {
     const { path } = this.#host;
+    if (this.#configuration.connectionTable < TABLE) this.#fillTable(this.#configuration); // one may have gone
     const nanoseconds = EPOCH + BigInt(now) * 1_000_000n;
     this.#write("test_control", this.#layouts.control, { now: nanoseconds, commit: 1, vlan_tci: packet.vlanTci });
     if (packet.from === "tunnel") this.#inject(packet.key);

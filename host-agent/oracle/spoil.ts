@@ -96,12 +96,13 @@ function tagged(random: Random, d: Draft): void {
 function malformed(random: Random, d: Draft): void {
   const bytes = bytesOf(d);
   const set = (at: number, value: number): Buffer => (at < bytes.length && bytes.writeUInt8(value, at), bytes);
+  const length = (value: number): Buffer => (bytes.length >= 4 && bytes.writeUInt16BE(value, 2), bytes);
   const ways: (() => Buffer)[] = [
     () => set(0, 0x65),
     () => set(0, 0x40 | random.between(0, 4)),
     () => set(0, 0x40 | random.between(6, 15)),
-    () => (bytes.writeUInt16BE(random.between(0, 60), 2), bytes),
-    () => (bytes.writeUInt16BE(bytes.length + random.between(1, 3), 2), bytes),
+    () => length(random.between(0, 60)),
+    () => length(bytes.length + random.between(1, 3)),
     () => bytes.subarray(0, random.between(1, Math.min(bytes.length, 44))),
     () => set(32, random.between(0, 15) << 4),
     () => ipv4(d.ip, d.payload.subarray(0, random.between(0, 20))),
@@ -117,7 +118,7 @@ function flipped(random: Random, d: Draft): void {
 }
 
 function laterFragment(random: Random, d: Draft): void {
-  d.ip.fragmentOffset = 8 * random.between(1, 100);
+  d.ip.fragmentOffset = 8 * (random.chance(0.8) ? random.between(1, 100) : 256 * random.between(1, 31));
   d.ip.moreFragments = random.chance(0.5);
   if (random.chance(0.3)) d.ip.protocol = random.pick([PROTOCOLS.tcp, PROTOCOLS.udp]);
   d.ip.identification = random.pick([0, 1, 2, 900, 901, 902]);

@@ -57,7 +57,7 @@ class Teller {
     return this.#random.weighted<() => Step>([
       [86, () => this.#packet()],
       [8, () => this.#change()],
-      [4, () => this.#plot()],
+      [6, () => this.#plot()],
       [6, () => ({ what: "time", milliseconds: this.#random.pick(SPANS) })],
     ])();
   }

@@ -49,6 +49,14 @@ export function membersOnlyRuleset(random: Random): Ruleset {
   return { id: random.between(1, 0xffffffff), rules: [...membersOnly(random, "ingress"), ...membersOnly(random, "egress")] };
 }
 
+/** Services in both directions, and GRE: an ICMP error passes with its connection only. */
+export function servicesRuleset(random: Random): Ruleset {
+  const cidr = "0.0.0.0/0";
+  const gre = { protocol: PROTOCOLS.gre, portFrom: 0, portTo: 65535, peer: { cidr } };
+  const rules = (["ingress", "egress"] as const).flatMap((direction) => [...services(random, direction, cidr), { direction, ...gre }]);
+  return { id: random.between(1, 0xffffffff), rules };
+}
+
 /** So many, about nobody, that those after them come to stand in another word of the program's sets. */
 function others(random: Random): Rule[] {
   const nobody = { protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "192.0.2.77/32" } };
@@ -62,9 +70,11 @@ function membersOnly(random: Random, direction: Rule["direction"]): Rule[] {
   return [{ direction, protocol: 0, portFrom: 0, portTo: 65535, peer: { groupSetIds } }];
 }
 
+const BLOCKS = ["0.0.0.0/0", "10.0.0.0/30", "10.0.0.4/30", "10.0.0.8/29"];
+
 /** Some services, of some neighbours: what allows one way of a flow denies the other. */
-function services(random: Random, direction: Rule["direction"]): Rule[] {
-  const peer = { cidr: random.pick(["0.0.0.0/0", "10.0.0.0/30", "10.0.0.4/30", "10.0.0.8/29"]) };
+function services(random: Random, direction: Rule["direction"], cidr = random.pick(BLOCKS)): Rule[] {
+  const peer = { cidr };
   const ports = PORTS.filter(() => random.chance(0.7)).flatMap((port) =>
     [PROTOCOLS.tcp, PROTOCOLS.udp, PROTOCOLS.dccp].map((protocol) => ({ direction, protocol, portFrom: port, portTo: port, peer })),
   );

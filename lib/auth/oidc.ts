@@ -12,7 +12,7 @@ const TIMEOUT_MS = 5_000;
 const KEYS_FOR_MS = 600_000;
 const READ_AGAIN_AFTER_MS = 5_000;
 
-const role = z.enum(["operator", "owner", "viewer"]);
+const role = z.enum(["operator", "owner", "member", "viewer"]);
 
 /** An issuer of tokens whose word is taken (OpenID Connect). */
 export const oidcIssuer = z
@@ -50,7 +50,9 @@ const words = z.union([z.string().transform((word) => [word]), z.array(z.string(
 /** Roles in a token. Words that mean none are passed over: an issuer knows more groups than we do. */
 function rolesOf(payload: JWTPayload, issuer: OidcIssuer): Role[] {
   if (issuer.roleClaim === undefined) return [issuer.role];
-  const meaning = new Map<string, Role>(Object.entries(issuer.roles ?? { operator: "operator", owner: "owner", viewer: "viewer" }));
+  const meaning = new Map<string, Role>(
+    Object.entries(issuer.roles ?? { operator: "operator", owner: "owner", member: "member", viewer: "viewer" }),
+  );
   return words.parse(payload[issuer.roleClaim]).flatMap((word) => meaning.get(word) ?? []);
 }
 

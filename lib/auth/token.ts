@@ -43,7 +43,7 @@ const DAY_S = 86_400;
 const claims = z.object({
   sub: z.string().min(1),
   account: z.string().default(""),
-  roles: z.array(z.enum(["operator", "owner", "viewer"])).min(1),
+  roles: z.array(z.enum(["operator", "owner", "member", "viewer"])).min(1),
 });
 
 /** Claims → caller. An operator's token names no account, anybody else's names one: a token that mixes them is refused. */

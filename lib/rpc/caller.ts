@@ -2,8 +2,11 @@ import type { Metadata } from "nice-grpc-common";
 import { permissionDenied, unauthenticated } from "./errors.ts";
 import { PEER_URI_HEADER } from "./peer.ts";
 
-/** operator: the whole installation; owner: all of its own account; viewer: reads in its own account. */
-export type Role = "operator" | "owner" | "viewer";
+/**
+ * operator: the whole installation; owner: all of its own account; member: reads in its own account, and does what a list names it for;
+ * viewer: reads in its own account.
+ */
+export type Role = "operator" | "owner" | "member" | "viewer";
 
 /** Who calls, verified. */
 export interface Caller {

@@ -7,7 +7,7 @@ import { createHostRequest } from "#lib/auth/ca.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
 import { definitions, methods } from "./support/contract.ts";
-import { makeAccount, makeEstate } from "./support/estate.ts";
+import { makeAccount, makeEstate, MEMBER } from "./support/estate.ts";
 import type { Estate } from "./support/estate.ts";
 import { startInstallation } from "./support/installation.ts";
 import type { Installation } from "./support/installation.ts";
@@ -50,6 +50,7 @@ beforeAll(async () => {
   channels = {
     operator,
     owner: await as({ role: "owner", accountId: a }),
+    member: await as({ role: "member", accountId: a, principalId: MEMBER }),
     viewer: await as({ role: "viewer", accountId: a, principalId: "vic" }),
     other: await as({ role: "owner", accountId: b }),
     grantee: await as({ role: "owner", accountId: c }),
@@ -122,7 +123,8 @@ describe("the matrix", () => {
       cells.map(async ({ caller, target }) => {
         serial += 1;
         const estate = estates[target];
-        const own = { owner: estates.A, viewer: estates.A, other: estates.B, grantee: ofGrantee }[caller as string] ?? estate;
+        const own =
+          { owner: estates.A, member: estates.A, viewer: estates.A, other: estates.B, grantee: ofGrantee }[caller as string] ?? estate;
         return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, zoneId: ZONE, spareAccount, serial })}`;
       }),
     );

@@ -38,6 +38,7 @@ beforeAll(async () => {
   for (const [index, accountId] of accounts.entries()) {
     const owner = await as({ role: "owner", accountId });
     subjects.push({ name: `owner ${index}`, channel: owner });
+    subjects.push({ name: `member ${index}`, channel: await as({ role: "member", accountId, principalId: "mem" }) });
     subjects.push({ name: `viewer ${index}`, channel: await as({ role: "viewer", accountId, principalId: "vic" }) });
     estates.push(await makeEstate(owner, accountId, accounts[(index + 1) % accounts.length] ?? ""));
   }
@@ -53,6 +54,8 @@ afterAll(async () => {
 const consent = fc.record({
   resource: fc.nat(8),
   grantee: fc.nat(2),
+  // The whole account, its owner by name, its member, its viewer, nobody that calls.
+  principal: fc.constantFrom("", "", "alice", "mem", "vic", "nobody"),
   action: fc.constantFrom(...ACTIONS),
   state: fc.constantFrom("ACTIVE", "ACTIVE", "ACTIVE", "SUSPENDED", "REVOKED"),
   from: fc.constantFrom(null, -3_600, 3_600),
@@ -62,11 +65,11 @@ const consent = fc.record({
 /** Make the database's consents these, and no others. */
 async function putConsents(consents: readonly (typeof consent extends fc.Arbitrary<infer One> ? One : never)[]): Promise<void> {
   await sql`DELETE FROM consent`.execute(db.kysely);
-  for (const { resource, grantee, action, state, from, until } of consents) {
+  for (const { resource, grantee, principal, action, state, from, until } of consents) {
     if (from !== null && until !== null && from >= until) continue;
     await sql`
-      INSERT INTO consent (consent_id, grantor_account, grantee_account, actions, resource_kind, resource_id, state, created_by, valid_from, valid_until)
-      VALUES (${newId("cons")}, ${estates[Math.floor(resource / 3)]?.accountId}, ${estates[grantee]?.accountId}, ${[action]}::text[], 'interface',
+      INSERT INTO consent (consent_id, grantor_account, grantee_account, grantee_principal, actions, resource_kind, resource_id, state, created_by, valid_from, valid_until)
+      VALUES (${newId("cons")}, ${estates[Math.floor(resource / 3)]?.accountId}, ${estates[grantee]?.accountId}, ${principal}, ${[action]}::text[], 'interface',
               ${interfaces[resource]}, ${state}, 'test', now() + ${from} * interval '1 second', now() + ${until} * interval '1 second')
       ON CONFLICT DO NOTHING`.execute(db.kysely);
   }

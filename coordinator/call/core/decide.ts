@@ -14,9 +14,23 @@ export interface ResourceRef {
 
 export interface ResourceGrant {
   readonly accountId: string;
+  /** Only this principal of the account; absent or empty: all who may act for it. */
+  readonly principalId?: string;
   readonly action: string;
   /** The consent that says so. A write that rests on it holds it until its commit (C14); absent: it follows from the rows themselves. */
   readonly consentId?: string;
+}
+
+/** Whether a grant is one to this subject, be it by its account or by its name. */
+export function isGrantee(subject: Subject, { accountId, principalId = "" }: ResourceGrant): boolean {
+  return accountId === subject.accountId && (principalId === "" || principalId === subject.principalId);
+}
+
+const isNamed = ({ principalId = "" }: ResourceGrant): boolean => principalId !== "";
+
+/** Whether this subject may write by a grant: owners by any of theirs, members by those that name them, whatever their account was given. */
+export function actsBy(subject: Subject, grant: ResourceGrant): boolean {
+  return isGrantee(subject, grant) && (subject.role === "owner" || (subject.role === "member" && isNamed(grant)));
 }
 
 /** The installation as a whole: only operators read it and act on it, and nobody needs to be told that it is not there. */
@@ -54,37 +68,43 @@ export interface DecisionClass {
   /** The user's; else empty. */
   readonly account: string;
   /** The user's; else empty. */
-  readonly role: "owner" | "viewer" | "";
+  readonly role: "owner" | "member" | "viewer" | "";
   readonly action: string;
   readonly resource: "installation" | "resource";
   readonly owner: string;
   /** Whether the resource is the user's own principal. */
   readonly self: boolean;
-  /** Actions that consents allow the user's account on the resource, sorted. Those of other accounts do not bear on it. */
+  /** Actions that consents allow the user on the resource, by account or by name, sorted. Those of others do not bear on it. */
   readonly granted: readonly string[];
+  /** Those of them that name the user's principal: what a member may do. */
+  readonly named: readonly string[];
 }
+
+const actionsOf = (grants: readonly ResourceGrant[]): string[] => [...new Set(grants.map((grant) => grant.action))].sort();
 
 /** The class of a question. A user of no account is nobody: nothing can be its own. */
 export function classOf(subject: Subject, action: string, resource: ResourceRef): DecisionClass {
   const account = subject.kind === "account" ? (subject.accountId ?? "") : "";
   const user = account !== "";
   const kind = user ? "user" : subject.kind === "operator" || subject.kind === "host" ? subject.kind : "nobody";
-  const granted = user ? (resource.grants ?? []).filter((grant) => grant.accountId === account).map((grant) => grant.action) : [];
+  const grants = user ? (resource.grants ?? []).filter((grant) => isGrantee(subject, grant)) : [];
+  const role = subject.role === "owner" || subject.role === "member" ? subject.role : "viewer";
   return {
     subject: kind,
     account,
-    role: user ? (subject.role === "owner" ? "owner" : "viewer") : "",
+    role: user ? role : "",
     action,
     resource: resource.kind === INSTALLATION.kind ? "installation" : "resource",
     owner: resource.ownerAccount,
     self: user && resource.kind === "principal" && resource.ownerAccount === account && resource.id === subject.principalId,
-    granted: [...new Set(granted)].sort(),
+    granted: actionsOf(grants),
+    named: actionsOf(grants.filter(isNamed)),
   };
 }
 
 /** A class as text; equal exactly for equal classes. */
 export function classKey(of: DecisionClass): string {
-  return JSON.stringify([of.subject, of.account, of.role, of.action, of.resource, of.owner, of.self, of.granted]);
+  return JSON.stringify([of.subject, of.account, of.role, of.action, of.resource, of.owner, of.self, of.granted, of.named]);
 }
 
 /** What the policies say of one class. */

@@ -19,7 +19,7 @@ export interface Subject {
 /** What the rows of the principal and its account say now, whatever its token says. */
 export type Standing = Barred | Role;
 
-const STRENGTH: Readonly<Record<Role, number>> = { viewer: 1, owner: 2, operator: 3 };
+const STRENGTH: Readonly<Record<Role, number>> = { viewer: 1, member: 2, owner: 3, operator: 4 };
 
 const isBarred = (standing: Standing): standing is Barred => !(standing in STRENGTH);
 
@@ -39,7 +39,7 @@ export function subjectOf(caller: Caller): Subject {
     case "operator":
       return { kind: "operator", principalId: caller.principalId, role: "operator", token: caller.token };
     case "account": {
-      const role = caller.roles.includes("owner") ? "owner" : "viewer";
+      const role = (["owner", "member"] as const).find((one) => caller.roles.includes(one)) ?? "viewer";
       return { kind: "account", principalId: caller.principalId, accountId: caller.accountId, role, token: caller.token };
     }
     case "host":

@@ -1,14 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { classOf, decideClass, INSTALLATION, isRead, SEE } from "../core/decide.ts";
-import type { DecisionClass, Judge, ResourceRef } from "../core/decide.ts";
+import type { DecisionClass, Judge, ResourceGrant, ResourceRef } from "../core/decide.ts";
 import type { Subject } from "../core/subject.ts";
 import { createDecide, decide } from "./decide.ts";
 import { judgeByPolicies } from "./policies.ts";
 
 const READ = "nivc:GetInterface";
 const ATTACH = "nivc:AttachInterface";
-const account = (accountId: string, role: "owner" | "viewer"): Subject => ({ kind: "account", principalId: "p", accountId, role });
+const account = (accountId: string, role: "owner" | "member" | "viewer"): Subject => ({
+  kind: "account",
+  principalId: "p",
+  accountId,
+  role,
+});
 const operator: Subject = { kind: "operator", principalId: "root", role: "operator" };
 const host: Subject = { kind: "host", principalId: "host-1", hostId: "host-1" };
 const nobody: Subject = { kind: "anonymous", principalId: "" };
@@ -40,6 +45,26 @@ describe("decide", () => {
     ["a grantee sees", account("b", "viewer"), READ, ofA([{ accountId: "b", action: ATTACH }]), "allow"],
     ["a grantee's viewer does not write", account("b", "viewer"), ATTACH, ofA([{ accountId: "b", action: ATTACH }]), "deny-visible"],
     ["a grant is for one action", account("b", "owner"), "nivc:DeleteInterface", ofA([{ accountId: "b", action: ATTACH }]), "deny-visible"],
+    ["a member reads its account's", account("a", "member"), READ, ofA(), "allow"],
+    ["a member does nothing else there", account("a", "member"), ATTACH, ofA(), "deny-visible"],
+    ["but what names it", account("a", "member"), ATTACH, ofA([{ accountId: "a", principalId: "p", action: ATTACH }]), "allow"],
+    ["not what names another", account("a", "member"), ATTACH, ofA([{ accountId: "a", principalId: "q", action: ATTACH }]), "deny-visible"],
+    ["nor what its account is allowed", account("b", "member"), ATTACH, ofA([{ accountId: "b", action: ATTACH }]), "deny-visible"],
+    [
+      "a grant to a principal is nobody else's",
+      account("b", "owner"),
+      READ,
+      ofA([{ accountId: "b", principalId: "q", action: ATTACH }]),
+      "deny-hidden",
+    ],
+    ["an owner does what names it", account("b", "owner"), ATTACH, ofA([{ accountId: "b", principalId: "p", action: ATTACH }]), "allow"],
+    [
+      "a viewer that is named sees",
+      account("b", "viewer"),
+      ATTACH,
+      ofA([{ accountId: "b", principalId: "p", action: ATTACH }]),
+      "deny-visible",
+    ],
     ["a grant is for one account", account("c", "owner"), ATTACH, ofA([{ accountId: "b", action: ATTACH }]), "deny-hidden"],
     ["a host is no account", host, READ, ofA(), "deny-hidden"],
     ["nobody is no account", nobody, READ, ofA(), "deny-hidden"],
@@ -62,17 +87,18 @@ describe("decide", () => {
   const subjects = fc.oneof(
     fc.record({
       kind: fc.constant("account" as const),
-      principalId: fc.constant("p"),
+      principalId: fc.constantFrom("p", "q"),
       accountId: names,
-      role: fc.constantFrom("owner" as const, "viewer" as const),
+      role: fc.constantFrom("owner" as const, "member" as const, "viewer" as const),
     }),
     fc.constantFrom(operator, host, nobody),
   );
+  const grants = fc.record({ accountId: names, principalId: fc.constantFrom("", "", "p", "q"), action: actions });
   const resources = fc.record({
     kind: fc.constant("interface"),
     id: fc.constant("eni-1"),
     ownerAccount: names,
-    grants: fc.array(fc.record({ accountId: names, action: actions }), { maxLength: 4 }),
+    grants: fc.array(grants, { maxLength: 4 }),
   });
 
   it("hides exactly what a look is refused", () => {
@@ -86,7 +112,7 @@ describe("decide", () => {
 
   it("gives a viewer no write, ever, and a further grant takes nothing away", () => {
     fc.assert(
-      fc.property(subjects, actions, resources, fc.record({ accountId: names, action: actions }), (subject, action, resource, grant) => {
+      fc.property(subjects, actions, resources, grants, (subject, action, resource, grant) => {
         const before = effect(subject, action, resource);
         if (subject.role === "viewer" && !isRead(action)) expect(before).not.toBe("allow");
         const after = effect(subject, action, { ...resource, grants: [...resource.grants, grant] });
@@ -109,11 +135,14 @@ describe("decide", () => {
 function inWords(subject: Subject, action: string, resource: ResourceRef): string {
   if (subject.kind === "operator") return "allow";
   if (subject.kind !== "account") return "deny-hidden";
-  const granted = (resource.grants ?? []).filter((grant) => grant.accountId === subject.accountId).map((grant) => grant.action);
+  const to = (grant: ResourceGrant, who: string): boolean => grant.accountId === subject.accountId && (grant.principalId ?? "") === who;
+  const named = (resource.grants ?? []).filter((grant) => to(grant, subject.principalId)).map((grant) => grant.action);
+  const granted = [...named, ...(resource.grants ?? []).filter((grant) => to(grant, "")).map((grant) => grant.action)];
   const own = resource.ownerAccount === subject.accountId;
   if (!own && granted.length === 0) return "deny-hidden";
   if (isRead(action)) return "allow";
-  if (subject.role !== "owner") return "deny-visible";
+  if (subject.role === "viewer") return "deny-visible";
+  if (subject.role === "member") return named.includes(action) ? "allow" : "deny-visible";
   return own || granted.includes(action) ? "allow" : "deny-visible";
 }
 

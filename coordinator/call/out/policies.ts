@@ -52,11 +52,14 @@ function entity(self: EntityUidJson, attrs: EntityJson["attrs"] = {}, more: Part
   return { uid: self, attrs, parents: [], ...more };
 }
 
+/** The tag of what the user's principal is named for; no account has such an id. */
+const NAMED = "named";
+
 /** What Cedar is given: the class, and nothing of the item that stands for it. */
 function entitiesOf(of: DecisionClass, action: EntityUidJson): EntityJson[] {
   const subject: EntityJson["attrs"] = of.subject === "user" ? { account: of.account, role: of.role } : {};
   const attrs: EntityJson["attrs"] = of.resource === "resource" ? { owner: of.owner } : {};
-  const tags = of.granted.length > 0 ? { tags: { [of.account]: [...of.granted] } } : {};
+  const tags = of.granted.length > 0 ? { tags: { [of.account]: [...of.granted], [NAMED]: [...of.named] } } : {};
   const actions = of.action === SEE ? [] : [entity(action, {}, { parents: [GROUPS[isRead(of.action) ? "Read" : "Write"]] })];
   return [entity(SUBJECTS[of.subject], subject), entity(RESOURCES[of.resource], attrs, tags), ...actions];
 }

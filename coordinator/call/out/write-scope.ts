@@ -2,8 +2,8 @@ import { barredError } from "#lib/rpc/barred.ts";
 import type { Barred } from "#lib/rpc/barred.ts";
 import { notFound, permissionDenied } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
-import { SEE } from "../core/decide.ts";
-import type { Decision, ResourceRef } from "../core/decide.ts";
+import { actsBy, isGrantee, SEE } from "../core/decide.ts";
+import type { Decision, ResourceGrant, ResourceRef } from "../core/decide.ts";
 import type { Origin } from "../core/origin.ts";
 import type { Subject } from "../core/subject.ts";
 import { auditRecord } from "./audit.ts";
@@ -130,19 +130,19 @@ export class WriteScope implements WriteCall {
 
   /** Consents on which what was allowed may rest: to be held until the commit (C14). */
   consents(): string[] {
-    const used = [...this.#allowed.values()].flatMap(({ action, resource }) => this.#consentsOn(action, resource));
-    return [...new Set(used)].sort();
+    const used = [...this.#allowed.values()].flatMap(({ action, resource }) => this.#grantsOn(action, resource));
+    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].sort();
   }
 
-  #consentsOn(action: string, resource: ResourceRef): string[] {
-    const own = (resource.grants ?? []).filter((grant) => grant.accountId === this.subject.accountId && grant.action === action);
-    return own.flatMap((grant) => grant.consentId ?? []);
+  #grantsOn(action: string, { grants = [] }: ResourceRef): ResourceGrant[] {
+    return grants.filter((grant) => grant.action === action && isGrantee(this.subject, grant));
   }
 
   /** The consent by which an action on another account's resource was allowed; of several the one that was given first. */
   #delegation(action: string, resource: ResourceRef): Delegation | undefined {
     if (this.subject.kind === "operator" || resource.ownerAccount === this.subject.accountId) return undefined;
-    const [consentId] = this.#consentsOn(action, resource).sort();
+    const used = this.#grantsOn(action, resource).filter((grant) => actsBy(this.subject, grant));
+    const [consentId] = used.flatMap((grant) => grant.consentId ?? []).sort();
     return consentId === undefined ? undefined : { consentId, grantorAccount: resource.ownerAccount };
   }
 

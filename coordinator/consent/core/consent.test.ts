@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { grantsOf, inForce, planConsents } from "./consent.ts";
-import type { Consent } from "./consent.ts";
+import { granteeKey, grantsOf, inForce, lapse, planConsents, wantedKey } from "./consent.ts";
+import type { Consent, Wanted } from "./consent.ts";
 
-const consent = (granteeAccount: string, actions: readonly string[] = ["x:Do"]): Consent => ({
-  consentId: `cons-${granteeAccount}`,
+const consent = (granteeAccount: string, actions: readonly string[] = ["x:Do"], granteePrincipal = ""): Consent => ({
+  consentId: `cons-${granteeAccount}${granteePrincipal}`,
   grantorAccount: "owner",
   granteeAccount,
+  granteePrincipal,
   actions,
   resourceKind: "thing",
   resourceId: "thing-1",
@@ -17,21 +18,33 @@ const consent = (granteeAccount: string, actions: readonly string[] = ["x:Do"]):
   createTime: new Date(0),
   revokeTime: null,
 });
+const wanted = (accountId: string, principalId = ""): Wanted => ({
+  accountId,
+  principalId,
+  validFrom: null,
+  validUntil: null,
+  maximum: null,
+});
 const now = new Date(1_000);
-const accounts = fc.uniqueArray(fc.constantFrom("a", "b", "c", "d", "e"));
+const grantee = fc.record({ account: fc.constantFrom("a", "b", "c"), principal: fc.constantFrom("", "p", "q") });
+const keyOf = (one: { account: string; principal: string }): string => `${one.account} ${one.principal}`;
 
 describe("planConsents", () => {
-  it("leaves exactly the wanted accounts, each once, and touches nobody who stays", () => {
+  it("leaves exactly who is wanted, each once, and touches nobody who stays", () => {
     fc.assert(
-      fc.property(accounts, fc.array(fc.constantFrom("a", "b", "c", "d", "e")), (have: string[], want: string[]) => {
-        const active = have.map((account) => consent(account));
-        const { add, revoke, keep } = planConsents(active, want, now);
-        const revoked = new Set(revoke.map((one) => one.granteeAccount));
-        const left = [...have.filter((account) => !revoked.has(account)), ...add];
-        expect(left.toSorted()).toEqual([...new Set(want)].toSorted());
-        expect(add.some((account) => have.includes(account))).toBe(false);
-        expect(keep.map((one) => one.granteeAccount)).toEqual(have.filter((account) => !revoked.has(account)));
-        expect([...revoked].some((account) => want.includes(account))).toBe(false);
+      fc.property(fc.uniqueArray(grantee, { selector: keyOf }), fc.array(grantee), (have, want) => {
+        const standing = have.map(({ account, principal }) => consent(account, ["x:Do"], principal));
+        const { add, revoke, keep } = planConsents(
+          standing,
+          want.map(({ account, principal }) => wanted(account, principal)),
+          now,
+        );
+        const revoked = new Set(revoke.map(granteeKey));
+        const left = [...have.map(keyOf).filter((key) => !revoked.has(key)), ...add.map(wantedKey)];
+        expect(left.toSorted()).toEqual([...new Set(want.map(keyOf))].toSorted());
+        expect(add.some((one) => have.map(keyOf).includes(wantedKey(one)))).toBe(false);
+        expect(keep.map((one) => granteeKey(one.consent))).toEqual(have.map(keyOf).filter((key) => !revoked.has(key)));
+        expect(keep.every((one) => wantedKey(one.wanted) === granteeKey(one.consent))).toBe(true);
       }),
     );
   });
@@ -41,7 +54,11 @@ describe("a consent whose time is over", () => {
   it("is made anew where it is wanted, and a suspended one stays", () => {
     const over = { ...consent("a"), validUntil: now };
     const suspended = { ...consent("b"), state: "SUSPENDED" as const };
-    expect(planConsents([over, suspended], ["a", "b"], now)).toEqual({ add: ["a"], revoke: [over], keep: [suspended] });
+    expect(planConsents([over, suspended], [wanted("a"), wanted("b")], now)).toEqual({
+      add: [wanted("a")],
+      revoke: [over],
+      keep: [{ consent: suspended, wanted: wanted("b") }],
+    });
   });
 
   it.each([
@@ -54,11 +71,17 @@ describe("a consent whose time is over", () => {
     ["ACTIVE", 999, 1_001, true],
   ] as const)("allows while it is in force: %s from %s until %s: %s", (state, from, until, expected) => {
     const at = (time: number | null) => (time === null ? null : new Date(time));
-    expect(inForce({ state, validFrom: at(from), validUntil: at(until) }, now)).toBe(expected);
+    const one = { consentId: "cons-1", state, validFrom: at(from), validUntil: at(until) };
+    expect(inForce(one, now)).toBe(expected);
+    expect(lapse(one, now) === undefined).toBe(expected);
   });
 });
 
 describe("grantsOf", () => {
+  it("names the principal where the consent does", () => {
+    expect(grantsOf([consent("a", ["x:Do"], "p")])).toEqual([{ accountId: "a", principalId: "p", action: "x:Do", consentId: "cons-ap" }]);
+  });
+
   it("names each action of each consent", () => {
     expect(grantsOf([consent("a", ["x:Do", "x:Undo"]), consent("b")])).toEqual([
       { accountId: "a", action: "x:Do", consentId: "cons-a" },

@@ -11,12 +11,14 @@ export interface ConsentLimit {
   readonly used: bigint;
 }
 
-/** What one account allows another on one resource (C14). */
+/** What one account allows another, or one of its principals, on one resource (C14). */
 export interface Consent {
   /** `cons-…`. */
   readonly consentId: string;
   readonly grantorAccount: string;
   readonly granteeAccount: string;
+  /** Only this principal of the grantee; empty: the account. */
+  readonly granteePrincipal: string;
   /** As in the protos ("nivc:AttachInterface"); sorted, at least one. */
   readonly actions: readonly string[];
   readonly resourceKind: string;
@@ -38,31 +40,73 @@ export function inForce(consent: Pick<Consent, "state" | "validFrom" | "validUnt
   return state === "ACTIVE" && (validFrom === null || validFrom <= now) && (validUntil === null || now < validUntil);
 }
 
-/** What is to be done so that exactly `wanted` accounts are allowed something. */
-export interface ConsentPlan {
-  /** Accounts that have no consent yet, in the order asked for. */
-  readonly add: readonly string[];
-  /** Consents whose accounts are not wanted any more, and those whose time is over. */
-  readonly revoke: readonly Consent[];
-  readonly keep: readonly Consent[];
+/** Why a consent that was not revoked does not allow at a time; undefined: it does. */
+export function lapse(consent: Pick<Consent, "consentId" | "state" | "validFrom" | "validUntil">, now: Date): string | undefined {
+  const { consentId, state, validFrom, validUntil } = consent;
+  if (inForce(consent, now)) return undefined;
+  if (state !== "ACTIVE") return `${consentId} is ${state.toLowerCase()}: ask its grantor`;
+  if (validFrom !== null && now < validFrom) return `${consentId} begins at ${validFrom.toISOString()}: wait until then`;
+  return `${consentId} ended at ${validUntil?.toISOString() ?? "?"}: ask its grantor for more time`;
 }
 
+/** Who is to be allowed something, and for how long. */
+export interface Wanted {
+  readonly accountId: string;
+  /** Empty: the account. */
+  readonly principalId: string;
+  /** As a consent's. */
+  readonly validFrom: Date | null;
+  /** As a consent's. */
+  readonly validUntil: Date | null;
+  /** How often what its action counts may be done; null: any number. */
+  readonly maximum: number | null;
+}
+
+/** What is to be done so that exactly what is wanted is allowed. */
+export interface ConsentPlan {
+  /** Who has no consent yet, in the order asked for. */
+  readonly add: readonly Wanted[];
+  /** Consents that are not wanted any more, and those whose time is over. */
+  readonly revoke: readonly Consent[];
+  /** What stays, and what is wanted of it. */
+  readonly keep: readonly { readonly consent: Consent; readonly wanted: Wanted }[];
+}
+
+/** Tells a grantee from others: an account, or a principal of it. */
+export const wantedKey = (one: Pick<Wanted, "accountId" | "principalId">): string => `${one.accountId} ${one.principalId}`;
+
+/** The same of a consent's grantee. */
+export const granteeKey = (consent: Consent): string =>
+  wantedKey({ accountId: consent.granteeAccount, principalId: consent.granteePrincipal });
+
 /**
- * From the consents of one list that are not revoked to the wanted accounts: what stays keeps its consent, a suspended one stays
- * suspended, one whose time is over is made anew; repeats count once.
+ * From the consents of one list that are not revoked to what is wanted: what stays keeps its consent, a suspended one stays suspended,
+ * one whose time is over is made anew; repeats count once.
  */
-export function planConsents(standing: readonly Consent[], wanted: readonly string[], now: Date): ConsentPlan {
-  const want = new Set(wanted);
-  const stays = (consent: Consent): boolean =>
-    want.has(consent.granteeAccount) && (consent.validUntil === null || now < consent.validUntil);
-  const keep = standing.filter(stays);
-  const have = new Set(keep.map((consent) => consent.granteeAccount));
-  return { add: [...want].filter((account) => !have.has(account)), revoke: standing.filter((consent) => !stays(consent)), keep };
+export function planConsents(standing: readonly Consent[], wanted: readonly Wanted[], now: Date): ConsentPlan {
+  const want = new Map(wanted.map((one) => [wantedKey(one), one]));
+  const runs = standing.filter((consent) => consent.validUntil === null || now < consent.validUntil);
+  const keep = runs.flatMap((consent) => {
+    const one = want.get(granteeKey(consent));
+    return one === undefined ? [] : [{ consent, wanted: one }];
+  });
+  const kept = new Set(keep.map(({ consent }) => consent));
+  const have = new Set(keep.map(({ consent }) => granteeKey(consent)));
+  return {
+    add: [...want].flatMap(([key, one]) => (have.has(key) ? [] : [one])),
+    revoke: standing.filter((consent) => !kept.has(consent)),
+    keep,
+  };
 }
 
 /** Consents as the decision reads them. */
 export function grantsOf(consents: readonly Consent[]): ResourceGrant[] {
-  return consents.flatMap(({ consentId, granteeAccount: accountId, actions }) =>
-    actions.map((action) => ({ accountId, action, consentId })),
+  return consents.flatMap(({ consentId, granteeAccount: accountId, granteePrincipal, actions }) =>
+    actions.map((action) => ({
+      accountId,
+      action,
+      consentId,
+      ...(granteePrincipal === "" ? {} : { principalId: granteePrincipal }),
+    })),
   );
 }

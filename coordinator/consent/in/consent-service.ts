@@ -13,12 +13,16 @@ import { setConsentState } from "../out/change-consents.ts";
 import { listConsents, readConsent } from "../out/consents.ts";
 import { limitsOf } from "../out/limits.ts";
 
-/** A consent is its grantor's; its grantee sees it, and may do without it. */
+/** A consent is its grantor's; its grantee sees it, and may do without it: its owners, and the principal that is named. */
 export const consentRef = (consent: Consent): ResourceRef => ({
   kind: "consent",
   id: consent.consentId,
   ownerAccount: consent.grantorAccount,
-  grants: [{ accountId: consent.granteeAccount, action: "consent:RevokeConsent" }],
+  grants: ["", consent.granteePrincipal].map((principalId) => ({
+    accountId: consent.granteeAccount,
+    principalId,
+    action: "consent:RevokeConsent",
+  })),
 });
 
 const encode = (consent: Consent, limits: readonly ConsentLimit[] = []): ConsentMessage => ({
@@ -35,6 +39,7 @@ const encode = (consent: Consent, limits: readonly ConsentLimit[] = []): Consent
   etag: etagOf(consent.version),
   createTime: consent.createTime,
   revokeTime: consent.revokeTime ?? undefined,
+  granteePrincipal: consent.granteePrincipal,
 });
 
 async function encodeAll(tx: Tx, consents: readonly Consent[]): Promise<ConsentMessage[]> {

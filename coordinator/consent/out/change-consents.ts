@@ -2,13 +2,15 @@ import { sql } from "kysely";
 import { newId } from "#lib/ids/ids.ts";
 import { tellWatchers } from "../../call/api.ts";
 import type { ResourceRef, WriteCall } from "../../call/api.ts";
-import { planConsents } from "../core/consent.ts";
-import type { Consent, ConsentState } from "../core/consent.ts";
+import { granteeKey, planConsents, wantedKey } from "../core/consent.ts";
+import type { Consent, ConsentPlan, ConsentState, Wanted } from "../core/consent.ts";
 import { COLUMNS, standingConsents } from "./consents.ts";
-import { setLimits } from "./limits.ts";
+import { changeLimit, limitsOf, setLimits } from "./limits.ts";
 
 export interface NewConsent {
   readonly granteeAccount: string;
+  /** Only this principal of it; absent: the account. */
+  readonly granteePrincipal?: string | undefined;
   readonly actions: readonly string[];
   readonly resource: ResourceRef;
   /** It allows from then on (included); absent: from its beginning. */
@@ -30,7 +32,7 @@ const told = (call: WriteCall, consents: readonly Pick<Consent, "grantorAccount"
 
 /**
  * Give consents, in the name of each resource's owner, in one statement; answers them in the same order. The caller has checked that
- * the grantees exist. An account may hold one consent that is not revoked for the same actions on one resource: a second one is the
+ * the grantees exist. An account, or a principal, may hold one consent that is not revoked for the same actions on one resource: a second one is the
  * database's unique violation.
  */
 export async function createConsents(call: WriteCall, wanted: readonly NewConsent[]): Promise<Consent[]> {
@@ -39,6 +41,7 @@ export async function createConsents(call: WriteCall, wanted: readonly NewConsen
     consent_id: newId("cons"),
     grantor_account: one.resource.ownerAccount,
     grantee_account: one.granteeAccount,
+    grantee_principal: one.granteePrincipal ?? "",
     actions: [...one.actions].sort(),
     resource_kind: one.resource.kind,
     resource_id: one.resource.id,
@@ -46,13 +49,13 @@ export async function createConsents(call: WriteCall, wanted: readonly NewConsen
     valid_until: one.validUntil ?? null,
   }));
   const made = await sql<Consent>`
-    INSERT INTO consent (consent_id, grantor_account, grantee_account, actions, resource_kind, resource_id, valid_from, valid_until, state,
-                         created_by)
-    SELECT consent_id, grantor_account, grantee_account, actions, resource_kind, resource_id, valid_from, valid_until, 'ACTIVE',
-           ${call.subject.principalId}
+    INSERT INTO consent (consent_id, grantor_account, grantee_account, grantee_principal, actions, resource_kind, resource_id, valid_from,
+                         valid_until, state, created_by)
+    SELECT consent_id, grantor_account, grantee_account, grantee_principal, actions, resource_kind, resource_id, valid_from, valid_until,
+           'ACTIVE', ${call.subject.principalId}
     FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-      AS t (consent_id text, grantor_account text, grantee_account text, actions text[], resource_kind text, resource_id text,
-            valid_from timestamptz, valid_until timestamptz)
+      AS t (consent_id text, grantor_account text, grantee_account text, grantee_principal text, actions text[],
+            resource_kind text, resource_id text, valid_from timestamptz, valid_until timestamptz)
     RETURNING ${COLUMNS}`.execute(call.tx);
   told(call, made.rows);
   await setLimits(
@@ -99,20 +102,74 @@ export async function setConsentState(call: WriteCall, consentId: string, state:
   return consent;
 }
 
+/** Whether a consent's times are those wanted. */
+function sameTimes(consent: Consent, { validFrom, validUntil }: Wanted): boolean {
+  return consent.validFrom?.getTime() === validFrom?.getTime() && consent.validUntil?.getTime() === validUntil?.getTime();
+}
+
+/** Bring what stays to the terms that are wanted now; answers the consents as they are then. */
+async function changeTerms(call: WriteCall, kept: ConsentPlan["keep"], counter: string | undefined): Promise<Consent[]> {
+  const { tx } = call;
+  const limits = await limitsOf(
+    tx,
+    kept.map(({ consent }) => consent.consentId),
+  );
+  const after: Consent[] = [];
+  for (const { consent, wanted } of kept) {
+    const { consentId } = consent;
+    const maximum = limits.get(consentId)?.find((limit) => limit.counter === counter)?.maximum;
+    const sameLimit = counter === undefined || maximum === (wanted.maximum === null ? undefined : BigInt(wanted.maximum));
+    if (!sameLimit) await changeLimit(tx, consentId, counter, wanted.maximum);
+    if (sameLimit && sameTimes(consent, wanted)) {
+      after.push(consent);
+      continue;
+    }
+    const { rows } = await sql<Consent>`
+      UPDATE consent SET valid_from = ${wanted.validFrom}, valid_until = ${wanted.validUntil}, version = version + 1
+      WHERE consent_id = ${consentId} RETURNING ${COLUMNS}`.execute(tx);
+    told(call, rows);
+    after.push(...rows);
+  }
+  return after;
+}
+
 /**
- * Make one list of a resource exactly these accounts: who stays keeps its consent id. The resource's row must be locked, and the
- * grantees must exist. Answers the consents in the order of the accounts.
+ * Make one list of a resource exactly this: who stays keeps its consent id, and what was counted by it. `counter`: what `maximum` bounds.
+ * The resource's row must be locked, and the accounts must exist. Answers the consents in the order asked for.
  */
-export async function setGrantees(call: WriteCall, resource: ResourceRef, action: string, accounts: readonly string[]): Promise<Consent[]> {
-  const plan = planConsents(await standingConsents(call.tx, resource.id, [action]), accounts, call.now);
+export async function setGrantees(
+  call: WriteCall,
+  resource: ResourceRef,
+  list: { readonly action: string; readonly counter?: string | undefined },
+  wanted: readonly Wanted[],
+): Promise<Consent[]> {
+  const plan = planConsents(await standingConsents(call.tx, resource.id, [list.action]), wanted, call.now);
   await revokeConsents(
     call,
     plan.revoke.map((consent) => consent.consentId),
   );
+  const kept = await changeTerms(call, plan.keep, list.counter);
   const added = await createConsents(
     call,
-    plan.add.map((granteeAccount) => ({ granteeAccount, actions: [action], resource })),
+    plan.add.map((one) => newConsent(resource, list, one)),
   );
-  const byAccount = new Map([...plan.keep, ...added].map((consent) => [consent.granteeAccount, consent]));
-  return [...new Set(accounts)].flatMap((account) => byAccount.get(account) ?? []);
+  const byGrantee = new Map([...kept, ...added].map((consent) => [granteeKey(consent), consent]));
+  return [...new Set(wanted.map(wantedKey))].flatMap((key) => byGrantee.get(key) ?? []);
+}
+
+/** An entry of a list as a consent to be given. */
+export function newConsent(
+  resource: ResourceRef,
+  { action, counter }: { readonly action: string; readonly counter?: string | undefined },
+  { accountId, principalId, validFrom, validUntil, maximum }: Wanted,
+): NewConsent {
+  return {
+    granteeAccount: accountId,
+    granteePrincipal: principalId,
+    actions: [action],
+    resource,
+    validFrom: validFrom ?? undefined,
+    validUntil: validUntil ?? undefined,
+    limits: counter === undefined || maximum === null ? undefined : { [counter]: maximum },
+  };
 }

@@ -1,15 +1,19 @@
 import { sql } from "kysely";
-import type { ResourceGrant, Tx } from "../../call/api.ts";
-import { grantsOf } from "../core/consent.ts";
+import type { RawBuilder } from "kysely";
+import type { ResourceGrant, Subject, Tx } from "../../call/api.ts";
+import { grantsOf, lapse } from "../core/consent.ts";
 import type { Consent, ConsentState } from "../core/consent.ts";
 
 export const COLUMNS = sql`
-  consent_id AS "consentId", grantor_account AS "grantorAccount", grantee_account AS "granteeAccount", actions,
+  consent_id AS "consentId", grantor_account AS "grantorAccount", grantee_account AS "granteeAccount",
+  grantee_principal AS "granteePrincipal", actions,
   resource_kind AS "resourceKind", resource_id AS "resourceId", state, valid_from AS "validFrom", valid_until AS "validUntil", version,
   create_time AS "createTime", revoke_time AS "revokeTime"`;
 
-/** Whether it allows now, by the database's clock; `inForce` in SQL. */
-const IN_FORCE = sql`state = 'ACTIVE' AND (valid_from IS NULL OR valid_from <= now()) AND (valid_until IS NULL OR now() < valid_until)`;
+/** Whether it allows at a time of the database's clock; `inForce` in SQL. */
+const inForceAt = (time: RawBuilder<unknown>) =>
+  sql`state = 'ACTIVE' AND (valid_from IS NULL OR valid_from <= ${time}) AND (valid_until IS NULL OR ${time} < valid_until)`;
+const IN_FORCE = inForceAt(sql`now()`);
 
 /** Consents in force on these resources, by resource id, in the order they were given. Resources without any are left out. */
 export async function consentsOf(tx: Tx, resourceIds: readonly string[]): Promise<Map<string, Consent[]>> {
@@ -20,6 +24,31 @@ export async function consentsOf(tx: Tx, resourceIds: readonly string[]): Promis
   return Map.groupBy(rows, (row) => row.resourceId);
 }
 
+/** A consent of a list, and whether it allows now. */
+export interface ListedConsent extends Consent {
+  readonly inForce: boolean;
+}
+
+/** What lists of these resources hold: consents in force, and those that will be. By resource id, in the order they were given. */
+export async function listedConsents(tx: Tx, resourceIds: readonly string[]): Promise<Map<string, ListedConsent[]>> {
+  if (resourceIds.length === 0) return new Map();
+  const { rows } = await sql<ListedConsent>`
+    SELECT ${COLUMNS}, (${IN_FORCE}) AS "inForce" FROM consent WHERE resource_id = ANY(${[...new Set(resourceIds)]}::text[]) AND state = 'ACTIVE'
+      AND (valid_until IS NULL OR now() < valid_until)
+    ORDER BY consent_id`.execute(tx);
+  return Map.groupBy(rows, (row) => row.resourceId);
+}
+
+/** Why a consent that this account or principal was given for an action on a resource does not allow it now; undefined: it has none. */
+export async function lapseOf(tx: Tx, grantee: Subject, resourceId: string, action: string): Promise<string | undefined> {
+  const { rows } = await sql<Consent & { now: Date }>`
+    SELECT ${COLUMNS}, clock_timestamp() AS now FROM consent
+    WHERE grantee_account = ${grantee.accountId ?? ""} AND grantee_principal IN ('', ${grantee.principalId}) AND resource_id = ${resourceId}
+      AND actions @> ARRAY[${action}]::text[] AND state <> 'REVOKED'
+    ORDER BY consent_id DESC`.execute(tx);
+  return rows.flatMap((row) => lapse(row, row.now) ?? [])[0];
+}
+
 /** The same as the decision reads them (`ResourceRef.grants`). */
 export async function grantsFor(tx: Tx, resourceIds: readonly string[]): Promise<Map<string, ResourceGrant[]>> {
   const consents = await consentsOf(tx, resourceIds);
@@ -28,20 +57,28 @@ export async function grantsFor(tx: Tx, resourceIds: readonly string[]): Promise
 
 /**
  * Those of the consents that are in force, locked: who takes one back waits for this transaction, or has been faster and it is not among
- * them (C14).
+ * them (C14). In force at this very moment: a call that began in time and waited beyond it is too late.
  */
 export async function holdConsents(tx: Tx, consentIds: readonly string[]): Promise<Set<string>> {
   const { rows } = await sql<{ id: string }>`
-    SELECT consent_id AS id FROM consent WHERE consent_id = ANY(${[...consentIds]}::text[]) AND ${IN_FORCE}
+    SELECT consent_id AS id FROM consent WHERE consent_id = ANY(${[...consentIds]}::text[]) AND ${inForceAt(sql`clock_timestamp()`)}
     ORDER BY consent_id FOR SHARE`.execute(tx);
   return new Set(rows.map((row) => row.id));
 }
 
-/** Ids of the resources of a kind on which others allow this account something now: what its lists hold besides its own. */
-export async function resourcesGrantedTo(tx: Tx, granteeAccount: string, resourceKind: string): Promise<string[]> {
+/**
+ * Ids of the resources of a kind on which an account, or this principal of it, is allowed something now: what its lists hold besides its
+ * account's own.
+ */
+export async function resourcesGrantedTo(
+  tx: Tx,
+  grantee: { readonly accountId: string; readonly principalId: string },
+  resourceKind: string,
+): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
     SELECT DISTINCT resource_id AS id FROM consent
-    WHERE grantee_account = ${granteeAccount} AND resource_kind = ${resourceKind} AND ${IN_FORCE}`.execute(tx);
+    WHERE grantee_account = ${grantee.accountId} AND grantee_principal IN ('', ${grantee.principalId})
+      AND resource_kind = ${resourceKind} AND ${IN_FORCE}`.execute(tx);
   return rows.map((row) => row.id);
 }
 

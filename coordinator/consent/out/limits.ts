@@ -1,6 +1,5 @@
 import { sql } from "kysely";
-import { Status } from "nice-grpc-common";
-import { PlenumError } from "#lib/rpc/errors.ts";
+import { resourceExhausted } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
 import type { ConsentLimit } from "../core/consent.ts";
 
@@ -30,25 +29,42 @@ export async function limitsOf(tx: Tx, consentIds: readonly string[]): Promise<M
   return Map.groupBy(rows, (row) => row.consentId);
 }
 
+/** Bring a consent's limit to `maximum`, below what was used if need be; null: none. What was counted stays counted. */
+export async function changeLimit(tx: Tx, consentId: string, counter: string, maximum: number | null): Promise<void> {
+  await (
+    maximum === null
+      ? sql`DELETE FROM consent_limit WHERE consent_id = ${consentId} AND counter = ${counter}`
+      : sql`INSERT INTO consent_limit (consent_id, counter, maximum) VALUES (${consentId}, ${counter}, ${maximum})
+            ON CONFLICT (consent_id, counter) DO UPDATE SET maximum = excluded.maximum`
+  ).execute(tx);
+}
+
 /**
- * Count `amount` (negative: give back) against a consent's limit, in the transaction that does what is counted: both or neither (C15).
- * Nothing happens where nothing of that name is limited. Over the limit: RESOURCE_EXHAUSTED (LIMIT_EXCEEDED).
+ * Count `amount` (negative: give back) against one of the consents that allow the same, in the transaction that does what is counted:
+ * both or neither (C15). Nothing is counted where one of them limits nothing of that name, else it is the first with room for it. None
+ * has: RESOURCE_EXHAUSTED (LIMIT_EXCEEDED).
  */
-export async function countAgainst(tx: Tx, consentId: string, counter: string, amount: number): Promise<void> {
-  const { rows } = await sql<{ maximum: bigint; used: bigint }>`
-    SELECT maximum, used FROM consent_limit WHERE consent_id = ${consentId} AND counter = ${counter} FOR UPDATE`.execute(tx);
-  const [limit] = rows;
-  if (limit === undefined) return;
-  const used = limit.used + BigInt(amount);
-  if (used > limit.maximum) {
-    throw new PlenumError({
-      code: Status.RESOURCE_EXHAUSTED,
-      reason: "LIMIT_EXCEEDED",
-      message: `${consentId} allows ${limit.maximum} ${counter}, of which ${limit.used} are used: ask its grantor for more`,
-      facts: { consent_id: consentId, counter, limit: String(limit.maximum), used: String(limit.used) },
-    });
+export async function countAgainst(tx: Tx, consentIds: readonly string[], counter: string, amount: number): Promise<void> {
+  const { rows } = await sql<{ consentId: string; maximum: bigint; used: bigint }>`
+    SELECT consent_id AS "consentId", maximum, used FROM consent_limit
+    WHERE consent_id = ANY(${[...consentIds]}::text[]) AND counter = ${counter} ORDER BY consent_id FOR UPDATE`.execute(tx);
+  const [first] = rows;
+  if (first === undefined || rows.length < new Set(consentIds).size) return;
+  const counted = rows.find((limit) => limit.used + BigInt(amount) <= limit.maximum || amount < 0);
+  if (counted === undefined) {
+    const { consentId, maximum, used } = first;
+    throw resourceExhausted(
+      "LIMIT_EXCEEDED",
+      `${consentId} allows ${maximum} ${counter}, of which ${used} are used: ask its grantor for more`,
+      {
+        consent_id: consentId,
+        counter,
+        limit: String(maximum),
+        used: String(used),
+      },
+    );
   }
   await sql`
-    UPDATE consent_limit SET used = greatest(0, ${String(used)}::bigint)
-    WHERE consent_id = ${consentId} AND counter = ${counter}`.execute(tx);
+    UPDATE consent_limit SET used = greatest(0, used + ${amount}::bigint)
+    WHERE consent_id = ${counted.consentId} AND counter = ${counter}`.execute(tx);
 }

@@ -13,6 +13,9 @@ import type { SessionDependencies } from "../session.ts";
 const MAX_TEXT = 128;
 const clip = (text: string): string => text.replaceAll("\0", "").slice(0, MAX_TEXT);
 
+/** A capacity as the database can hold it; 0 and nothing: not said. */
+const bounded = (said: number | undefined): number | null => (said === undefined || said === 0 ? null : Math.min(said, 2_147_483_647));
+
 /** The first message of a stream. */
 async function readHello(requests: AsyncIterator<ConnectRequest>): Promise<Hello> {
   const first = await requests.next();
@@ -53,6 +56,8 @@ export function hostFeedService(deps: SessionDependencies & { readonly ca: Certi
           kernelRelease: clip(hello.kernelRelease),
           substrateMtu: Math.min(hello.substrateMtu, 65_535),
           substrate: hello.substrate,
+          maxInstances: bounded(hello.capacity?.maxInstances),
+          maxAttachments: bounded(hello.capacity?.maxAttachments),
         }),
       );
       if (epoch === undefined) throw notFound("host", hostId);

@@ -88,7 +88,7 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
       const role = roleField(request.role, "role");
       const key = keyOf(request);
       if ((role === "operator") !== (key.accountId === "")) {
-        const remedy = "an operator is of no account, whoever is of one is an owner or a viewer";
+        const remedy = "an operator is of no account, whoever is of one is an owner, a member or a viewer";
         throw invalidArgument("account_id", key.accountId === "" ? "is missing" : "is set together with ROLE_OPERATOR", remedy);
       }
       const description = displayName(request.description, "description", { max: 256 });

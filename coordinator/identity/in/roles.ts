@@ -5,6 +5,7 @@ import { enumValue } from "#lib/rpc/validate.ts";
 const ROLES: Readonly<Record<Exclude<RoleNumber, typeof RoleNumber.UNSPECIFIED>, Role>> = {
   [RoleNumber.OPERATOR]: "operator",
   [RoleNumber.OWNER]: "owner",
+  [RoleNumber.MEMBER]: "member",
   [RoleNumber.VIEWER]: "viewer",
 };
 
@@ -12,6 +13,7 @@ const ROLES: Readonly<Record<Exclude<RoleNumber, typeof RoleNumber.UNSPECIFIED>,
 export const ROLE_NUMBERS: Readonly<Record<Role, RoleNumber>> = {
   operator: RoleNumber.OPERATOR,
   owner: RoleNumber.OWNER,
+  member: RoleNumber.MEMBER,
   viewer: RoleNumber.VIEWER,
 };
 

@@ -1,15 +1,15 @@
 import type { Attachment, Interface, InterfaceAccess, Traffic } from "#gen/plenum/nivc/v1/interface.ts";
-import { etagOf } from "../../call/api.ts";
+import { etagOf, isGrantee } from "../../call/api.ts";
 import type { Sight, Tx } from "../../call/api.ts";
-import type { Consent } from "../../consent/api.ts";
-import { consentsOf } from "../../consent/api.ts";
+import type { ConsentLimit, ListedConsent } from "../../consent/api.ts";
+import { limitsOf, listedConsents } from "../../consent/api.ts";
 import { attachmentConditions } from "../core/conditions.ts";
 import type { HostSight, ReachFacts } from "../core/conditions.ts";
 import { failureSeenBy } from "../core/failure-class.ts";
 import { macOfWireId } from "../core/mac.ts";
 import { inTrouble, recordConditions, recordState } from "../core/record-state.ts";
 import type { InstanceDirectory, Reader } from "../ports.ts";
-import { ACCESS_ACTIONS } from "./spec.ts";
+import { ACCESS_ACTIONS, COUNTED } from "./spec.ts";
 import type { AccessList } from "./spec.ts";
 import { readAttachments } from "../out/attachment-store.ts";
 import { networkScope } from "../out/changes.ts";
@@ -136,11 +136,22 @@ async function attachmentsSeen(
   return messages;
 }
 
-function accessMessage(consents: readonly Consent[]): InterfaceAccess {
+function accessMessage(consents: readonly ListedConsent[], limits: ReadonlyMap<string, readonly ConsentLimit[]>): InterfaceAccess {
+  const maximumOf = (consentId: string, counter: string | undefined): number | undefined => {
+    const maximum = limits.get(consentId)?.find((limit) => limit.counter === counter)?.maximum;
+    return maximum === undefined ? undefined : Number(maximum);
+  };
   const grants = (list: AccessList) =>
     consents
       .filter((consent) => consent.actions.includes(ACCESS_ACTIONS[list]))
-      .map((consent) => ({ accountId: consent.granteeAccount, consentId: consent.consentId }));
+      .map((consent) => ({
+        accountId: consent.granteeAccount,
+        consentId: consent.consentId,
+        validFrom: consent.validFrom ?? undefined,
+        validUntil: consent.validUntil ?? undefined,
+        maxAttachments: maximumOf(consent.consentId, COUNTED[list]),
+        principalId: consent.granteePrincipal,
+      }));
   return {
     attachers: grants("attachers"),
     detachers: grants("detachers"),
@@ -153,10 +164,12 @@ function accessMessage(consents: readonly Consent[]): InterfaceAccess {
  * Who else is allowed what is between the owner and each of them: a grantee sees its own entries only, unless it is a modifier, who
  * writes whole lists and must know what is in them.
  */
-function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly Consent[]): readonly Consent[] {
+function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly ListedConsent[]): readonly ListedConsent[] {
   if (viewer.kind === "operator" || viewer.accountId === row.owner_account) return consents;
-  const own = consents.filter((consent) => consent.granteeAccount === viewer.accountId);
-  return own.some((consent) => consent.actions.includes(ACCESS_ACTIONS.modifiers)) ? consents : own;
+  const own = consents.filter(({ granteeAccount: accountId, granteePrincipal: principalId, actions: [action = ""] }) =>
+    isGrantee(viewer, { accountId, principalId, action }),
+  );
+  return own.some((consent) => consent.inForce && consent.actions.includes(ACCESS_ACTIONS.modifiers)) ? consents : own;
 }
 
 /** Records as callers see them, in the order of the rows. */
@@ -172,7 +185,11 @@ export async function interfaceMessages(
   const attached = await readAttachments(tx, { interfaceIds: ids });
   const messages = await attachmentsSeen(tx, directory, viewer, attached, waited);
   const attachments = Map.groupBy(messages, ({ message }) => message.interfaceId);
-  const consents = await consentsOf(tx, ids);
+  const consents = await listedConsents(tx, ids);
+  const limits = await limitsOf(
+    tx,
+    [...consents.values()].flatMap((own) => own.map((consent) => consent.consentId)),
+  );
   const sums = await trafficOf(tx, "interface_id", ids);
   return rows.map((row) => {
     const seen = attachments.get(row.interface_id) ?? [];
@@ -190,7 +207,7 @@ export async function interfaceMessages(
       tags: { ...row.tags },
       sourceDestCheck: row.source_dest_check,
       dnsServers: [...row.dns_servers],
-      access: accessMessage(visibleConsents(viewer, row, consents.get(row.interface_id) ?? [])),
+      access: accessMessage(visibleConsents(viewer, row, consents.get(row.interface_id) ?? []), limits),
       disabled: row.disabled,
       state: recordState(row.disabled, seen),
       attachments: own,

@@ -5,7 +5,7 @@ import type { ServerContext } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { Calls, ReadCall, Waiting } from "../../call/api.ts";
 import { grantsFor } from "../../consent/api.ts";
-import { instanceRef } from "../attach.ts";
+import { instanceRef } from "../attach-rights.ts";
 import { interfaceRef } from "../create.ts";
 import { attachmentRef } from "../detach-rights.ts";
 import { readAttachments } from "../out/attachment-store.ts";

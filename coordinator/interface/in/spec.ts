@@ -1,3 +1,4 @@
+import type { Grant } from "#gen/plenum/common/v1/common.ts";
 import type { InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
 import type { InterfaceSpec } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { isId, parseId } from "#lib/ids/ids.ts";
@@ -6,8 +7,9 @@ import type { Address } from "#lib/net/address.ts";
 import { assignableRange, containsAddress, isReserved } from "#lib/net/cidr.ts";
 import type { Cidr } from "#lib/net/cidr.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
-import { tagsField } from "../../call/api.ts";
-import { addressField, displayName, listOf } from "#lib/rpc/validate.ts";
+import { tagsField, timeField } from "../../call/api.ts";
+import type { Wanted } from "../../consent/api.ts";
+import { addressField, displayName, integer, listOf } from "#lib/rpc/validate.ts";
 
 const MAX_ADDRESSES = 16;
 const MAX_GROUPS = 5;
@@ -32,8 +34,12 @@ const FIELD_OF: Readonly<Record<AccessList, string>> = {
   modifiers: "modifiers",
 };
 
-/** Accounts by list. */
-export type Access = Readonly<Record<AccessList, readonly string[]>>;
+/** What entries of a list may bound by number; undefined: nothing. */
+export const COUNTED: Readonly<Partial<Record<AccessList, string>>> = { attachers: "attachments" };
+const MAX_MAXIMUM = 1_000_000_000;
+
+/** Who is allowed, by list. */
+export type Access = Readonly<Record<AccessList, readonly Wanted[]>>;
 
 /** A specification whose form is right. What depends on other resources is not checked yet. */
 export interface CheckedSpec {
@@ -77,20 +83,44 @@ export function checkDnsServers(servers: readonly string[], field: string): read
   return addresses;
 }
 
-/** Lists of accounts; an account twice in one list counts once. INVALID_ARGUMENT. */
+/** One entry of a list. */
+function checkGrant(grant: Grant, list: AccessList, path: string): Wanted {
+  const validFrom = timeField(grant.validFrom, `${path}.valid_from`) ?? null;
+  const validUntil = timeField(grant.validUntil, `${path}.valid_until`) ?? null;
+  if (validFrom !== null && validUntil !== null && validFrom >= validUntil)
+    throw invalidArgument(`${path}.valid_until`, "is not after valid_from", "give a later time");
+  const maximum = grant.maxAttachments;
+  if (maximum !== undefined && COUNTED[list] === undefined)
+    throw invalidArgument(`${path}.max_attachments`, "is set", "it bounds what attachers do: leave it out here");
+  return {
+    accountId: parseId("acct", grant.accountId, `${path}.account_id`),
+    principalId: displayName(grant.principalId, `${path}.principal_id`, { max: 128 }),
+    validFrom,
+    validUntil,
+    maximum: maximum === undefined ? null : integer(maximum, `${path}.max_attachments`, { min: 1, max: MAX_MAXIMUM }),
+  };
+}
+
+/** Lists of who is allowed; the same entry twice in one list counts once. INVALID_ARGUMENT. */
 export function checkAccess(access: InterfaceAccess | undefined, field: string): Access {
-  const accounts = (list: AccessList): readonly string[] => {
-    const grants = access?.[list] ?? [];
+  const entries = (list: AccessList): readonly Wanted[] => {
     const path = `${field}.${FIELD_OF[list]}`;
-    listOf(grants, path, { max: MAX_GRANTS });
-    grants.forEach((grant, index) => parseId("acct", grant.accountId, `${path}[${index}].account_id`));
-    return [...new Set(grants.map((grant) => grant.accountId))];
+    const wanted = new Map<string, Wanted>();
+    for (const [index, grant] of listOf(access?.[list] ?? [], path, { max: MAX_GRANTS }).entries()) {
+      const one = checkGrant(grant, list, `${path}[${index}]`);
+      const key = `${one.accountId} ${one.principalId}`;
+      const other = wanted.get(key);
+      if (other !== undefined && JSON.stringify(other) !== JSON.stringify(one))
+        throw invalidArgument(`${path}[${index}]`, "names whom another entry names, on other terms", "name each account or principal once");
+      wanted.set(key, one);
+    }
+    return [...wanted.values()];
   };
   return {
-    attachers: accounts("attachers"),
-    detachers: accounts("detachers"),
-    addressSetters: accounts("addressSetters"),
-    modifiers: accounts("modifiers"),
+    attachers: entries("attachers"),
+    detachers: entries("detachers"),
+    addressSetters: entries("addressSetters"),
+    modifiers: entries("modifiers"),
   };
 }
 

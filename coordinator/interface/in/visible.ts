@@ -8,5 +8,5 @@ import { resourcesGrantedTo } from "../../consent/api.ts";
 export async function visibleTo(call: ReadCall): Promise<{ readonly accountId: string; readonly granted: readonly string[] } | undefined> {
   if (call.subject.kind === "operator") return undefined;
   const accountId = call.subject.accountId ?? "";
-  return { accountId, granted: await resourcesGrantedTo(call.tx, accountId, "interface") };
+  return { accountId, granted: await resourcesGrantedTo(call.tx, { accountId, principalId: call.subject.principalId }, "interface") };
 }

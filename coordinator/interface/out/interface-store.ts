@@ -4,6 +4,7 @@ import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import { tellWatchers } from "../../call/api.ts";
 import type { Tx, WriteCall } from "../../call/api.ts";
+import { countUse } from "../../identity/api.ts";
 import { jsonRows } from "./rows.ts";
 import type { InterfaceRow } from "./rows.ts";
 
@@ -17,7 +18,13 @@ const told = (call: WriteCall, rows: readonly Pick<InterfaceRow, "interface_id" 
     rows.map((row) => ({ accountId: row.owner_account, resourceId: row.interface_id })),
   );
 
-/** Insert records with their addresses: one statement for any number. */
+/** Count records by owner, in one order of owners for everybody. */
+async function countByOwner(tx: Tx, rows: readonly Pick<InterfaceRow, "owner_account">[], sign: 1 | -1): Promise<void> {
+  const owners = Map.groupBy(rows, (row) => row.owner_account);
+  for (const owner of [...owners.keys()].sort()) await countUse(tx, owner, "interfaces", sign * (owners.get(owner)?.length ?? 0));
+}
+
+/** Insert records with their addresses: one statement for any number. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): above an owner's quota. */
 export async function insertInterfaces(call: WriteCall, rows: readonly NewInterface[]): Promise<void> {
   await sql`
     WITH given AS (
@@ -35,6 +42,7 @@ export async function insertInterfaces(call: WriteCall, rows: readonly NewInterf
     INSERT INTO interface_address (interface_id, subnet_id, address)
     SELECT interface_id, subnet_id, host(address::inet)::inet FROM given, unnest(addresses) AS address`.execute(call.tx);
   told(call, rows);
+  await countByOwner(call.tx, rows, 1);
 }
 
 /** Records by id, locked against every other writer, in the order of their ids. Unknown ids are left out. */
@@ -191,6 +199,7 @@ export async function deleteInterfaces(call: WriteCall, ids: readonly string[]):
   const { rows } = await sql<Pick<InterfaceRow, "interface_id" | "owner_account">>`
     DELETE FROM interface WHERE interface_id = ANY(${ids}::text[]) RETURNING interface_id, owner_account`.execute(call.tx);
   told(call, rows);
+  await countByOwner(call.tx, rows, -1);
 }
 
 /** Up to `limit` records that make a subnet, a VPC or a group undeletable. */

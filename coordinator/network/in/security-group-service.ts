@@ -8,6 +8,7 @@ import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
 import { checkEtag, maskField, openPage, storedAs, storedNothing, visibleAccount, waitField } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
+import { requireRoom } from "../../identity/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import type { Rule, SecurityGroup } from "../core/model.ts";
 import { securityGroupRef } from "../core/refs.ts";
@@ -17,6 +18,7 @@ import {
   deleteSecurityGroup,
   describeGroup,
   getSecurityGroups,
+  groupCount,
   groupsNaming,
   holdSecurityGroups,
   insertSecurityGroup,
@@ -80,6 +82,7 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       const { result } = await calls.write(context, options, async (call): Promise<CreateSecurityGroupResponse> => {
         const { ownerAccount } = await lockedVpcFor(call, context.action, vpcId);
         await requirePeers(call, vpcId, rules);
+        await requireRoom(call.tx, ownerAccount, "security-groups-per-vpc", await groupCount(call.tx, vpcId));
         const ids = { securityGroupId: newId("sg"), vpcId, ownerAccount, createdBy: call.subject.principalId };
         const group = await insertSecurityGroup(call.tx, { ...ids, name, description, rules });
         call.concerns(securityGroupRef(group));

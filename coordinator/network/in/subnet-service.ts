@@ -9,12 +9,22 @@ import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.t
 import { cidrField, displayName, required } from "#lib/rpc/validate.ts";
 import { checkEtag, maskField, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
+import { requireRoom } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import type { Subnet } from "../core/model.ts";
 import { subnetRef } from "../core/refs.ts";
 import { blockFault, SUBNET_PREFIX } from "../core/subnet-block.ts";
-import { deleteSubnet, getSubnet, insertSubnet, listSubnets, lockSubnet, overlappingSubnets, renameSubnet } from "../out/subnets.ts";
+import {
+  deleteSubnet,
+  getSubnet,
+  insertSubnet,
+  listSubnets,
+  lockSubnet,
+  overlappingSubnets,
+  renameSubnet,
+  subnetCount,
+} from "../out/subnets.ts";
 import { lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { encodeSubnet } from "./messages.ts";
@@ -51,6 +61,7 @@ async function create(call: WriteCall, action: string, { vpcId, block, zoneId, n
     });
   }
   const { ownerAccount } = vpc;
+  await requireRoom(call.tx, ownerAccount, "subnets-per-vpc", await subnetCount(call.tx, vpcId));
   const subnet = await insertSubnet(call.tx, {
     subnetId: newId("subnet"),
     vpcId,

@@ -8,7 +8,7 @@ import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import { cidrField, displayName, required } from "#lib/rpc/validate.ts";
 import { checkEtag, maskField, openPage, slug, storedAs, tagsField, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
-import { accountRef, requireAccount } from "../../identity/api.ts";
+import { accountRef, countUse, requireAccount } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { refusalOf } from "../core/blockers.ts";
 import { vpcRef } from "../core/refs.ts";
@@ -60,6 +60,9 @@ async function create(call: WriteCall, action: string, wanted: Wanted): Promise<
   call.require(action, accountRef(ownerAccount));
   await requireAccount(call.tx, ownerAccount);
   if (wanted.zoneId !== "") await requireZone(call.tx, wanted.zoneId);
+  // Before a number is taken for it: what is refused uses none up.
+  await countUse(call.tx, ownerAccount, "vpcs-per-day", 1);
+  await countUse(call.tx, ownerAccount, "vpcs", 1);
   const [vpcId, securityGroupId, createdBy] = [newId("vpc"), newId("sg"), call.subject.principalId];
   const vpc = await insertVpc(call.tx, { ...wanted, vpcId, createdBy, defaultSecurityGroupId: securityGroupId });
   const common = { vpcId, ownerAccount, createdBy };
@@ -144,6 +147,7 @@ export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
         const refusal = refusalOf(vpcRef(vpc), blockers, call);
         if (refusal !== undefined) throw refusal;
         await deleteVpc(call.tx, vpcId);
+        await countUse(call.tx, vpc.ownerAccount, "vpcs", -1);
       });
       return {};
     },

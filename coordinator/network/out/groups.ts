@@ -97,6 +97,12 @@ export function groupsOfVpc(tx: Tx, vpcId: string): Promise<SecurityGroup[]> {
   return select(tx, sql`WHERE vpc_id = ${vpcId} ORDER BY security_group_id`);
 }
 
+/** How many a VPC has, its default group included. Exact only while the VPC is locked. */
+export async function groupCount(tx: Tx, vpcId: string): Promise<bigint> {
+  const { rows } = await sql<{ count: bigint }>`SELECT count(*) AS count FROM security_group WHERE vpc_id = ${vpcId}`.execute(tx);
+  return rows[0]?.count ?? 0n;
+}
+
 export interface GroupFilter {
   /** Only of this account; undefined: of all. */
   readonly ownerAccount: string | undefined;

@@ -32,6 +32,12 @@ export function subnetsOfVpc(tx: Tx, vpcId: string): Promise<Subnet[]> {
   return select(tx, sql`WHERE s.vpc_id = ${vpcId} ORDER BY s.subnet_id`);
 }
 
+/** How many a VPC has. Exact only while the VPC is locked. */
+export async function subnetCount(tx: Tx, vpcId: string): Promise<bigint> {
+  const { rows } = await sql<{ count: bigint }>`SELECT count(*) AS count FROM subnet WHERE vpc_id = ${vpcId}`.execute(tx);
+  return rows[0]?.count ?? 0n;
+}
+
 export interface NewSubnet {
   readonly subnetId: string;
   readonly vpcId: string;

@@ -6,12 +6,12 @@ import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName } from "#lib/rpc/validate.ts";
-import { durationMs, INSTALLATION, openPage } from "../../call/api.ts";
+import { displayName, required } from "#lib/rpc/validate.ts";
+import { durationMs, INSTALLATION, maskField, openPage } from "../../call/api.ts";
 import type { Calls, ResourceRef } from "../../call/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { tokenHash } from "../join.ts";
-import { listHosts, readHosts } from "../out/host-store.ts";
+import { listHosts, readHosts, setSchedulable } from "../out/host-store.ts";
 import { insertJoinToken } from "../out/join-store.ts";
 import { hostMessages } from "./messages.ts";
 
@@ -48,8 +48,21 @@ export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTok
       return { host };
     },
 
+    async updateHost(request, context) {
+      const wanted = required(request.host, "host");
+      const hostId = parseId("host", wanted.hostId, "host.host_id");
+      maskField(request.updateMask, ["schedulable"]);
+      const { result: host } = await calls.write(context, { action: context.action }, async (call) => {
+        call.require(context.action, hostRef(hostId));
+        const row = await setSchedulable(call.tx, hostId, wanted.schedulable);
+        if (row === undefined) throw notFound("host", hostId);
+        return (await hostMessages(call.tx, [row]))[0];
+      });
+      return { host };
+    },
+
     async listHosts(request, context) {
-      const { zoneId } = request;
+      const zoneId = displayName(request.zoneId, "zone_id", { max: 63 });
       const page = openPage(pages, context, request, { zoneId });
       return calls.read(context, context.action, async (call) => {
         // Operator only; to others the list is empty, as every list of what one may not see.

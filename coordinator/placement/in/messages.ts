@@ -110,6 +110,8 @@ export async function hostMessages(db: Reader, rows: readonly HostRow[]): Promis
       lastSeenTime: row.last_seen ?? undefined,
       instanceCount: more?.instances ?? 0,
       createTime: row.create_time,
+      schedulable: row.schedulable,
+      capacity: { maxInstances: row.max_instances ?? 0, maxAttachments: row.max_attachments ?? 0 },
       wantedVersion: more?.wanted ?? 0n,
       appliedVersion: row.applied_version,
       hostDropsByReason: Object.fromEntries(Object.entries(more?.drops ?? {}).map(([reason, packets]) => [reason, BigInt(packets)])),

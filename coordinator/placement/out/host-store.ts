@@ -30,12 +30,17 @@ export interface HostRow {
   readonly tunnel_ready: boolean | null;
   readonly substrate_message: string;
   readonly substrate_time: Date | null;
+  /** It may be given new instances. */
+  readonly schedulable: boolean;
+  /** What it can carry; null: it did not say. */
+  readonly max_instances: number | null;
+  readonly max_attachments: number | null;
 }
 
 const COLUMNS = sql`
   host_id, name, zone_id, host(substrate_address) AS substrate_address, ${CONNECTED} AS connected,
   ${SILENT} AS silent, session_epoch, last_seen, ${LEASE_END} AS lease_end,
-  applied_version, create_time, device_ready, tunnel_ready, substrate_message, substrate_time`;
+  applied_version, create_time, device_ready, tunnel_ready, substrate_message, substrate_time, schedulable, max_instances, max_attachments`;
 
 /** Hosts by id, as they are now. Unknown ones are left out. */
 export async function readHosts(db: Kysely<unknown>, ids: readonly string[]): Promise<ReadonlyMap<string, HostRow>> {
@@ -81,7 +86,14 @@ export async function hostDetails(db: Kysely<unknown>, ids: readonly string[]): 
   return new Map(rows.map((row) => [row.host_id, row]));
 }
 
-/** A host that can take an instance now. */
+/** Let a host be given new instances, or no more. Answers it as it is then; undefined: there is none. */
+export async function setSchedulable(tx: Tx, hostId: string, schedulable: boolean): Promise<HostRow | undefined> {
+  const { rows } = await sql<HostRow>`
+    UPDATE host SET schedulable = ${schedulable} WHERE host_id = ${hostId} RETURNING ${COLUMNS}`.execute(tx);
+  return rows[0];
+}
+
+/** A connected host. */
 export interface FreeHost {
   readonly hostId: string;
   readonly zoneId: string;
@@ -89,12 +101,18 @@ export interface FreeHost {
   readonly instances: number;
   /** It does not say that it cannot carry packets to others. */
   readonly carries: boolean;
+  readonly schedulable: boolean;
+  readonly full: boolean;
+  /** Null: it did not say. */
+  readonly maxInstances: number | null;
+  readonly maxAttachments: number | null;
 }
 
+/** All that are connected. Whether one is full is found out where it matters (`host-room`). */
 export async function connectedHosts(tx: Tx): Promise<FreeHost[]> {
   const { rows } = await sql<FreeHost>`
     SELECT h.host_id AS "hostId", h.zone_id AS "zoneId", host(h.substrate_address) AS "substrateAddress", count(i.instance_id)::int AS instances,
-           ${CARRIES} AS carries
+           ${CARRIES} AS carries, h.schedulable, false AS full, h.max_instances AS "maxInstances", h.max_attachments AS "maxAttachments"
     FROM host h LEFT JOIN instance i ON i.host_id = h.host_id
     WHERE ${CONNECTED} GROUP BY h.host_id`.execute(tx);
   return rows;

@@ -14,6 +14,9 @@ export interface SessionHello {
   readonly substrateMtu: number;
   /** Undefined: an agent that says nothing of it. */
   readonly substrate: SubstrateSaid | undefined;
+  /** What it can carry; absent or null: it does not say. */
+  readonly maxInstances?: number | null;
+  readonly maxAttachments?: number | null;
 }
 
 /**
@@ -23,7 +26,8 @@ export interface SessionHello {
 export async function openSession(tx: Tx, hostId: string, hello: SessionHello): Promise<bigint | undefined> {
   const { rows } = await sql<{ session_epoch: bigint }>`
     UPDATE host SET session_epoch = session_epoch + 1, connected = true, applied_version = 0, last_seen = now(), agent_version = ${hello.agentVersion},
-                    kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu}, ${substrateColumns(hello.substrate)}
+                    kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu}, ${substrateColumns(hello.substrate)},
+                    max_instances = ${hello.maxInstances ?? null}, max_attachments = ${hello.maxAttachments ?? null}
     WHERE host_id = ${hostId} RETURNING session_epoch`.execute(tx);
   // After the lock, by a statement that sees what the older session wrote until then.
   await sql`DELETE FROM host_network_version WHERE host_id = ${hostId}`.execute(tx);

@@ -8,7 +8,10 @@ import { VpcServiceDefinition } from "#gen/plenum/network/v1/vpc.ts";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
 
-/** One account with one of everything that it can own, and another account that its access lists and consents name. */
+/** The principal of an estate's account that its access lists name. */
+export const MEMBER = "mem";
+
+/** One account with one of everything that it can own, and another account that its access lists and consents name, besides a member. */
 export interface Estate {
   readonly accountId: string;
   readonly grantee: string;
@@ -49,7 +52,7 @@ export async function makeEstate(owner: RpcChannel, accountId: string, grantee: 
   const { vpcId, networkId } = given(made.vpc);
   const { subnetId } = given(made.firstSubnet);
   const group = await owner.client(SecurityGroupServiceDefinition).createSecurityGroup({ vpcId, name: "g" });
-  const list = [{ accountId: grantee }];
+  const list = [{ accountId: grantee }, { accountId, principalId: MEMBER }];
   const spec = { subnetId, access: { attachers: list, detachers: list, addressSetters: list, modifiers: list } };
   const freshInterface = async (): Promise<string> => given((await interfaces.createInterface({ spec })).interface).interfaceId;
   let serial = 0;

@@ -1,7 +1,10 @@
 import type { Estate } from "./estate.ts";
 
-/** Who calls. `owner` and `viewer` are account A's, `other` is B's owner, `grantee` the owner of the account that A's access lists name. */
-export const CALLERS = ["operator", "owner", "viewer", "other", "grantee", "host", "anonymous"] as const;
+/**
+ * Who calls. `owner`, `member` and `viewer` are account A's, `other` is B's owner, `grantee` the owner of the account that A's access lists
+ * name, as they name the member.
+ */
+export const CALLERS = ["operator", "owner", "member", "viewer", "other", "grantee", "host", "anonymous"] as const;
 export type CallerName = (typeof CALLERS)[number];
 
 /** Whose resource the call is about: account A's, account B's. */
@@ -23,6 +26,7 @@ const both = (outcome: Outcome): readonly [Outcome, Outcome] => [outcome, outcom
 const owned = (others: Outcome, change: Partial<Row> = {}): Row => ({
   operator: both("yes"),
   owner: ["yes", others],
+  member: ["yes", others],
   viewer: ["yes", others],
   other: [others, "yes"],
   grantee: both(others),
@@ -34,6 +38,7 @@ const owned = (others: Outcome, change: Partial<Row> = {}): Row => ({
 const everybody = (outcome: Outcome, change: Partial<Row> = {}): Row => ({
   operator: both(outcome),
   owner: both(outcome),
+  member: both(outcome),
   viewer: both(outcome),
   other: both(outcome),
   grantee: both(outcome),
@@ -47,13 +52,15 @@ export const CLASSES = {
   /** Reads of what an account owns. */
   read: owned("hidden"),
   /** Writes to it. */
-  write: owned("hidden", { viewer: ["denied", "hidden"] }),
+  write: owned("hidden", { member: ["denied", "hidden"], viewer: ["denied", "hidden"] }),
   /** Reads of what an access list or a consent names another account on. */
   "read shared": owned("hidden", { grantee: ["yes", "hidden"] }),
   /** Writes that the list allows. */
   "write granted": owned("hidden", { viewer: ["denied", "hidden"], grantee: ["yes", "hidden"] }),
   /** Writes that it does not. */
-  "write not granted": owned("hidden", { viewer: ["denied", "hidden"], grantee: ["denied", "hidden"] }),
+  "write not granted": owned("hidden", { member: ["denied", "hidden"], viewer: ["denied", "hidden"], grantee: ["denied", "hidden"] }),
+  /** Writes of the two accounts of a consent. */
+  "write of parties": owned("hidden", { member: ["denied", "hidden"], viewer: ["denied", "hidden"], grantee: ["yes", "hidden"] }),
   /** Lists hold what one may see. */
   list: owned("empty", { host: both("denied") }),
   "list of instances": owned("empty"),
@@ -167,12 +174,16 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ consentId: target.consentId, etag }),
   },
   "consent.v1.ConsentService/RevokeConsent": {
-    class: "write granted",
+    class: "write of parties",
     allowed: STALE,
     request: ({ target }) => ({ consentId: target.consentId, etag }),
   },
   "host.v1.HostService/CreateJoinToken": { class: "installation", request: ({ zoneId }) => ({ zoneId }) },
   "host.v1.HostService/GetHost": { class: "operators' own", request: ({ hostId }) => ({ hostId }) },
+  "host.v1.HostService/UpdateHost": {
+    class: "operators' own",
+    request: ({ hostId }) => ({ host: { hostId, schedulable: true }, updateMask: ["schedulable"] }),
+  },
   "host.v1.HostService/ListHosts": {
     class: "operators' list",
     request: () => ({}),
@@ -228,6 +239,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
   "identity.v1.PrincipalService/DisablePrincipal": {
     class: "write",
     request: async ({ target }) => ({ accountId: target.accountId, principalId: await target.freshPrincipal() }),
+  },
+  "identity.v1.QuotaService/GetQuotas": { class: "read", request: ({ target }) => ({ accountId: target.accountId }) },
+  "identity.v1.QuotaService/SetQuota": {
+    class: "installation",
+    request: ({ target }) => ({ accountId: target.accountId, name: "vpcs", maximum: 1_000n }),
   },
   "identity.v1.TokenService/IssueToken": {
     class: "write",

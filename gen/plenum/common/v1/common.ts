@@ -83,12 +83,35 @@ export interface Condition {
   lastTransitionTime: Date | undefined;
 }
 
-/** One account that is allowed something on one resource, by the owner's consent (C14). */
+/**
+ * One account, or one principal of it, that is allowed something on one resource, by the owner's consent (C14). One entry for each
+ * in a list. Written again with other terms, an entry keeps its consent and what was counted by it.
+ */
 export interface Grant {
-  /** The account that is allowed. Required. */
+  /** The account that is allowed; with `principal_id` also the owner's own. Required. */
   accountId: string;
   /** The consent that stands behind this entry, `cons-…`. Set by the server; ignored on input. */
   consentId: string;
+  /** It allows nothing before, and is shown to the owner meanwhile; absent: from the moment it is given. */
+  validFrom:
+    | Date
+    | undefined;
+  /** It allows nothing from then on, and is no longer in the list; after `valid_from`. Absent: until it is taken out of the list. */
+  validUntil:
+    | Date
+    | undefined;
+  /**
+   * In a list of attachers: how many attachments may be made by it, ever; 1 to 1,000,000,000. Absent: any number. The attachment above is
+   * refused with RESOURCE_EXHAUSTED (LIMIT_EXCEEDED); Consent.limits shows how many were made.
+   */
+  maxAttachments?:
+    | number
+    | undefined;
+  /**
+   * Only this principal of the account, by the name in its tokens, at most 128 characters; ROLE_OWNER or ROLE_MEMBER to act. Empty: every
+   * principal with ROLE_OWNER acts, and all of the account see.
+   */
+  principalId: string;
 }
 
 function createBaseCondition(): Condition {
@@ -254,7 +277,14 @@ export const Condition: MessageFns<Condition> = {
 };
 
 function createBaseGrant(): Grant {
-  return { accountId: "", consentId: "" };
+  return {
+    accountId: "",
+    consentId: "",
+    validFrom: undefined,
+    validUntil: undefined,
+    maxAttachments: undefined,
+    principalId: "",
+  };
 }
 
 export const Grant: MessageFns<Grant> = {
@@ -264,6 +294,18 @@ export const Grant: MessageFns<Grant> = {
     }
     if (message.consentId !== "") {
       writer.uint32(18).string(message.consentId);
+    }
+    if (message.validFrom !== undefined) {
+      Timestamp.encode(toTimestamp(message.validFrom), writer.uint32(26).fork()).join();
+    }
+    if (message.validUntil !== undefined) {
+      Timestamp.encode(toTimestamp(message.validUntil), writer.uint32(34).fork()).join();
+    }
+    if (message.maxAttachments !== undefined) {
+      writer.uint32(40).uint32(message.maxAttachments);
+    }
+    if (message.principalId !== "") {
+      writer.uint32(50).string(message.principalId);
     }
     return writer;
   },
@@ -297,6 +339,38 @@ export const Grant: MessageFns<Grant> = {
             message.consentId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.validFrom = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.validUntil = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxAttachments = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.principalId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -321,6 +395,26 @@ export const Grant: MessageFns<Grant> = {
         : isSet(object.consent_id)
         ? globalThis.String(object.consent_id)
         : "",
+      validFrom: isSet(object.validFrom)
+        ? fromJsonTimestamp(object.validFrom)
+        : isSet(object.valid_from)
+        ? fromJsonTimestamp(object.valid_from)
+        : undefined,
+      validUntil: isSet(object.validUntil)
+        ? fromJsonTimestamp(object.validUntil)
+        : isSet(object.valid_until)
+        ? fromJsonTimestamp(object.valid_until)
+        : undefined,
+      maxAttachments: isSet(object.maxAttachments)
+        ? globalThis.Number(object.maxAttachments)
+        : isSet(object.max_attachments)
+        ? globalThis.Number(object.max_attachments)
+        : undefined,
+      principalId: isSet(object.principalId)
+        ? globalThis.String(object.principalId)
+        : isSet(object.principal_id)
+        ? globalThis.String(object.principal_id)
+        : "",
     };
   },
 
@@ -332,6 +426,18 @@ export const Grant: MessageFns<Grant> = {
     if (message.consentId !== "") {
       obj.consentId = message.consentId;
     }
+    if (message.validFrom !== undefined) {
+      obj.validFrom = message.validFrom.toISOString();
+    }
+    if (message.validUntil !== undefined) {
+      obj.validUntil = message.validUntil.toISOString();
+    }
+    if (message.maxAttachments !== undefined) {
+      obj.maxAttachments = Math.round(message.maxAttachments);
+    }
+    if (message.principalId !== "") {
+      obj.principalId = message.principalId;
+    }
     return obj;
   },
 
@@ -342,6 +448,10 @@ export const Grant: MessageFns<Grant> = {
     const message = createBaseGrant();
     message.accountId = object.accountId ?? "";
     message.consentId = object.consentId ?? "";
+    message.validFrom = object.validFrom ?? undefined;
+    message.validUntil = object.validUntil ?? undefined;
+    message.maxAttachments = object.maxAttachments ?? undefined;
+    message.principalId = object.principalId ?? "";
     return message;
   },
 };

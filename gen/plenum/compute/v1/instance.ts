@@ -2808,7 +2808,7 @@ export const InstanceServiceDefinition = {
         },
       },
     },
-    /** Read one instance. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one instance. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
     getInstance: {
       name: "GetInstance",
       requestType: GetInstanceRequest as typeof GetInstanceRequest,
@@ -3058,7 +3058,7 @@ export interface InstanceServiceImplementation<CallContextExt = {}> {
     request: RunInstanceRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RunInstanceResponse>>;
-  /** Read one instance. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one instance. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getInstance(
     request: GetInstanceRequest,
     context: CallContext & CallContextExt,
@@ -3107,7 +3107,7 @@ export interface InstanceServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RunInstanceRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RunInstanceResponse>;
-  /** Read one instance. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one instance. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getInstance(
     request: DeepPartial<GetInstanceRequest>,
     options?: CallOptions & CallOptionsExt,

@@ -101,7 +101,11 @@ export interface Consent {
     | Date
     | undefined;
   /** When it was revoked; absent before. */
-  revokeTime: Date | undefined;
+  revokeTime:
+    | Date
+    | undefined;
+  /** Only this principal of the grantee; empty: the whole account. The grantee's owners see the consent and may do without it all the same. */
+  granteePrincipal: string;
 }
 
 /** A bound on what is done by a consent. */
@@ -193,6 +197,7 @@ function createBaseConsent(): Consent {
     etag: "",
     createTime: undefined,
     revokeTime: undefined,
+    granteePrincipal: "",
   };
 }
 
@@ -236,6 +241,9 @@ export const Consent: MessageFns<Consent> = {
     }
     if (message.revokeTime !== undefined) {
       Timestamp.encode(toTimestamp(message.revokeTime), writer.uint32(106).fork()).join();
+    }
+    if (message.granteePrincipal !== "") {
+      writer.uint32(114).string(message.granteePrincipal);
     }
     return writer;
   },
@@ -357,6 +365,14 @@ export const Consent: MessageFns<Consent> = {
             message.revokeTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.granteePrincipal = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -422,6 +438,11 @@ export const Consent: MessageFns<Consent> = {
         : isSet(object.revoke_time)
         ? fromJsonTimestamp(object.revoke_time)
         : undefined,
+      granteePrincipal: isSet(object.granteePrincipal)
+        ? globalThis.String(object.granteePrincipal)
+        : isSet(object.grantee_principal)
+        ? globalThis.String(object.grantee_principal)
+        : "",
     };
   },
 
@@ -466,6 +487,9 @@ export const Consent: MessageFns<Consent> = {
     if (message.revokeTime !== undefined) {
       obj.revokeTime = message.revokeTime.toISOString();
     }
+    if (message.granteePrincipal !== "") {
+      obj.granteePrincipal = message.granteePrincipal;
+    }
     return obj;
   },
 
@@ -487,6 +511,7 @@ export const Consent: MessageFns<Consent> = {
     message.etag = object.etag ?? "";
     message.createTime = object.createTime ?? undefined;
     message.revokeTime = object.revokeTime ?? undefined;
+    message.granteePrincipal = object.granteePrincipal ?? "";
     return message;
   },
 };

@@ -44,7 +44,10 @@ export const Reason = {
   WRONG_STATE: 14,
   /** NO_INTERFACE - An instance cannot start without an interface (N7). FAILED_PRECONDITION. Metadata: instance_id. */
   NO_INTERFACE: 15,
-  /** NO_HOST - No connected host in the zone can take the instance, or none that can carry packets to others. FAILED_PRECONDITION. Metadata: zone_id. */
+  /**
+   * NO_HOST - No connected host in the zone can take the instance. FAILED_PRECONDITION. Metadata: zone_id, why (disconnected, cordoned; cut_off: none
+   * of the others can carry packets to others; full; absent where zones contradict each other).
+   */
   NO_HOST: 16,
   /** STALE_ETAG - The etag sent is not the resource's. ABORTED: read again and repeat. Metadata: etag. */
   STALE_ETAG: 17,
@@ -56,7 +59,10 @@ export const Reason = {
   BAD_PAGE_TOKEN: 20,
   /** NAME_TAKEN - A name that must be unique is taken. ALREADY_EXISTS. Metadata: name. */
   NAME_TAKEN: 21,
-  /** LIMIT_EXCEEDED - Too many of something in one request, or of one kind. RESOURCE_EXHAUSTED or INVALID_ARGUMENT. Metadata: limit. */
+  /**
+   * LIMIT_EXCEEDED - Too many of something in one request, or of one kind. RESOURCE_EXHAUSTED or INVALID_ARGUMENT. Metadata: limit; of an account's quota
+   * also quota, count, account_id.
+   */
   LIMIT_EXCEEDED: 22,
   /** UNAVAILABLE - A dependency (database, host) cannot be reached now; a repeat is safe. UNAVAILABLE. */
   UNAVAILABLE: 23,

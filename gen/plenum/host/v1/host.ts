@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Duration } from "../../../google/protobuf/duration.ts";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Condition } from "../../common/v1/common.ts";
 
@@ -97,11 +98,26 @@ export interface Host {
   appliedVersion: bigint;
   /** Packets that the host dropped without knowing an interface, by name of the reason (D19). */
   hostDropsByReason: { [key: string]: bigint };
+  /**
+   * Whether it may be given instances. False (cordoned, for maintenance): what is on it goes on, and nothing is run or started there, not
+   * even where an operator names it. True until switched off.
+   */
+  schedulable: boolean;
+  /** What it can carry, as its newest session said. */
+  capacity: HostCapacity | undefined;
 }
 
 export interface Host_HostDropsByReasonEntry {
   key: string;
   value: bigint;
+}
+
+/** What a host can carry. Placement goes no further: an instance that fits on no connected host is refused with NO_HOST. */
+export interface HostCapacity {
+  /** Instances that are placed on it and not yet gone; 0: not said. */
+  maxInstances: number;
+  /** Attachments that are placed on it and not yet gone: places in the data plane's maps; 0: not said. */
+  maxAttachments: number;
 }
 
 export interface CreateJoinTokenRequest {
@@ -125,6 +141,20 @@ export interface GetHostRequest {
 
 export interface GetHostResponse {
   /** The host. */
+  host: Host | undefined;
+}
+
+export interface UpdateHostRequest {
+  /** host_id and the fields to change; others are not looked at. */
+  host:
+    | Host
+    | undefined;
+  /** Which fields: "schedulable". Required. */
+  updateMask: string[] | undefined;
+}
+
+export interface UpdateHostResponse {
+  /** As it is now. */
   host: Host | undefined;
 }
 
@@ -159,6 +189,8 @@ function createBaseHost(): Host {
     wantedVersion: 0n,
     appliedVersion: 0n,
     hostDropsByReason: {},
+    schedulable: false,
+    capacity: undefined,
   };
 }
 
@@ -212,6 +244,12 @@ export const Host: MessageFns<Host> = {
     globalThis.Object.entries(message.hostDropsByReason).forEach(([key, value]: [string, bigint]) => {
       Host_HostDropsByReasonEntry.encode({ key: key as any, value }, writer.uint32(106).fork()).join();
     });
+    if (message.schedulable !== false) {
+      writer.uint32(112).bool(message.schedulable);
+    }
+    if (message.capacity !== undefined) {
+      HostCapacity.encode(message.capacity, writer.uint32(122).fork()).join();
+    }
     return writer;
   },
 
@@ -335,6 +373,22 @@ export const Host: MessageFns<Host> = {
             }
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.schedulable = reader.bool();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.capacity = HostCapacity.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -426,6 +480,8 @@ export const Host: MessageFns<Host> = {
           {},
         )
         : {},
+      schedulable: isSet(object.schedulable) ? globalThis.Boolean(object.schedulable) : false,
+      capacity: isSet(object.capacity) ? HostCapacity.fromJSON(object.capacity) : undefined,
     };
   },
 
@@ -476,6 +532,12 @@ export const Host: MessageFns<Host> = {
         });
       }
     }
+    if (message.schedulable !== false) {
+      obj.schedulable = message.schedulable;
+    }
+    if (message.capacity !== undefined) {
+      obj.capacity = HostCapacity.toJSON(message.capacity);
+    }
     return obj;
   },
 
@@ -509,6 +571,10 @@ export const Host: MessageFns<Host> = {
         }
         return acc;
       }, {});
+    message.schedulable = object.schedulable ?? false;
+    message.capacity = (object.capacity !== undefined && object.capacity !== null)
+      ? HostCapacity.fromPartial(object.capacity)
+      : undefined;
     return message;
   },
 };
@@ -597,6 +663,99 @@ export const Host_HostDropsByReasonEntry: MessageFns<Host_HostDropsByReasonEntry
     const message = createBaseHost_HostDropsByReasonEntry();
     message.key = object.key ?? "";
     message.value = (object.value !== undefined && object.value !== null) ? BigInt(object.value) : 0n;
+    return message;
+  },
+};
+
+function createBaseHostCapacity(): HostCapacity {
+  return { maxInstances: 0, maxAttachments: 0 };
+}
+
+export const HostCapacity: MessageFns<HostCapacity> = {
+  encode(message: HostCapacity, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxInstances !== 0) {
+      writer.uint32(8).uint32(message.maxInstances);
+    }
+    if (message.maxAttachments !== 0) {
+      writer.uint32(16).uint32(message.maxAttachments);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostCapacity {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostCapacity();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxInstances = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxAttachments = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostCapacity {
+    return {
+      maxInstances: isSet(object.maxInstances)
+        ? globalThis.Number(object.maxInstances)
+        : isSet(object.max_instances)
+        ? globalThis.Number(object.max_instances)
+        : 0,
+      maxAttachments: isSet(object.maxAttachments)
+        ? globalThis.Number(object.maxAttachments)
+        : isSet(object.max_attachments)
+        ? globalThis.Number(object.max_attachments)
+        : 0,
+    };
+  },
+
+  toJSON(message: HostCapacity): unknown {
+    const obj: any = {};
+    if (message.maxInstances !== 0) {
+      obj.maxInstances = Math.round(message.maxInstances);
+    }
+    if (message.maxAttachments !== 0) {
+      obj.maxAttachments = Math.round(message.maxAttachments);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostCapacity>): HostCapacity {
+    return HostCapacity.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostCapacity>): HostCapacity {
+    const message = createBaseHostCapacity();
+    message.maxInstances = object.maxInstances ?? 0;
+    message.maxAttachments = object.maxAttachments ?? 0;
     return message;
   },
 };
@@ -919,6 +1078,162 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
   },
 };
 
+function createBaseUpdateHostRequest(): UpdateHostRequest {
+  return { host: undefined, updateMask: undefined };
+}
+
+export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
+  encode(message: UpdateHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== undefined) {
+      Host.encode(message.host, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateHostRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateHostRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = Host.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateHostRequest {
+    return {
+      host: isSet(object.host) ? Host.fromJSON(object.host) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateHostRequest): unknown {
+    const obj: any = {};
+    if (message.host !== undefined) {
+      obj.host = Host.toJSON(message.host);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateHostRequest>): UpdateHostRequest {
+    return UpdateHostRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateHostRequest>): UpdateHostRequest {
+    const message = createBaseUpdateHostRequest();
+    message.host = (object.host !== undefined && object.host !== null) ? Host.fromPartial(object.host) : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateHostResponse(): UpdateHostResponse {
+  return { host: undefined };
+}
+
+export const UpdateHostResponse: MessageFns<UpdateHostResponse> = {
+  encode(message: UpdateHostResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== undefined) {
+      Host.encode(message.host, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateHostResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateHostResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = Host.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateHostResponse {
+    return { host: isSet(object.host) ? Host.fromJSON(object.host) : undefined };
+  },
+
+  toJSON(message: UpdateHostResponse): unknown {
+    const obj: any = {};
+    if (message.host !== undefined) {
+      obj.host = Host.toJSON(message.host);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateHostResponse>): UpdateHostResponse {
+    return UpdateHostResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateHostResponse>): UpdateHostResponse {
+    const message = createBaseUpdateHostResponse();
+    message.host = (object.host !== undefined && object.host !== null) ? Host.fromPartial(object.host) : undefined;
+    return message;
+  },
+};
+
 function createBaseListHostsRequest(): ListHostsRequest {
   return { pageSize: 0, pageToken: "", zoneId: "" };
 }
@@ -1180,6 +1495,19 @@ export const HostServiceDefinition = {
         },
       },
     },
+    /** Change a host. Operator. Safe to repeat. Errors: INVALID_ARGUMENT (mask), NOT_FOUND. */
+    updateHost: {
+      name: "UpdateHost",
+      requestType: UpdateHostRequest as typeof UpdateHostRequest,
+      requestStream: false,
+      responseType: UpdateHostResponse as typeof UpdateHostResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [Buffer.from([15, 104, 111, 115, 116, 58, 85, 112, 100, 97, 116, 101, 72, 111, 115, 116]) as Buffer],
+        },
+      },
+    },
     /** List hosts. Operator. Safe to repeat. */
     listHosts: {
       name: "ListHosts",
@@ -1207,6 +1535,11 @@ export interface HostServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<CreateJoinTokenResponse>>;
   /** Read one host. Operator. Safe to repeat. Errors: NOT_FOUND. */
   getHost(request: GetHostRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetHostResponse>>;
+  /** Change a host. Operator. Safe to repeat. Errors: INVALID_ARGUMENT (mask), NOT_FOUND. */
+  updateHost(
+    request: UpdateHostRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<UpdateHostResponse>>;
   /** List hosts. Operator. Safe to repeat. */
   listHosts(request: ListHostsRequest, context: CallContext & CallContextExt): Promise<DeepPartial<ListHostsResponse>>;
 }
@@ -1222,6 +1555,11 @@ export interface HostServiceClient<CallOptionsExt = {}> {
   ): Promise<CreateJoinTokenResponse>;
   /** Read one host. Operator. Safe to repeat. Errors: NOT_FOUND. */
   getHost(request: DeepPartial<GetHostRequest>, options?: CallOptions & CallOptionsExt): Promise<GetHostResponse>;
+  /** Change a host. Operator. Safe to repeat. Errors: INVALID_ARGUMENT (mask), NOT_FOUND. */
+  updateHost(
+    request: DeepPartial<UpdateHostRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<UpdateHostResponse>;
   /** List hosts. Operator. Safe to repeat. */
   listHosts(request: DeepPartial<ListHostsRequest>, options?: CallOptions & CallOptionsExt): Promise<ListHostsResponse>;
 }

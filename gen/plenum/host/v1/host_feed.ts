@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
+import { HostCapacity } from "./host.ts";
 
 export const protobufPackage = "plenum.host.v1";
 
@@ -185,7 +186,11 @@ export interface Hello {
    */
   resumeToken: Buffer;
   /** How it stands as the session opens. Absent from an agent of before it was told. */
-  substrate: SubstrateStatus | undefined;
+  substrate:
+    | SubstrateStatus
+    | undefined;
+  /** What the host can carry. Absent from an agent of before it was told: no bound. */
+  capacity: HostCapacity | undefined;
 }
 
 /** Whether a host can carry packets to others and from them, as far as it sees itself: by the flags of its devices, not by probes (D19). */
@@ -1049,7 +1054,14 @@ export const ConnectRequest: MessageFns<ConnectRequest> = {
 };
 
 function createBaseHello(): Hello {
-  return { agentVersion: "", kernelRelease: "", substrateMtu: 0, resumeToken: Buffer.alloc(0), substrate: undefined };
+  return {
+    agentVersion: "",
+    kernelRelease: "",
+    substrateMtu: 0,
+    resumeToken: Buffer.alloc(0),
+    substrate: undefined,
+    capacity: undefined,
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -1068,6 +1080,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.substrate !== undefined) {
       SubstrateStatus.encode(message.substrate, writer.uint32(42).fork()).join();
+    }
+    if (message.capacity !== undefined) {
+      HostCapacity.encode(message.capacity, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -1125,6 +1140,14 @@ export const Hello: MessageFns<Hello> = {
             message.substrate = SubstrateStatus.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.capacity = HostCapacity.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1160,6 +1183,7 @@ export const Hello: MessageFns<Hello> = {
         ? Buffer.from(bytesFromBase64(object.resume_token))
         : Buffer.alloc(0),
       substrate: isSet(object.substrate) ? SubstrateStatus.fromJSON(object.substrate) : undefined,
+      capacity: isSet(object.capacity) ? HostCapacity.fromJSON(object.capacity) : undefined,
     };
   },
 
@@ -1180,6 +1204,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.substrate !== undefined) {
       obj.substrate = SubstrateStatus.toJSON(message.substrate);
     }
+    if (message.capacity !== undefined) {
+      obj.capacity = HostCapacity.toJSON(message.capacity);
+    }
     return obj;
   },
 
@@ -1194,6 +1221,9 @@ export const Hello: MessageFns<Hello> = {
     message.resumeToken = object.resumeToken ?? Buffer.alloc(0);
     message.substrate = (object.substrate !== undefined && object.substrate !== null)
       ? SubstrateStatus.fromPartial(object.substrate)
+      : undefined;
+    message.capacity = (object.capacity !== undefined && object.capacity !== null)
+      ? HostCapacity.fromPartial(object.capacity)
       : undefined;
     return message;
   },

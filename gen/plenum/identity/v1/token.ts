@@ -24,6 +24,11 @@ export const Role = {
   OWNER: 2,
   /** VIEWER - Reads in its own account. */
   VIEWER: 3,
+  /**
+   * MEMBER - Reads in its own account; changes only what an access list names this principal for (Grant.principal_id). Weaker than an owner,
+   * stronger than a viewer. Issues tokens in its own name only.
+   */
+  MEMBER: 4,
 } as const;
 
 export type Role = typeof Role[keyof typeof Role];
@@ -33,6 +38,7 @@ export namespace Role {
   export type OPERATOR = typeof Role.OPERATOR;
   export type OWNER = typeof Role.OWNER;
   export type VIEWER = typeof Role.VIEWER;
+  export type MEMBER = typeof Role.MEMBER;
 }
 
 export function roleFromJSON(object: any): Role {
@@ -49,6 +55,9 @@ export function roleFromJSON(object: any): Role {
     case 3:
     case "ROLE_VIEWER":
       return Role.VIEWER;
+    case 4:
+    case "ROLE_MEMBER":
+      return Role.MEMBER;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Role");
   }
@@ -64,6 +73,8 @@ export function roleToJSON(object: Role): string {
       return "ROLE_OWNER";
     case Role.VIEWER:
       return "ROLE_VIEWER";
+    case Role.MEMBER:
+      return "ROLE_MEMBER";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Role");
   }
@@ -77,8 +88,8 @@ export interface IssueTokenRequest {
   /** What the bearer may be. ROLE_OPERATOR only by an operator. */
   role: Role;
   /**
-   * How long it is valid: 1 minute to 90 days; absent means 1 day. A viewer's ends with the caller's own token at the latest:
-   * expire_time says when.
+   * How long it is valid: 1 minute to 90 days; absent means 1 day. Where the caller is a member or a viewer it ends with
+   * the caller's own token at the latest: expire_time says when.
    */
   ttl: Duration | undefined;
 }
@@ -484,11 +495,11 @@ export const TokenServiceDefinition = {
   fullName: "plenum.identity.v1.TokenService",
   methods: {
     /**
-     * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a viewer for itself
-     * only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that is
-     * new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
+     * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
+     * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
+     * is new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
      * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
-     * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a viewer's own token ends within the minute).
+     * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
      */
     issueToken: {
       name: "IssueToken",
@@ -543,11 +554,11 @@ export const TokenServiceDefinition = {
 
 export interface TokenServiceImplementation<CallContextExt = {}> {
   /**
-   * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a viewer for itself
-   * only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that is
-   * new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
+   * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
+   * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
+   * is new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
    * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
-   * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a viewer's own token ends within the minute).
+   * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
    */
   issueToken(
     request: IssueTokenRequest,
@@ -559,11 +570,11 @@ export interface TokenServiceImplementation<CallContextExt = {}> {
 
 export interface TokenServiceClient<CallOptionsExt = {}> {
   /**
-   * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a viewer for itself
-   * only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that is
-   * new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
+   * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
+   * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
+   * is new becomes a principal with the role asked for. No token is kept here; the audit says for whom one was issued.
    * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
-   * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a viewer's own token ends within the minute).
+   * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
    */
   issueToken(
     request: DeepPartial<IssueTokenRequest>,

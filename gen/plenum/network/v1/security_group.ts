@@ -1829,7 +1829,8 @@ export const SecurityGroupServiceDefinition = {
   methods: {
     /**
      * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+     * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+     * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
      */
     createSecurityGroup: {
       name: "CreateSecurityGroup",
@@ -1874,7 +1875,7 @@ export const SecurityGroupServiceDefinition = {
         },
       },
     },
-    /** Read one group. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one group. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
     getSecurityGroup: {
       name: "GetSecurityGroup",
       requestType: GetSecurityGroupRequest as typeof GetSecurityGroupRequest,
@@ -2113,13 +2114,14 @@ export const SecurityGroupServiceDefinition = {
 export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
   /**
    * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
    */
   createSecurityGroup(
     request: CreateSecurityGroupRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<CreateSecurityGroupResponse>>;
-  /** Read one group. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one group. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getSecurityGroup(
     request: GetSecurityGroupRequest,
     context: CallContext & CallContextExt,
@@ -2160,13 +2162,14 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
 export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
   /**
    * Make a group in a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC).
+   * Errors: INVALID_ARGUMENT (rules; a peer that is no group of the VPC), NOT_FOUND (VPC), ALREADY_EXISTS (name taken in the VPC),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "security-groups-per-vpc").
    */
   createSecurityGroup(
     request: DeepPartial<CreateSecurityGroupRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<CreateSecurityGroupResponse>;
-  /** Read one group. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one group. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getSecurityGroup(
     request: DeepPartial<GetSecurityGroupRequest>,
     options?: CallOptions & CallOptionsExt,

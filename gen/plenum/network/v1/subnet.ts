@@ -1244,7 +1244,8 @@ export const SubnetServiceDefinition = {
   methods: {
     /**
      * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+     * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+     * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
      */
     createSubnet: {
       name: "CreateSubnet",
@@ -1282,7 +1283,7 @@ export const SubnetServiceDefinition = {
         },
       },
     },
-    /** Read one subnet. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one subnet. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
     getSubnet: {
       name: "GetSubnet",
       requestType: GetSubnetRequest as typeof GetSubnetRequest,
@@ -1435,13 +1436,14 @@ export const SubnetServiceDefinition = {
 export interface SubnetServiceImplementation<CallContextExt = {}> {
   /**
    * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
    */
   createSubnet(
     request: CreateSubnetRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<CreateSubnetResponse>>;
-  /** Read one subnet. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one subnet. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getSubnet(request: GetSubnetRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetSubnetResponse>>;
   /** List the subnets that the caller may see. Safe to repeat. */
   listSubnets(
@@ -1466,13 +1468,14 @@ export interface SubnetServiceImplementation<CallContextExt = {}> {
 export interface SubnetServiceClient<CallOptionsExt = {}> {
   /**
    * Add a subnet to a VPC. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone).
+   * Errors: INVALID_ARGUMENT (CIDR not inside the VPC's), FAILED_PRECONDITION (CIDR_OVERLAP), NOT_FOUND (VPC, zone),
+   * RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quota "subnets-per-vpc").
    */
   createSubnet(
     request: DeepPartial<CreateSubnetRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<CreateSubnetResponse>;
-  /** Read one subnet. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one subnet. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getSubnet(request: DeepPartial<GetSubnetRequest>, options?: CallOptions & CallOptionsExt): Promise<GetSubnetResponse>;
   /** List the subnets that the caller may see. Safe to repeat. */
   listSubnets(

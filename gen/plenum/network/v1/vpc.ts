@@ -1621,7 +1621,7 @@ export const VpcServiceDefinition = {
   methods: {
     /**
      * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+     * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
      */
     createVpc: {
       name: "CreateVpc",
@@ -1637,7 +1637,7 @@ export const VpcServiceDefinition = {
         },
       },
     },
-    /** Read one VPC. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one VPC. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
     getVpc: {
       name: "GetVpc",
       requestType: GetVpcRequest as typeof GetVpcRequest,
@@ -1723,10 +1723,10 @@ export const VpcServiceDefinition = {
 export interface VpcServiceImplementation<CallContextExt = {}> {
   /**
    * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
    */
   createVpc(request: CreateVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<CreateVpcResponse>>;
-  /** Read one VPC. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one VPC. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getVpc(request: GetVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetVpcResponse>>;
   /** List the VPCs that the caller may see. Safe to repeat. */
   listVpcs(request: ListVpcsRequest, context: CallContext & CallContextExt): Promise<DeepPartial<ListVpcsResponse>>;
@@ -1742,10 +1742,10 @@ export interface VpcServiceImplementation<CallContextExt = {}> {
 export interface VpcServiceClient<CallOptionsExt = {}> {
   /**
    * Make a VPC and its first subnet. Owner. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone).
+   * Errors: INVALID_ARGUMENT (CIDRs), NOT_FOUND (zone), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: quotas "vpcs", "vpcs-per-day").
    */
   createVpc(request: DeepPartial<CreateVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<CreateVpcResponse>;
-  /** Read one VPC. Owner, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one VPC. Owner, member, viewer, operator. Safe to repeat. Errors: NOT_FOUND. */
   getVpc(request: DeepPartial<GetVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<GetVpcResponse>;
   /** List the VPCs that the caller may see. Safe to repeat. */
   listVpcs(request: DeepPartial<ListVpcsRequest>, options?: CallOptions & CallOptionsExt): Promise<ListVpcsResponse>;

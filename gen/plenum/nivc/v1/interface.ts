@@ -211,10 +211,10 @@ export interface Interface_TagsEntry {
 
 /**
  * Lists of who may do what with one interface, beside its owner (N10; seed 004: attacher, detacher, address setter, owner/modifier
- * lists). A grantee also sees the record. Each entry is backed by a consent.
+ * lists). Each entry names an account or one principal of it, and is backed by a consent. Whoever is named also sees the record.
  */
 export interface InterfaceAccess {
-  /** May attach it to their own instances. */
+  /** May attach it to their own account's instances; a principal with ROLE_MEMBER only what its own account owns. */
   attachers: Grant[];
   /** May detach it. */
   detachers: Grant[];

@@ -4360,7 +4360,8 @@ export const InterfaceServiceDefinition = {
   methods: {
     /**
      * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-     * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+     * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+     * LIMIT_EXCEEDED: the owner's quota "interfaces").
      */
     createInterface: {
       name: "CreateInterface",
@@ -4435,7 +4436,7 @@ export const InterfaceServiceDefinition = {
         },
       },
     },
-    /** Read one record. Owner, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
+    /** Read one record. Owner, member, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
     getInterface: {
       name: "GetInterface",
       requestType: GetInterfaceRequest as typeof GetInterfaceRequest,
@@ -4903,7 +4904,8 @@ export const InterfaceServiceDefinition = {
 export interface InterfaceServiceImplementation<CallContextExt = {}> {
   /**
    * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+   * LIMIT_EXCEEDED: the owner's quota "interfaces").
    */
   createInterface(
     request: CreateInterfaceRequest,
@@ -4914,7 +4916,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
     request: BatchCreateInterfacesRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<BatchCreateInterfacesResponse>>;
-  /** Read one record. Owner, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one record. Owner, member, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
   getInterface(
     request: GetInterfaceRequest,
     context: CallContext & CallContextExt,
@@ -5025,7 +5027,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
 export interface InterfaceServiceClient<CallOptionsExt = {}> {
   /**
    * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
-   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+   * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
+   * LIMIT_EXCEEDED: the owner's quota "interfaces").
    */
   createInterface(
     request: DeepPartial<CreateInterfaceRequest>,
@@ -5036,7 +5039,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<BatchCreateInterfacesRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<BatchCreateInterfacesResponse>;
-  /** Read one record. Owner, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
+  /** Read one record. Owner, member, viewer, accounts in its access lists, operator. Safe to repeat. Errors: NOT_FOUND. */
   getInterface(
     request: DeepPartial<GetInterfaceRequest>,
     options?: CallOptions & CallOptionsExt,

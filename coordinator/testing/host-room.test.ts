@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { reasonOf, refusalOfCall } from "./refusal.ts";
+import type { FakeHost } from "./fake-host.ts";
+import { startWorld } from "./world.ts";
+import type { Clients, World } from "./world.ts";
+
+// N2, B9: where instances go, and why they cannot.
+
+let world: World;
+let clients: Clients;
+let subnetId: string;
+beforeAll(async () => {
+  world = await startWorld();
+  ({ clients } = await world.account());
+  ({ subnetId } = await world.network(clients));
+});
+afterAll(() => world?.stop());
+
+const run = async (zoneId: string, interfaces = 1): Promise<{ instanceId: string; hostId: string }> => {
+  const create = { source: { $case: "create" as const, value: { subnetId } } };
+  const { instance } = await clients.instances.runInstance({ zoneId, interfaces: Array.from({ length: interfaces }, () => create) });
+  return { instanceId: instance?.instanceId ?? "", hostId: instance?.hostId ?? "" };
+};
+const cordon = (host: FakeHost, schedulable: boolean) =>
+  world.operator.hosts.updateHost({ host: { hostId: host.hostId, schedulable }, updateMask: ["schedulable"] });
+const bounded = async (zoneId: string, capacity: { maxInstances: number; maxAttachments: number }): Promise<FakeHost> => {
+  const host = await world.host(zoneId);
+  await host.disconnect();
+  host.capacity = capacity;
+  await host.connect();
+  return host;
+};
+
+it("a cordoned host is given nothing, by no way, until it is uncordoned; what is on it stays", async () => {
+  const [one, two] = [await world.host("zone-c"), await world.host("zone-c")];
+  const first = await run("zone-c");
+  const [used, spare] = first.hostId === one.hostId ? [one, two] : [two, one];
+  expect((await cordon(spare, false)).host).toMatchObject({ hostId: spare.hostId, schedulable: false });
+  // The spare one has fewer.
+  for (let count = 0; count < 2; count += 1) expect((await run("zone-c")).hostId).toBe(used.hostId);
+  await cordon(used, false);
+  const refused = await refusalOfCall(run("zone-c"));
+  expect(refused).toMatchObject({ status: "FAILED_PRECONDITION", reason: "NO_HOST", facts: { zone_id: "zone-c", why: "cordoned" } });
+  expect(refused.message).toMatch(/cordoned.*uncordon a host/);
+  const named = world.operator.instances.runInstance({
+    ownerAccount: (await clients.instances.getInstance({ instanceId: first.instanceId })).instance?.ownerAccount,
+    hostId: used.hostId,
+    interfaces: [{ source: { $case: "create", value: { subnetId } } }],
+  });
+  expect(await reasonOf(named)).toBe("FAILED_PRECONDITION NO_HOST");
+  expect((await clients.instances.getInstance({ instanceId: first.instanceId })).instance?.hostId).toBe(used.hostId);
+  await cordon(spare, true);
+  expect((await run("zone-c")).hostId).toBe(spare.hostId);
+});
+
+it("a full host is no host, exactly, however many ask at once; the reason says it", async () => {
+  const host = await bounded("zone-d", { maxInstances: 3, maxAttachments: 100 });
+  expect((await world.operator.hosts.getHost({ hostId: host.hostId })).host?.capacity).toEqual({ maxInstances: 3, maxAttachments: 100 });
+  const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => run("zone-d")));
+  expect(outcomes.filter((one) => one.status === "fulfilled")).toHaveLength(3);
+  const refused = await refusalOfCall(run("zone-d"));
+  expect(refused).toMatchObject({ status: "FAILED_PRECONDITION", reason: "NO_HOST", facts: { why: "full" } });
+  expect(refused.message).toMatch(/is full: terminate instances there or let another host join/);
+  const [instance] = (await clients.instances.listInstances({ pageSize: 1_000 })).instances.filter((one) => one.hostId === host.hostId);
+  const { operation } = await clients.instances.terminateInstance({ instanceId: instance?.instanceId ?? "" });
+  expect(await world.finished(clients, operation?.operationId)).toBe("SUCCEEDED");
+  expect((await run("zone-d")).hostId).toBe(host.hostId);
+});
+
+it("interfaces take places too: what does not fit goes to a host where it does", async () => {
+  const small = await bounded("zone-e", { maxInstances: 100, maxAttachments: 2 });
+  expect((await run("zone-e", 2)).hostId).toBe(small.hostId);
+  expect(await reasonOf(run("zone-e"))).toBe("FAILED_PRECONDITION NO_HOST");
+  const wide = await bounded("zone-e", { maxInstances: 100, maxAttachments: 100 });
+  expect((await run("zone-e")).hostId).toBe(wide.hostId);
+  // Now the small one has as few instances, and still no place.
+  expect((await run("zone-e")).hostId).toBe(wide.hostId);
+});
+
+it("only what can be changed is named in the mask, of a host that there is", async () => {
+  const { hostId } = await world.host("zone-f");
+  const update = (updateMask: string[], id = hostId) =>
+    world.operator.hosts.updateHost({ host: { hostId: id, schedulable: false }, updateMask });
+  expect(await reasonOf(update([]))).toBe("INVALID_ARGUMENT INVALID_FIELD");
+  expect(await reasonOf(update(["name"]))).toBe("INVALID_ARGUMENT INVALID_FIELD");
+  expect(await reasonOf(update(["schedulable"], `host-${"0".repeat(32)}`))).toBe("NOT_FOUND RESOURCE_NOT_FOUND");
+});
