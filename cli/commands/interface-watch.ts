@@ -9,12 +9,10 @@ import { withSession } from "../session.ts";
 import type { Session } from "../session.ts";
 import { watchedInterfaces } from "../tables.ts";
 import { parseDuration } from "../values.ts";
+import { addFilterOptions, filterOf } from "./interface-filter.ts";
+import type { FilterOptions } from "./interface-filter.ts";
 
-interface WatchOptions {
-  owner: string;
-  vpc: string;
-  subnet: string;
-  instance: string;
+interface WatchOptions extends FilterOptions {
   for?: string;
 }
 
@@ -109,13 +107,8 @@ async function follow(session: Session, filter: object, signal: AbortSignal): Pr
 
 /** eni watch. */
 export function addInterfaceWatch(eni: Command): void {
-  eni
-    .command("watch")
-    .description("follow the records that you may see, with their attachments, as they change")
-    .option("--owner <account>", "only of this account; an operator must name one", "")
-    .option("--vpc <vpc>", "only in this VPC", "")
-    .option("--subnet <subnet>", "only in this subnet", "")
-    .option("--instance <instance>", "only attached to this instance", "")
+  const watch = eni.command("watch").description("follow the records that you may see, with their attachments, as they change");
+  addFilterOptions(watch, "only of this account; an operator must name one")
     .option("--for <time>", "end after this long; absent: at Ctrl-C")
     .addHelpText("after", EXAMPLE)
     .action(
@@ -127,8 +120,7 @@ export function addInterfaceWatch(eni: Command): void {
         for (const name of signals) process.on(name, stop);
         process.stdout.on("error", stop); // whoever read this has gone (`| head`)
         try {
-          const filter = { ownerAccount: options.owner, vpcId: options.vpc, subnetId: options.subnet, instanceId: options.instance };
-          await follow(session, filter, end.signal);
+          await follow(session, filterOf(options), end.signal);
         } finally {
           clearTimeout(timer);
           for (const name of signals) process.off(name, stop);

@@ -1,6 +1,5 @@
 import { Option } from "commander";
 import type { Command } from "commander";
-import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { allPages, present, withSession } from "../session.ts";
 import { attachments, interfaces } from "../tables.ts";
@@ -10,13 +9,8 @@ import { addWaitOptions, waitFrom } from "../wait-options.ts";
 import type { WaitOptions } from "../wait-options.ts";
 import { accessOf, addAccessCommand, addAccessOptions } from "./interface-access.ts";
 import type { AccessOptions } from "./interface-access.ts";
-
-const STATES = {
-  available: InterfaceState.AVAILABLE,
-  "in-use": InterfaceState.IN_USE,
-  disabled: InterfaceState.DISABLED,
-  "in-repair": InterfaceState.IN_REPAIR,
-};
+import { addFilterOptions, filterOf } from "./interface-filter.ts";
+import type { FilterOptions } from "./interface-filter.ts";
 
 interface CreateOptions extends AccessOptions {
   subnet: string;
@@ -39,16 +33,6 @@ interface UpdateOptions extends WaitOptions {
   disabled?: boolean;
   enabled?: boolean;
   etag: string;
-}
-interface ListOptions {
-  owner: string;
-  vpc: string;
-  subnet: string;
-  instance: string;
-  address: string;
-  group: string;
-  tag?: string;
-  state?: string;
 }
 
 /** eni (interface), attachment. */
@@ -112,39 +96,20 @@ function addRecords(eni: Command): void {
         );
       }),
     );
-  eni
-    .command("list")
-    .description("list the records that you may see")
-    .option("--owner <account>", "only of this account", "")
-    .option("--vpc <vpc>", "only in this VPC", "")
-    .option("--subnet <subnet>", "only in this subnet", "")
-    .option("--instance <instance>", "only attached to this instance", "")
-    .option("--address <ip>", "only with this private address", "")
-    .option("--group <sg>", "only carrying this group", "")
-    .option("--tag <key[=value]>", "only with this tag")
-    .option("--state <state>", `only in this state: ${Object.keys(STATES).join(", ")}`)
-    .action(
-      withSession(async (session, options: ListOptions) => {
-        const client = session.client(InterfaceServiceDefinition);
-        const filter = {
-          ownerAccount: options.owner,
-          vpcId: options.vpc,
-          subnetId: options.subnet,
-          instanceId: options.instance,
-          privateAddress: options.address,
-          securityGroupId: options.group,
-          ...tagFilter(options.tag),
-          state: options.state === undefined ? undefined : parseWord(STATES, options.state, "state"),
-        };
-        session.list(
-          interfaces,
-          await allPages(
-            (page) => client.listInterfaces({ ...page, filter }),
-            (answer) => answer.interfaces,
-          ),
-        );
-      }),
-    );
+  const list = eni.command("list").description("list the records that you may see");
+  addFilterOptions(list, "only of this account").action(
+    withSession(async (session, options: FilterOptions) => {
+      const client = session.client(InterfaceServiceDefinition);
+      const filter = filterOf(options);
+      session.list(
+        interfaces,
+        await allPages(
+          (page) => client.listInterfaces({ ...page, filter }),
+          (answer) => answer.interfaces,
+        ),
+      );
+    }),
+  );
   eni
     .command("delete <interface>")
     .description("delete a record that is attached to nothing")
@@ -159,13 +124,6 @@ function addRecords(eni: Command): void {
         session.say(`${interfaceId} deleted`);
       }),
     );
-}
-
-/** "key" or "key=value". */
-function tagFilter(tag: string | undefined): { tagKey?: string; tagValue?: string } {
-  if (tag === undefined) return {};
-  const at = tag.indexOf("=");
-  return at < 0 ? { tagKey: tag } : { tagKey: tag.slice(0, at), tagValue: tag.slice(at + 1) };
 }
 
 function addUpdate(eni: Command): void {

@@ -4,6 +4,7 @@ import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState, InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import { lose, scene } from "./force-scene.ts";
 import { refusalOfCall } from "./refusal.ts";
+import { Watcher } from "./watcher.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
 
@@ -47,6 +48,48 @@ test("a record whose host fails at it, or is silent, is in repair, and its condi
   expect(silent?.state).toBe(InterfaceState.IN_REPAIR);
   expect(carried(silent)).toEqual([["Carried", ConditionStatus.UNKNOWN, "HostDisconnected"]]);
 });
+
+test("a watch by state follows what hosts say and that they fall silent, and begins anew when it is resumed", async () => {
+  const at = await scene(world);
+  const ids = (watcher: Watcher) => [...watcher.records.keys()];
+  const inUse = new Watcher(at.clients, { filter: { state: InterfaceState.IN_USE, instanceId: at.instanceId } });
+  const inRepair = new Watcher(at.clients, { filter: { state: InterfaceState.IN_REPAIR } });
+  const open = [inUse, inRepair];
+  const moves = async (to: Watcher, from: Watcher) => {
+    await to.until(() => to.records.has(at.interfaceId), 15_000);
+    await from.until(() => !from.records.has(at.interfaceId), 15_000);
+  };
+  try {
+    for (const watcher of open) await watcher.until(() => watcher.inSync && watcher.token !== "");
+    expect(open.map(ids)).toEqual([[at.interfaceId], []]);
+
+    Object.assign(at.lost.behaviour, { present: AppliedState.FAILED, message: "no room" });
+    at.lost.acknowledge();
+    await moves(inRepair, inUse);
+    Object.assign(at.lost.behaviour, { present: AppliedState.PRESENT, message: "" });
+    at.lost.acknowledge();
+    await moves(inUse, inRepair);
+
+    await lose(world, at, 20);
+    await moves(inRepair, inUse);
+    expect(inRepair.records.get(at.interfaceId)?.state).toBe(InterfaceState.IN_REPAIR);
+    await world.age(at.lost.hostId, 0);
+    await moves(inUse, inRepair);
+    expect(inUse.records.get(at.interfaceId)?.state).toBe(InterfaceState.IN_USE);
+    expect(open.flatMap((watcher) => watcher.kinds())).not.toContain("historyGone");
+
+    await inUse.close();
+    await lose(world, at, 20);
+    const request = { filter: { state: InterfaceState.IN_USE, instanceId: at.instanceId }, resumeToken: inUse.token };
+    const resumed = new Watcher(at.clients, request, inUse.records);
+    open.push(resumed);
+    await resumed.until(() => resumed.inSync);
+    expect(resumed.kinds()[0]).toBe("historyGone");
+    expect(ids(resumed)).toEqual([]);
+  } finally {
+    for (const watcher of open) await watcher.close();
+  }
+}, 90_000);
 
 test("a disabled record keeps its attachment, tells its host, and cannot be attached while it is detached", async () => {
   const at = await scene(world);

@@ -21,6 +21,7 @@ const step = fc.record({
     "create",
     "delete",
     "describe",
+    "switch",
     "share",
     "share",
     "suspend",
@@ -71,6 +72,9 @@ test("a watch at rest holds what the list shows, whatever was done by whom", asy
     { name: "in one's subnet", clients: people[0]!.clients, filter: { subnetId: places[0]?.subnetId } },
     { name: "of another", clients: people[0]!.clients, filter: { ownerAccount: people[1]?.accountId } },
     { name: "attached", clients: people[1]!.clients, filter: { state: 2 } },
+    { name: "disabled", clients: people[0]!.clients, filter: { state: 3 } },
+    { name: "tagged", clients: people[1]!.clients, filter: { tagKey: "n", tagValue: "1" } },
+    { name: "of a group", clients: people[2]!.clients, filter: { securityGroupId: places[2]?.defaultGroup } },
     { name: "on an instance", clients: people[2]!.clients, filter: { instanceId: places[2]?.instanceId } },
     { name: "operator", clients: world.operator, filter: { ownerAccount: people[2]?.accountId } },
   ];
@@ -129,7 +133,12 @@ test("a watch at rest holds what the list shows, whatever was done by whom", asy
           ),
         );
       case "describe":
-        return interfaces.updateInterface({ interface: { interfaceId, description: `d${pick}` }, updateMask: ["description"] });
+        return interfaces.updateInterface({
+          interface: { interfaceId, description: `d${pick}`, tags: { n: String(pick % 2) } },
+          updateMask: ["description", "tags"],
+        });
+      case "switch":
+        return interfaces.updateInterface({ interface: { interfaceId, disabled: pick % 2 === 0 }, updateMask: ["disabled"] });
       case "share": {
         const access = pick % 3 === 0 ? {} : { attachers: [{ accountId: people[other]?.accountId }] };
         return interfaces.updateInterface({ interface: { interfaceId, access }, updateMask: ["access"] });

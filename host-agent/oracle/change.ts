@@ -18,7 +18,6 @@ const CHANGES: readonly (readonly [weight: number, note: string, change: Change]
   [2, "address gone", (random, c) => ({ ...c, mappings: without(random, c.mappings) })],
   [1, "interface closed", (random, c) => ({ ...c, endpoints: c.endpoints.length > 1 ? without(random, c.endpoints) : c.endpoints })],
   [2, "source check", (random, c) => changeEndpoint(random, c, { sourceDestCheck: random.chance(0.5) })],
-  [1, "switched off or on", (random, c) => changeEndpoint(random, c, { disabled: random.chance(0.3) })],
   [2, "budget", (random, c) => changeEndpoint(random, c, { connectionBudget: random.pick([1, 2, 4, 65536]) })],
   [1.5, "ruleset gone", (random, c) => ({ ...c, rulesets: without(random, c.rulesets) })],
   [2, "meter gone", (random, c) => ({ ...c, meterIds: new Set(without(random, [...c.meterIds])) })],
@@ -69,16 +68,9 @@ function without<T>(random: Random, list: readonly T[]): readonly T[] {
   return list.filter((item) => item !== gone);
 }
 
-/** Nothing is missing that endpoints name, and all are switched on. */
+/** Nothing is missing that endpoints name. */
 function repaired(random: Random, c: Configuration, { tunnelIfindex }: World): Configuration {
   const missing = c.endpoints.filter((e) => !c.rulesets.some((r) => r.id === e.rulesetId)).map((e) => e.rulesetId);
   const rulesets = [...c.rulesets, ...[...new Set(missing)].map((id) => ({ ...randomRuleset(random), id }))];
-  const endpoints = c.endpoints.map((e) => ({ ...e, disabled: false }));
-  return {
-    ...c,
-    endpoints,
-    rulesets,
-    host: { address: "198.18.0.1", tunnelIfindex },
-    meterIds: new Set(c.endpoints.map((e) => e.meterId)),
-  };
+  return { ...c, rulesets, host: { address: "198.18.0.1", tunnelIfindex }, meterIds: new Set(c.endpoints.map((e) => e.meterId)) };
 }

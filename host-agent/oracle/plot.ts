@@ -127,13 +127,14 @@ function withoutRoom(random: Random, configuration: Configuration, flow: Flow): 
   };
 }
 
-function openRuleset(random: Random): Ruleset {
+/** All may pass. */
+export function openRuleset(random: Random): Ruleset {
   const everything = { protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } };
   return { id: random.between(1, 0xffffffff), rules: (["ingress", "egress"] as const).map((direction) => ({ direction, ...everything })) };
 }
 
 /** These endpoints under other rules. */
-function withRuleset(configuration: Configuration, changed: readonly Endpoint[], ruleset: Ruleset): Configuration {
+export function withRuleset(configuration: Configuration, changed: readonly Endpoint[], ruleset: Ruleset): Configuration {
   const isChanged = (e: Endpoint): boolean => changed.some(({ wireId }) => wireId === e.wireId);
   return {
     ...configuration,

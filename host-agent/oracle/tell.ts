@@ -7,8 +7,10 @@ import { strangerOf } from "./fragment.ts";
 import { randomFlow, type Flow } from "./flow.ts";
 import { randomPlot } from "./plot.ts";
 import { Random } from "./random.ts";
+import { rulesMissing } from "./rules-missing.ts";
 import type { Scenario, Step } from "./scenario.ts";
 import { spoil } from "./spoil.ts";
+import { switchedOff } from "./switched-off.ts";
 import { randomConfiguration, type World } from "./world.ts";
 
 /** The idle limits of the design page and what lies just beside them, and fractions of them, in milliseconds. */
@@ -22,12 +24,13 @@ const SPANS = [
 export const STORIES = 400;
 export const STEPS = 120;
 
-/** The story of this seed. */
+/** The story of this seed: so many steps, and its end. */
 export function tell(seed: number, world: World, length: number): Scenario {
   const random = new Random(seed);
   const start = randomConfiguration(random, world);
   const teller = new Teller(random, world, start);
-  return { seed, start, steps: Array.from({ length }, () => teller.step()) };
+  const steps = Array.from({ length }, () => teller.step());
+  return { seed, start, steps: [...steps, ...teller.end()] };
 }
 
 class Teller {
@@ -60,6 +63,13 @@ class Teller {
       [6, () => this.#plot()],
       [6, () => ({ what: "time", milliseconds: this.#random.pick(SPANS) })],
     ])();
+  }
+
+  /** Told when all else was: then it makes no other story of that. */
+  end(): Step[] {
+    const { connectionTable } = this.#configuration; // a table that is fuller than it may be is none that a host can have
+    const configuration = { ...randomConfiguration(this.#random, this.#world), connectionTable };
+    return [switchedOff, rulesMissing, switchedOff].flatMap((tellOf) => tellOf(this.#random, configuration));
   }
 
   #change(): Step {

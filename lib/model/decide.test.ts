@@ -75,6 +75,15 @@ test("a change of rules cuts a connection with the next packet, whichever way it
   expect(decide(changed, state, 0, answer).state.connections.size).toBe(0);
 });
 
+test("while an interface's rules are missing its connections pass nothing, and go on when they are there", () => {
+  const { state } = decide(CONFIGURATION, NOTHING, 0, question());
+  const missing = { ...CONFIGURATION, endpoints: [{ ...guest, rulesetId: 2 }] };
+  expect(verdicts([answer, question()], missing, state)).toEqual(["RULESET_MISSING", "RULESET_MISSING"]);
+  const { connections } = decide(missing, state, 0, answer).state;
+  expect(connections).toEqual(state.connections);
+  expect(verdicts([answer], { ...missing, rulesets: [{ id: 2, rules: [ASKS] }] }, { ...state, connections })).toEqual(["deliver"]);
+});
+
 test("an interface that is switched off sends nothing and gets nothing, and keeps what it knew", () => {
   const { state } = decide(CONFIGURATION, NOTHING, 0, question());
   const off = { ...CONFIGURATION, endpoints: [{ ...guest, disabled: true }] };

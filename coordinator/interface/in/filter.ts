@@ -32,9 +32,12 @@ export function checkFilter(filter: InterfaceFilter | undefined): CheckedFilter 
   };
 }
 
-/** The filter as the tables know it: with the hosts that are silent now, where the state asked for depends on them. */
-export async function shownBy(tx: Tx, directory: InstanceDirectory, filter: CheckedFilter): Promise<Omit<Shown, "visibleTo">> {
-  if (filter.state !== InterfaceState.IN_USE && filter.state !== InterfaceState.IN_REPAIR) return { ...filter, silentHosts: [] };
+/** What it shows depends on which hosts are silent. */
+export const bySilence = ({ state }: CheckedFilter): boolean => state === InterfaceState.IN_USE || state === InterfaceState.IN_REPAIR;
+
+/** Hosts that are silent now, where what the filter shows depends on them. */
+export async function silentHosts(tx: Tx, directory: InstanceDirectory, filter: CheckedFilter): Promise<readonly string[]> {
+  if (!bySilence(filter)) return [];
   const hosts = await directory.hosts(tx, await carryingHosts(tx));
-  return { ...filter, silentHosts: [...hosts.values()].filter((host) => host.silent).map((host) => host.hostId) };
+  return [...hosts.values()].filter((host) => host.silent).map((host) => host.hostId);
 }

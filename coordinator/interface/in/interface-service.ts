@@ -37,7 +37,7 @@ import type { Signals } from "../out/signals.ts";
 import { checkSetAddresses, setAddresses } from "../set-addresses.ts";
 import { checkAttachmentUpdate, updateAttachment } from "../update-attachment.ts";
 import { checkUpdate, deleteInterfaceRecord, updateInterfaceRecord } from "../update.ts";
-import { checkFilter, shownBy } from "./filter.ts";
+import { checkFilter, silentHosts } from "./filter.ts";
 import { attachmentMessages, interfaceMessages } from "./messages.ts";
 import { recordMessage, requireSeeAll, settling } from "./settle.ts";
 import type { After } from "./settle.ts";
@@ -164,7 +164,7 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       const filter = checkFilter(request.filter);
       const page = openPage(pages, context, request, { ...filter });
       return calls.read(context, context.action, async (call) => {
-        const shown = { ...(await shownBy(call.tx, directory, filter)), visibleTo: await visibleTo(call) };
+        const shown = { ...filter, silentHosts: await silentHosts(call.tx, directory, filter), visibleTo: await visibleTo(call) };
         const rows = await listInterfaces(call.tx, { ...shown, after: page.after, limit: page.limit });
         const { items, nextPageToken } = page.cut(rows, (row) => row.interface_id);
         return { interfaces: await interfaceMessages(call.tx, directory, call.subject, items), nextPageToken };

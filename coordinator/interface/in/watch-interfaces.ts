@@ -7,10 +7,12 @@ import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { subjectOf, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { cursorOf, placeOf } from "../core/watch-place.ts";
+import type { WatchPlace } from "../core/watch-place.ts";
 import type { InstanceDirectory } from "../ports.ts";
 import { InterfaceWatch } from "../watch.ts";
 import type { WatchTimes } from "../watch.ts";
-import { checkFilter } from "./filter.ts";
+import { bySilence, checkFilter } from "./filter.ts";
+import type { CheckedFilter } from "./filter.ts";
 import { WatchView } from "./watch-view.ts";
 
 export interface InterfaceWatchesOptions {
@@ -27,6 +29,9 @@ export interface InterfaceWatchesOptions {
 const CONCURRENT_READS = 4;
 
 const RESUME_TOKEN = { field: "resume_token", remedy: "send a bookmark's token with the same filter, or none to begin with a snapshot" };
+
+/** Who fell silent meanwhile, or was heard again, is in no log: changes of what such a filter shows are gone. */
+const from = (place: WatchPlace, filter: CheckedFilter): WatchPlace => (bySilence(filter) ? { ...place, positions: new Map() } : place);
 
 /** The open WatchInterfaces of this process. */
 export class InterfaceWatches {
@@ -56,7 +61,7 @@ export class InterfaceWatches {
         reader,
         view: new WatchView({ calls, directory, context, filter, accountId }),
         limit: this.#limit,
-        from: cursor === undefined ? undefined : placeOf(cursor),
+        from: cursor === undefined ? undefined : from(placeOf(cursor), filter),
         seal: (place) => pages.seal(cursorOf(place), scope),
         signal: context.signal,
         ...(times === undefined ? {} : { times }),

@@ -2,10 +2,10 @@ import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import { resourceExhausted } from "#lib/rpc/errors.ts";
 import type { CallContext, Calls, ReadCall } from "../../call/api.ts";
 import { resourcesByTime } from "../../consent/api.ts";
-import { listInterfaces, neverShown, ownersOf, shownInterfaces } from "../out/interface-store.ts";
+import { listInterfaces, neverShown, ownersOf, shownInterfaces, shownOnHosts } from "../out/interface-store.ts";
 import type { Shown } from "../out/interface-store.ts";
 import type { InstanceDirectory } from "../ports.ts";
-import { shownBy } from "./filter.ts";
+import { silentHosts } from "./filter.ts";
 import type { CheckedFilter } from "./filter.ts";
 import { interfaceMessages } from "./messages.ts";
 import { visibleTo } from "./visible.ts";
@@ -28,6 +28,8 @@ export class WatchView {
   readonly #options: WatchViewOptions;
   #shared: ReadonlySet<string> = new Set();
   #owners: readonly string[] = [];
+  /** As of the last look: all that is read until the next one goes by them. Undefined: not looked at yet. */
+  #silent: ReadonlySet<string> | undefined;
 
   constructor(options: WatchViewOptions) {
     this.#options = options;
@@ -70,10 +72,15 @@ export class WatchView {
     });
   }
 
-  /** Decide again; what consents that began or ended since `since` were about; and these records as they read now. */
+  /**
+   * Decide again; what consents that began or ended since `since` were about, and what the filter shows otherwise since a host fell silent
+   * or is heard again; and these records as they read now. To be called before anything else is.
+   */
   look(since: Date | undefined, ids: readonly string[]): Promise<{ clock: Date; turned: string[]; records: Interface[] }> {
-    return this.#read(async (call, shown) => {
+    return this.#read(async (call, before) => {
       const turned = since === undefined ? [] : await resourcesByTime(call.tx, this.accountId, "interface", since, call.now);
+      const shown = { ...before, silentHosts: await silentHosts(call.tx, this.#options.directory, this.#options.filter) };
+      turned.push(...(await this.#heard(call, shown)));
       const rows = ids.length === 0 ? [] : await shownInterfaces(call.tx, ids, shown);
       const records = await interfaceMessages(call.tx, this.#options.directory, call.subject, rows);
       return { clock: call.now, turned, records };
@@ -81,12 +88,21 @@ export class WatchView {
   }
 
   #read<Result>(read: (call: ReadCall, shown: Shown) => Promise<Result>): Promise<Result> {
-    const { calls, directory, context, filter } = this.#options;
+    const { calls, context, filter } = this.#options;
     return calls.read(context, context.action, async (call) => {
       const visible = await visibleTo(call);
       await this.#learn(call, visible?.granted ?? []);
-      return read(call, { ...(await shownBy(call.tx, directory, filter)), visibleTo: visible });
+      return read(call, { ...filter, silentHosts: [...(this.#silent ?? [])], visibleTo: visible });
     });
+  }
+
+  /** Records on the hosts that fell silent, or are heard again, since the last look. */
+  async #heard(call: ReadCall, shown: Shown): Promise<string[]> {
+    const now = new Set(shown.silentHosts);
+    const before = this.#silent ?? now;
+    const turned = [...now, ...before].filter((hostId) => !now.has(hostId) || !before.has(hostId));
+    this.#silent = now;
+    return turned.length === 0 ? [] : shownOnHosts(call.tx, turned, shown);
   }
 
   async #learn(call: ReadCall, granted: readonly string[]): Promise<void> {

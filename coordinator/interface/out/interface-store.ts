@@ -74,7 +74,7 @@ export interface Shown {
   readonly tagValue: string | undefined;
   /** UNSPECIFIED: any. */
   readonly state: InterfaceState;
-  /** Hosts that are silent now. Only for IN_USE and IN_REPAIR. */
+  /** Hosts that count as silent. Only for IN_USE and IN_REPAIR. */
   readonly silentHosts: readonly string[];
 }
 
@@ -138,6 +138,14 @@ export async function shownInterfaces(tx: Tx, ids: readonly string[], shown: Sho
   const { rows } = await sql<InterfaceRow>`
     SELECT * FROM interface WHERE interface_id = ANY(${ids}::text[]) AND ${showing(shown)} ORDER BY interface_id`.execute(tx);
   return rows;
+}
+
+/** Records that are shown, or would be in another state, and that one of these hosts carries. */
+export async function shownOnHosts(tx: Tx, hostIds: readonly string[], shown: Shown): Promise<string[]> {
+  const { rows } = await sql<{ interface_id: string }>`
+    SELECT interface_id FROM interface WHERE ${showing({ ...shown, state: InterfaceState.UNSPECIFIED })} AND interface_id IN (
+      SELECT interface_id FROM attachment WHERE host_id = ANY(${hostIds}::text[]) AND state <> 4) ORDER BY interface_id`.execute(tx);
+  return rows.map((row) => row.interface_id);
 }
 
 /** Those of these records that are there and that the filter never showed to anybody. */

@@ -4496,10 +4496,11 @@ export const InterfaceServiceDefinition = {
      * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
      * given since the stream began or since `history_gone`; before that it forgets only what is `deleted`. A resumed stream has no
      * snapshot. `history_gone` means that a snapshot follows in the same stream: the changes are gone, or the client reads so slowly that
-     * 50,000 records wait for it.
+     * 50,000 records wait for it, or it resumed with a filter by IN_USE or IN_REPAIR.
      * A slow client gets each record once, as it is then, however often it changed. Told are changes of the record, of who may see it and
      * of its attachments, and what their own hosts say of them. What else a message shows is as of when it was sent: traffic, and
-     * conditions that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are not TRUE).
+     * conditions and a state IN_REPAIR that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are
+     * not TRUE). A filter by IN_USE or IN_REPAIR looks every ten seconds which hosts are silent.
      * Errors: INVALID_ARGUMENT (filter, resume_token), PERMISSION_DENIED (a host), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: too many open
      * watches of the account), UNAVAILABLE (the server closes, or the database is away: call again with the last bookmark).
      */
@@ -4934,10 +4935,11 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
    * given since the stream began or since `history_gone`; before that it forgets only what is `deleted`. A resumed stream has no
    * snapshot. `history_gone` means that a snapshot follows in the same stream: the changes are gone, or the client reads so slowly that
-   * 50,000 records wait for it.
+   * 50,000 records wait for it, or it resumed with a filter by IN_USE or IN_REPAIR.
    * A slow client gets each record once, as it is then, however often it changed. Told are changes of the record, of who may see it and
    * of its attachments, and what their own hosts say of them. What else a message shows is as of when it was sent: traffic, and
-   * conditions that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are not TRUE).
+   * conditions and a state IN_REPAIR that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are
+   * not TRUE). A filter by IN_USE or IN_REPAIR looks every ten seconds which hosts are silent.
    * Errors: INVALID_ARGUMENT (filter, resume_token), PERMISSION_DENIED (a host), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: too many open
    * watches of the account), UNAVAILABLE (the server closes, or the database is away: call again with the last bookmark).
    */
@@ -5056,10 +5058,11 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
    * given since the stream began or since `history_gone`; before that it forgets only what is `deleted`. A resumed stream has no
    * snapshot. `history_gone` means that a snapshot follows in the same stream: the changes are gone, or the client reads so slowly that
-   * 50,000 records wait for it.
+   * 50,000 records wait for it, or it resumed with a filter by IN_USE or IN_REPAIR.
    * A slow client gets each record once, as it is then, however often it changed. Told are changes of the record, of who may see it and
    * of its attachments, and what their own hosts say of them. What else a message shows is as of when it was sent: traffic, and
-   * conditions that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are not TRUE).
+   * conditions and a state IN_REPAIR that follow from other hosts or a host's silence (looked at again while Programmed or Reachable are
+   * not TRUE). A filter by IN_USE or IN_REPAIR looks every ten seconds which hosts are silent.
    * Errors: INVALID_ARGUMENT (filter, resume_token), PERMISSION_DENIED (a host), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: too many open
    * watches of the account), UNAVAILABLE (the server closes, or the database is away: call again with the last bookmark).
    */
