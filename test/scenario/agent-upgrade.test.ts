@@ -9,7 +9,7 @@ import { pinnedMeters } from "../../host-agent/out/datapath/testing/pinned-meter
 import { makeOtherVersion } from "../../host-agent/testing/other-version/index.ts";
 import { everything, install, makeNetwork, runGuest } from "./support/installation.ts";
 import type { Clients, Guest, Installation } from "./support/installation.ts";
-import { answering, asking, counting, numbering } from "./support/traffic.ts";
+import { answering, asking, counting, numbering, sendsMore } from "./support/traffic.ts";
 
 // D21: an agent of another version, with maps of another layout and other programs, takes a host over while it forwards.
 
@@ -62,8 +62,8 @@ it("loses none of 5,000 numbered datagrams a second, no count and no connection 
   const counted = counting(receiver.netns, 6000);
   await counted.line(/^ready/);
   const flow = numbering(sender.netns, receiver.address, 6000, 5_000);
-  await flow.line(/^first/);
   await answers.line(/^first/);
+  await sendsMore(flow, 5_000);
 
   version = undefined; // this one
   for (const host of [0, 1]) {
@@ -74,6 +74,7 @@ it("loses none of 5,000 numbered datagrams a second, no count and no connection 
   const settled = async () => (await at.operator.hosts.listHosts({})).hosts.every((h) => h.appliedVersion === h.wantedVersion);
   await expect.poll(settled, { timeout: 15_000 }).toBe(true);
 
+  await Promise.all([sendsMore(flow, 5_000), sendsMore(answers, 1_000)]);
   const sent = Number(/sent (\d+)/.exec(await flow.stop())?.[1]);
   expect(sent).toBeGreaterThan(10_000);
   expect(await counted.stop()).toContain(`received ${sent} missing 0 late 0`);

@@ -67,7 +67,10 @@ export async function sendDatagram(netns: string, address: string, port: number,
 /** Python: `run` until interrupted. */
 const UNTIL_INTERRUPTED = ["run=True", "def end(*a):", "    global run; run=False", "signal.signal(signal.SIGINT,end)"];
 
-/** Python: numbered datagrams of eight octets on the connected socket `s`; at the end "sent N". */
+/** A sender tells each time when it has sent so many more. */
+const MARK = 1_000;
+
+/** Python: numbered datagrams of eight octets on the connected socket `s`; "at N" now and then, at the end "sent N". */
 const number = (perSecond: number): string[] => [
   "n=0; start=time.monotonic()",
   "while run:",
@@ -75,6 +78,7 @@ const number = (perSecond: number): string[] => [
   "    while n<due:",
   "        s.send(struct.pack('!Q',n)); n+=1",
   "        if n==1: print('first',flush=True)",
+  `        if n%${MARK}==0: print('at',n,flush=True)`,
   "    time.sleep(0.001)",
   "print('sent',n,flush=True)",
 ];
@@ -103,6 +107,12 @@ function datagramProgram(netns: string, ...lines: readonly string[]): Background
 /** Numbered datagrams at `perSecond` until interrupted; "first" after the first one, at the end "sent N". */
 export function numbering(netns: string, address: string, port: number, perSecond: number): Background {
   return datagramProgram(netns, `s.connect((${JSON.stringify(address)},${port}))`, ...number(perSecond));
+}
+
+/** Waits until a sender has sent about `count` more: a flow has to be seen before the first event and after the last. */
+export async function sendsMore(flow: Background, count: number): Promise<void> {
+  const marks = flow.lines.filter((line) => line.startsWith("at ")).length;
+  await flow.line(new RegExp(`^at ${(marks + Math.ceil(count / MARK)) * MARK}$`), 30_000);
 }
 
 /** Receives what `numbering` sends; "ready" at once, when interrupted "received R missing M late L". */
