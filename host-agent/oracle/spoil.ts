@@ -28,7 +28,7 @@ const ANY: readonly Weighted[] = [
   [2, "padding", (random, d) => (d.override = Buffer.concat([bytesOf(d), random.bytes(random.between(1, 30))]))],
   [7, "first fragment", (random, d) => ((d.ip.moreFragments = true), (d.ip.identification = random.between(0, 2)))],
   [22, "later fragment", laterFragment],
-  [2, "super-packet", superPacket],
+  [4, "super-packet", superPacket],
   [
     2,
     "another destination",
@@ -44,7 +44,7 @@ const INSTANCE: readonly Weighted[] = [
     "unknown device",
     (_, d, c) => d.origin.from === "instance" && (d.origin.ifindex = Math.max(...c.endpoints.map((e) => e.ifindex), 1) + 1),
   ],
-  [2, "foreign source MAC", (random, d) => (d.ethernet.src = foreignMac(random, d.ethernet.src))],
+  [2, "foreign source MAC", (random, d) => ((d.ethernet.src = foreignMac(random, d.ethernet.src)), sometimesTagged(random, d))],
   [2.5, "foreign source", (random, d) => (d.ip.src = random.pick([...ADDRESSES, "192.0.2.9", "0.0.0.0", "224.0.0.1"]))],
   [2.5, "multicast", multicast],
   [9, "ARP", (random, d, c) => asArp(random, d, c)],
@@ -54,7 +54,7 @@ const INSTANCE: readonly Weighted[] = [
 const TUNNEL: readonly Weighted[] = [
   [4, "no key", (_, d) => d.origin.from === "tunnel" && (d.origin.key = undefined)],
   [3, "another host", (random, d) => keyed(d, (key) => (key.sender = random.pick([STRANGER, ...THERE, "198.18.0.1"])))],
-  [3, "a stranger", (_, d) => keyed(d, (key) => (key.sender = STRANGER))],
+  [3, "a stranger", (random, d) => (keyed(d, (key) => (key.sender = STRANGER)), sometimesTagged(random, d))],
   [4, "another network", (random, d) => keyed(d, (key) => (key.vni = random.pick([...VNIS, 702])))],
   [3, "foreign source", (random, d) => (d.ip.src = random.pick(ADDRESSES))],
   [
@@ -84,6 +84,11 @@ function bytesOf(d: Draft): Buffer {
   return d.override ?? ipv4(d.ip, d.payload);
 }
 
+/** Wrong twice: which of the two counts is part of what is promised. */
+function sometimesTagged(random: Random, d: Draft): void {
+  if (random.chance(0.2)) d.vlanTci = random.between(1, 4095);
+}
+
 function tagged(random: Random, d: Draft): void {
   if (random.chance(0.8)) {
     d.vlanTci = random.between(1, 4095);
@@ -101,7 +106,7 @@ function malformed(random: Random, d: Draft): void {
     () => set(0, 0x65),
     () => set(0, 0x40 | random.between(0, 4)),
     () => set(0, 0x40 | random.between(6, 15)),
-    () => length(random.between(0, 60)),
+    () => length(random.chance(0.5) ? random.between(18, 44) : random.between(0, 60)),
     () => length(bytes.length + random.between(1, 3)),
     () => bytes.subarray(0, random.between(1, Math.min(bytes.length, 44))),
     () => set(32, random.between(0, 15) << 4),
@@ -130,7 +135,7 @@ const LONG = 200;
 function superPacket(random: Random, d: Draft): void {
   if (d.ip.protocol !== PROTOCOLS.tcp && d.ip.protocol !== PROTOCOLS.udp) return;
   if (d.payload.length > LONG) return; // a test packet has to fit a page
-  d.gsoSize = random.pick([100, 536, 900, 960, 1390, 1410, 1430, 1500]);
+  d.gsoSize = random.pick([100, 536, 560, 900, 960, 990, 1390, 1410, 1430, 1440, 1500]);
   if (random.chance(0.1)) d.vlanTci = random.between(1, 4095); // wrong twice, and before anything is measured
   // More than one segment's worth: else the kernel knows no super-packet.
   d.payload = Buffer.concat([d.payload, Buffer.alloc(d.gsoSize + random.pick([1, 99, 100, 101, 1000]))]);

@@ -5,6 +5,7 @@ import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
 import { icmpError, padWithEnd } from "./error.ts";
 import { strangerOf } from "./fragment.ts";
 import { randomFlow, type Flow } from "./flow.ts";
+import { judgedByPort } from "./judged-by-port.ts";
 import { randomPlot } from "./plot.ts";
 import { Random } from "./random.ts";
 import { rulesMissing } from "./rules-missing.ts";
@@ -69,7 +70,7 @@ class Teller {
   end(): Step[] {
     const { connectionTable } = this.#configuration; // a table that is fuller than it may be is none that a host can have
     const configuration = { ...randomConfiguration(this.#random, this.#world), connectionTable };
-    return [switchedOff, rulesMissing, switchedOff].flatMap((tellOf) => tellOf(this.#random, configuration));
+    return [switchedOff, rulesMissing, switchedOff, judgedByPort].flatMap((tellOf) => tellOf(this.#random, configuration));
   }
 
   #change(): Step {
