@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 //   x.test.ts           pure, or with a real PostgreSQL / NATS on loopback: `npm run check`
 //   x.kernel.test.ts    needs root: namespaces, netlink, BPF
 //   test/scenario/**    whole clusters through the public API, real packets
-const common = { testTimeout: 30_000, hookTimeout: 60_000 };
+const common = { testTimeout: 30_000, hookTimeout: 60_000, setupFiles: ["test/setup/seed.ts"] };
 export default defineConfig({
   test: {
     // With --coverage.enabled, as `npm test` runs the unit tests; scripts/lib/coverage reads the report.

@@ -41,6 +41,19 @@ test("the chosen fits, none that fits has fewer, and the order of the candidates
   );
 });
 
+test("of hosts with as many instances the first by id", () => {
+  const equal = ["host-b", "host-a", "host-c"].map((hostId) => ({
+    hostId,
+    zoneId: "a",
+    instances: 1,
+    carries: true,
+    schedulable: true,
+    full: false,
+  }));
+  expect(chooseHost(equal, { zones: [], hostId: undefined })?.hostId).toBe("host-a");
+  expect(chooseHost(equal.toReversed(), { zones: [], hostId: undefined })?.hostId).toBe("host-a");
+});
+
 test("two zones cannot both be had", () => {
   expect(zoneOf(["", "a", "a"])).toEqual({ kind: "zone", zoneId: "a" });
   expect(zoneOf(["", ""])).toEqual({ kind: "any" });
