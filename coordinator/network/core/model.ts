@@ -83,4 +83,12 @@ export interface Blocker {
   readonly id: string;
   readonly ownerAccount: string;
   readonly grants?: readonly { readonly accountId: string; readonly action: string }[];
+  /** What takes it out of the way, as an order ("delete that subnet"). */
+  readonly remedy: string;
+}
+
+/** All that keeps a thing from being deleted: some by name, the rest by number. */
+export interface Blockers {
+  readonly named: readonly Blocker[];
+  readonly more: number;
 }

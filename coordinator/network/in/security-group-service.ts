@@ -8,7 +8,7 @@ import { displayName, required } from "#lib/rpc/validate.ts";
 import { checkEtag, maskField, openPage, storedAs, storedNothing, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { requireRoom } from "../../identity/api.ts";
-import { refusalOf } from "../core/blockers.ts";
+import { allBlockers, refusalOf } from "../core/blockers.ts";
 import type { SecurityGroup } from "../core/model.ts";
 import { securityGroupRef } from "../core/refs.ts";
 import {
@@ -31,11 +31,16 @@ async function requireDeletable(call: WriteCall, group: SecurityGroup, { hooks }
   const { securityGroupId: id, vpcId } = group;
   const vpc = await getVpc(call.tx, vpcId);
   if (vpc?.defaultSecurityGroupId === id) {
-    throw failedPrecondition("HAS_DEPENDANTS", `${id} is the default group of ${vpcId} and goes with it`, { blockers: vpcId, more: "0" });
+    throw failedPrecondition("HAS_DEPENDANTS", `${id} is the default group of ${vpcId} and goes with it: delete that VPC`, {
+      blockers: vpcId,
+      more: "0",
+    });
   }
   const naming = await groupsNaming(call.tx, vpcId, [id]);
-  const others = naming.filter((other) => other.securityGroupId !== id).map((other) => securityGroupRef(other));
-  const refusal = refusalOf(securityGroupRef(group), [...(await hooks.blockersOf(call.tx, "security_group", id)), ...others], call);
+  const others = naming.filter((other) => other.securityGroupId !== id);
+  const named = others.map((other) => ({ ...securityGroupRef(other), remedy: "take out its rules that name this one" }));
+  const blockers = allBlockers([await hooks.blockersOf(call.tx, "security_group", id), { named, more: 0 }]);
+  const refusal = refusalOf(securityGroupRef(group), blockers, call);
   if (refusal !== undefined) throw refusal;
 }
 

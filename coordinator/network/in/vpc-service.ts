@@ -10,9 +10,9 @@ import { checkEtag, maskField, openPage, slug, storedAs, storedNothing, tagsFiel
 import type { WriteCall } from "../../call/api.ts";
 import { accountRef, countUse, requireAccount } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
-import { refusalOf } from "../core/blockers.ts";
+import { allBlockers, refusalOf } from "../core/blockers.ts";
 import type { Vpc } from "../core/model.ts";
-import { vpcRef } from "../core/refs.ts";
+import { securityGroupRef, subnetRef, vpcRef } from "../core/refs.ts";
 import { DEFAULT_RULES } from "../core/rules.ts";
 import { blockFault, SUBNET_PREFIX, VPC_PREFIX, vpcBlockFault } from "../core/subnet-block.ts";
 import { groupsOfVpc, insertSecurityGroup } from "../out/groups.ts";
@@ -143,13 +143,12 @@ export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
         checkEtag(request.etag, vpc.version);
         const subnets = await subnetsOfVpc(call.tx, vpcId);
         const groups = await groupsOfVpc(call.tx, vpcId);
-        const blockers = [
-          ...subnets.map((subnet) => ({ kind: "subnet", id: subnet.subnetId, ownerAccount: subnet.ownerAccount })),
-          ...groups
-            .filter((group) => group.securityGroupId !== vpc.defaultSecurityGroupId)
-            .map((group) => ({ kind: "security group", id: group.securityGroupId, ownerAccount: group.ownerAccount })),
-          ...(await hooks.blockersOf(call.tx, "vpc", vpcId)),
+        const others = groups.filter((group) => group.securityGroupId !== vpc.defaultSecurityGroupId);
+        const named = [
+          ...subnets.map((subnet) => ({ ...subnetRef(subnet), remedy: "delete that subnet" })),
+          ...others.map((group) => ({ ...securityGroupRef(group), remedy: "delete that security group" })),
         ];
+        const blockers = allBlockers([{ named, more: 0 }, await hooks.blockersOf(call.tx, "vpc", vpcId)]);
         const refusal = refusalOf(vpcRef(vpc), blockers, call);
         if (refusal !== undefined) throw refusal;
         await deleteVpc(call.tx, vpcId);
