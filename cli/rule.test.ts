@@ -14,6 +14,10 @@ it("reads direction, protocol, ports and the other side", () => {
   expect(parseRule("egress:udp:1000-2000:0.0.0.0/0")).toMatchObject({ portFrom: 1000, portTo: 2000 });
   const group = `sg-${"0".repeat(32)}`;
   expect(parseRule(`ingress:tcp:80:${group}`).peer).toEqual({ $case: "securityGroupId", value: group });
+  expect(parseRule("ingress:47:10.0.0.0/8")).toMatchObject({ protocol: Protocol.UNSPECIFIED, protocolNumber: 47, portFrom: 0, portTo: 0 });
+  expect(formatRule({ ...parseRule("ingress:tcp:10.0.0.0/8"), protocol: Protocol.NUMBERED, protocolNumber: 47 })).toBe(
+    "ingress:47:10.0.0.0/8",
+  );
   expect(parseRule("egress:any:0.0.0.0/0")).toMatchObject({ protocol: Protocol.UNSPECIFIED, portFrom: 0, portTo: 0 });
 });
 
@@ -22,6 +26,8 @@ it.each([
   "egress:udp:1000-2000:0.0.0.0/0",
   "egress:any:0.0.0.0/0",
   "ingress:icmp:8:10.1.0.0/16",
+  "ingress:47:10.1.0.0/16",
+  "ingress:132:80-90:10.1.0.0/16",
   `ingress:tcp:80:sg-${"0".repeat(32)}`,
 ])("writes %s back as it was", (text) => {
   expect(formatRule(parseRule(text))).toBe(text);
@@ -30,6 +36,8 @@ it.each([
 it.each([
   "",
   "in:tcp:80:10.0.0.0/8",
+  "ingress:0:10.0.0.0/8",
+  "ingress:1000:10.0.0.0/8",
   "ingress:sctp:80:10.0.0.0/8",
   "ingress:tcp:80",
   "ingress:tcp:a-b:10.0.0.0/8",

@@ -48,7 +48,11 @@ export function addConsentCommands(program: Command): void {
   };
   const client = (session: Session) => session.client(ConsentServiceDefinition);
   act("get", "show one consent", (session, consentId) => client(session).getConsent({ consentId }));
-  act("suspend", "let it allow nothing until it is resumed", (session, consentId) => client(session).suspendConsent({ consentId }));
-  act("resume", "let it allow again", (session, consentId) => client(session).resumeConsent({ consentId }));
-  act("revoke", "take it back, for good", (session, consentId) => client(session).revokeConsent({ consentId }));
+  act("suspend", "let it allow nothing until it is resumed", (session, consentId) =>
+    client(session).suspendConsent({ requestId: session.requestId, consentId }),
+  );
+  act("resume", "let it allow again", (session, consentId) => client(session).resumeConsent({ requestId: session.requestId, consentId }));
+  act("revoke", "take it back, for good", (session, consentId) =>
+    client(session).revokeConsent({ requestId: session.requestId, consentId }),
+  );
 }

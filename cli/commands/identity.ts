@@ -38,7 +38,13 @@ export function addIdentityCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  plenum account suspend acct-…")
     .action(
       withSession(async (session, accountId: string, _options: object) => {
-        session.one(accounts, present((await session.client(AccountServiceDefinition).suspendAccount({ accountId })).account, "account"));
+        session.one(
+          accounts,
+          present(
+            (await session.client(AccountServiceDefinition).suspendAccount({ requestId: session.requestId, accountId })).account,
+            "account",
+          ),
+        );
       }),
     );
   account
@@ -47,7 +53,13 @@ export function addIdentityCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  plenum account resume acct-…")
     .action(
       withSession(async (session, accountId: string, _options: object) => {
-        session.one(accounts, present((await session.client(AccountServiceDefinition).resumeAccount({ accountId })).account, "account"));
+        session.one(
+          accounts,
+          present(
+            (await session.client(AccountServiceDefinition).resumeAccount({ requestId: session.requestId, accountId })).account,
+            "account",
+          ),
+        );
       }),
     );
   account

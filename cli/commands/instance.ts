@@ -80,6 +80,7 @@ export function addInstanceCommands(program: Command): void {
         const updateMask = [...(options.name === undefined ? [] : ["name"]), ...(options.tag === undefined ? [] : ["tags"])];
         const { etag } = options;
         const answer = await session.client(InstanceServiceDefinition).updateInstance({
+          requestId: session.requestId,
           instance: { instanceId, etag, name: options.name, tags: parsePairs(options.tag ?? []) },
           updateMask,
         });

@@ -82,6 +82,7 @@ function addVpc(vpc: Command): void {
         const updateMask = [...(options.name === undefined ? [] : ["name"]), ...(options.tag === undefined ? [] : ["tags"])];
         const { etag } = options;
         const answer = await session.client(VpcServiceDefinition).updateVpc({
+          requestId: session.requestId,
           vpc: { vpcId, etag, name: options.name, tags: parsePairs(options.tag ?? []) },
           updateMask,
         });
@@ -94,7 +95,7 @@ function addVpc(vpc: Command): void {
     .option("--etag <etag>", "only if it is still this version", "")
     .action(
       withSession(async (session, vpcId: string, options: { etag: string }) => {
-        await session.client(VpcServiceDefinition).deleteVpc({ vpcId, etag: options.etag });
+        await session.client(VpcServiceDefinition).deleteVpc({ requestId: session.requestId, vpcId, etag: options.etag });
         session.say(`${vpcId} deleted`);
       }),
     );
@@ -156,6 +157,7 @@ function addSubnet(subnet: Command): void {
         const updateMask = [...(options.name === undefined ? [] : ["name"])];
         const { etag } = options;
         const answer = await session.client(SubnetServiceDefinition).updateSubnet({
+          requestId: session.requestId,
           subnet: { subnetId, etag, name: options.name },
           updateMask,
         });
@@ -168,7 +170,7 @@ function addSubnet(subnet: Command): void {
     .option("--etag <etag>", "only if it is still this version", "")
     .action(
       withSession(async (session, subnetId: string, options: { etag: string }) => {
-        await session.client(SubnetServiceDefinition).deleteSubnet({ subnetId, etag: options.etag });
+        await session.client(SubnetServiceDefinition).deleteSubnet({ requestId: session.requestId, subnetId, etag: options.etag });
         session.say(`${subnetId} deleted`);
       }),
     );

@@ -75,7 +75,7 @@ function addCordoning(host: Command): void {
       .addHelpText("after", `\nExample:\n  plenum host ${name} host-…`)
       .action(
         withSession(async (session, hostId: string, _options: object) => {
-          const request = { host: { hostId, schedulable }, updateMask: ["schedulable"] };
+          const request = { requestId: session.requestId, host: { hostId, schedulable }, updateMask: ["schedulable"] };
           session.one(hosts, present((await session.client(HostServiceDefinition).updateHost(request)).host, "host"));
         }),
       );

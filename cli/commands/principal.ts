@@ -68,6 +68,7 @@ export function addPrincipalCommands(program: Command): void {
       withSession(async (session, principalId: string, options: { account: string; role?: string; description?: string }) => {
         const { account: accountId, role, description } = options;
         const answer = await session.client(PrincipalServiceDefinition).updatePrincipal({
+          requestId: session.requestId,
           principal: { accountId, principalId, role: role === undefined ? undefined : parseWord(ROLES, role, "role"), description },
           updateMask: [...(role === undefined ? [] : ["role"]), ...(description === undefined ? [] : ["description"])],
         });
@@ -105,7 +106,9 @@ function addRevocation(principal: Command): void {
       .addHelpText("after", `\nExample:\n  ${example}`)
       .action(
         withSession(async (session, principalId: string, options: { account: string }) => {
-          const answer = await session.client(PrincipalServiceDefinition)[call]({ accountId: options.account, principalId });
+          const answer = await session
+            .client(PrincipalServiceDefinition)
+            [call]({ requestId: session.requestId, accountId: options.account, principalId });
           session.one(principals, present(answer.principal, "principal"));
         }),
       );

@@ -29,7 +29,9 @@ export function addQuotaCommands(account: Command): void {
     .addHelpText("after", "\nExample:\n  plenum account quota set acct-… vpcs 500\n  plenum account quota set acct-… vpcs default")
     .action(
       withSession(async (session, accountId: string, name: string, maximum: string, _options: object) => {
-        const answer = await session.client(QuotaServiceDefinition).setQuota({ accountId, name, maximum: parseMaximum(maximum) });
+        const answer = await session
+          .client(QuotaServiceDefinition)
+          .setQuota({ requestId: session.requestId, accountId, name, maximum: parseMaximum(maximum) });
         session.one(quotas, present(answer.quota, "quota"));
       }),
     );

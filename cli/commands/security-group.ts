@@ -77,6 +77,16 @@ export function addSecurityGroupCommands(program: Command): void {
       }),
     );
   addWaitOptions(replace);
+  change(group, "allow", {
+    description: "add rules to those that a group has",
+    call: "addSecurityGroupRules",
+    example: "plenum sg allow sg-… ingress:tcp:443:0.0.0.0/0",
+  });
+  change(group, "revoke", {
+    description: "take rules from those that a group has; connections that only they allowed end",
+    call: "removeSecurityGroupRules",
+    example: "plenum sg revoke sg-… ingress:tcp:443:0.0.0.0/0",
+  });
   group
     .command("update <group>")
     .description("change what is named, and nothing else")
@@ -91,6 +101,7 @@ export function addSecurityGroupCommands(program: Command): void {
         const answer = await session.client(SecurityGroupServiceDefinition).updateSecurityGroup({
           securityGroup: { securityGroupId, etag, name: options.name, description: options.description },
           updateMask,
+          requestId: session.requestId,
         });
         session.one(securityGroups, present(answer.securityGroup, "security_group"));
       }),
@@ -101,8 +112,36 @@ export function addSecurityGroupCommands(program: Command): void {
     .option("--etag <etag>", "only if it is still this version", "")
     .action(
       withSession(async (session, securityGroupId: string, options: { etag: string }) => {
-        await session.client(SecurityGroupServiceDefinition).deleteSecurityGroup({ securityGroupId, etag: options.etag });
+        await session
+          .client(SecurityGroupServiceDefinition)
+          .deleteSecurityGroup({ requestId: session.requestId, securityGroupId, etag: options.etag });
         session.say(`${securityGroupId} deleted`);
       }),
     );
+}
+
+/** allow, revoke: the same but for the call. Others may change the group at the same time: nobody's change is lost. */
+function change(
+  group: Command,
+  name: string,
+  { description, call, example }: { description: string; call: "addSecurityGroupRules" | "removeSecurityGroupRules"; example: string },
+): void {
+  const command = group
+    .command(`${name} <group> <rules...>`)
+    .description(description)
+    .option("--etag <etag>", "only if it is still this version", "")
+    .addHelpText("after", `${RULE_HELP}\n\nExample:\n  ${example}`)
+    .action(
+      withSession(async (session, securityGroupId: string, rules: string[], options: WaitOptions & { etag: string }) => {
+        const answer = await session.client(SecurityGroupServiceDefinition)[call]({
+          requestId: session.requestId,
+          securityGroupId,
+          rules: rules.map(parseRule),
+          etag: options.etag,
+          ...waitFrom(options),
+        });
+        session.one(securityGroups, present(answer.securityGroup, "security_group"));
+      }),
+    );
+  addWaitOptions(command);
 }

@@ -13,7 +13,9 @@ export function addTopologyCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  plenum zone create zone-c --region region-1")
     .action(
       withSession(async (session, zoneId: string, options: { region: string }) => {
-        const answer = await session.client(TopologyServiceDefinition).createZone({ zoneId, regionId: options.region });
+        const answer = await session
+          .client(TopologyServiceDefinition)
+          .createZone({ requestId: session.requestId, zoneId, regionId: options.region });
         session.one(zones, present(answer.zone, "zone"));
       }),
     );

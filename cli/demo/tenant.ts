@@ -33,6 +33,7 @@ export interface Tenant {
 const rule = (direction: Direction, protocol: Protocol, portFrom: number, portTo: number, cidr: string): SecurityGroupRule => ({
   direction,
   protocol,
+  protocolNumber: 0,
   portFrom,
   portTo,
   peer: { $case: "cidr", value: cidr },

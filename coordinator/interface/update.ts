@@ -1,21 +1,23 @@
+import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import { parseId } from "#lib/ids/ids.ts";
-import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
+import { notFound } from "#lib/rpc/errors.ts";
 import { displayName } from "#lib/rpc/validate.ts";
 import { checkEtag, maskField, tagsField } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor, revokeConsentsOf, setGrantees } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
-import { groupSetFor } from "../network/api.ts";
+import { groupSetFor, refusalOf } from "../network/api.ts";
 import type { GroupSet } from "../network/api.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
 import type { Access } from "./in/spec.ts";
 import { interfaceRef } from "./create.ts";
+import { attachmentRef } from "./detach-rights.ts";
 import { reconfigureLocked } from "./move.ts";
 import { lockAttachments, readAttachments } from "./out/attachment-store.ts";
 import { deleteInterfaces, lockInterfaces, readInterfaces, updateInterface } from "./out/interface-store.ts";
-import type { InterfaceRow } from "./out/rows.ts";
+import type { AttachmentRow, InterfaceRow } from "./out/rows.ts";
 
 const FIELDS = ["description", "tags", "security_group_ids", "source_dest_check", "access", "dns_servers", "disabled", "name"] as const;
 type Field = (typeof FIELDS)[number];
@@ -122,21 +124,20 @@ async function setAccess(call: WriteCall, ref: ResourceRef, access: Access): Pro
   for (const list of ACCESS_LISTS) await setGrantees(call, ref, { action: ACCESS_ACTIONS[list], counter: COUNTED[list] }, access[list]);
 }
 
+/** What ends an attachment that keeps its record from being deleted. */
+function remedyOf({ state, instance_id: instanceId, delete_when_detached: goes }: AttachmentRow): string {
+  if (state !== AttachmentState.DETACHING) return `detach it from ${instanceId}`;
+  return `its host is to let go of it first: wait until it is DETACHED, or force it${goes ? "; the record goes with it" : ""}`;
+}
+
 /** Delete a record that is attached to nothing. NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS). */
 export async function deleteInterfaceRecord(call: WriteCall, interfaceId: string, etag: string): Promise<void> {
-  const { row } = await lockFor(call, interfaceId, "nivc:DeleteInterface");
+  const { row, ref } = await lockFor(call, interfaceId, "nivc:DeleteInterface");
   checkEtag(etag, row.row_version);
-  const [holder] = await readAttachments(call.tx, { interfaceIds: [interfaceId] });
-  if (holder !== undefined) {
-    throw failedPrecondition(
-      "HAS_DEPENDANTS",
-      `${interfaceId} is attached to ${holder.instance_id} (${holder.attachment_id}): detach it first`,
-      {
-        blockers: holder.attachment_id,
-        instance_id: holder.instance_id,
-      },
-    );
-  }
+  const holders = await readAttachments(call.tx, { interfaceIds: [interfaceId] });
+  const named = holders.map((holder) => ({ ...attachmentRef(holder), remedy: remedyOf(holder) }));
+  const refusal = refusalOf(ref, { named, more: 0 }, call);
+  if (refusal !== undefined) throw refusal;
   await deleteInterfaces(call, [interfaceId]);
   await revokeConsentsOf(call, [interfaceId]);
 }

@@ -19,6 +19,7 @@ afterAll(() => world?.stop());
 const from = (peer: string, port = 80): SecurityGroupRule => ({
   direction: Direction.INGRESS,
   protocol: Protocol.TCP,
+  protocolNumber: 6,
   portFrom: port,
   portTo: port,
   peer: { $case: "securityGroupId", value: peer },

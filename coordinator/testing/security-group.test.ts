@@ -52,8 +52,8 @@ beforeAll(async () => {
     await onChange();
     changes.push(...list);
   });
-  system.network.registerBlockers("security_group", () => Promise.resolve(blockers));
-  system.network.registerBlockers("subnet", () => Promise.resolve(blockers));
+  system.network.registerBlockers("security_group", () => Promise.resolve({ named: blockers, more: 0 }));
+  system.network.registerBlockers("subnet", () => Promise.resolve({ named: blockers, more: 0 }));
   system.network.countNamedAddresses((_tx, ids) => Promise.resolve(new Map(ids.map((id) => [id, named]))));
 });
 afterAll(() => system?.stop());
@@ -140,8 +140,8 @@ describe("a security group", () => {
       facts: { blockers: vpc.vpcId },
     });
     blockers = [
-      { kind: "interface", id: "eni-1", ownerAccount: accountId },
-      { kind: "interface", id: "eni-2", ownerAccount: newId("acct") },
+      { kind: "interface", id: "eni-1", ownerAccount: accountId, remedy: "" },
+      { kind: "interface", id: "eni-2", ownerAccount: newId("acct"), remedy: "" },
     ];
     expect(await refusalOfCall(groups.deleteSecurityGroup({ securityGroupId: id }))).toMatchObject({
       status: "FAILED_PRECONDITION",
@@ -162,7 +162,7 @@ describe("a subnet", () => {
     const { subnetId } = subnet;
     expect((await subnets.getSubnet({ subnetId })).subnet?.availableAddressCount).toBe(200n);
     expect((await subnets.listSubnets({})).subnets.map((one) => one.availableAddressCount)).toEqual([200n]);
-    blockers = [{ kind: "interface", id: "eni-1", ownerAccount: accountId }];
+    blockers = [{ kind: "interface", id: "eni-1", ownerAccount: accountId, remedy: "" }];
     expect(await refusalOfCall(subnets.deleteSubnet({ subnetId }))).toMatchObject({
       reason: "HAS_DEPENDANTS",
       facts: { blockers: "eni-1" },

@@ -30,6 +30,8 @@ async function serve(): Promise<{ address: string; asked: string[]; cut: () => v
     getSecurityGroup: refuse,
     listSecurityGroups: refuse,
     replaceSecurityGroupRules: refuse,
+    addSecurityGroupRules: refuse,
+    removeSecurityGroupRules: refuse,
     updateSecurityGroup: refuse,
     deleteSecurityGroup: refuse,
   });

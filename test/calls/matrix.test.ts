@@ -6,7 +6,7 @@ import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
-import { definitions, methods } from "./support/contract.ts";
+import { definitions, methodOf, methods } from "./support/contract.ts";
 import { makeAccount, makeEstate, MEMBER } from "./support/estate.ts";
 import type { Estate } from "./support/estate.ts";
 import { startInstallation } from "./support/installation.ts";
@@ -62,16 +62,9 @@ beforeAll(async () => {
 });
 afterAll(() => installation?.stop());
 
-type Method = (request: unknown, options?: object) => Promise<unknown> & AsyncIterable<unknown>;
-
 /** The answer, or of a stream the first one. */
 async function send(caller: CallerName, rpc: string, request: object): Promise<unknown> {
-  const [name = "", method = ""] = rpc.split("/");
-  const definition = services.get(`plenum.${name}`);
-  if (definition === undefined) throw new Error(`nothing is generated for ${name}`);
-  const client = channels[caller].client(definition) as unknown as Record<string, Method>;
-  const call = client[method.charAt(0).toLowerCase() + method.slice(1)];
-  if (call === undefined) throw new Error(`nothing is generated for ${rpc}`);
+  const call = methodOf(channels[caller], services, rpc);
   const kind = methods.get(`/plenum.${rpc}`)?.methodKind;
   if (kind === "unary") return call(request);
   const ended = new AbortController();

@@ -64,6 +64,18 @@ describe("the contract", () => {
     expect(actions.filter((a) => typeof a.action !== "string" || !/^[a-z]+:[A-Z][A-Za-z]+$/.test(a.action))).toEqual([]);
   });
 
+  it("says in one way what a request_id is (C10)", () => {
+    const comments = files.flatMap((file) =>
+      (file.messageType ?? []).flatMap((message, i) => {
+        const index = message.name.endsWith("Request") ? (message.field ?? []).findIndex((field) => field.name === "request_id") : -1;
+        const found = file.sourceCodeInfo?.location?.find((one) => one.path?.join(".") === [4, i, 2, index].join("."));
+        return index === -1 ? [] : [`${message.name}: ${(found?.leadingComments ?? "").trim()}`];
+      }),
+    );
+    expect(comments.length).toBeGreaterThan(30);
+    expect(comments.filter((one) => !one.endsWith(": Idempotency key, at most 128 characters (C10)."))).toEqual([]);
+  });
+
   it("comments every service, RPC, message that is not a bare request or response, field and enum value", () => {
     const missing: string[] = [];
     for (const file of files) {

@@ -1,4 +1,4 @@
-import { ConsentServiceDefinition, ConsentState as StateNumber } from "#gen/plenum/consent/v1/consent.ts";
+import { ConsentServiceDefinition, ConsentState as StateNumber, RevokeConsentResponse } from "#gen/plenum/consent/v1/consent.ts";
 import type { Consent as ConsentMessage, RevokeConsentRequest } from "#gen/plenum/consent/v1/consent.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
@@ -6,7 +6,7 @@ import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, enumValue } from "#lib/rpc/validate.ts";
-import { checkEtag, etagOf, openPage, visibleAccount } from "../../call/api.ts";
+import { checkEtag, etagOf, openPage, storedAs, visibleAccount } from "../../call/api.ts";
 import type { Calls, ResourceRef, Tx } from "../../call/api.ts";
 import type { Consent, ConsentLimit, ConsentState } from "../core/consent.ts";
 import { setConsentState } from "../out/change-consents.ts";
@@ -59,9 +59,11 @@ function stateFilter(value: number): ConsentState | undefined {
 
 /** ConsentService as in the proto. */
 export function consentService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
-  async function become(request: RevokeConsentRequest, context: ServerContext, state: ConsentState): Promise<{ consent: ConsentMessage }> {
+  async function become(request: RevokeConsentRequest, context: ServerContext, state: ConsentState): Promise<RevokeConsentResponse> {
     const consentId = parseId("cons", request.consentId, "consent_id");
-    const { result } = await calls.write(context, { action: context.action }, async (call) => {
+    // The three answers are of one shape.
+    const options = { action: context.action, requestId: request.requestId, request, ...storedAs(RevokeConsentResponse) };
+    const { result } = await calls.write(context, options, async (call): Promise<RevokeConsentResponse> => {
       const consent = await readConsent(call.tx, consentId, true);
       if (consent === undefined) throw notFound("consent", consentId);
       call.require(context.action, consentRef(consent));
@@ -70,10 +72,10 @@ export function consentService({ calls, pages }: { calls: Calls; pages: PageToke
         throw failedPrecondition("WRONG_STATE", `${consentId} is revoked, for good: give a new one`, { state: consent.state });
       }
       if (!done) checkEtag(request.etag, consent.version);
-      return (await encodeAll(call.tx, [done ? consent : await setConsentState(call, consentId, state)]))[0];
+      const [now] = await encodeAll(call.tx, [done ? consent : await setConsentState(call, consentId, state)]);
+      return { consent: now };
     });
-    if (result === undefined) throw new Error("a consent is missing after it was changed");
-    return { consent: result };
+    return result;
   }
 
   return bind(ConsentServiceDefinition, {

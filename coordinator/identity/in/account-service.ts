@@ -1,5 +1,5 @@
-import { AccountServiceDefinition, AccountState, CreateAccountResponse } from "#gen/plenum/identity/v1/account.ts";
-import type { Account as AccountMessage } from "#gen/plenum/identity/v1/account.ts";
+import { AccountServiceDefinition, AccountState, CreateAccountResponse, SuspendAccountResponse } from "#gen/plenum/identity/v1/account.ts";
+import type { Account as AccountMessage, SuspendAccountRequest } from "#gen/plenum/identity/v1/account.ts";
 import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
@@ -22,21 +22,23 @@ const encode = (account: Account): AccountMessage => ({
 
 export function accountService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
   /** It is the installation's business, not the account's: its owner may neither suspend nor resume it. */
-  const suspend = async (asked: string, suspended: boolean, context: ServerContext): Promise<{ account: AccountMessage }> => {
-    const accountId = parseId("acct", asked, "account_id");
-    const { result } = await calls.write(context, { action: context.action }, async (call) => {
+  const suspend = async (request: SuspendAccountRequest, suspended: boolean, context: ServerContext): Promise<SuspendAccountResponse> => {
+    const accountId = parseId("acct", request.accountId, "account_id");
+    // The two answers are of one shape.
+    const options = { action: context.action, requestId: request.requestId, request, ...storedAs(SuspendAccountResponse) };
+    const { result } = await calls.write(context, options, async (call): Promise<SuspendAccountResponse> => {
       call.require(context.action, INSTALLATION);
       const account = await setSuspended(call.tx, accountId, suspended);
       if (account === undefined) throw notFound("account", accountId);
       call.concerns(accountRef(accountId));
-      return account;
+      return { account: encode(account) };
     });
-    return { account: encode(result) };
+    return result;
   };
 
   return bind(AccountServiceDefinition, {
-    suspendAccount: (request, context) => suspend(request.accountId, true, context),
-    resumeAccount: (request, context) => suspend(request.accountId, false, context),
+    suspendAccount: (request, context) => suspend(request, true, context),
+    resumeAccount: (request, context) => suspend(request, false, context),
 
     async createAccount(request, context) {
       const name = slug(request.name, "name");

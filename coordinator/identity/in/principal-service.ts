@@ -1,5 +1,10 @@
-import { CreatePrincipalResponse, PrincipalServiceDefinition, PrincipalState } from "#gen/plenum/identity/v1/principal.ts";
-import type { Principal as PrincipalMessage, UpdatePrincipalRequest } from "#gen/plenum/identity/v1/principal.ts";
+import {
+  CreatePrincipalResponse,
+  DisablePrincipalResponse,
+  PrincipalServiceDefinition,
+  PrincipalState,
+} from "#gen/plenum/identity/v1/principal.ts";
+import type { DisablePrincipalRequest, Principal as PrincipalMessage, UpdatePrincipalRequest } from "#gen/plenum/identity/v1/principal.ts";
 import type { Bus } from "#lib/bus/bus.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
@@ -7,8 +12,8 @@ import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
-import { INSTALLATION, openPage, storedAs, visibleAccount } from "../../call/api.ts";
-import type { Calls, ResourceRef } from "../../call/api.ts";
+import { INSTALLATION, openPage, storedAs, storedNothing, visibleAccount } from "../../call/api.ts";
+import type { Calls, ResourceRef, WriteCall } from "../../call/api.ts";
 import { mayIssue } from "../core/token-role.ts";
 import { accountRef, requireAccount } from "../out/accounts.ts";
 import { changePrincipal, getPrincipal, insertPrincipal, listPrincipals, principalRef } from "../out/principals.ts";
@@ -69,18 +74,34 @@ function changeOf(request: UpdatePrincipalRequest): { key: PrincipalKey; change:
 
 /** PrincipalService as in the proto. */
 export function principalService({ calls, pages, bus }: { calls: Calls; pages: PageTokens; bus: Bus }): ServiceBinding {
-  const change = async (key: PrincipalKey, to: PrincipalChange, context: ServerContext): Promise<{ principal: PrincipalMessage }> => {
-    const { result } = await calls.write(context, { action: context.action }, async (call) => {
-      const ref = principalRef(key);
-      if (to.role !== undefined) call.note("role", to.role);
-      call.require(context.action, ref);
-      if (to.role !== undefined && !mayIssue(call.subject.role, to.role)) call.forbid(context.action, ref, "a-role-never-rises");
-      const principal = await changePrincipal(call.tx, key, to);
+  const read = (context: ServerContext, key: PrincipalKey): Promise<PrincipalMessage> =>
+    calls.read(context, context.action, async (call) => {
+      call.requireSee(principalRef(key));
+      const principal = await getPrincipal(call.tx, key.accountId, key.principalId);
       if (principal === undefined) throw notFound("principal", key.principalId);
-      call.afterCommit(() => bus.publish(PRINCIPAL_SUBJECT, Buffer.from(`${key.accountId}\n${key.principalId}`)));
-      return principal;
+      return encode(principal);
     });
-    return { principal: encode(result) };
+
+  const change = async (call: WriteCall, action: string, key: PrincipalKey, to: PrincipalChange): Promise<PrincipalMessage> => {
+    const ref = principalRef(key);
+    if (to.role !== undefined) call.note("role", to.role);
+    call.require(action, ref);
+    if (to.role !== undefined && !mayIssue(call.subject.role, to.role)) call.forbid(action, ref, "a-role-never-rises");
+    const principal = await changePrincipal(call.tx, key, to);
+    if (principal === undefined) throw notFound("principal", key.principalId);
+    call.afterCommit(() => bus.publish(PRINCIPAL_SUBJECT, Buffer.from(`${key.accountId}\n${key.principalId}`)));
+    return encode(principal);
+  };
+
+  /** Done once: a repeat has the first answer. */
+  const act = async (request: DisablePrincipalRequest, to: PrincipalChange, context: ServerContext): Promise<DisablePrincipalResponse> => {
+    const key = keyOf(request);
+    // The three answers are of one shape.
+    const options = { action: context.action, requestId: request.requestId, request, ...storedAs(DisablePrincipalResponse) };
+    const { result } = await calls.write(context, options, async (call): Promise<DisablePrincipalResponse> => {
+      return { principal: await change(call, context.action, key, to) };
+    });
+    return result;
   };
 
   return bind(PrincipalServiceDefinition, {
@@ -108,12 +129,7 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
 
     async getPrincipal(request, context) {
       const key = keyOf(request);
-      return calls.read(context, context.action, async (call) => {
-        call.requireSee(principalRef(key));
-        const principal = await getPrincipal(call.tx, key.accountId, key.principalId);
-        if (principal === undefined) throw notFound("principal", key.principalId);
-        return { principal: encode(principal) };
-      });
+      return { principal: await read(context, key) };
     },
 
     async listPrincipals(request, context) {
@@ -130,10 +146,12 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
 
     async updatePrincipal(request, context) {
       const { key, change: to } = changeOf(request);
-      return change(key, to, context);
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      const { result } = await calls.write(context, options, (call) => change(call, context.action, key, to));
+      return { principal: result ?? (await read(context, key)) };
     },
-    disablePrincipal: (request, context) => change(keyOf(request), { disabled: true }, context),
-    enablePrincipal: (request, context) => change(keyOf(request), { disabled: false }, context),
-    revokeTokens: (request, context) => change(keyOf(request), { revokeTokens: true }, context),
+    disablePrincipal: (request, context) => act(request, { disabled: true }, context),
+    enablePrincipal: (request, context) => act(request, { disabled: false }, context),
+    revokeTokens: (request, context) => act(request, { revokeTokens: true }, context),
   });
 }

@@ -4,8 +4,8 @@ import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
-import { INSTALLATION } from "../../call/api.ts";
-import type { Calls } from "../../call/api.ts";
+import { INSTALLATION, storedNothing } from "../../call/api.ts";
+import type { Calls, ReadCall } from "../../call/api.ts";
 import { QUOTA_NAMES } from "../core/quota.ts";
 import type { QuotaName } from "../core/quota.ts";
 import { accountRef, requireAccount } from "../out/accounts.ts";
@@ -28,6 +28,12 @@ function maximumField(maximum: bigint | undefined): bigint | undefined {
   throw invalidArgument("maximum", `is ${maximum}`, `give 0 to ${MAX_MAXIMUM}, or nothing for the installation's`);
 }
 
+async function named(call: ReadCall, accountId: string, name: QuotaName): Promise<Quota> {
+  const quota = (await accountQuotas(call.tx, accountId)).find((one) => one.name === name);
+  if (quota === undefined) throw new Error(`the quota ${name} is not among an account's`);
+  return encode(quota);
+}
+
 /** QuotaService as in the proto. */
 export function quotaService({ calls }: { calls: Calls }): ServiceBinding {
   return bind(QuotaServiceDefinition, {
@@ -44,14 +50,15 @@ export function quotaService({ calls }: { calls: Calls }): ServiceBinding {
       const accountId = parseId("acct", request.accountId, "account_id");
       const name = quotaField(request.name);
       const maximum = maximumField(request.maximum);
-      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      const { result } = await calls.write(context, options, async (call) => {
         call.require(context.action, INSTALLATION);
         await requireAccount(call.tx, accountId);
         await setAccountQuota(call.tx, accountId, name, maximum);
         call.concerns(accountRef(accountId));
-        return (await accountQuotas(call.tx, accountId)).find((one) => one.name === name);
+        return named(call, accountId, name);
       });
-      return { quota: result === undefined ? undefined : encode(result) };
+      return { quota: result ?? (await calls.read(context, context.action, (call) => named(call, accountId, name))) };
     },
   });
 }

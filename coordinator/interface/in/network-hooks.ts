@@ -1,7 +1,9 @@
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
-import type { Blocker, BlockedKind, NetworkModule } from "../../network/api.ts";
+import { NAMED_BLOCKERS } from "../../network/api.ts";
+import type { Blockers, BlockedKind, NetworkModule } from "../../network/api.ts";
 import type { Tx } from "../../call/api.ts";
 import type { InstanceDirectory, Reader } from "../ports.ts";
+import { interfaceRef } from "../create.ts";
 import { reconfigureLocked } from "../move.ts";
 import { namedAddressCounts } from "../out/address-store.ts";
 import { lockAttachments } from "../out/attachment-store.ts";
@@ -10,8 +12,12 @@ import { interfacesOf } from "../out/interface-store.ts";
 import type { Signals } from "../out/signals.ts";
 import { waitForHosts } from "../wait.ts";
 
-/** Enough to name; who deletes a subnet does not read thousands. */
-const MAX_BLOCKERS = 20;
+/** What becomes of a record that stands in the way. */
+const REMEDIES: Readonly<Record<BlockedKind, string>> = {
+  vpc: "detach and delete that interface",
+  subnet: "detach and delete that interface",
+  security_group: "give that interface other groups, or delete it",
+};
 
 interface Waits {
   readonly db: Reader;
@@ -23,9 +29,10 @@ interface Waits {
 export function registerAtNetwork(network: NetworkModule, { db, directory, signals }: Waits): void {
   const blockersOf =
     (kind: BlockedKind) =>
-    async (tx: Tx, id: string): Promise<Blocker[]> => {
-      const rows = await interfacesOf(tx, { kind, id }, MAX_BLOCKERS);
-      return rows.map((row) => ({ kind: "interface", id: row.interface_id, ownerAccount: row.owner_account }));
+    async (tx: Tx, id: string): Promise<Blockers> => {
+      const { rows, count } = await interfacesOf(tx, { kind, id }, NAMED_BLOCKERS);
+      const named = rows.map((row) => ({ ...interfaceRef(row), remedy: REMEDIES[kind] }));
+      return { named, more: count - named.length };
     };
   for (const kind of ["vpc", "subnet", "security_group"] as const) network.registerBlockers(kind, blockersOf(kind));
   network.countNamedAddresses(namedAddressCounts);

@@ -202,21 +202,23 @@ export async function deleteInterfaces(call: WriteCall, ids: readonly string[]):
   await countByOwner(call.tx, rows, -1);
 }
 
-/** Up to `limit` records that make a subnet, a VPC or a group undeletable. */
+/** Records that make a subnet, a VPC or a group undeletable: up to `limit` of them, and how many there are. */
 export async function interfacesOf(
   tx: Tx,
   of: { kind: "subnet" | "vpc" | "security_group"; id: string },
   limit: number,
-): Promise<{ interface_id: string; owner_account: string }[]> {
+): Promise<{ rows: { interface_id: string; owner_account: string }[]; count: number }> {
   const where =
     of.kind === "subnet"
       ? sql`subnet_id = ${of.id}`
       : of.kind === "vpc"
         ? sql`vpc_id = ${of.id}`
         : sql`security_group_ids @> ARRAY[${of.id}]::text[]`;
-  const { rows } = await sql<{ interface_id: string; owner_account: string }>`
-    SELECT interface_id, owner_account FROM interface WHERE ${where} ORDER BY interface_id LIMIT ${limit}`.execute(tx);
-  return rows;
+  const { rows } = await sql<{ interface_id: string; owner_account: string; count: bigint }>`
+    SELECT interface_id, owner_account, count(*) OVER () AS count FROM interface WHERE ${where} ORDER BY interface_id LIMIT ${limit}`.execute(
+    tx,
+  );
+  return { rows, count: Number(rows[0]?.count ?? 0n) };
 }
 
 /** Zones that these records demand of whatever carries them; unknown ids are left out. */

@@ -1,8 +1,7 @@
 import type { HostRule } from "#gen/plenum/host/v1/host_feed.ts";
-import type { Rule, RuleProtocol } from "./model.ts";
+import type { Rule } from "./model.ts";
+import { protocolNumber } from "./protocol.ts";
 
-/** IANA protocol numbers. */
-const PROTOCOL_NUMBER: Readonly<Record<RuleProtocol, number>> = { any: 0, icmp: 1, tcp: 6, udp: 17 };
 const ALL_PORTS = { portFrom: 0, portTo: 65_535 };
 
 /** Interned sets that contain a group, by the group's id. A group that is missing is in no set yet. */
@@ -12,7 +11,7 @@ function hostRule(rule: Rule, sets: SetsOfGroups): HostRule {
   const groupId = rule.groupId ?? "";
   return {
     egress: rule.direction === "egress",
-    protocol: PROTOCOL_NUMBER[rule.protocol],
+    protocol: protocolNumber(rule.protocol),
     ...(rule.portFrom === 0 && rule.portTo === 0 ? ALL_PORTS : { portFrom: rule.portFrom, portTo: rule.portTo }),
     peerCidr: rule.cidr,
     peerIsGroup: groupId !== "",

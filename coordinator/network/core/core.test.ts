@@ -143,14 +143,20 @@ describe("rules", () => {
 
 describe("blockers", () => {
   const resource = { kind: "VPC", id: "vpc-1", ownerAccount: "a" };
-  const blocker = (id: string, ownerAccount: string) => ({ kind: "interface", id, ownerAccount });
+  const blocker = (id: string, ownerAccount: string) => ({ kind: "interface", id, ownerAccount, remedy: `delete ${id}` });
 
   it("are named where the caller may see them and counted where not", () => {
-    const refusal = refusalOf(resource, [blocker("eni-1", "a"), blocker("eni-2", "b")], {
-      canSee: ({ ownerAccount }) => ownerAccount === "a",
-    });
-    expect(refusal?.facts).toEqual({ blockers: "eni-1", more: "1" });
-    expect(refusal?.message).not.toContain("eni-2");
-    expect(refusalOf(resource, [], { canSee: () => true })).toBeUndefined();
+    const named = [blocker("eni-1", "a"), blocker("eni-2", "b")];
+    const refusal = refusalOf(resource, { named, more: 4 }, { canSee: ({ ownerAccount }) => ownerAccount === "a" });
+    expect(refusal?.facts).toEqual({ blockers: "eni-1", more: "5" });
+    expect(refusal?.message).toBe("VPC vpc-1 is still needed by eni-1 (delete eni-1); 5 more");
+    expect(refusalOf(resource, { named: [], more: 0 }, { canSee: () => true })).toBeUndefined();
+  });
+
+  it("are named up to 20, and the rest counted", () => {
+    const named = Array.from({ length: 25 }, (_, index) => blocker(`eni-${index}`, "a"));
+    const refusal = refusalOf(resource, { named, more: 0 }, { canSee: () => true });
+    expect(refusal?.facts["blockers"]?.split(",")).toHaveLength(20);
+    expect(refusal?.facts["more"]).toBe("5");
   });
 });

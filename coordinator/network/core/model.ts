@@ -41,13 +41,14 @@ export interface Subnet {
 }
 
 export type RuleDirection = "ingress" | "egress";
-export type RuleProtocol = "any" | "icmp" | "tcp" | "udp";
+/** By number (1 to 255) where it has no name here. */
+export type RuleProtocol = "any" | "icmp" | "tcp" | "udp" | number;
 
 /** One allow rule. Its other side is a block or a group of the same VPC; the one that it is not is empty. */
 export interface Rule {
   readonly direction: RuleDirection;
   readonly protocol: RuleProtocol;
-  /** Destination port (TCP, UDP) or ICMP type, inclusive. Both 0: all. */
+  /** Destination port or ICMP type, inclusive. Both 0: all. */
   readonly portFrom: number;
   readonly portTo: number;
   /** Block of the other side. */
@@ -82,4 +83,12 @@ export interface Blocker {
   readonly id: string;
   readonly ownerAccount: string;
   readonly grants?: readonly { readonly accountId: string; readonly action: string }[];
+  /** What takes it out of the way, as an order ("delete that subnet"). */
+  readonly remedy: string;
+}
+
+/** All that keeps a thing from being deleted: some by name, the rest by number. */
+export interface Blockers {
+  readonly named: readonly Blocker[];
+  readonly more: number;
 }

@@ -3,12 +3,13 @@ import type { SecurityGroupRule } from "#gen/plenum/network/v1/security_group.ts
 import { formatCidr } from "#lib/net/cidr.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
-import { cidrField, displayName, enumValue, listOf, required } from "#lib/rpc/validate.ts";
+import { cidrField, displayName, enumValue, integer, listOf, required } from "#lib/rpc/validate.ts";
 import type { Rule, RuleDirection, RuleProtocol } from "../core/model.ts";
+import { protocolNumber, protocolOf } from "../core/protocol.ts";
 import { MAX_RULES, portFault } from "../core/rules.ts";
 
 const DIRECTIONS: Readonly<Record<RuleDirection, Direction>> = { ingress: Direction.INGRESS, egress: Direction.EGRESS };
-const PROTOCOLS: Readonly<Record<RuleProtocol, Protocol>> = {
+const PROTOCOLS: Readonly<Record<Exclude<RuleProtocol, number>, Protocol>> = {
   any: Protocol.UNSPECIFIED,
   icmp: Protocol.ICMP,
   tcp: Protocol.TCP,
@@ -21,6 +22,19 @@ const nameOf = <Name extends string>(names: Readonly<Record<Name, number>>, valu
   return found[0];
 };
 
+/** A protocol by its name, by its number, or by both, which then must agree. */
+function decodeProtocol({ protocol, protocolNumber: sent }: SecurityGroupRule, field: string): RuleProtocol {
+  const number = integer(sent, `${field}.protocol_number`, { min: 0, max: 255 });
+  if (protocol === Protocol.UNSPECIFIED) return protocolOf(number);
+  if (enumValue(protocol, Protocol, `${field}.protocol`) === Protocol.NUMBERED) {
+    if (number === 0) throw invalidArgument(`${field}.protocol_number`, "is missing", "give 1 to 255");
+    return protocolOf(number);
+  }
+  const named = nameOf(PROTOCOLS, protocol);
+  if (number === 0 || number === protocolNumber(named)) return named;
+  throw invalidArgument(`${field}.protocol_number`, `is ${number}`, `${named} is ${protocolNumber(named)}; give one of the two`);
+}
+
 function decodePeer(peer: SecurityGroupRule["peer"], field: string): Pick<Rule, "cidr" | "groupId"> {
   const { $case, value } = required(peer, `${field}.cidr`);
   if ($case === "securityGroupId") return { cidr: "", groupId: parseId("sg", value, `${field}.security_group_id`) };
@@ -29,8 +43,7 @@ function decodePeer(peer: SecurityGroupRule["peer"], field: string): Pick<Rule, 
 
 function decodeRule(rule: SecurityGroupRule, field: string): Rule {
   const direction = nameOf(DIRECTIONS, enumValue(rule.direction, Direction, `${field}.direction`));
-  const protocol =
-    rule.protocol === Protocol.UNSPECIFIED ? "any" : nameOf(PROTOCOLS, enumValue(rule.protocol, Protocol, `${field}.protocol`));
+  const protocol = decodeProtocol(rule, field);
   const fault = portFault({ protocol, portFrom: rule.portFrom, portTo: rule.portTo });
   if (fault !== undefined) throw invalidArgument(`${field}.${fault.field}`, fault.fact, fault.remedy);
   const other = decodePeer(rule.peer, field);
@@ -38,9 +51,9 @@ function decodeRule(rule: SecurityGroupRule, field: string): Rule {
   return { direction, protocol, portFrom: rule.portFrom, portTo: rule.portTo, ...other, description };
 }
 
-/** Rules as they were sent, checked. INVALID_ARGUMENT names the first fault. */
-export function decodeRules(rules: readonly SecurityGroupRule[], field: string): Rule[] {
-  return listOf(rules, field, { max: MAX_RULES }).map((rule, index) => decodeRule(rule, `${field}[${index}]`));
+/** Rules as they were sent, `min` (default 0) to MAX_RULES, checked. INVALID_ARGUMENT names the first fault. */
+export function decodeRules(rules: readonly SecurityGroupRule[], field: string, min = 0): Rule[] {
+  return listOf(rules, field, { min, max: MAX_RULES }).map((rule, index) => decodeRule(rule, `${field}[${index}]`));
 }
 
 /** Peers must be groups of the rules' own VPC. Whose a group elsewhere is, is not said: INVALID_ARGUMENT either way. */
@@ -54,7 +67,8 @@ export function checkPeers(rules: readonly Rule[], field: string, vpcId: string,
 export function encodeRule(rule: Rule): SecurityGroupRule {
   return {
     direction: DIRECTIONS[rule.direction],
-    protocol: PROTOCOLS[rule.protocol],
+    protocol: typeof rule.protocol === "number" ? Protocol.NUMBERED : PROTOCOLS[rule.protocol],
+    protocolNumber: protocolNumber(rule.protocol),
     portFrom: rule.portFrom,
     portTo: rule.portTo,
     peer: (rule.groupId ?? "") === "" ? { $case: "cidr", value: rule.cidr } : { $case: "securityGroupId", value: rule.groupId ?? "" },

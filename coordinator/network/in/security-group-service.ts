@@ -1,66 +1,47 @@
 import { CreateSecurityGroupResponse, SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
 import type { SecurityGroup as SecurityGroupMessage } from "#gen/plenum/network/v1/security_group.ts";
-import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
-import { checkEtag, maskField, openPage, storedAs, storedNothing, visibleAccount, waitField } from "../../call/api.ts";
+import { checkEtag, maskField, openPage, storedAs, storedNothing, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { requireRoom } from "../../identity/api.ts";
-import { refusalOf } from "../core/blockers.ts";
-import type { Rule, SecurityGroup } from "../core/model.ts";
+import { allBlockers, refusalOf } from "../core/blockers.ts";
+import type { SecurityGroup } from "../core/model.ts";
 import { securityGroupRef } from "../core/refs.ts";
-import { peerGroups, sameRules } from "../core/rules.ts";
-import { renewRulesets, setsWith } from "../out/group-sets.ts";
 import {
   deleteSecurityGroup,
   describeGroup,
   getSecurityGroups,
   groupCount,
   groupsNaming,
-  holdSecurityGroups,
   insertSecurityGroup,
   listSecurityGroups,
-  lockSecurityGroup,
-  updateRules,
 } from "../out/groups.ts";
-import { getVpc, lockVpc } from "../out/vpcs.ts";
-import { lockedVpcFor } from "./deps.ts";
+import { getVpc } from "../out/vpcs.ts";
+import { changeRules, requirePeers } from "./change-rules.ts";
+import { lockedGroupFor, lockedVpcFor } from "./deps.ts";
 import type { Deps } from "./deps.ts";
 import { groupMessages } from "./messages.ts";
-import { checkPeers, decodeRules } from "./rules.ts";
-
-/** The group for changing it: asked before it is locked, as with VPCs. The VPC first: whatever changes rules there goes one by one. */
-async function lockedGroupFor(call: WriteCall, action: string, id: string): Promise<SecurityGroup> {
-  const [seen] = await getSecurityGroups(call.tx, [id]);
-  if (seen === undefined) throw notFound("security group", id);
-  call.require(action, securityGroupRef(seen));
-  await lockVpc(call.tx, seen.vpcId);
-  const locked = await lockSecurityGroup(call.tx, id);
-  if (locked === undefined) throw notFound("security group", id);
-  return locked;
-}
+import { decodeRules } from "./rules.ts";
 
 async function requireDeletable(call: WriteCall, group: SecurityGroup, { hooks }: Pick<Deps, "hooks">): Promise<void> {
   const { securityGroupId: id, vpcId } = group;
   const vpc = await getVpc(call.tx, vpcId);
   if (vpc?.defaultSecurityGroupId === id) {
-    throw failedPrecondition("HAS_DEPENDANTS", `${id} is the default group of ${vpcId} and goes with it`, { blockers: vpcId, more: "0" });
+    throw failedPrecondition("HAS_DEPENDANTS", `${id} is the default group of ${vpcId} and goes with it: delete that VPC`, {
+      blockers: vpcId,
+      more: "0",
+    });
   }
   const naming = await groupsNaming(call.tx, vpcId, [id]);
-  const others = naming.filter((other) => other.securityGroupId !== id).map((other) => securityGroupRef(other));
-  const refusal = refusalOf(securityGroupRef(group), [...(await hooks.blockersOf(call.tx, "security_group", id)), ...others], call);
+  const others = naming.filter((other) => other.securityGroupId !== id);
+  const named = others.map((other) => ({ ...securityGroupRef(other), remedy: "take out its rules that name this one" }));
+  const blockers = allBlockers([await hooks.blockersOf(call.tx, "security_group", id), { named, more: 0 }]);
+  const refusal = refusalOf(securityGroupRef(group), blockers, call);
   if (refusal !== undefined) throw refusal;
-}
-
-/** Groups that the rules name: of this VPC, and there until the transaction ends. The VPC is locked. */
-async function requirePeers(call: WriteCall, vpcId: string, rules: readonly Rule[]): Promise<void> {
-  const named = peerGroups(rules);
-  if (named.length === 0) return;
-  const there = (await holdSecurityGroups(call.tx, named)).filter((group) => group.vpcId === vpcId);
-  checkPeers(rules, "rules", vpcId, new Set(there.map((group) => group.securityGroupId)));
 }
 
 export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBinding {
@@ -112,24 +93,7 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       });
     },
 
-    async replaceSecurityGroupRules(request, context) {
-      const id = parseId("sg", request.securityGroupId, "security_group_id");
-      const rules = decodeRules(request.rules, "rules");
-      const { wait, timeoutMs } = waitField(request, WaitFor.COMMITTED);
-      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
-      await calls.write(context, options, async (call) => {
-        const group = await lockedGroupFor(call, context.action, id);
-        checkEtag(request.etag, group.version);
-        if (sameRules(group.rules, rules)) return;
-        await requirePeers(call, group.vpcId, rules);
-        await updateRules(call.tx, id, rules);
-        await hooks.rulesetsChanged(call, await renewRulesets(call.tx, [id]));
-      });
-      if (wait === WaitFor.COMMITTED) return { securityGroup: await read(context, id) };
-      const sets = await calls.read(context, context.action, async (call) => (await setsWith(call.tx, [id])).get(id) ?? []);
-      await hooks.enforcers.wait(sets, timeoutMs, context.signal);
-      return { securityGroup: await read(context, id, timeoutMs / 1_000) };
-    },
+    ...changeRules({ calls, hooks }, read),
 
     async updateSecurityGroup(request, context) {
       const wanted = required(request.securityGroup, "security_group");
@@ -139,18 +103,20 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       const description = fields.has("description")
         ? displayName(wanted.description, "security_group.description", { max: 256 })
         : undefined;
-      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      const { result } = await calls.write(context, options, async (call) => {
         const group = await lockedGroupFor(call, context.action, id);
         checkEtag(wanted.etag, group.version);
         const now = await describeGroup(call.tx, { ...group, name: name ?? group.name, description: description ?? group.description });
         return (await groupMessages(call.tx, hooks, [now]))[0];
       });
-      return { securityGroup: result };
+      return { securityGroup: result ?? (await read(context, id)) };
     },
 
     async deleteSecurityGroup(request, context) {
       const id = parseId("sg", request.securityGroupId, "security_group_id");
-      await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      await calls.write(context, options, async (call) => {
         const group = await lockedGroupFor(call, context.action, id);
         checkEtag(request.etag, group.version);
         await requireDeletable(call, group, { hooks });

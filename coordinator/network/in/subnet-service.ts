@@ -1,13 +1,13 @@
 import { CreateSubnetResponse, SubnetServiceDefinition } from "#gen/plenum/network/v1/subnet.ts";
-import type { CreateSubnetRequest } from "#gen/plenum/network/v1/subnet.ts";
+import type { CreateSubnetRequest, Subnet as SubnetMessage } from "#gen/plenum/network/v1/subnet.ts";
 import { newId, parseId } from "#lib/ids/ids.ts";
 import { formatCidr } from "#lib/net/cidr.ts";
 import type { Cidr } from "#lib/net/cidr.ts";
 import { bind } from "#lib/rpc/definition.ts";
-import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import { cidrField, displayName, required } from "#lib/rpc/validate.ts";
-import { checkEtag, maskField, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
+import { checkEtag, maskField, openPage, slug, storedAs, storedNothing, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { requireRoom } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
@@ -86,6 +86,15 @@ async function lockedSubnetFor(call: WriteCall, action: string, subnetId: string
 }
 
 export function subnetService({ calls, pages, hooks }: Deps): ServiceBinding {
+  const read = (context: ServerContext, subnetId: string): Promise<SubnetMessage> =>
+    calls.read(context, context.action, async (call) => {
+      const subnet = await getSubnet(call.tx, subnetId);
+      if (subnet === undefined) throw notFound("subnet", subnetId);
+      call.requireSee(subnetRef(subnet));
+      const named = await hooks.namedAddresses(call.tx, [subnetId]);
+      return encodeSubnet(subnet, named.get(subnetId) ?? 0n);
+    });
+
   return bind(SubnetServiceDefinition, {
     async createSubnet(request, context) {
       const wanted = decode(request);
@@ -96,13 +105,7 @@ export function subnetService({ calls, pages, hooks }: Deps): ServiceBinding {
 
     async getSubnet(request, context) {
       const subnetId = parseId("subnet", request.subnetId, "subnet_id");
-      return calls.read(context, context.action, async (call) => {
-        const subnet = await getSubnet(call.tx, subnetId);
-        if (subnet === undefined) throw notFound("subnet", subnetId);
-        call.requireSee(subnetRef(subnet));
-        const named = await hooks.namedAddresses(call.tx, [subnetId]);
-        return { subnet: encodeSubnet(subnet, named.get(subnetId) ?? 0n) };
-      });
+      return { subnet: await read(context, subnetId) };
     },
 
     async listSubnets(request, context) {
@@ -129,19 +132,21 @@ export function subnetService({ calls, pages, hooks }: Deps): ServiceBinding {
       const subnetId = parseId("subnet", wanted.subnetId, "subnet.subnet_id");
       maskField(request.updateMask, ["name"]);
       const name = displayName(wanted.name, "subnet.name");
-      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      const { result } = await calls.write(context, options, async (call) => {
         const before = await lockedSubnetFor(call, context.action, subnetId);
         checkEtag(wanted.etag, before.version);
         await renameSubnet(call.tx, subnetId, name);
         const named = await hooks.namedAddresses(call.tx, [subnetId]);
         return encodeSubnet({ ...before, name, version: before.version + 1n }, named.get(subnetId) ?? 0n);
       });
-      return { subnet: result };
+      return { subnet: result ?? (await read(context, subnetId)) };
     },
 
     async deleteSubnet(request, context) {
       const subnetId = parseId("subnet", request.subnetId, "subnet_id");
-      await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      await calls.write(context, options, async (call) => {
         const subnet = await lockedSubnetFor(call, context.action, subnetId);
         checkEtag(request.etag, subnet.version);
         const refusal = refusalOf(subnetRef(subnet), await hooks.blockersOf(call.tx, "subnet", subnetId), call);

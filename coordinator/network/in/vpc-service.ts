@@ -6,12 +6,13 @@ import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import { cidrField, displayName, required } from "#lib/rpc/validate.ts";
-import { checkEtag, maskField, openPage, slug, storedAs, tagsField, visibleAccount } from "../../call/api.ts";
+import { checkEtag, maskField, openPage, slug, storedAs, storedNothing, tagsField, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { accountRef, countUse, requireAccount } from "../../identity/api.ts";
 import { requireZone } from "../../topology/api.ts";
-import { refusalOf } from "../core/blockers.ts";
-import { vpcRef } from "../core/refs.ts";
+import { allBlockers, refusalOf } from "../core/blockers.ts";
+import type { Vpc } from "../core/model.ts";
+import { securityGroupRef, subnetRef, vpcRef } from "../core/refs.ts";
 import { DEFAULT_RULES } from "../core/rules.ts";
 import { blockFault, SUBNET_PREFIX, VPC_PREFIX, vpcBlockFault } from "../core/subnet-block.ts";
 import { groupsOfVpc, insertSecurityGroup } from "../out/groups.ts";
@@ -85,6 +86,14 @@ async function create(call: WriteCall, action: string, wanted: Wanted): Promise<
 }
 
 export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
+  const read = (context: ServerContext, vpcId: string): Promise<Vpc> =>
+    calls.read(context, context.action, async (call) => {
+      const vpc = await getVpc(call.tx, vpcId);
+      if (vpc === undefined) throw notFound("VPC", vpcId);
+      call.requireSee(vpcRef(vpc));
+      return vpc;
+    });
+
   return bind(VpcServiceDefinition, {
     async createVpc(request, context) {
       const wanted = decode(request, context);
@@ -95,12 +104,7 @@ export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
 
     async getVpc(request, context) {
       const vpcId = parseId("vpc", request.vpcId, "vpc_id");
-      return calls.read(context, context.action, async (call) => {
-        const vpc = await getVpc(call.tx, vpcId);
-        if (vpc === undefined) throw notFound("VPC", vpcId);
-        call.requireSee(vpcRef(vpc));
-        return { vpc: encodeVpc(vpc) };
-      });
+      return { vpc: encodeVpc(await read(context, vpcId)) };
     },
 
     async listVpcs(request, context) {
@@ -122,28 +126,29 @@ export function vpcService({ calls, pages, hooks }: Deps): ServiceBinding {
       const fields = maskField(request.updateMask, ["name", "tags"]);
       const name = fields.has("name") ? displayName(wanted.name, "vpc.name") : undefined;
       const tags = fields.has("tags") ? tagsField(wanted.tags, "vpc.tags") : undefined;
-      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      const { result } = await calls.write(context, options, async (call) => {
         const vpc = await lockedVpcFor(call, context.action, vpcId);
         checkEtag(wanted.etag, vpc.version);
         return updateVpc(call.tx, { vpcId, name: name ?? vpc.name, tags: tags ?? vpc.tags });
       });
-      return { vpc: encodeVpc(result) };
+      return { vpc: encodeVpc(result ?? (await read(context, vpcId))) };
     },
 
     async deleteVpc(request, context) {
       const vpcId = parseId("vpc", request.vpcId, "vpc_id");
-      await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      await calls.write(context, options, async (call) => {
         const vpc = await lockedVpcFor(call, context.action, vpcId);
         checkEtag(request.etag, vpc.version);
         const subnets = await subnetsOfVpc(call.tx, vpcId);
         const groups = await groupsOfVpc(call.tx, vpcId);
-        const blockers = [
-          ...subnets.map((subnet) => ({ kind: "subnet", id: subnet.subnetId, ownerAccount: subnet.ownerAccount })),
-          ...groups
-            .filter((group) => group.securityGroupId !== vpc.defaultSecurityGroupId)
-            .map((group) => ({ kind: "security group", id: group.securityGroupId, ownerAccount: group.ownerAccount })),
-          ...(await hooks.blockersOf(call.tx, "vpc", vpcId)),
+        const others = groups.filter((group) => group.securityGroupId !== vpc.defaultSecurityGroupId);
+        const named = [
+          ...subnets.map((subnet) => ({ ...subnetRef(subnet), remedy: "delete that subnet" })),
+          ...others.map((group) => ({ ...securityGroupRef(group), remedy: "delete that security group" })),
         ];
+        const blockers = allBlockers([{ named, more: 0 }, await hooks.blockersOf(call.tx, "vpc", vpcId)]);
         const refusal = refusalOf(vpcRef(vpc), blockers, call);
         if (refusal !== undefined) throw refusal;
         await deleteVpc(call.tx, vpcId);

@@ -1,12 +1,13 @@
 import type { Tx, WriteCall } from "../../call/api.ts";
-import type { Blocker } from "../core/model.ts";
+import { allBlockers } from "../core/blockers.ts";
+import type { Blockers } from "../core/model.ts";
 import type { RulesetChange } from "./group-sets.ts";
 
 /** Called inside the transaction that replaced rules, once for all sets; not at all when no set's rules became others. */
 export type RulesetsChangedHook = (call: WriteCall, changes: readonly RulesetChange[]) => Promise<void>;
 
 /** What keeps this resource from being deleted; called inside the deleting transaction, with the resource locked. */
-export type BlockersOf = (tx: Tx, id: string) => Promise<readonly Blocker[]>;
+export type BlockersOf = (tx: Tx, id: string) => Promise<Blockers>;
 
 /** How many different addresses of each subnet records name now. Subnets without any may be left out. */
 export type NamedAddressCounts = (tx: Tx, subnetIds: readonly string[]) => Promise<ReadonlyMap<string, bigint>>;
@@ -63,10 +64,10 @@ export class Hooks {
     for (const hook of this.#rulesetsChanged) await hook(call, changes);
   }
 
-  async blockersOf(tx: Tx, kind: BlockedKind, id: string): Promise<Blocker[]> {
-    const found: Blocker[] = [];
-    for (const one of this.#blockers) if (one.kind === kind) found.push(...(await one.blockersOf(tx, id)));
-    return found;
+  async blockersOf(tx: Tx, kind: BlockedKind, id: string): Promise<Blockers> {
+    const found: Blockers[] = [];
+    for (const one of this.#blockers) if (one.kind === kind) found.push(await one.blockersOf(tx, id));
+    return allBlockers(found);
   }
 
   namedAddresses(tx: Tx, subnetIds: readonly string[]): Promise<ReadonlyMap<string, bigint>> {

@@ -1,13 +1,14 @@
 import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
+import type { Host } from "#gen/plenum/host/v1/host.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
 import { newJoinToken } from "#lib/auth/join-token.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
-import type { ServiceBinding } from "#lib/rpc/definition.ts";
+import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
-import { durationMs, INSTALLATION, maskField, openPage } from "../../call/api.ts";
+import { durationMs, INSTALLATION, maskField, openPage, storedNothing } from "../../call/api.ts";
 import type { Calls, ResourceRef } from "../../call/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { tokenHash } from "../join.ts";
@@ -23,6 +24,14 @@ const hostRef = (hostId: string): ResourceRef => ({ kind: "host", id: hostId, ow
 
 /** HostService as in the proto. */
 export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTokens; ca: CertificateAuthority }): ServiceBinding {
+  const read = (context: ServerContext, hostId: string): Promise<Host | undefined> =>
+    calls.read(context, context.action, async (call) => {
+      call.requireSee(hostRef(hostId));
+      const row = (await readHosts(call.tx, [hostId])).get(hostId);
+      if (row === undefined) throw notFound("host", hostId);
+      return (await hostMessages(call.tx, [row]))[0];
+    });
+
   return bind(HostServiceDefinition, {
     async createJoinToken(request, context) {
       const zoneId = displayName(request.zoneId, "zone_id", { min: 1, max: 63 });
@@ -39,26 +48,21 @@ export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTok
 
     async getHost(request, context) {
       const hostId = parseId("host", request.hostId, "host_id");
-      const host = await calls.read(context, context.action, async (call) => {
-        call.requireSee(hostRef(hostId));
-        const row = (await readHosts(call.tx, [hostId])).get(hostId);
-        if (row === undefined) throw notFound("host", hostId);
-        return (await hostMessages(call.tx, [row]))[0];
-      });
-      return { host };
+      return { host: await read(context, hostId) };
     },
 
     async updateHost(request, context) {
       const wanted = required(request.host, "host");
       const hostId = parseId("host", wanted.hostId, "host.host_id");
       maskField(request.updateMask, ["schedulable"]);
-      const { result: host } = await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      const { result: host } = await calls.write(context, options, async (call) => {
         call.require(context.action, hostRef(hostId));
         const row = await setSchedulable(call.tx, hostId, wanted.schedulable);
         if (row === undefined) throw notFound("host", hostId);
         return (await hostMessages(call.tx, [row]))[0];
       });
-      return { host };
+      return { host: host ?? (await read(context, hostId)) };
     },
 
     async listHosts(request, context) {

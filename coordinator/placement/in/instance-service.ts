@@ -1,11 +1,12 @@
 import { InstanceServiceDefinition, InstanceState, RunInstanceResponse, StartInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
+import type { Instance } from "#gen/plenum/compute/v1/instance.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
-import { openPage, slug, storedAs } from "../../call/api.ts";
+import { openPage, slug, storedAs, storedNothing } from "../../call/api.ts";
 import type { Calls, WriteCall } from "../../call/api.ts";
 import { getOperation, operationMessage } from "../../identity/api.ts";
 import type { Operations } from "../../identity/api.ts";
@@ -29,6 +30,14 @@ export function instanceService(options: {
   signals: Signals;
 }): ServiceBinding {
   const { calls, pages, operations, network, signals } = options;
+
+  const read = (context: ServerContext, instanceId: string): Promise<Instance | undefined> =>
+    calls.read(context, context.action, async (call) => {
+      const row = await readInstance(call.tx, instanceId);
+      if (row === undefined) throw notFound("instance", instanceId);
+      call.requireSee(instanceRef({ instanceId, ownerAccount: row.owner_account }));
+      return (await instanceMessages(call.tx, call.subject, [row]))[0];
+    });
 
   /** As it is at the commit, with its newest operation. */
   async function answer(call: WriteCall, row: InstanceRow): Promise<StartInstanceResponse> {
@@ -67,13 +76,7 @@ export function instanceService(options: {
 
     async getInstance(request, context) {
       const instanceId = parseId("i", request.instanceId, "instance_id");
-      const instance = await calls.read(context, context.action, async (call) => {
-        const row = await readInstance(call.tx, instanceId);
-        if (row === undefined) throw notFound("instance", instanceId);
-        call.requireSee(instanceRef({ instanceId, ownerAccount: row.owner_account }));
-        return (await instanceMessages(call.tx, call.subject, [row]))[0];
-      });
-      return { instance };
+      return { instance: await read(context, instanceId) };
     },
 
     async listInstances(request, context) {
@@ -96,10 +99,12 @@ export function instanceService(options: {
 
     async updateInstance(request, context) {
       const update = checkInstanceUpdate(required(request.instance, "instance"), request.updateMask);
-      const { result } = await calls.write(context, { action: context.action }, async (call) =>
-        instanceMessages(call.tx, call.subject, [await updateInstance(call, update)]),
-      );
-      return { instance: result[0] };
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      const { result } = await calls.write(context, options, async (call) => {
+        const [instance] = await instanceMessages(call.tx, call.subject, [await updateInstance(call, update)]);
+        return instance;
+      });
+      return { instance: result ?? (await read(context, update.instanceId)) };
     },
 
     startInstance: (request, context) => act(request, context, startInstance),

@@ -1,9 +1,9 @@
-import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
+import { CreateZoneResponse, TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { alreadyExists } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { INSTALLATION, openPage, slug } from "../../call/api.ts";
+import { INSTALLATION, openPage, slug, storedAs } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { ensureZone, listRegions, listZones } from "../out/zones.ts";
 
@@ -12,7 +12,8 @@ export function topologyService({ calls, pages }: { calls: Calls; pages: PageTok
     async createZone(request, context) {
       const zoneId = slug(request.zoneId, "zone_id");
       const regionId = slug(request.regionId, "region_id");
-      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+      const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreateZoneResponse) };
+      const { result } = await calls.write(context, options, async (call): Promise<CreateZoneResponse> => {
         call.require(context.action, INSTALLATION);
         const zone = await ensureZone(call.tx, { zoneId, regionId });
         if (zone.regionId !== regionId) {

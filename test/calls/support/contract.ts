@@ -4,6 +4,7 @@ import { createFileRegistry, fromBinary } from "@bufbuild/protobuf";
 import type { DescMethod, FileRegistry } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import type { TsProtoServiceDefinition } from "nice-grpc";
+import type { RpcChannel } from "#lib/rpc/client.ts";
 
 const GEN = join(import.meta.dirname, "../../../gen");
 
@@ -31,4 +32,17 @@ export async function definitions(): Promise<ReadonlyMap<string, TsProtoServiceD
     for (const value of Object.values(module)) if (isDefinition(value)) found.set(value.fullName, value);
   }
   return found;
+}
+
+export type Method = (request: unknown, options?: object) => Promise<unknown> & AsyncIterable<unknown>;
+
+/** The generated client's method for an RPC by its path without "/plenum." ("network.v1.VpcService/GetVpc"). */
+export function methodOf(channel: RpcChannel, services: ReadonlyMap<string, TsProtoServiceDefinition>, rpc: string): Method {
+  const [name = "", method = ""] = rpc.split("/");
+  const definition = services.get(`plenum.${name}`);
+  if (definition === undefined) throw new Error(`nothing is generated for ${name}`);
+  const client = channel.client(definition) as unknown as Record<string, Method>;
+  const call = client[method.charAt(0).toLowerCase() + method.slice(1)];
+  if (call === undefined) throw new Error(`nothing is generated for ${rpc}`);
+  return call;
 }

@@ -108,6 +108,7 @@ export interface Entry {
 const STALE = "ABORTED STALE_ETAG";
 const etag = "0";
 const COMMITTED = 1;
+const ANYBODY = { $case: "cidr", value: "0.0.0.0/0" };
 
 /** Lists of a field of messages with an id. */
 const holds =
@@ -277,6 +278,16 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "write",
     allowed: STALE,
     request: ({ target }) => ({ securityGroupId: target.groupId, rules: [], etag }),
+  },
+  "network.v1.SecurityGroupService/AddSecurityGroupRules": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ securityGroupId: target.groupId, rules: [{ direction: 1, peer: ANYBODY }], etag }),
+  },
+  "network.v1.SecurityGroupService/RemoveSecurityGroupRules": {
+    class: "write",
+    allowed: STALE,
+    request: ({ target }) => ({ securityGroupId: target.groupId, rules: [{ direction: 1, peer: ANYBODY }], etag }),
   },
   "network.v1.SecurityGroupService/UpdateSecurityGroup": {
     class: "write",

@@ -209,7 +209,7 @@ export interface InstanceInterface {
 }
 
 export interface RunInstanceRequest {
-  /** Idempotency key, at most 128 characters. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** The account that will own it; an operator must name it, others may leave it empty for their own. */
   ownerAccount: string;
@@ -342,7 +342,11 @@ export interface UpdateInstanceRequest {
     | Instance
     | undefined;
   /** Which fields to change. Required, not empty. */
-  updateMask: string[] | undefined;
+  updateMask:
+    | string[]
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface UpdateInstanceResponse {
@@ -2600,7 +2604,7 @@ export const TerminateInstanceResponse: MessageFns<TerminateInstanceResponse> = 
 };
 
 function createBaseUpdateInstanceRequest(): UpdateInstanceRequest {
-  return { instance: undefined, updateMask: undefined };
+  return { instance: undefined, updateMask: undefined, requestId: "" };
 }
 
 export const UpdateInstanceRequest: MessageFns<UpdateInstanceRequest> = {
@@ -2610,6 +2614,9 @@ export const UpdateInstanceRequest: MessageFns<UpdateInstanceRequest> = {
     }
     if (message.updateMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -2643,6 +2650,14 @@ export const UpdateInstanceRequest: MessageFns<UpdateInstanceRequest> = {
             message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2663,6 +2678,11 @@ export const UpdateInstanceRequest: MessageFns<UpdateInstanceRequest> = {
         : isSet(object.update_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -2673,6 +2693,9 @@ export const UpdateInstanceRequest: MessageFns<UpdateInstanceRequest> = {
     }
     if (message.updateMask !== undefined) {
       obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
     }
     return obj;
   },
@@ -2686,6 +2709,7 @@ export const UpdateInstanceRequest: MessageFns<UpdateInstanceRequest> = {
       ? Instance.fromPartial(object.instance)
       : undefined;
     message.updateMask = object.updateMask ?? undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -2883,7 +2907,8 @@ export const InstanceServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+     * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the instance as it
+     * is now, whatever its etag became.
      * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
      */
     updateInstance: {
@@ -3069,7 +3094,8 @@ export interface InstanceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListInstancesResponse>>;
   /**
-   * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+   * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the instance as it
+   * is now, whatever its etag became.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
    */
   updateInstance(
@@ -3118,7 +3144,8 @@ export interface InstanceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListInstancesResponse>;
   /**
-   * Change fields named in the mask: name, tags. Owner. Safe to repeat.
+   * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the instance as it
+   * is now, whatever its etag became.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
    */
   updateInstance(

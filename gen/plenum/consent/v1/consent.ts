@@ -151,6 +151,8 @@ export interface SuspendConsentRequest {
   consentId: string;
   /** If set, it must be the consent's. */
   etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface SuspendConsentResponse {
@@ -163,6 +165,8 @@ export interface ResumeConsentRequest {
   consentId: string;
   /** If set, it must be the consent's. */
   etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface ResumeConsentResponse {
@@ -175,6 +179,8 @@ export interface RevokeConsentRequest {
   consentId: string;
   /** If set, it must be the consent's. */
   etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface RevokeConsentResponse {
@@ -984,7 +990,7 @@ export const ListConsentsResponse: MessageFns<ListConsentsResponse> = {
 };
 
 function createBaseSuspendConsentRequest(): SuspendConsentRequest {
-  return { consentId: "", etag: "" };
+  return { consentId: "", etag: "", requestId: "" };
 }
 
 export const SuspendConsentRequest: MessageFns<SuspendConsentRequest> = {
@@ -994,6 +1000,9 @@ export const SuspendConsentRequest: MessageFns<SuspendConsentRequest> = {
     }
     if (message.etag !== "") {
       writer.uint32(18).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1027,6 +1036,14 @@ export const SuspendConsentRequest: MessageFns<SuspendConsentRequest> = {
             message.etag = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1047,6 +1064,11 @@ export const SuspendConsentRequest: MessageFns<SuspendConsentRequest> = {
         ? globalThis.String(object.consent_id)
         : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1058,6 +1080,9 @@ export const SuspendConsentRequest: MessageFns<SuspendConsentRequest> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1068,6 +1093,7 @@ export const SuspendConsentRequest: MessageFns<SuspendConsentRequest> = {
     const message = createBaseSuspendConsentRequest();
     message.consentId = object.consentId ?? "";
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1142,7 +1168,7 @@ export const SuspendConsentResponse: MessageFns<SuspendConsentResponse> = {
 };
 
 function createBaseResumeConsentRequest(): ResumeConsentRequest {
-  return { consentId: "", etag: "" };
+  return { consentId: "", etag: "", requestId: "" };
 }
 
 export const ResumeConsentRequest: MessageFns<ResumeConsentRequest> = {
@@ -1152,6 +1178,9 @@ export const ResumeConsentRequest: MessageFns<ResumeConsentRequest> = {
     }
     if (message.etag !== "") {
       writer.uint32(18).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1185,6 +1214,14 @@ export const ResumeConsentRequest: MessageFns<ResumeConsentRequest> = {
             message.etag = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1205,6 +1242,11 @@ export const ResumeConsentRequest: MessageFns<ResumeConsentRequest> = {
         ? globalThis.String(object.consent_id)
         : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1216,6 +1258,9 @@ export const ResumeConsentRequest: MessageFns<ResumeConsentRequest> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1226,6 +1271,7 @@ export const ResumeConsentRequest: MessageFns<ResumeConsentRequest> = {
     const message = createBaseResumeConsentRequest();
     message.consentId = object.consentId ?? "";
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1300,7 +1346,7 @@ export const ResumeConsentResponse: MessageFns<ResumeConsentResponse> = {
 };
 
 function createBaseRevokeConsentRequest(): RevokeConsentRequest {
-  return { consentId: "", etag: "" };
+  return { consentId: "", etag: "", requestId: "" };
 }
 
 export const RevokeConsentRequest: MessageFns<RevokeConsentRequest> = {
@@ -1310,6 +1356,9 @@ export const RevokeConsentRequest: MessageFns<RevokeConsentRequest> = {
     }
     if (message.etag !== "") {
       writer.uint32(18).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1343,6 +1392,14 @@ export const RevokeConsentRequest: MessageFns<RevokeConsentRequest> = {
             message.etag = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1363,6 +1420,11 @@ export const RevokeConsentRequest: MessageFns<RevokeConsentRequest> = {
         ? globalThis.String(object.consent_id)
         : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1374,6 +1436,9 @@ export const RevokeConsentRequest: MessageFns<RevokeConsentRequest> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1384,6 +1449,7 @@ export const RevokeConsentRequest: MessageFns<RevokeConsentRequest> = {
     const message = createBaseRevokeConsentRequest();
     message.consentId = object.consentId ?? "";
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1536,7 +1602,8 @@ export const ConsentServiceDefinition = {
       },
     },
     /**
-     * Suspend a consent: it allows nothing until it is resumed. Its grantor. Safe to repeat.
+     * Suspend a consent: it allows nothing until it is resumed. Its grantor. Safe to repeat: a repeat with the same request_id
+     * returns the first answer, and undoes nothing that was done since.
      * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: revoked).
      */
     suspendConsent: {
@@ -1578,7 +1645,8 @@ export const ConsentServiceDefinition = {
       },
     },
     /**
-     * Let a suspended consent allow again. Its grantor. Safe to repeat.
+     * Let a suspended consent allow again. Its grantor. Safe to repeat: a repeat with the same request_id
+     * returns the first answer, and undoes nothing that was done since.
      * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: revoked).
      */
     resumeConsent: {
@@ -1620,7 +1688,8 @@ export const ConsentServiceDefinition = {
     },
     /**
      * Take a consent back for good. What was allowed by it ends with this call: the next transaction that rests on it is refused. What was
-     * done by it stays. Its grantor, or its grantee, who does not want it. Safe to repeat. Errors: NOT_FOUND, ABORTED (STALE_ETAG).
+     * done by it stays. Its grantor, or its grantee, who does not want it. Safe to repeat, as the others.
+     * Errors: NOT_FOUND, ABORTED (STALE_ETAG).
      */
     revokeConsent: {
       name: "RevokeConsent",
@@ -1674,7 +1743,8 @@ export interface ConsentServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListConsentsResponse>>;
   /**
-   * Suspend a consent: it allows nothing until it is resumed. Its grantor. Safe to repeat.
+   * Suspend a consent: it allows nothing until it is resumed. Its grantor. Safe to repeat: a repeat with the same request_id
+   * returns the first answer, and undoes nothing that was done since.
    * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: revoked).
    */
   suspendConsent(
@@ -1682,7 +1752,8 @@ export interface ConsentServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<SuspendConsentResponse>>;
   /**
-   * Let a suspended consent allow again. Its grantor. Safe to repeat.
+   * Let a suspended consent allow again. Its grantor. Safe to repeat: a repeat with the same request_id
+   * returns the first answer, and undoes nothing that was done since.
    * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: revoked).
    */
   resumeConsent(
@@ -1691,7 +1762,8 @@ export interface ConsentServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<ResumeConsentResponse>>;
   /**
    * Take a consent back for good. What was allowed by it ends with this call: the next transaction that rests on it is refused. What was
-   * done by it stays. Its grantor, or its grantee, who does not want it. Safe to repeat. Errors: NOT_FOUND, ABORTED (STALE_ETAG).
+   * done by it stays. Its grantor, or its grantee, who does not want it. Safe to repeat, as the others.
+   * Errors: NOT_FOUND, ABORTED (STALE_ETAG).
    */
   revokeConsent(
     request: RevokeConsentRequest,
@@ -1711,7 +1783,8 @@ export interface ConsentServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListConsentsResponse>;
   /**
-   * Suspend a consent: it allows nothing until it is resumed. Its grantor. Safe to repeat.
+   * Suspend a consent: it allows nothing until it is resumed. Its grantor. Safe to repeat: a repeat with the same request_id
+   * returns the first answer, and undoes nothing that was done since.
    * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: revoked).
    */
   suspendConsent(
@@ -1719,7 +1792,8 @@ export interface ConsentServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<SuspendConsentResponse>;
   /**
-   * Let a suspended consent allow again. Its grantor. Safe to repeat.
+   * Let a suspended consent allow again. Its grantor. Safe to repeat: a repeat with the same request_id
+   * returns the first answer, and undoes nothing that was done since.
    * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: revoked).
    */
   resumeConsent(
@@ -1728,7 +1802,8 @@ export interface ConsentServiceClient<CallOptionsExt = {}> {
   ): Promise<ResumeConsentResponse>;
   /**
    * Take a consent back for good. What was allowed by it ends with this call: the next transaction that rests on it is refused. What was
-   * done by it stays. Its grantor, or its grantee, who does not want it. Safe to repeat. Errors: NOT_FOUND, ABORTED (STALE_ETAG).
+   * done by it stays. Its grantor, or its grantee, who does not want it. Safe to repeat, as the others.
+   * Errors: NOT_FOUND, ABORTED (STALE_ETAG).
    */
   revokeConsent(
     request: DeepPartial<RevokeConsentRequest>,

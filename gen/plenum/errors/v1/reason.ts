@@ -34,7 +34,10 @@ export const Reason = {
   SUBNET_EXHAUSTED: 9,
   /** CIDR_OVERLAP - A CIDR overlaps one that exists in the same VPC. FAILED_PRECONDITION. Metadata: cidr, conflicts_with. */
   CIDR_OVERLAP: 10,
-  /** HAS_DEPENDANTS - Something still depends on the resource. FAILED_PRECONDITION. Metadata: blockers (ids, comma separated). */
+  /**
+   * HAS_DEPENDANTS - Something still depends on the resource. FAILED_PRECONDITION; the message says what to do about each (N14). Metadata: blockers (ids, comma
+   * separated, at most 20 that the caller may see), more (how many others).
+   */
   HAS_DEPENDANTS: 11,
   /** ALREADY_ATTACHED - The interface is attached already. FAILED_PRECONDITION. Metadata: attachment_id. */
   ALREADY_ATTACHED: 12,

@@ -150,7 +150,11 @@ export interface UpdateHostRequest {
     | Host
     | undefined;
   /** Which fields: "schedulable". Required. */
-  updateMask: string[] | undefined;
+  updateMask:
+    | string[]
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface UpdateHostResponse {
@@ -1079,7 +1083,7 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
 };
 
 function createBaseUpdateHostRequest(): UpdateHostRequest {
-  return { host: undefined, updateMask: undefined };
+  return { host: undefined, updateMask: undefined, requestId: "" };
 }
 
 export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
@@ -1089,6 +1093,9 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
     }
     if (message.updateMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1122,6 +1129,14 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
             message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1142,6 +1157,11 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
         : isSet(object.update_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1153,6 +1173,9 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
     if (message.updateMask !== undefined) {
       obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1163,6 +1186,7 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
     const message = createBaseUpdateHostRequest();
     message.host = (object.host !== undefined && object.host !== null) ? Host.fromPartial(object.host) : undefined;
     message.updateMask = object.updateMask ?? undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1443,7 +1467,8 @@ export const HostServiceDefinition = {
   fullName: "plenum.host.v1.HostService",
   methods: {
     /**
-     * Issue a one-time token by which a machine joins as a host of a zone (C8). Operator. Each call issues another.
+     * Issue a one-time token by which a machine joins as a host of a zone (C8). Operator. Each call issues another: it has no
+     * request_id, as an answer that is a secret is not kept for repeats; a token that nobody read ends by itself.
      * Errors: INVALID_ARGUMENT (ttl), NOT_FOUND (zone).
      */
     createJoinToken: {
@@ -1495,7 +1520,10 @@ export const HostServiceDefinition = {
         },
       },
     },
-    /** Change a host. Operator. Safe to repeat. Errors: INVALID_ARGUMENT (mask), NOT_FOUND. */
+    /**
+     * Change a host. Operator. A repeat with the same request_id changes nothing and answers the host as it is now.
+     * Errors: INVALID_ARGUMENT (mask), NOT_FOUND.
+     */
     updateHost: {
       name: "UpdateHost",
       requestType: UpdateHostRequest as typeof UpdateHostRequest,
@@ -1526,7 +1554,8 @@ export const HostServiceDefinition = {
 
 export interface HostServiceImplementation<CallContextExt = {}> {
   /**
-   * Issue a one-time token by which a machine joins as a host of a zone (C8). Operator. Each call issues another.
+   * Issue a one-time token by which a machine joins as a host of a zone (C8). Operator. Each call issues another: it has no
+   * request_id, as an answer that is a secret is not kept for repeats; a token that nobody read ends by itself.
    * Errors: INVALID_ARGUMENT (ttl), NOT_FOUND (zone).
    */
   createJoinToken(
@@ -1535,7 +1564,10 @@ export interface HostServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<CreateJoinTokenResponse>>;
   /** Read one host. Operator. Safe to repeat. Errors: NOT_FOUND. */
   getHost(request: GetHostRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetHostResponse>>;
-  /** Change a host. Operator. Safe to repeat. Errors: INVALID_ARGUMENT (mask), NOT_FOUND. */
+  /**
+   * Change a host. Operator. A repeat with the same request_id changes nothing and answers the host as it is now.
+   * Errors: INVALID_ARGUMENT (mask), NOT_FOUND.
+   */
   updateHost(
     request: UpdateHostRequest,
     context: CallContext & CallContextExt,
@@ -1546,7 +1578,8 @@ export interface HostServiceImplementation<CallContextExt = {}> {
 
 export interface HostServiceClient<CallOptionsExt = {}> {
   /**
-   * Issue a one-time token by which a machine joins as a host of a zone (C8). Operator. Each call issues another.
+   * Issue a one-time token by which a machine joins as a host of a zone (C8). Operator. Each call issues another: it has no
+   * request_id, as an answer that is a secret is not kept for repeats; a token that nobody read ends by itself.
    * Errors: INVALID_ARGUMENT (ttl), NOT_FOUND (zone).
    */
   createJoinToken(
@@ -1555,7 +1588,10 @@ export interface HostServiceClient<CallOptionsExt = {}> {
   ): Promise<CreateJoinTokenResponse>;
   /** Read one host. Operator. Safe to repeat. Errors: NOT_FOUND. */
   getHost(request: DeepPartial<GetHostRequest>, options?: CallOptions & CallOptionsExt): Promise<GetHostResponse>;
-  /** Change a host. Operator. Safe to repeat. Errors: INVALID_ARGUMENT (mask), NOT_FOUND. */
+  /**
+   * Change a host. Operator. A repeat with the same request_id changes nothing and answers the host as it is now.
+   * Errors: INVALID_ARGUMENT (mask), NOT_FOUND.
+   */
   updateHost(
     request: DeepPartial<UpdateHostRequest>,
     options?: CallOptions & CallOptionsExt,

@@ -79,7 +79,7 @@ export interface Account {
 }
 
 export interface CreateAccountRequest {
-  /** Idempotency key, at most 128 characters; empty: every call makes an account. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** See Account.name. Required. */
   name: string;
@@ -105,6 +105,8 @@ export interface GetAccountResponse {
 export interface SuspendAccountRequest {
   /** `acct-…`. Required. */
   accountId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface SuspendAccountResponse {
@@ -115,6 +117,8 @@ export interface SuspendAccountResponse {
 export interface ResumeAccountRequest {
   /** `acct-…`. Required. */
   accountId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface ResumeAccountResponse {
@@ -614,13 +618,16 @@ export const GetAccountResponse: MessageFns<GetAccountResponse> = {
 };
 
 function createBaseSuspendAccountRequest(): SuspendAccountRequest {
-  return { accountId: "" };
+  return { accountId: "", requestId: "" };
 }
 
 export const SuspendAccountRequest: MessageFns<SuspendAccountRequest> = {
   encode(message: SuspendAccountRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.accountId !== "") {
       writer.uint32(10).string(message.accountId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
     }
     return writer;
   },
@@ -646,6 +653,14 @@ export const SuspendAccountRequest: MessageFns<SuspendAccountRequest> = {
             message.accountId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -665,6 +680,11 @@ export const SuspendAccountRequest: MessageFns<SuspendAccountRequest> = {
         : isSet(object.account_id)
         ? globalThis.String(object.account_id)
         : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -672,6 +692,9 @@ export const SuspendAccountRequest: MessageFns<SuspendAccountRequest> = {
     const obj: any = {};
     if (message.accountId !== "") {
       obj.accountId = message.accountId;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
     }
     return obj;
   },
@@ -682,6 +705,7 @@ export const SuspendAccountRequest: MessageFns<SuspendAccountRequest> = {
   fromPartial(object: DeepPartial<SuspendAccountRequest>): SuspendAccountRequest {
     const message = createBaseSuspendAccountRequest();
     message.accountId = object.accountId ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -756,13 +780,16 @@ export const SuspendAccountResponse: MessageFns<SuspendAccountResponse> = {
 };
 
 function createBaseResumeAccountRequest(): ResumeAccountRequest {
-  return { accountId: "" };
+  return { accountId: "", requestId: "" };
 }
 
 export const ResumeAccountRequest: MessageFns<ResumeAccountRequest> = {
   encode(message: ResumeAccountRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.accountId !== "") {
       writer.uint32(10).string(message.accountId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
     }
     return writer;
   },
@@ -788,6 +815,14 @@ export const ResumeAccountRequest: MessageFns<ResumeAccountRequest> = {
             message.accountId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -807,6 +842,11 @@ export const ResumeAccountRequest: MessageFns<ResumeAccountRequest> = {
         : isSet(object.account_id)
         ? globalThis.String(object.account_id)
         : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -814,6 +854,9 @@ export const ResumeAccountRequest: MessageFns<ResumeAccountRequest> = {
     const obj: any = {};
     if (message.accountId !== "") {
       obj.accountId = message.accountId;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
     }
     return obj;
   },
@@ -824,6 +867,7 @@ export const ResumeAccountRequest: MessageFns<ResumeAccountRequest> = {
   fromPartial(object: DeepPartial<ResumeAccountRequest>): ResumeAccountRequest {
     const message = createBaseResumeAccountRequest();
     message.accountId = object.accountId ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1166,7 +1210,8 @@ export const AccountServiceDefinition = {
     /**
      * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
      * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
-     * whoever holds its consents may go on using them. Operator only. Safe to repeat. Errors: NOT_FOUND.
+     * whoever holds its consents may go on using them. Operator only. Safe to repeat: a repeat with the same request_id
+     * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
      */
     suspendAccount: {
       name: "SuspendAccount",
@@ -1304,7 +1349,8 @@ export interface AccountServiceImplementation<CallContextExt = {}> {
   /**
    * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
    * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
-   * whoever holds its consents may go on using them. Operator only. Safe to repeat. Errors: NOT_FOUND.
+   * whoever holds its consents may go on using them. Operator only. Safe to repeat: a repeat with the same request_id
+   * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
    */
   suspendAccount(
     request: SuspendAccountRequest,
@@ -1339,7 +1385,8 @@ export interface AccountServiceClient<CallOptionsExt = {}> {
   /**
    * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
    * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
-   * whoever holds its consents may go on using them. Operator only. Safe to repeat. Errors: NOT_FOUND.
+   * whoever holds its consents may go on using them. Operator only. Safe to repeat: a repeat with the same request_id
+   * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
    */
   suspendAccount(
     request: DeepPartial<SuspendAccountRequest>,

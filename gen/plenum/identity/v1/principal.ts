@@ -87,7 +87,7 @@ export interface Principal {
 }
 
 export interface CreatePrincipalRequest {
-  /** Idempotency key, at most 128 characters; empty: none. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** Empty for an operator's principal (role ROLE_OPERATOR), else required. */
   accountId: string;
@@ -137,6 +137,8 @@ export interface DisablePrincipalRequest {
   accountId: string;
   /** See Principal.principal_id. Required. */
   principalId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface DisablePrincipalResponse {
@@ -149,6 +151,8 @@ export interface EnablePrincipalRequest {
   accountId: string;
   /** See Principal.principal_id. Required. */
   principalId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface EnablePrincipalResponse {
@@ -161,6 +165,8 @@ export interface RevokeTokensRequest {
   accountId: string;
   /** See Principal.principal_id. Required. */
   principalId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface RevokeTokensResponse {
@@ -174,7 +180,11 @@ export interface UpdatePrincipalRequest {
     | Principal
     | undefined;
   /** Paths: role, description. Required. */
-  updateMask: string[] | undefined;
+  updateMask:
+    | string[]
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface UpdatePrincipalResponse {
@@ -973,7 +983,7 @@ export const ListPrincipalsResponse: MessageFns<ListPrincipalsResponse> = {
 };
 
 function createBaseDisablePrincipalRequest(): DisablePrincipalRequest {
-  return { accountId: "", principalId: "" };
+  return { accountId: "", principalId: "", requestId: "" };
 }
 
 export const DisablePrincipalRequest: MessageFns<DisablePrincipalRequest> = {
@@ -983,6 +993,9 @@ export const DisablePrincipalRequest: MessageFns<DisablePrincipalRequest> = {
     }
     if (message.principalId !== "") {
       writer.uint32(18).string(message.principalId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1016,6 +1029,14 @@ export const DisablePrincipalRequest: MessageFns<DisablePrincipalRequest> = {
             message.principalId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1040,6 +1061,11 @@ export const DisablePrincipalRequest: MessageFns<DisablePrincipalRequest> = {
         : isSet(object.principal_id)
         ? globalThis.String(object.principal_id)
         : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1051,6 +1077,9 @@ export const DisablePrincipalRequest: MessageFns<DisablePrincipalRequest> = {
     if (message.principalId !== "") {
       obj.principalId = message.principalId;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1061,6 +1090,7 @@ export const DisablePrincipalRequest: MessageFns<DisablePrincipalRequest> = {
     const message = createBaseDisablePrincipalRequest();
     message.accountId = object.accountId ?? "";
     message.principalId = object.principalId ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1135,7 +1165,7 @@ export const DisablePrincipalResponse: MessageFns<DisablePrincipalResponse> = {
 };
 
 function createBaseEnablePrincipalRequest(): EnablePrincipalRequest {
-  return { accountId: "", principalId: "" };
+  return { accountId: "", principalId: "", requestId: "" };
 }
 
 export const EnablePrincipalRequest: MessageFns<EnablePrincipalRequest> = {
@@ -1145,6 +1175,9 @@ export const EnablePrincipalRequest: MessageFns<EnablePrincipalRequest> = {
     }
     if (message.principalId !== "") {
       writer.uint32(18).string(message.principalId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1178,6 +1211,14 @@ export const EnablePrincipalRequest: MessageFns<EnablePrincipalRequest> = {
             message.principalId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1202,6 +1243,11 @@ export const EnablePrincipalRequest: MessageFns<EnablePrincipalRequest> = {
         : isSet(object.principal_id)
         ? globalThis.String(object.principal_id)
         : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1213,6 +1259,9 @@ export const EnablePrincipalRequest: MessageFns<EnablePrincipalRequest> = {
     if (message.principalId !== "") {
       obj.principalId = message.principalId;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1223,6 +1272,7 @@ export const EnablePrincipalRequest: MessageFns<EnablePrincipalRequest> = {
     const message = createBaseEnablePrincipalRequest();
     message.accountId = object.accountId ?? "";
     message.principalId = object.principalId ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1297,7 +1347,7 @@ export const EnablePrincipalResponse: MessageFns<EnablePrincipalResponse> = {
 };
 
 function createBaseRevokeTokensRequest(): RevokeTokensRequest {
-  return { accountId: "", principalId: "" };
+  return { accountId: "", principalId: "", requestId: "" };
 }
 
 export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
@@ -1307,6 +1357,9 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     }
     if (message.principalId !== "") {
       writer.uint32(18).string(message.principalId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1340,6 +1393,14 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
             message.principalId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1364,6 +1425,11 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
         : isSet(object.principal_id)
         ? globalThis.String(object.principal_id)
         : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1375,6 +1441,9 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     if (message.principalId !== "") {
       obj.principalId = message.principalId;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1385,6 +1454,7 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     const message = createBaseRevokeTokensRequest();
     message.accountId = object.accountId ?? "";
     message.principalId = object.principalId ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1459,7 +1529,7 @@ export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
 };
 
 function createBaseUpdatePrincipalRequest(): UpdatePrincipalRequest {
-  return { principal: undefined, updateMask: undefined };
+  return { principal: undefined, updateMask: undefined, requestId: "" };
 }
 
 export const UpdatePrincipalRequest: MessageFns<UpdatePrincipalRequest> = {
@@ -1469,6 +1539,9 @@ export const UpdatePrincipalRequest: MessageFns<UpdatePrincipalRequest> = {
     }
     if (message.updateMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1502,6 +1575,14 @@ export const UpdatePrincipalRequest: MessageFns<UpdatePrincipalRequest> = {
             message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1522,6 +1603,11 @@ export const UpdatePrincipalRequest: MessageFns<UpdatePrincipalRequest> = {
         : isSet(object.update_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1532,6 +1618,9 @@ export const UpdatePrincipalRequest: MessageFns<UpdatePrincipalRequest> = {
     }
     if (message.updateMask !== undefined) {
       obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
     }
     return obj;
   },
@@ -1545,6 +1634,7 @@ export const UpdatePrincipalRequest: MessageFns<UpdatePrincipalRequest> = {
       ? Principal.fromPartial(object.principal)
       : undefined;
     message.updateMask = object.updateMask ?? undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1757,7 +1847,8 @@ export const PrincipalServiceDefinition = {
     },
     /**
      * Change a principal's role or description. An operator's role does not change, nobody else becomes one. Operator, or an owner of the
-     * account. Safe to repeat. Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
+     * account. A repeat with the same request_id changes nothing and answers the principal as it is now.
+     * Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
      */
     updatePrincipal: {
       name: "UpdatePrincipal",
@@ -1803,7 +1894,7 @@ export const PrincipalServiceDefinition = {
      * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
      * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
      * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-     * again. Errors: NOT_FOUND.
+     * again, but for a repeat with the same request_id, which returns the first answer. Errors: NOT_FOUND.
      */
     revokeTokens: {
       name: "RevokeTokens",
@@ -1844,7 +1935,8 @@ export const PrincipalServiceDefinition = {
     },
     /**
      * Let a disabled principal speak again, with new tokens: those issued before it was enabled stay worthless. Operator, or an owner of
-     * the account. Safe to repeat. Errors: NOT_FOUND.
+     * the account. Safe to repeat: a repeat with the same request_id returns the first answer, also when the principal was disabled since
+     * (so does DisablePrincipal). Errors: NOT_FOUND.
      */
     enablePrincipal: {
       name: "EnablePrincipal",
@@ -1958,7 +2050,8 @@ export interface PrincipalServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<ListPrincipalsResponse>>;
   /**
    * Change a principal's role or description. An operator's role does not change, nobody else becomes one. Operator, or an owner of the
-   * account. Safe to repeat. Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
+   * account. A repeat with the same request_id changes nothing and answers the principal as it is now.
+   * Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
    */
   updatePrincipal(
     request: UpdatePrincipalRequest,
@@ -1968,7 +2061,7 @@ export interface PrincipalServiceImplementation<CallContextExt = {}> {
    * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
    * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
    * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-   * again. Errors: NOT_FOUND.
+   * again, but for a repeat with the same request_id, which returns the first answer. Errors: NOT_FOUND.
    */
   revokeTokens(
     request: RevokeTokensRequest,
@@ -1976,7 +2069,8 @@ export interface PrincipalServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<RevokeTokensResponse>>;
   /**
    * Let a disabled principal speak again, with new tokens: those issued before it was enabled stay worthless. Operator, or an owner of
-   * the account. Safe to repeat. Errors: NOT_FOUND.
+   * the account. Safe to repeat: a repeat with the same request_id returns the first answer, also when the principal was disabled since
+   * (so does DisablePrincipal). Errors: NOT_FOUND.
    */
   enablePrincipal(
     request: EnablePrincipalRequest,
@@ -2016,7 +2110,8 @@ export interface PrincipalServiceClient<CallOptionsExt = {}> {
   ): Promise<ListPrincipalsResponse>;
   /**
    * Change a principal's role or description. An operator's role does not change, nobody else becomes one. Operator, or an owner of the
-   * account. Safe to repeat. Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
+   * account. A repeat with the same request_id changes nothing and answers the principal as it is now.
+   * Errors: INVALID_ARGUMENT (mask, role), NOT_FOUND.
    */
   updatePrincipal(
     request: DeepPartial<UpdatePrincipalRequest>,
@@ -2026,7 +2121,7 @@ export interface PrincipalServiceClient<CallOptionsExt = {}> {
    * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
    * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
    * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-   * again. Errors: NOT_FOUND.
+   * again, but for a repeat with the same request_id, which returns the first answer. Errors: NOT_FOUND.
    */
   revokeTokens(
     request: DeepPartial<RevokeTokensRequest>,
@@ -2034,7 +2129,8 @@ export interface PrincipalServiceClient<CallOptionsExt = {}> {
   ): Promise<RevokeTokensResponse>;
   /**
    * Let a disabled principal speak again, with new tokens: those issued before it was enabled stay worthless. Operator, or an owner of
-   * the account. Safe to repeat. Errors: NOT_FOUND.
+   * the account. Safe to repeat: a repeat with the same request_id returns the first answer, also when the principal was disabled since
+   * (so does DisablePrincipal). Errors: NOT_FOUND.
    */
   enablePrincipal(
     request: DeepPartial<EnablePrincipalRequest>,

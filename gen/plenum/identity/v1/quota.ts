@@ -44,7 +44,11 @@ export interface SetQuotaRequest {
   /** See Quota.name. Required. */
   name: string;
   /** 0 to 1,000,000,000; absent: the installation's. */
-  maximum?: bigint | undefined;
+  maximum?:
+    | bigint
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface SetQuotaResponse {
@@ -316,7 +320,7 @@ export const GetQuotasResponse: MessageFns<GetQuotasResponse> = {
 };
 
 function createBaseSetQuotaRequest(): SetQuotaRequest {
-  return { accountId: "", name: "", maximum: undefined };
+  return { accountId: "", name: "", maximum: undefined, requestId: "" };
 }
 
 export const SetQuotaRequest: MessageFns<SetQuotaRequest> = {
@@ -332,6 +336,9 @@ export const SetQuotaRequest: MessageFns<SetQuotaRequest> = {
         throw new globalThis.Error("value provided for field message.maximum of type int64 too large");
       }
       writer.uint32(24).int64(message.maximum);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(34).string(message.requestId);
     }
     return writer;
   },
@@ -373,6 +380,14 @@ export const SetQuotaRequest: MessageFns<SetQuotaRequest> = {
             message.maximum = reader.int64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -394,6 +409,11 @@ export const SetQuotaRequest: MessageFns<SetQuotaRequest> = {
         : "",
       name: isSet(object.name) ? globalThis.String(object.name) : "",
       maximum: isSet(object.maximum) ? BigInt(object.maximum) : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -408,6 +428,9 @@ export const SetQuotaRequest: MessageFns<SetQuotaRequest> = {
     if (message.maximum !== undefined) {
       obj.maximum = message.maximum.toString();
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -419,6 +442,7 @@ export const SetQuotaRequest: MessageFns<SetQuotaRequest> = {
     message.accountId = object.accountId ?? "";
     message.name = object.name ?? "";
     message.maximum = (object.maximum !== undefined && object.maximum !== null) ? BigInt(object.maximum) : undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -536,7 +560,8 @@ export const QuotaServiceDefinition = {
     },
     /**
      * Give an account a limit of its own, or the installation's again. Below what it has: it keeps that, and makes no more. Operator only.
-     * Safe to repeat. Errors: INVALID_ARGUMENT (name, maximum), NOT_FOUND (account).
+     * A repeat with the same request_id changes nothing and answers the quota as it is now. Errors: INVALID_ARGUMENT (name, maximum),
+     * NOT_FOUND (account).
      */
     setQuota: {
       name: "SetQuota",
@@ -579,7 +604,8 @@ export interface QuotaServiceImplementation<CallContextExt = {}> {
   getQuotas(request: GetQuotasRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetQuotasResponse>>;
   /**
    * Give an account a limit of its own, or the installation's again. Below what it has: it keeps that, and makes no more. Operator only.
-   * Safe to repeat. Errors: INVALID_ARGUMENT (name, maximum), NOT_FOUND (account).
+   * A repeat with the same request_id changes nothing and answers the quota as it is now. Errors: INVALID_ARGUMENT (name, maximum),
+   * NOT_FOUND (account).
    */
   setQuota(request: SetQuotaRequest, context: CallContext & CallContextExt): Promise<DeepPartial<SetQuotaResponse>>;
 }
@@ -589,7 +615,8 @@ export interface QuotaServiceClient<CallOptionsExt = {}> {
   getQuotas(request: DeepPartial<GetQuotasRequest>, options?: CallOptions & CallOptionsExt): Promise<GetQuotasResponse>;
   /**
    * Give an account a limit of its own, or the installation's again. Below what it has: it keeps that, and makes no more. Operator only.
-   * Safe to repeat. Errors: INVALID_ARGUMENT (name, maximum), NOT_FOUND (account).
+   * A repeat with the same request_id changes nothing and answers the quota as it is now. Errors: INVALID_ARGUMENT (name, maximum),
+   * NOT_FOUND (account).
    */
   setQuota(request: DeepPartial<SetQuotaRequest>, options?: CallOptions & CallOptionsExt): Promise<SetQuotaResponse>;
 }

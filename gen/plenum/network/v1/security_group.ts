@@ -74,6 +74,8 @@ export const Protocol = {
   TCP: 2,
   /** UDP - UDP (17). */
   UDP: 3,
+  /** NUMBERED - The one that `protocol_number` says, which has no name here. */
+  NUMBERED: 4,
 } as const;
 
 export type Protocol = typeof Protocol[keyof typeof Protocol];
@@ -83,6 +85,7 @@ export namespace Protocol {
   export type ICMP = typeof Protocol.ICMP;
   export type TCP = typeof Protocol.TCP;
   export type UDP = typeof Protocol.UDP;
+  export type NUMBERED = typeof Protocol.NUMBERED;
 }
 
 export function protocolFromJSON(object: any): Protocol {
@@ -99,6 +102,9 @@ export function protocolFromJSON(object: any): Protocol {
     case 3:
     case "PROTOCOL_UDP":
       return Protocol.UDP;
+    case 4:
+    case "PROTOCOL_NUMBERED":
+      return Protocol.NUMBERED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Protocol");
   }
@@ -114,6 +120,8 @@ export function protocolToJSON(object: Protocol): string {
       return "PROTOCOL_TCP";
     case Protocol.UDP:
       return "PROTOCOL_UDP";
+    case Protocol.NUMBERED:
+      return "PROTOCOL_NUMBERED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Protocol");
   }
@@ -155,9 +163,12 @@ export interface SecurityGroup {
 export interface SecurityGroupRule {
   /** Required. */
   direction: Direction;
-  /** PROTOCOL_UNSPECIFIED: any. */
+  /** PROTOCOL_UNSPECIFIED: the one that `protocol_number` says; any, where that is 0. */
   protocol: Protocol;
-  /** Lowest destination port (TCP, UDP) or ICMP type, 0 to 65535 (255 for ICMP). */
+  /**
+   * Lowest destination port (TCP, UDP, UDP-Lite, DCCP, SCTP), 0 to 65535, or ICMP type, 0 to 255. Of other protocols 0. ICMP codes are not
+   * looked at: a type is allowed with all of them.
+   */
   portFrom: number;
   /** Highest, inclusive. Both 0: all. */
   portTo: number;
@@ -172,10 +183,15 @@ export interface SecurityGroupRule {
     | undefined;
   /** At most 256 characters. */
   description: string;
+  /**
+   * The protocol's number in the IP header (IANA), 1 to 255; 0: any. By itself enough to name a protocol; beside a name it must be that
+   * protocol's, or 0. Answers have both.
+   */
+  protocolNumber: number;
 }
 
 export interface CreateSecurityGroupRequest {
-  /** Idempotency key, at most 128 characters. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** `vpc-…`. Required. */
   vpcId: string;
@@ -241,11 +257,53 @@ export interface ReplaceSecurityGroupRulesResponse {
   securityGroup: SecurityGroup | undefined;
 }
 
+export interface AddSecurityGroupRulesRequest {
+  /** `sg-…`. Required. */
+  securityGroupId: string;
+  /** What is to be there, 1 to 60. Required. */
+  rules: SecurityGroupRule[];
+  /** If set, must be the group's: else ABORTED. */
+  etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+  /** As of ReplaceSecurityGroupRulesRequest. */
+  wait: WaitFor;
+  /** At most this long: 0 to 60 s; absent means 10 s. */
+  waitTimeout: Duration | undefined;
+}
+
+export interface AddSecurityGroupRulesResponse {
+  /** The group as it is now. */
+  securityGroup: SecurityGroup | undefined;
+}
+
+export interface RemoveSecurityGroupRulesRequest {
+  /** `sg-…`. Required. */
+  securityGroupId: string;
+  /** What is to be gone, 1 to 60. Required. */
+  rules: SecurityGroupRule[];
+  /** If set, must be the group's: else ABORTED. */
+  etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+  /** As of ReplaceSecurityGroupRulesRequest. */
+  wait: WaitFor;
+  /** At most this long: 0 to 60 s; absent means 10 s. */
+  waitTimeout: Duration | undefined;
+}
+
+export interface RemoveSecurityGroupRulesResponse {
+  /** The group as it is now. */
+  securityGroup: SecurityGroup | undefined;
+}
+
 export interface DeleteSecurityGroupRequest {
   /** `sg-…`. Required. */
   securityGroupId: string;
   /** If set, must be the group's: else ABORTED. */
   etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface DeleteSecurityGroupResponse {
@@ -257,7 +315,11 @@ export interface UpdateSecurityGroupRequest {
     | SecurityGroup
     | undefined;
   /** Which fields to change. Required, not empty. */
-  updateMask: string[] | undefined;
+  updateMask:
+    | string[]
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface UpdateSecurityGroupResponse {
@@ -512,7 +574,7 @@ export const SecurityGroup: MessageFns<SecurityGroup> = {
 };
 
 function createBaseSecurityGroupRule(): SecurityGroupRule {
-  return { direction: 0, protocol: 0, portFrom: 0, portTo: 0, peer: undefined, description: "" };
+  return { direction: 0, protocol: 0, portFrom: 0, portTo: 0, peer: undefined, description: "", protocolNumber: 0 };
 }
 
 export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
@@ -539,6 +601,9 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
     }
     if (message.description !== "") {
       writer.uint32(50).string(message.description);
+    }
+    if (message.protocolNumber !== 0) {
+      writer.uint32(64).uint32(message.protocolNumber);
     }
     return writer;
   },
@@ -612,6 +677,14 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
             message.description = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.protocolNumber = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -646,6 +719,11 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
         ? { $case: "securityGroupId", value: globalThis.String(object.security_group_id) }
         : undefined,
       description: isSet(object.description) ? globalThis.String(object.description) : "",
+      protocolNumber: isSet(object.protocolNumber)
+        ? globalThis.Number(object.protocolNumber)
+        : isSet(object.protocol_number)
+        ? globalThis.Number(object.protocol_number)
+        : 0,
     };
   },
 
@@ -670,6 +748,9 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
     }
     if (message.description !== "") {
       obj.description = message.description;
+    }
+    if (message.protocolNumber !== 0) {
+      obj.protocolNumber = Math.round(message.protocolNumber);
     }
     return obj;
   },
@@ -698,6 +779,7 @@ export const SecurityGroupRule: MessageFns<SecurityGroupRule> = {
       }
     }
     message.description = object.description ?? "";
+    message.protocolNumber = object.protocolNumber ?? 0;
     return message;
   },
 };
@@ -1510,8 +1592,484 @@ export const ReplaceSecurityGroupRulesResponse: MessageFns<ReplaceSecurityGroupR
   },
 };
 
+function createBaseAddSecurityGroupRulesRequest(): AddSecurityGroupRulesRequest {
+  return { securityGroupId: "", rules: [], etag: "", requestId: "", wait: 0, waitTimeout: undefined };
+}
+
+export const AddSecurityGroupRulesRequest: MessageFns<AddSecurityGroupRulesRequest> = {
+  encode(message: AddSecurityGroupRulesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.securityGroupId !== "") {
+      writer.uint32(10).string(message.securityGroupId);
+    }
+    for (const v of message.rules) {
+      SecurityGroupRule.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.etag !== "") {
+      writer.uint32(26).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(34).string(message.requestId);
+    }
+    if (message.wait !== 0) {
+      writer.uint32(40).int32(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      Duration.encode(message.waitTimeout, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddSecurityGroupRulesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddSecurityGroupRulesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.securityGroupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rules.push(SecurityGroupRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.wait = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.waitTimeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AddSecurityGroupRulesRequest {
+    return {
+      securityGroupId: isSet(object.securityGroupId)
+        ? globalThis.String(object.securityGroupId)
+        : isSet(object.security_group_id)
+        ? globalThis.String(object.security_group_id)
+        : "",
+      rules: globalThis.Array.isArray(object?.rules) ? object.rules.map((e: any) => SecurityGroupRule.fromJSON(e)) : [],
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      wait: isSet(object.wait) ? waitForFromJSON(object.wait) : 0,
+      waitTimeout: isSet(object.waitTimeout)
+        ? Duration.fromJSON(object.waitTimeout)
+        : isSet(object.wait_timeout)
+        ? Duration.fromJSON(object.wait_timeout)
+        : undefined,
+    };
+  },
+
+  toJSON(message: AddSecurityGroupRulesRequest): unknown {
+    const obj: any = {};
+    if (message.securityGroupId !== "") {
+      obj.securityGroupId = message.securityGroupId;
+    }
+    if (message.rules?.length) {
+      obj.rules = message.rules.map((e) => SecurityGroupRule.toJSON(e));
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.wait !== 0) {
+      obj.wait = waitForToJSON(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      obj.waitTimeout = Duration.toJSON(message.waitTimeout);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AddSecurityGroupRulesRequest>): AddSecurityGroupRulesRequest {
+    return AddSecurityGroupRulesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AddSecurityGroupRulesRequest>): AddSecurityGroupRulesRequest {
+    const message = createBaseAddSecurityGroupRulesRequest();
+    message.securityGroupId = object.securityGroupId ?? "";
+    message.rules = object.rules?.map((e) => SecurityGroupRule.fromPartial(e)) || [];
+    message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
+    message.wait = object.wait ?? 0;
+    message.waitTimeout = (object.waitTimeout !== undefined && object.waitTimeout !== null)
+      ? Duration.fromPartial(object.waitTimeout)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAddSecurityGroupRulesResponse(): AddSecurityGroupRulesResponse {
+  return { securityGroup: undefined };
+}
+
+export const AddSecurityGroupRulesResponse: MessageFns<AddSecurityGroupRulesResponse> = {
+  encode(message: AddSecurityGroupRulesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.securityGroup !== undefined) {
+      SecurityGroup.encode(message.securityGroup, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddSecurityGroupRulesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddSecurityGroupRulesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.securityGroup = SecurityGroup.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AddSecurityGroupRulesResponse {
+    return {
+      securityGroup: isSet(object.securityGroup)
+        ? SecurityGroup.fromJSON(object.securityGroup)
+        : isSet(object.security_group)
+        ? SecurityGroup.fromJSON(object.security_group)
+        : undefined,
+    };
+  },
+
+  toJSON(message: AddSecurityGroupRulesResponse): unknown {
+    const obj: any = {};
+    if (message.securityGroup !== undefined) {
+      obj.securityGroup = SecurityGroup.toJSON(message.securityGroup);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AddSecurityGroupRulesResponse>): AddSecurityGroupRulesResponse {
+    return AddSecurityGroupRulesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AddSecurityGroupRulesResponse>): AddSecurityGroupRulesResponse {
+    const message = createBaseAddSecurityGroupRulesResponse();
+    message.securityGroup = (object.securityGroup !== undefined && object.securityGroup !== null)
+      ? SecurityGroup.fromPartial(object.securityGroup)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveSecurityGroupRulesRequest(): RemoveSecurityGroupRulesRequest {
+  return { securityGroupId: "", rules: [], etag: "", requestId: "", wait: 0, waitTimeout: undefined };
+}
+
+export const RemoveSecurityGroupRulesRequest: MessageFns<RemoveSecurityGroupRulesRequest> = {
+  encode(message: RemoveSecurityGroupRulesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.securityGroupId !== "") {
+      writer.uint32(10).string(message.securityGroupId);
+    }
+    for (const v of message.rules) {
+      SecurityGroupRule.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.etag !== "") {
+      writer.uint32(26).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(34).string(message.requestId);
+    }
+    if (message.wait !== 0) {
+      writer.uint32(40).int32(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      Duration.encode(message.waitTimeout, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveSecurityGroupRulesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveSecurityGroupRulesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.securityGroupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.rules.push(SecurityGroupRule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.wait = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.waitTimeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveSecurityGroupRulesRequest {
+    return {
+      securityGroupId: isSet(object.securityGroupId)
+        ? globalThis.String(object.securityGroupId)
+        : isSet(object.security_group_id)
+        ? globalThis.String(object.security_group_id)
+        : "",
+      rules: globalThis.Array.isArray(object?.rules) ? object.rules.map((e: any) => SecurityGroupRule.fromJSON(e)) : [],
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      wait: isSet(object.wait) ? waitForFromJSON(object.wait) : 0,
+      waitTimeout: isSet(object.waitTimeout)
+        ? Duration.fromJSON(object.waitTimeout)
+        : isSet(object.wait_timeout)
+        ? Duration.fromJSON(object.wait_timeout)
+        : undefined,
+    };
+  },
+
+  toJSON(message: RemoveSecurityGroupRulesRequest): unknown {
+    const obj: any = {};
+    if (message.securityGroupId !== "") {
+      obj.securityGroupId = message.securityGroupId;
+    }
+    if (message.rules?.length) {
+      obj.rules = message.rules.map((e) => SecurityGroupRule.toJSON(e));
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.wait !== 0) {
+      obj.wait = waitForToJSON(message.wait);
+    }
+    if (message.waitTimeout !== undefined) {
+      obj.waitTimeout = Duration.toJSON(message.waitTimeout);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveSecurityGroupRulesRequest>): RemoveSecurityGroupRulesRequest {
+    return RemoveSecurityGroupRulesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveSecurityGroupRulesRequest>): RemoveSecurityGroupRulesRequest {
+    const message = createBaseRemoveSecurityGroupRulesRequest();
+    message.securityGroupId = object.securityGroupId ?? "";
+    message.rules = object.rules?.map((e) => SecurityGroupRule.fromPartial(e)) || [];
+    message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
+    message.wait = object.wait ?? 0;
+    message.waitTimeout = (object.waitTimeout !== undefined && object.waitTimeout !== null)
+      ? Duration.fromPartial(object.waitTimeout)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveSecurityGroupRulesResponse(): RemoveSecurityGroupRulesResponse {
+  return { securityGroup: undefined };
+}
+
+export const RemoveSecurityGroupRulesResponse: MessageFns<RemoveSecurityGroupRulesResponse> = {
+  encode(message: RemoveSecurityGroupRulesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.securityGroup !== undefined) {
+      SecurityGroup.encode(message.securityGroup, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveSecurityGroupRulesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveSecurityGroupRulesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.securityGroup = SecurityGroup.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveSecurityGroupRulesResponse {
+    return {
+      securityGroup: isSet(object.securityGroup)
+        ? SecurityGroup.fromJSON(object.securityGroup)
+        : isSet(object.security_group)
+        ? SecurityGroup.fromJSON(object.security_group)
+        : undefined,
+    };
+  },
+
+  toJSON(message: RemoveSecurityGroupRulesResponse): unknown {
+    const obj: any = {};
+    if (message.securityGroup !== undefined) {
+      obj.securityGroup = SecurityGroup.toJSON(message.securityGroup);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveSecurityGroupRulesResponse>): RemoveSecurityGroupRulesResponse {
+    return RemoveSecurityGroupRulesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveSecurityGroupRulesResponse>): RemoveSecurityGroupRulesResponse {
+    const message = createBaseRemoveSecurityGroupRulesResponse();
+    message.securityGroup = (object.securityGroup !== undefined && object.securityGroup !== null)
+      ? SecurityGroup.fromPartial(object.securityGroup)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseDeleteSecurityGroupRequest(): DeleteSecurityGroupRequest {
-  return { securityGroupId: "", etag: "" };
+  return { securityGroupId: "", etag: "", requestId: "" };
 }
 
 export const DeleteSecurityGroupRequest: MessageFns<DeleteSecurityGroupRequest> = {
@@ -1521,6 +2079,9 @@ export const DeleteSecurityGroupRequest: MessageFns<DeleteSecurityGroupRequest> 
     }
     if (message.etag !== "") {
       writer.uint32(18).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1554,6 +2115,14 @@ export const DeleteSecurityGroupRequest: MessageFns<DeleteSecurityGroupRequest> 
             message.etag = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1574,6 +2143,11 @@ export const DeleteSecurityGroupRequest: MessageFns<DeleteSecurityGroupRequest> 
         ? globalThis.String(object.security_group_id)
         : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1585,6 +2159,9 @@ export const DeleteSecurityGroupRequest: MessageFns<DeleteSecurityGroupRequest> 
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1595,6 +2172,7 @@ export const DeleteSecurityGroupRequest: MessageFns<DeleteSecurityGroupRequest> 
     const message = createBaseDeleteSecurityGroupRequest();
     message.securityGroupId = object.securityGroupId ?? "";
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1652,7 +2230,7 @@ export const DeleteSecurityGroupResponse: MessageFns<DeleteSecurityGroupResponse
 };
 
 function createBaseUpdateSecurityGroupRequest(): UpdateSecurityGroupRequest {
-  return { securityGroup: undefined, updateMask: undefined };
+  return { securityGroup: undefined, updateMask: undefined, requestId: "" };
 }
 
 export const UpdateSecurityGroupRequest: MessageFns<UpdateSecurityGroupRequest> = {
@@ -1662,6 +2240,9 @@ export const UpdateSecurityGroupRequest: MessageFns<UpdateSecurityGroupRequest> 
     }
     if (message.updateMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1695,6 +2276,14 @@ export const UpdateSecurityGroupRequest: MessageFns<UpdateSecurityGroupRequest> 
             message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1719,6 +2308,11 @@ export const UpdateSecurityGroupRequest: MessageFns<UpdateSecurityGroupRequest> 
         : isSet(object.update_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1729,6 +2323,9 @@ export const UpdateSecurityGroupRequest: MessageFns<UpdateSecurityGroupRequest> 
     }
     if (message.updateMask !== undefined) {
       obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
     }
     return obj;
   },
@@ -1742,6 +2339,7 @@ export const UpdateSecurityGroupRequest: MessageFns<UpdateSecurityGroupRequest> 
       ? SecurityGroup.fromPartial(object.securityGroup)
       : undefined;
     message.updateMask = object.updateMask ?? undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -2015,7 +2613,113 @@ export const SecurityGroupServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: name, description. Owner. Safe to repeat.
+     * Add rules to those that a group has, all of them or none. Owner. A rule that is there already, its description aside, stays as it is. Two
+     * callers at the same time need not know of each other: both their rules are there in the end. A repeat with the same request_id changes
+     * nothing and answers the group as it is now. `wait` as of ReplaceSecurityGroupRules (C6, N13).
+     * Errors: INVALID_ARGUMENT (rules), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: it would have more than 60).
+     */
+    addSecurityGroupRules: {
+      name: "AddSecurityGroupRules",
+      requestType: AddSecurityGroupRulesRequest as typeof AddSecurityGroupRulesRequest,
+      requestStream: false,
+      responseType: AddSecurityGroupRulesResponse as typeof AddSecurityGroupRulesResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              29,
+              110,
+              101,
+              116,
+              119,
+              111,
+              114,
+              107,
+              58,
+              65,
+              100,
+              100,
+              83,
+              101,
+              99,
+              117,
+              114,
+              105,
+              116,
+              121,
+              71,
+              114,
+              111,
+              117,
+              112,
+              82,
+              117,
+              108,
+              101,
+              115,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
+     * Take rules from those that a group has, all of them or none, whatever their descriptions. Owner. Connections that only these allowed end
+     * with their next packet (D5). A repeat with the same request_id changes nothing and answers the group as it is now; another call NOT_FOUND.
+     * `wait` as of ReplaceSecurityGroupRules (C6, N13).
+     * Errors: INVALID_ARGUMENT (rules), NOT_FOUND (group; a rule that it has not), ABORTED (STALE_ETAG).
+     */
+    removeSecurityGroupRules: {
+      name: "RemoveSecurityGroupRules",
+      requestType: RemoveSecurityGroupRulesRequest as typeof RemoveSecurityGroupRulesRequest,
+      requestStream: false,
+      responseType: RemoveSecurityGroupRulesResponse as typeof RemoveSecurityGroupRulesResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              32,
+              110,
+              101,
+              116,
+              119,
+              111,
+              114,
+              107,
+              58,
+              82,
+              101,
+              109,
+              111,
+              118,
+              101,
+              83,
+              101,
+              99,
+              117,
+              114,
+              105,
+              116,
+              121,
+              71,
+              114,
+              111,
+              117,
+              112,
+              82,
+              117,
+              108,
+              101,
+              115,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
+     * Change fields named in the mask: name, description. Owner. A repeat with the same request_id changes nothing and answers the group
+     * as it is now, whatever its etag became.
      * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), ALREADY_EXISTS (name taken in the VPC).
      */
     updateSecurityGroup: {
@@ -2062,8 +2766,9 @@ export const SecurityGroupServiceDefinition = {
       },
     },
     /**
-     * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
-     * VPC's default group).
+     * Delete a group that no interface carries and no other group's rules name. Owner. A repeat with the same request_id answers as the first;
+     * another NOT_FOUND. Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names them, or the VPC whose default
+     * group it is).
      */
     deleteSecurityGroup: {
       name: "DeleteSecurityGroup",
@@ -2142,7 +2847,28 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ReplaceSecurityGroupRulesResponse>>;
   /**
-   * Change fields named in the mask: name, description. Owner. Safe to repeat.
+   * Add rules to those that a group has, all of them or none. Owner. A rule that is there already, its description aside, stays as it is. Two
+   * callers at the same time need not know of each other: both their rules are there in the end. A repeat with the same request_id changes
+   * nothing and answers the group as it is now. `wait` as of ReplaceSecurityGroupRules (C6, N13).
+   * Errors: INVALID_ARGUMENT (rules), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: it would have more than 60).
+   */
+  addSecurityGroupRules(
+    request: AddSecurityGroupRulesRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<AddSecurityGroupRulesResponse>>;
+  /**
+   * Take rules from those that a group has, all of them or none, whatever their descriptions. Owner. Connections that only these allowed end
+   * with their next packet (D5). A repeat with the same request_id changes nothing and answers the group as it is now; another call NOT_FOUND.
+   * `wait` as of ReplaceSecurityGroupRules (C6, N13).
+   * Errors: INVALID_ARGUMENT (rules), NOT_FOUND (group; a rule that it has not), ABORTED (STALE_ETAG).
+   */
+  removeSecurityGroupRules(
+    request: RemoveSecurityGroupRulesRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RemoveSecurityGroupRulesResponse>>;
+  /**
+   * Change fields named in the mask: name, description. Owner. A repeat with the same request_id changes nothing and answers the group
+   * as it is now, whatever its etag became.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), ALREADY_EXISTS (name taken in the VPC).
    */
   updateSecurityGroup(
@@ -2150,8 +2876,9 @@ export interface SecurityGroupServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<UpdateSecurityGroupResponse>>;
   /**
-   * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
-   * VPC's default group).
+   * Delete a group that no interface carries and no other group's rules name. Owner. A repeat with the same request_id answers as the first;
+   * another NOT_FOUND. Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names them, or the VPC whose default
+   * group it is).
    */
   deleteSecurityGroup(
     request: DeleteSecurityGroupRequest,
@@ -2190,7 +2917,28 @@ export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ReplaceSecurityGroupRulesResponse>;
   /**
-   * Change fields named in the mask: name, description. Owner. Safe to repeat.
+   * Add rules to those that a group has, all of them or none. Owner. A rule that is there already, its description aside, stays as it is. Two
+   * callers at the same time need not know of each other: both their rules are there in the end. A repeat with the same request_id changes
+   * nothing and answers the group as it is now. `wait` as of ReplaceSecurityGroupRules (C6, N13).
+   * Errors: INVALID_ARGUMENT (rules), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: it would have more than 60).
+   */
+  addSecurityGroupRules(
+    request: DeepPartial<AddSecurityGroupRulesRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<AddSecurityGroupRulesResponse>;
+  /**
+   * Take rules from those that a group has, all of them or none, whatever their descriptions. Owner. Connections that only these allowed end
+   * with their next packet (D5). A repeat with the same request_id changes nothing and answers the group as it is now; another call NOT_FOUND.
+   * `wait` as of ReplaceSecurityGroupRules (C6, N13).
+   * Errors: INVALID_ARGUMENT (rules), NOT_FOUND (group; a rule that it has not), ABORTED (STALE_ETAG).
+   */
+  removeSecurityGroupRules(
+    request: DeepPartial<RemoveSecurityGroupRulesRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RemoveSecurityGroupRulesResponse>;
+  /**
+   * Change fields named in the mask: name, description. Owner. A repeat with the same request_id changes nothing and answers the group
+   * as it is now, whatever its etag became.
    * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), ALREADY_EXISTS (name taken in the VPC).
    */
   updateSecurityGroup(
@@ -2198,8 +2946,9 @@ export interface SecurityGroupServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<UpdateSecurityGroupResponse>;
   /**
-   * Delete a group that no interface carries and no other group's rules name. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS, or the
-   * VPC's default group).
+   * Delete a group that no interface carries and no other group's rules name. Owner. A repeat with the same request_id answers as the first;
+   * another NOT_FOUND. Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names them, or the VPC whose default
+   * group it is).
    */
   deleteSecurityGroup(
     request: DeepPartial<DeleteSecurityGroupRequest>,

@@ -44,7 +44,7 @@ export interface Subnet {
 }
 
 export interface CreateSubnetRequest {
-  /** Idempotency key, at most 128 characters. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** `vpc-…`. Required. */
   vpcId: string;
@@ -92,6 +92,8 @@ export interface DeleteSubnetRequest {
   subnetId: string;
   /** If set, must be the subnet's: else ABORTED. */
   etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface DeleteSubnetResponse {
@@ -103,7 +105,11 @@ export interface UpdateSubnetRequest {
     | Subnet
     | undefined;
   /** Which fields to change. Required, not empty. */
-  updateMask: string[] | undefined;
+  updateMask:
+    | string[]
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface UpdateSubnetResponse {
@@ -936,7 +942,7 @@ export const ListSubnetsResponse: MessageFns<ListSubnetsResponse> = {
 };
 
 function createBaseDeleteSubnetRequest(): DeleteSubnetRequest {
-  return { subnetId: "", etag: "" };
+  return { subnetId: "", etag: "", requestId: "" };
 }
 
 export const DeleteSubnetRequest: MessageFns<DeleteSubnetRequest> = {
@@ -946,6 +952,9 @@ export const DeleteSubnetRequest: MessageFns<DeleteSubnetRequest> = {
     }
     if (message.etag !== "") {
       writer.uint32(18).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -979,6 +988,14 @@ export const DeleteSubnetRequest: MessageFns<DeleteSubnetRequest> = {
             message.etag = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -999,6 +1016,11 @@ export const DeleteSubnetRequest: MessageFns<DeleteSubnetRequest> = {
         ? globalThis.String(object.subnet_id)
         : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1010,6 +1032,9 @@ export const DeleteSubnetRequest: MessageFns<DeleteSubnetRequest> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1020,6 +1045,7 @@ export const DeleteSubnetRequest: MessageFns<DeleteSubnetRequest> = {
     const message = createBaseDeleteSubnetRequest();
     message.subnetId = object.subnetId ?? "";
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1077,7 +1103,7 @@ export const DeleteSubnetResponse: MessageFns<DeleteSubnetResponse> = {
 };
 
 function createBaseUpdateSubnetRequest(): UpdateSubnetRequest {
-  return { subnet: undefined, updateMask: undefined };
+  return { subnet: undefined, updateMask: undefined, requestId: "" };
 }
 
 export const UpdateSubnetRequest: MessageFns<UpdateSubnetRequest> = {
@@ -1087,6 +1113,9 @@ export const UpdateSubnetRequest: MessageFns<UpdateSubnetRequest> = {
     }
     if (message.updateMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1120,6 +1149,14 @@ export const UpdateSubnetRequest: MessageFns<UpdateSubnetRequest> = {
             message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1140,6 +1177,11 @@ export const UpdateSubnetRequest: MessageFns<UpdateSubnetRequest> = {
         : isSet(object.update_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1150,6 +1192,9 @@ export const UpdateSubnetRequest: MessageFns<UpdateSubnetRequest> = {
     }
     if (message.updateMask !== undefined) {
       obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
     }
     return obj;
   },
@@ -1163,6 +1208,7 @@ export const UpdateSubnetRequest: MessageFns<UpdateSubnetRequest> = {
       ? Subnet.fromPartial(object.subnet)
       : undefined;
     message.updateMask = object.updateMask ?? undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1354,8 +1400,8 @@ export const SubnetServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: name. Owner. Safe to repeat.
-     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+     * Change fields named in the mask: name. Owner. A repeat with the same request_id changes nothing and answers the subnet as it is now,
+     * whatever its etag became. Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
      */
     updateSubnet: {
       name: "UpdateSubnet",
@@ -1393,7 +1439,10 @@ export const SubnetServiceDefinition = {
         },
       },
     },
-    /** Delete a subnet without interfaces. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS). */
+    /**
+     * Delete a subnet without interfaces. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
+     * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names the interfaces).
+     */
     deleteSubnet: {
       name: "DeleteSubnet",
       requestType: DeleteSubnetRequest as typeof DeleteSubnetRequest,
@@ -1451,14 +1500,17 @@ export interface SubnetServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListSubnetsResponse>>;
   /**
-   * Change fields named in the mask: name. Owner. Safe to repeat.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   * Change fields named in the mask: name. Owner. A repeat with the same request_id changes nothing and answers the subnet as it is now,
+   * whatever its etag became. Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateSubnet(
     request: UpdateSubnetRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<UpdateSubnetResponse>>;
-  /** Delete a subnet without interfaces. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS). */
+  /**
+   * Delete a subnet without interfaces. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
+   * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names the interfaces).
+   */
   deleteSubnet(
     request: DeleteSubnetRequest,
     context: CallContext & CallContextExt,
@@ -1483,14 +1535,17 @@ export interface SubnetServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListSubnetsResponse>;
   /**
-   * Change fields named in the mask: name. Owner. Safe to repeat.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   * Change fields named in the mask: name. Owner. A repeat with the same request_id changes nothing and answers the subnet as it is now,
+   * whatever its etag became. Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateSubnet(
     request: DeepPartial<UpdateSubnetRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<UpdateSubnetResponse>;
-  /** Delete a subnet without interfaces. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS). */
+  /**
+   * Delete a subnet without interfaces. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
+   * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names the interfaces).
+   */
   deleteSubnet(
     request: DeepPartial<DeleteSubnetRequest>,
     options?: CallOptions & CallOptionsExt,

@@ -58,7 +58,7 @@ export interface FirstSubnet {
 }
 
 export interface CreateVpcRequest {
-  /** Idempotency key, at most 128 characters. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** The account that will own it; an operator must name it, others may leave it empty for their own. */
   ownerAccount: string;
@@ -119,6 +119,8 @@ export interface DeleteVpcRequest {
   vpcId: string;
   /** If set, must be the VPC's: else ABORTED. */
   etag: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface DeleteVpcResponse {
@@ -130,7 +132,11 @@ export interface UpdateVpcRequest {
     | Vpc
     | undefined;
   /** Which fields to change. Required, not empty. */
-  updateMask: string[] | undefined;
+  updateMask:
+    | string[]
+    | undefined;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface UpdateVpcResponse {
@@ -1317,7 +1323,7 @@ export const ListVpcsResponse: MessageFns<ListVpcsResponse> = {
 };
 
 function createBaseDeleteVpcRequest(): DeleteVpcRequest {
-  return { vpcId: "", etag: "" };
+  return { vpcId: "", etag: "", requestId: "" };
 }
 
 export const DeleteVpcRequest: MessageFns<DeleteVpcRequest> = {
@@ -1327,6 +1333,9 @@ export const DeleteVpcRequest: MessageFns<DeleteVpcRequest> = {
     }
     if (message.etag !== "") {
       writer.uint32(18).string(message.etag);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1360,6 +1369,14 @@ export const DeleteVpcRequest: MessageFns<DeleteVpcRequest> = {
             message.etag = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1380,6 +1397,11 @@ export const DeleteVpcRequest: MessageFns<DeleteVpcRequest> = {
         ? globalThis.String(object.vpc_id)
         : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1391,6 +1413,9 @@ export const DeleteVpcRequest: MessageFns<DeleteVpcRequest> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1401,6 +1426,7 @@ export const DeleteVpcRequest: MessageFns<DeleteVpcRequest> = {
     const message = createBaseDeleteVpcRequest();
     message.vpcId = object.vpcId ?? "";
     message.etag = object.etag ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1458,7 +1484,7 @@ export const DeleteVpcResponse: MessageFns<DeleteVpcResponse> = {
 };
 
 function createBaseUpdateVpcRequest(): UpdateVpcRequest {
-  return { vpc: undefined, updateMask: undefined };
+  return { vpc: undefined, updateMask: undefined, requestId: "" };
 }
 
 export const UpdateVpcRequest: MessageFns<UpdateVpcRequest> = {
@@ -1468,6 +1494,9 @@ export const UpdateVpcRequest: MessageFns<UpdateVpcRequest> = {
     }
     if (message.updateMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1501,6 +1530,14 @@ export const UpdateVpcRequest: MessageFns<UpdateVpcRequest> = {
             message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1521,6 +1558,11 @@ export const UpdateVpcRequest: MessageFns<UpdateVpcRequest> = {
         : isSet(object.update_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1532,6 +1574,9 @@ export const UpdateVpcRequest: MessageFns<UpdateVpcRequest> = {
     if (message.updateMask !== undefined) {
       obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1542,6 +1587,7 @@ export const UpdateVpcRequest: MessageFns<UpdateVpcRequest> = {
     const message = createBaseUpdateVpcRequest();
     message.vpc = (object.vpc !== undefined && object.vpc !== null) ? Vpc.fromPartial(object.vpc) : undefined;
     message.updateMask = object.updateMask ?? undefined;
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1666,8 +1712,8 @@ export const VpcServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: name, tags. Owner. Safe to repeat.
-     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+     * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the VPC as it is
+     * now, whatever its etag became. Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
      */
     updateVpc: {
       name: "UpdateVpc",
@@ -1683,7 +1729,10 @@ export const VpcServiceDefinition = {
         },
       },
     },
-    /** Delete an empty VPC. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names what is in it). */
+    /**
+     * Delete an empty VPC. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
+     * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names what is in it).
+     */
     deleteVpc: {
       name: "DeleteVpc",
       requestType: DeleteVpcRequest as typeof DeleteVpcRequest,
@@ -1731,11 +1780,14 @@ export interface VpcServiceImplementation<CallContextExt = {}> {
   /** List the VPCs that the caller may see. Safe to repeat. */
   listVpcs(request: ListVpcsRequest, context: CallContext & CallContextExt): Promise<DeepPartial<ListVpcsResponse>>;
   /**
-   * Change fields named in the mask: name, tags. Owner. Safe to repeat.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the VPC as it is
+   * now, whatever its etag became. Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateVpc(request: UpdateVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<UpdateVpcResponse>>;
-  /** Delete an empty VPC. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names what is in it). */
+  /**
+   * Delete an empty VPC. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
+   * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names what is in it).
+   */
   deleteVpc(request: DeleteVpcRequest, context: CallContext & CallContextExt): Promise<DeepPartial<DeleteVpcResponse>>;
 }
 
@@ -1750,11 +1802,14 @@ export interface VpcServiceClient<CallOptionsExt = {}> {
   /** List the VPCs that the caller may see. Safe to repeat. */
   listVpcs(request: DeepPartial<ListVpcsRequest>, options?: CallOptions & CallOptionsExt): Promise<ListVpcsResponse>;
   /**
-   * Change fields named in the mask: name, tags. Owner. Safe to repeat.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the VPC as it is
+   * now, whatever its etag became. Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
    */
   updateVpc(request: DeepPartial<UpdateVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<UpdateVpcResponse>;
-  /** Delete an empty VPC. Owner. A repeat answers NOT_FOUND. Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names what is in it). */
+  /**
+   * Delete an empty VPC. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
+   * Errors: NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names what is in it).
+   */
   deleteVpc(request: DeepPartial<DeleteVpcRequest>, options?: CallOptions & CallOptionsExt): Promise<DeleteVpcResponse>;
 }
 

@@ -123,7 +123,7 @@ export interface CreateInterfaceResponse {
 }
 
 export interface BatchCreateInterfacesRequest {
-  /** Idempotency key for the whole batch. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** 1 to 1,000. */
   specs: InterfaceSpec[];
@@ -322,7 +322,7 @@ export interface AttachmentSpec {
 }
 
 export interface AttachInterfaceRequest {
-  /** Idempotency key, at most 128 characters. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** Required. */
   spec:
@@ -340,7 +340,7 @@ export interface AttachInterfaceResponse {
 }
 
 export interface BatchAttachInterfacesRequest {
-  /** Idempotency key for the whole batch. */
+  /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
   /** 1 to 1,000. */
   specs: AttachmentSpec[];

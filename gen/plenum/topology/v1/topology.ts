@@ -31,6 +31,8 @@ export interface CreateZoneRequest {
   zoneId: string;
   /** See Region.region_id. Required. */
   regionId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
 }
 
 export interface CreateZoneResponse {
@@ -235,7 +237,7 @@ export const Zone: MessageFns<Zone> = {
 };
 
 function createBaseCreateZoneRequest(): CreateZoneRequest {
-  return { zoneId: "", regionId: "" };
+  return { zoneId: "", regionId: "", requestId: "" };
 }
 
 export const CreateZoneRequest: MessageFns<CreateZoneRequest> = {
@@ -245,6 +247,9 @@ export const CreateZoneRequest: MessageFns<CreateZoneRequest> = {
     }
     if (message.regionId !== "") {
       writer.uint32(18).string(message.regionId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -278,6 +283,14 @@ export const CreateZoneRequest: MessageFns<CreateZoneRequest> = {
             message.regionId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -302,6 +315,11 @@ export const CreateZoneRequest: MessageFns<CreateZoneRequest> = {
         : isSet(object.region_id)
         ? globalThis.String(object.region_id)
         : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -313,6 +331,9 @@ export const CreateZoneRequest: MessageFns<CreateZoneRequest> = {
     if (message.regionId !== "") {
       obj.regionId = message.regionId;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -323,6 +344,7 @@ export const CreateZoneRequest: MessageFns<CreateZoneRequest> = {
     const message = createBaseCreateZoneRequest();
     message.zoneId = object.zoneId ?? "";
     message.regionId = object.regionId ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -785,8 +807,8 @@ export const TopologyServiceDefinition = {
   fullName: "plenum.topology.v1.TopologyService",
   methods: {
     /**
-     * Make a zone, and its region if that is new. Operator only. A repeat with the same facts returns the zone that exists.
-     * Errors: INVALID_ARGUMENT (names), ALREADY_EXISTS (the zone is in another region).
+     * Make a zone, and its region if that is new. Operator only. A repeat with the same facts, or with the same request_id, returns the
+     * zone that exists. Errors: INVALID_ARGUMENT (names), ALREADY_EXISTS (the zone is in another region).
      */
     createZone: {
       name: "CreateZone",
@@ -900,8 +922,8 @@ export const TopologyServiceDefinition = {
 
 export interface TopologyServiceImplementation<CallContextExt = {}> {
   /**
-   * Make a zone, and its region if that is new. Operator only. A repeat with the same facts returns the zone that exists.
-   * Errors: INVALID_ARGUMENT (names), ALREADY_EXISTS (the zone is in another region).
+   * Make a zone, and its region if that is new. Operator only. A repeat with the same facts, or with the same request_id, returns the
+   * zone that exists. Errors: INVALID_ARGUMENT (names), ALREADY_EXISTS (the zone is in another region).
    */
   createZone(
     request: CreateZoneRequest,
@@ -918,8 +940,8 @@ export interface TopologyServiceImplementation<CallContextExt = {}> {
 
 export interface TopologyServiceClient<CallOptionsExt = {}> {
   /**
-   * Make a zone, and its region if that is new. Operator only. A repeat with the same facts returns the zone that exists.
-   * Errors: INVALID_ARGUMENT (names), ALREADY_EXISTS (the zone is in another region).
+   * Make a zone, and its region if that is new. Operator only. A repeat with the same facts, or with the same request_id, returns the
+   * zone that exists. Errors: INVALID_ARGUMENT (names), ALREADY_EXISTS (the zone is in another region).
    */
   createZone(
     request: DeepPartial<CreateZoneRequest>,
