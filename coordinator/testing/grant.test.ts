@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConsentServiceDefinition } from "#gen/plenum/consent/v1/consent.ts";
 import type { DeepPartial, Interface, InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import type { Role } from "#lib/rpc/caller.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
@@ -241,6 +242,26 @@ describe("a modifier", () => {
     await within("valid_from", interfaceId, -1);
     expect(await attachersSeenBy(bob)).toEqual([third.accountId, other.accountId].toSorted());
     expect(await attachersSeenBy(other.clients)).toEqual([other.accountId]);
+  });
+
+  it("is whose own role could use it: whoever else of the account reads the account's own entries", async () => {
+    const third = await world.account();
+    const { interfaceId } = await record({
+      attachers: [{ accountId: third.accountId }],
+      modifiers: [{ accountId: other.accountId }, { accountId: other.accountId, principalId: "mem" }, { accountId: third.accountId }],
+    });
+    const seenBy = async (role: Role, principalId: string): Promise<[number | undefined, string[] | undefined]> => {
+      const access = await accessOf(await world.as({ role, accountId: other.accountId, principalId }), interfaceId);
+      return [access?.attachers.length, access?.modifiers.map((one) => one.principalId)];
+    };
+    expect(await seenBy("owner", "any")).toEqual([1, ["", "mem", ""]]);
+    expect(await seenBy("member", "mem")).toEqual([1, ["", "mem", ""]]);
+    expect(await seenBy("member", "max")).toEqual([0, [""]]);
+    expect(await seenBy("viewer", "vic")).toEqual([0, [""]]);
+    // A list that names a viewer gives it nothing to write.
+    expect(await seenBy("viewer", "mem")).toEqual([0, ["", "mem"]]);
+    // In the owner's own account everybody reads what the account owns.
+    expect((await accessOf(await world.as({ role: "viewer", accountId: owner.accountId }), interfaceId))?.modifiers).toHaveLength(3);
   });
 });
 

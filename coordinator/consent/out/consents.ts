@@ -39,14 +39,22 @@ export async function listedConsents(tx: Tx, resourceIds: readonly string[]): Pr
   return Map.groupBy(rows, (row) => row.resourceId);
 }
 
-/** Why a consent that this account or principal was given for an action on a resource does not allow it now; undefined: it has none. */
-export async function lapseOf(tx: Tx, grantee: Subject, resourceId: string, action: string): Promise<string | undefined> {
+/** A consent that this account or principal was given for an action on a resource, and why it does not allow it now; undefined: it has none. */
+export async function lapseOf(
+  tx: Tx,
+  grantee: Subject,
+  resourceId: string,
+  action: string,
+): Promise<{ readonly consentId: string; readonly why: string } | undefined> {
   const { rows } = await sql<Consent & { now: Date }>`
     SELECT ${COLUMNS}, clock_timestamp() AS now FROM consent
     WHERE grantee_account = ${grantee.accountId ?? ""} AND grantee_principal IN ('', ${grantee.principalId}) AND resource_id = ${resourceId}
       AND actions @> ARRAY[${action}]::text[] AND state <> 'REVOKED'
     ORDER BY consent_id DESC`.execute(tx);
-  return rows.flatMap((row) => lapse(row, row.now) ?? [])[0];
+  return rows.flatMap((row) => {
+    const why = lapse(row, row.now);
+    return why === undefined ? [] : [{ consentId: row.consentId, why }];
+  })[0];
 }
 
 /** The same as the decision reads them (`ResourceRef.grants`). */
