@@ -4,7 +4,7 @@ import type { PlenumError } from "#lib/rpc/errors.ts";
 import type { Decision, ResourceRef } from "./core/decide.ts";
 import type { Subject } from "./core/subject.ts";
 
-export { actsBy, DEFAULT_DENY, INSTALLATION, isGrantee, isRead, SEE } from "./core/decide.ts";
+export { actsBy, DEFAULT_DENY, inOwnRight, INSTALLATION, isGrantee, isRead, SEE } from "./core/decide.ts";
 export { decide } from "./out/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
 export { visibleAccount } from "./core/visible.ts";
@@ -75,6 +75,8 @@ export interface WriteCall extends Sight {
   refusedBy(consentId: string, action: string, resource: ResourceRef, error: PlenumError): PlenumError;
   /** Keeps a fact with the audit's entries of this call, also of its refusal: what the request or its outcome does not show by itself. */
   note(key: string, value: string): void;
+  /** The call has locked these consents for a change while they were in force: what it rests on them for stands until its commit. */
+  holds(consentIds: readonly string[]): void;
   /** Names what the call made or changed, where that is not what was required (a new VPC): the audit's entries are then about it. */
   concerns(resource: ResourceRef): void;
   /**

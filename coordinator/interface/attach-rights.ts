@@ -1,5 +1,5 @@
 import { notFound, PlenumError } from "#lib/rpc/errors.ts";
-import { actsBy } from "../call/api.ts";
+import { actsBy, inOwnRight } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { countAgainst, grantsFor, lapseOf } from "../consent/api.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
@@ -17,8 +17,7 @@ export const instanceRef = (instance: { instanceId: string; ownerAccount: string
 });
 
 /** In its own right, not by a list. */
-const owns = ({ subject }: WriteCall, row: InterfaceRow): boolean =>
-  subject.kind === "operator" || (subject.role === "owner" && subject.accountId === row.owner_account);
+const owns = ({ subject }: WriteCall, row: InterfaceRow): boolean => inOwnRight(subject, interfaceRef(row));
 
 /** A consent that the caller was given and that does not allow it now is named: it can see that one in any case. */
 async function requireRecord(call: WriteCall, ref: ResourceRef): Promise<void> {

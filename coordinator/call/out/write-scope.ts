@@ -2,7 +2,7 @@ import { barredError } from "#lib/rpc/barred.ts";
 import type { Barred } from "#lib/rpc/barred.ts";
 import { notFound, permissionDenied, PlenumError } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
-import { actsBy, isGrantee, SEE } from "../core/decide.ts";
+import { actsBy, inOwnRight, isGrantee, SEE } from "../core/decide.ts";
 import type { Decision, ResourceGrant, ResourceRef } from "../core/decide.ts";
 import type { Origin } from "../core/origin.ts";
 import type { Subject } from "../core/subject.ts";
@@ -101,6 +101,7 @@ export class WriteScope implements WriteCall {
   readonly #refusals: Refusals;
   readonly #allowed = new Map<string, { action: string; resource: ResourceRef; rule: string }>();
   readonly #concerned = new Map<string, ResourceRef>();
+  readonly #held = new Set<string>();
   readonly #changes = new Map<string, Uint8Array[]>();
   readonly #afterCommit: ((versions: ReadonlyMap<string, bigint>) => void)[] = [];
 
@@ -147,6 +148,10 @@ export class WriteScope implements WriteCall {
     this.#refusals.note(key, value);
   }
 
+  holds(consentIds: readonly string[]): void {
+    for (const id of consentIds) this.#held.add(id);
+  }
+
   concerns(resource: ResourceRef): void {
     this.#concerned.set(resource.id, resource);
   }
@@ -161,10 +166,10 @@ export class WriteScope implements WriteCall {
     this.#afterCommit.push(fn);
   }
 
-  /** Consents on which what was allowed may rest: to be held until the commit (C14). */
+  /** Consents on which what was allowed may rest, and that the call does not hold itself: to be held until the commit (C14). */
   consents(): string[] {
     const used = [...this.#allowed.values()].flatMap(({ action, resource }) => this.#grantsOn(action, resource));
-    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].sort();
+    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].filter((id) => !this.#held.has(id)).sort();
   }
 
   #grantsOn(action: string, { grants = [] }: ResourceRef): ResourceGrant[] {
@@ -173,17 +178,18 @@ export class WriteScope implements WriteCall {
 
   /** The consent by which the caller acts where it is not in its own right; of several the one that was given first. */
   #delegation(action: string, resource: ResourceRef): Delegation | undefined {
-    const { kind, role, accountId } = this.subject;
-    if (kind !== "account" || (role === "owner" && resource.ownerAccount === accountId)) return undefined;
+    if (inOwnRight(this.subject, resource)) return undefined;
     const used = this.#grantsOn(action, resource).filter((grant) => actsBy(this.subject, grant));
     const [consentId] = used.flatMap((grant) => grant.consentId ?? []).sort();
     return consentId === undefined ? undefined : { consentId, grantorAccount: resource.ownerAccount };
   }
 
-  /** Decide again what was allowed, without the consents that are not among `held`. Throws as `require`. */
+  /** Decide again what was allowed, without the consents that are neither among `held` nor the call's own to change. Throws as `require`. */
   requireAgain(held: ReadonlySet<string>): void {
     for (const { action, resource } of [...this.#allowed.values()]) {
-      const grants = (resource.grants ?? []).filter(({ consentId }) => consentId === undefined || held.has(consentId));
+      const grants = (resource.grants ?? []).filter(
+        ({ consentId }) => consentId === undefined || held.has(consentId) || this.#held.has(consentId),
+      );
       const decision = this.may(action, { ...resource, grants });
       if (decision.effect === "allow") continue;
       throw this.#refusals.refuse(this.subject, action, resource, decision, this.#delegation(action, resource));

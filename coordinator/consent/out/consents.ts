@@ -3,6 +3,7 @@ import type { RawBuilder } from "kysely";
 import type { ResourceGrant, Subject, Tx } from "../../call/api.ts";
 import { grantsOf, lapse } from "../core/consent.ts";
 import type { Consent, ConsentState } from "../core/consent.ts";
+import { closeGates, passGates } from "./gate.ts";
 
 export const COLUMNS = sql`
   consent_id AS "consentId", grantor_account AS "grantorAccount", grantee_account AS "granteeAccount",
@@ -68,6 +69,7 @@ export async function grantsFor(tx: Tx, resourceIds: readonly string[]): Promise
  * them (C14). In force at this very moment: a call that began in time and waited beyond it is too late.
  */
 export async function holdConsents(tx: Tx, consentIds: readonly string[]): Promise<Set<string>> {
+  await passGates(tx, consentIds);
   const { rows } = await sql<{ id: string }>`
     SELECT consent_id AS id FROM consent WHERE consent_id = ANY(${[...consentIds]}::text[]) AND ${inForceAt(sql`clock_timestamp()`)}
     ORDER BY consent_id FOR SHARE`.execute(tx);
@@ -107,11 +109,19 @@ export async function resourcesByTime(tx: Tx, accountId: string, resourceKind: s
   return rows.map((row) => row.id);
 }
 
-/** One consent, whatever its state; `lock`: for a change. */
-export async function readConsent(tx: Tx, consentId: string, lock = false): Promise<Consent | undefined> {
-  const { rows } = await sql<Consent>`
-    SELECT ${COLUMNS} FROM consent WHERE consent_id = ${consentId} ${lock ? sql`FOR UPDATE` : sql``}`.execute(tx);
+/** One consent, whatever its state. */
+export async function readConsent(tx: Tx, consentId: string): Promise<Consent | undefined> {
+  const { rows } = await sql<Consent>`SELECT ${COLUMNS} FROM consent WHERE consent_id = ${consentId}`.execute(tx);
   return rows[0];
+}
+
+/** These consents, locked for a change: what rests on them has committed. In order of id. */
+export async function lockConsents(tx: Tx, resourceIds: readonly string[], consentIds: readonly string[]): Promise<ListedConsent[]> {
+  await closeGates(tx, resourceIds);
+  const { rows } = await sql<ListedConsent>`
+    SELECT ${COLUMNS}, (${inForceAt(sql`clock_timestamp()`)}) AS "inForce" FROM consent
+    WHERE consent_id = ANY(${[...consentIds]}::text[]) ORDER BY consent_id FOR UPDATE`.execute(tx);
+  return rows;
 }
 
 export interface ConsentFilter {

@@ -2,7 +2,7 @@ import type { Attachment, Interface, InterfaceAccess, Traffic } from "#gen/plenu
 import { actsBy, etagOf, isGrantee } from "../../call/api.ts";
 import type { Sight, Tx } from "../../call/api.ts";
 import type { ConsentLimit, ListedConsent } from "../../consent/api.ts";
-import { limitsOf, listedConsents } from "../../consent/api.ts";
+import { grantsOf, limitsOf, listedConsents } from "../../consent/api.ts";
 import { attachmentConditions } from "../core/conditions.ts";
 import type { HostSight, ReachFacts } from "../core/conditions.ts";
 import { failureSeenBy } from "../core/failure-class.ts";
@@ -167,15 +167,10 @@ function accessMessage(consents: readonly ListedConsent[], limits: ReadonlyMap<s
  */
 function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly ListedConsent[]): readonly ListedConsent[] {
   if (viewer.kind === "operator" || viewer.accountId === row.owner_account) return consents;
-  const grantOf = ({ granteeAccount: accountId, granteePrincipal: principalId, actions: [action = ""] }: ListedConsent) => ({
-    accountId,
-    principalId,
-    action,
-  });
   const modifies = consents.some(
-    (consent) => consent.inForce && consent.actions.includes(ACCESS_ACTIONS.modifiers) && actsBy(viewer, grantOf(consent)),
+    (consent) => consent.inForce && grantsOf([consent]).some((grant) => grant.action === ACCESS_ACTIONS.modifiers && actsBy(viewer, grant)),
   );
-  return modifies ? consents : consents.filter((consent) => isGrantee(viewer, grantOf(consent)));
+  return modifies ? consents : consents.filter((consent) => grantsOf([consent]).some((grant) => isGrantee(viewer, grant)));
 }
 
 /** Records as callers see them, in the order of the rows. */
