@@ -104,7 +104,9 @@ export function addAccessCommand(eni: Command): void {
           interface: { interfaceId, etag, access: edited(present(access, "access"), add ?? [], remove ?? []) },
           updateMask: ["access"],
         });
-        session.one(interfaces, present(answer.interface, "interface"));
+        // Whoever gives up its own entry may see the record no more.
+        if (answer.interface === undefined) session.say(`${interfaceId}: changed, and not yours to see any more`);
+        else session.one(interfaces, answer.interface);
       }),
     );
 }

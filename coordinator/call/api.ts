@@ -1,9 +1,10 @@
 import type { Transaction } from "kysely";
 import type { Caller } from "#lib/rpc/caller.ts";
+import type { PlenumError } from "#lib/rpc/errors.ts";
 import type { Decision, ResourceRef } from "./core/decide.ts";
 import type { Subject } from "./core/subject.ts";
 
-export { actsBy, DEFAULT_DENY, INSTALLATION, isGrantee, isRead, SEE } from "./core/decide.ts";
+export { actsBy, DEFAULT_DENY, inOwnRight, INSTALLATION, isGrantee, isRead, SEE } from "./core/decide.ts";
 export { decide } from "./out/decide.ts";
 export type { Decision, Effect, ResourceGrant, ResourceRef } from "./core/decide.ts";
 export { visibleAccount } from "./core/visible.ts";
@@ -65,10 +66,17 @@ export interface WriteCall extends Sight {
   require(action: string, resource: ResourceRef): void;
   /** The same without throwing, where one of several permissions suffices. An allowed one goes into the audit. */
   may(action: string, resource: ResourceRef): Decision;
-  /** Refuse for a rule of the module's own, on a resource that the caller may see. Throws PERMISSION_DENIED; goes into the audit. */
-  forbid(action: string, resource: ResourceRef, rule: string): never;
+  /**
+   * Refuse for a rule of the module's own, on a resource that the caller may see. Throws PERMISSION_DENIED; goes into the audit.
+   * `consentId`: what the caller would have acted by.
+   */
+  forbid(action: string, resource: ResourceRef, rule: string, consentId?: string): never;
+  /** The same error, which says what a consent does not allow any more: thrown, it goes into the audit as the refusal that it is. */
+  refusedBy(consentId: string, action: string, resource: ResourceRef, error: PlenumError): PlenumError;
   /** Keeps a fact with the audit's entries of this call, also of its refusal: what the request or its outcome does not show by itself. */
   note(key: string, value: string): void;
+  /** The call has locked these consents for a change while they were in force: what it rests on them for stands until its commit. */
+  holds(consentIds: readonly string[]): void;
   /** Names what the call made or changed, where that is not what was required (a new VPC): the audit's entries are then about it. */
   concerns(resource: ResourceRef): void;
   /**
@@ -108,6 +116,15 @@ export interface Calls {
   read<Res>(context: CallContext, action: string, fn: (call: ReadCall) => Promise<Res>): Promise<Res>;
   /** A write that nobody's call stands behind (a host's report, a sweeper): no audit, no idempotency. `subject` default: COORDINATOR. */
   internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject?: Subject): Promise<Written<Res>>;
+  /**
+   * A host's call, which no policy decides but what it showed (`rule`: its certificate, a join token): what `fn` names by `concerns` goes
+   * into the audit.
+   */
+  byHost<Res>(
+    context: CallContext,
+    options: { readonly action: string; readonly rule: string },
+    fn: (call: WriteCall) => Promise<Res>,
+  ): Promise<Written<Res>>;
   /** Drop idempotency keys older than 24 hours; run it now and then. */
   sweep(): Promise<void>;
 }

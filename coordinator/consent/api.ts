@@ -3,7 +3,7 @@ import type { PageTokens } from "#lib/rpc/page-token.ts";
 import type { Calls } from "../call/api.ts";
 import { consentService } from "./in/consent-service.ts";
 
-export { grantsOf, inForce } from "./core/consent.ts";
+export { grantsOf, inForce, sameTimes } from "./core/consent.ts";
 export type { Consent, ConsentLimit, ConsentState, Wanted } from "./core/consent.ts";
 export { consentMigrations } from "./migrations.ts";
 export { createConsents, newConsent, revokeConsents, revokeConsentsOf, setGrantees } from "./out/change-consents.ts";

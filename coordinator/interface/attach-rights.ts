@@ -1,5 +1,5 @@
-import { notFound } from "#lib/rpc/errors.ts";
-import { actsBy } from "../call/api.ts";
+import { notFound, PlenumError } from "#lib/rpc/errors.ts";
+import { actsBy, inOwnRight } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { countAgainst, grantsFor, lapseOf } from "../consent/api.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
@@ -17,22 +17,26 @@ export const instanceRef = (instance: { instanceId: string; ownerAccount: string
 });
 
 /** In its own right, not by a list. */
-const owns = ({ subject }: WriteCall, row: InterfaceRow): boolean =>
-  subject.kind === "operator" || (subject.role === "owner" && subject.accountId === row.owner_account);
+const owns = ({ subject }: WriteCall, row: InterfaceRow): boolean => inOwnRight(subject, interfaceRef(row));
 
 /** A consent that the caller was given and that does not allow it now is named: it can see that one in any case. */
 async function requireRecord(call: WriteCall, ref: ResourceRef): Promise<void> {
   if (call.may(ACTION, ref).effect === "allow") return;
-  const why = await lapseOf(call.tx, call.subject, ref.id, ACTION);
-  if (why !== undefined) call.forbid(ACTION, ref, why);
+  const lapsed = await lapseOf(call.tx, call.subject, ref.id, ACTION);
+  if (lapsed !== undefined) call.forbid(ACTION, ref, lapsed.why, lapsed.consentId);
   call.require(ACTION, ref);
 }
 
-/** An account's owners use its instances; a member that a list of its own account names uses them for that record. */
+/**
+ * An account's owners use its instances. Whom a list names for a record of its own account uses that account's instances for it, by the
+ * same consent; what another account's list names a member for does not open its own account's instances.
+ */
 function requireInstance(call: WriteCall, instance: ResourceRef, record: ResourceRef): void {
   const { role, accountId } = call.subject;
   if (role !== "member" || accountId !== instance.ownerAccount) call.require(ACTION, instance);
-  else if (record.ownerAccount !== instance.ownerAccount) call.forbid(ACTION, instance, "members attach what their own account owns");
+  else if (record.ownerAccount === instance.ownerAccount)
+    call.require(ACTION, { ...instance, consentsOn: record.id, grants: record.grants ?? [] });
+  else call.forbid(ACTION, instance, "members attach what their own account owns");
 }
 
 /** Who may attach a record to an instance; `deleteOnTerminate`: to delete it later with that, too. NOT_FOUND, PERMISSION_DENIED. */
@@ -73,8 +77,16 @@ export async function authoriseAttach(
   }
 }
 
-async function countAttachment(call: WriteCall, { grants = [] }: ResourceRef): Promise<void> {
-  const used = grants.filter((grant) => grant.action === ACTION && actsBy(call.subject, grant));
-  const consents = used.flatMap((grant) => grant.consentId ?? []);
-  await countAgainst(call.tx, consents, COUNTED.attachers ?? "", 1);
+/** The consents by which the caller may attach a record. */
+const usedConsents = (call: WriteCall, { grants = [] }: ResourceRef): string[] =>
+  grants.flatMap((grant) => (grant.action === ACTION && actsBy(call.subject, grant) ? (grant.consentId ?? []) : []));
+
+async function countAttachment(call: WriteCall, record: ResourceRef): Promise<void> {
+  const consents = usedConsents(call, record);
+  try {
+    await countAgainst(call.tx, consents, COUNTED.attachers ?? "", 1);
+  } catch (error) {
+    const [consentId] = consents;
+    throw error instanceof PlenumError && consentId !== undefined ? call.refusedBy(consentId, ACTION, record, error) : error;
+  }
 }

@@ -1,3 +1,4 @@
+import { inOwnRight } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 
@@ -16,7 +17,6 @@ export function attachmentRef(row: AttachmentRow, grants: ResourceRef["grants"] 
 
 /** It leaves the record's addresses with a host that nobody can ask: for the record's owner to decide, or the operator. */
 export function requireForce(call: WriteCall, row: AttachmentRow, grants: ResourceRef["grants"]): void {
-  const { kind, accountId, role } = call.subject;
-  if (kind === "operator" || (accountId === row.interface_owner && role === "owner")) return;
-  call.forbid(ACTION, attachmentRef(row, grants), "only the interface's owner may force");
+  const ref = attachmentRef(row, grants);
+  if (!inOwnRight(call.subject, ref)) call.forbid(ACTION, ref, "only the interface's owner may force");
 }

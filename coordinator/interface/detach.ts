@@ -72,12 +72,10 @@ export async function detachInterfaces(
     call.tx,
     found.map((row) => row.interface_id),
   );
-  if (target.kind !== "instance") {
-    for (const row of found) {
-      const named: ResourceRef = attachmentRef(row, grants.get(row.interface_id));
-      // A refusal speaks of what the caller named.
-      call.require(ACTION, target.kind === "interface" ? { ...named, kind: "interface", id: target.id } : named);
-    }
+  for (const row of found) {
+    const named: ResourceRef = attachmentRef(row, grants.get(row.interface_id));
+    // A refusal speaks of what the caller named.
+    call.require(ACTION, target.kind === "interface" ? { ...named, kind: "interface", id: target.id } : named);
   }
   if (force) for (const row of found) requireForce(call, row, grants.get(row.interface_id));
   await directory.lock(call.tx, [...new Set(found.map((row) => row.instance_id))]);

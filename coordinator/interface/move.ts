@@ -6,6 +6,7 @@ import { holdGroupSets } from "../network/api.ts";
 import { applied, detach, place, reconfigure, unplace } from "./core/attachment-state.ts";
 import type { HostSaid, Standing } from "./core/attachment-state.ts";
 import { mappingsGone } from "./core/items.ts";
+import { ACTION as DETACH, attachmentRef } from "./detach-rights.ts";
 import type { PlacedHost } from "./ports.ts";
 import { lockAttachments, readAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
@@ -57,9 +58,12 @@ export async function detachLocked(call: WriteCall, rows: readonly AttachmentRow
   return rows.map((row) => after.get(row.attachment_id) ?? row);
 }
 
-/** End all attachments of an instance. The instance is locked by the caller. */
-export async function detachAllOf(call: WriteCall, instanceId: string, terminating: boolean): Promise<AttachmentRow[]> {
-  return detachLocked(call, await lockAttachments(call.tx, { instanceIds: [instanceId] }), terminating);
+/** End all attachments of an instance, which goes for good. The instance is locked by the caller, who may end it. */
+export async function detachAllOf(call: WriteCall, instanceId: string): Promise<AttachmentRow[]> {
+  const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
+  // Whose record leaves with another account's instance finds it in its audit.
+  for (const row of rows) if (row.interface_owner !== row.instance_owner) call.require(DETACH, attachmentRef(row));
+  return detachLocked(call, rows, true);
 }
 
 /** The instance starts on `host`: its attachments are carried there, by meters of their own. The instance is locked by the caller. */

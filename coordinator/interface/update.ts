@@ -12,6 +12,7 @@ import type { GroupSet } from "../network/api.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
 import type { Access } from "./in/spec.ts";
+import { requireTerms } from "./lent-right.ts";
 import { interfaceRef } from "./create.ts";
 import { attachmentRef } from "./detach-rights.ts";
 import { reconfigureLocked } from "./move.ts";
@@ -78,10 +79,10 @@ async function internGroups(call: WriteCall, update: CheckedUpdate): Promise<Gro
 }
 
 /**
- * Change a record's fields, and with them what hosts and networks know of its attachment: one change for each.
- * NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
+ * Change a record's fields, and with them what hosts and networks know of its attachment: one change for each. Answers whether the caller
+ * sees the record still: not, where it gave up the entry by which it did. NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
  */
-export async function updateInterfaceRecord(call: WriteCall, directory: InstanceDirectory, update: CheckedUpdate): Promise<void> {
+export async function updateInterfaceRecord(call: WriteCall, directory: InstanceDirectory, update: CheckedUpdate): Promise<boolean> {
   const set = await internGroups(call, update);
   const { row, ref } = await lockFor(call, update.interfaceId, "nivc:UpdateInterface");
   checkEtag(update.etag, row.row_version);
@@ -97,11 +98,13 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
     disabled: fields.has("disabled") ? update.disabled : undefined,
   });
   if (fields.has("access")) await setAccess(call, ref, update.access);
+  const sees =
+    !fields.has("access") || call.canSee(interfaceRef(row, (await grantsFor(call.tx, [row.interface_id])).get(row.interface_id)));
   const check = fields.has("source_dest_check") && update.sourceDestCheck !== row.source_dest_check ? update.sourceDestCheck : undefined;
   const groups = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set : undefined;
   const servers = fields.has("dns_servers") && update.dnsServers.join() !== row.dns_servers.join() ? update.dnsServers : undefined;
   const disabled = fields.has("disabled") && update.disabled !== row.disabled ? update.disabled : undefined;
-  if (check === undefined && groups === undefined && servers === undefined && disabled === undefined) return;
+  if (check === undefined && groups === undefined && servers === undefined && disabled === undefined) return sees;
   const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
   const hosts = await directory.hosts(
     call.tx,
@@ -114,6 +117,7 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
     ...(groups === undefined ? {} : { group_set_id: BigInt(groups.groupSetId), ruleset_id: BigInt(groups.rulesetId) }),
   });
   await reconfigureLocked(call, attached, to, hosts);
+  return sees;
 }
 
 async function setAccess(call: WriteCall, ref: ResourceRef, access: Access): Promise<void> {
@@ -121,6 +125,7 @@ async function setAccess(call: WriteCall, ref: ResourceRef, access: Access): Pro
   const there = await existingAccounts(call.tx, accounts);
   const missing = accounts.find((account) => !there.has(account));
   if (missing !== undefined) throw notFound("account", missing);
+  await requireTerms(call, ref, access);
   for (const list of ACCESS_LISTS) await setGrantees(call, ref, { action: ACCESS_ACTIONS[list], counter: COUNTED[list] }, access[list]);
 }
 

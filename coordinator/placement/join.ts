@@ -42,9 +42,14 @@ async function liveToken(tx: Tx, token: string): Promise<JoinTokenRow> {
 
 /**
  * Make the machine a host, or find the host that it is already: a repeat with the same key or one that it was renewed with, by this
- * token or another one, is the same host (C8). The key that it shows is its key from now on. Answers its id and zone.
+ * token or another one, is the same host (C8). The key that it shows is its key from now on. Answers its id and zone, and who
+ * made the token.
  */
-export async function joinHost(call: WriteCall, wanted: CheckedJoin, request: HostRequest): Promise<{ hostId: string; zoneId: string }> {
+export async function joinHost(
+  call: WriteCall,
+  wanted: CheckedJoin,
+  request: HostRequest,
+): Promise<{ hostId: string; zoneId: string; invitedBy: string }> {
   const { keyFingerprint } = request;
   const token = await liveToken(call.tx, wanted.token);
   const known = await hostOfKey(call.tx, keyFingerprint);
@@ -65,5 +70,5 @@ export async function joinHost(call: WriteCall, wanted: CheckedJoin, request: Ho
   }
   const hostId = known?.host_id ?? (await insertHost(call.tx, { ...wanted, zoneId: token.zone_id, keyFingerprint }));
   await useJoinToken(call.tx, tokenHash(wanted.token), hostId, keyFingerprint);
-  return { hostId, zoneId: token.zone_id };
+  return { hostId, zoneId: token.zone_id, invitedBy: token.created_by };
 }

@@ -91,7 +91,7 @@ export async function terminateInstance(call: WriteCall, operations: Operations,
   const operationId = await begin(call, operations, row, OPERATION.terminate, ALL);
   const moved = await moveInstance(call.tx, row, next, { operationId });
   if (next.hostId !== null && next.generation !== row.generation) tellHost(call, next.hostId, [instanceItem(moved)]);
-  await detachAllOf(call, instanceId, true);
+  await detachAllOf(call, instanceId);
   if (next.state === InstanceState.TERMINATED) await operations.finishOperation(call, instanceId, [OPERATION.terminate], "SUCCEEDED");
   return force ? forceInstance(call, moved) : moved;
 }

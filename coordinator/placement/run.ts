@@ -10,6 +10,7 @@ import type { WantedAttachment } from "../interface/api.ts";
 import { requireZone } from "../topology/api.ts";
 import type { CheckedRun, RunInterface } from "./in/run-request.ts";
 import { instanceItem } from "./core/items.ts";
+import { hostRef } from "./core/refs.ts";
 import { OPERATION } from "./lifecycle.ts";
 import { pickHost } from "./pick-host.ts";
 import { lockedInstance, instanceDirectory } from "./out/directory.ts";
@@ -42,7 +43,7 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
   await requireAccount(call.tx, ownerAccount);
   if (wanted.zoneId !== "") await requireZone(call.tx, wanted.zoneId);
   if (wanted.hostId !== "") {
-    call.require("compute:ChooseHost", { kind: "host", id: wanted.hostId, ownerAccount: "" });
+    call.require("compute:ChooseHost", hostRef(wanted.hostId));
     if (!(await instanceDirectory.hosts(call.tx, [wanted.hostId])).has(wanted.hostId)) throw notFound("host", wanted.hostId);
   }
   if (!wanted.stopped && wanted.interfaces.length === 0) {

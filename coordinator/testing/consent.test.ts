@@ -88,7 +88,7 @@ describe("a consent", () => {
 
   it("ends with the commit that takes it back, one or all of a resource, and can be given again", async () => {
     const [one] = await granted(ATTACH, ["acct-b"]);
-    await within((call) => revokeConsents(call, [one?.consentId ?? ""]));
+    await within((call) => revokeConsents(call, one === undefined ? [] : [one]));
     expect(await grants()).toEqual([]);
     const [again] = await granted(ATTACH, ["acct-b"]);
     expect(again?.consentId).not.toBe(one?.consentId);
@@ -221,7 +221,7 @@ describe("consents as calls", () => {
       order.push("committed");
     });
     await held.promise;
-    const revoking = within((call) => revokeConsents(call, [consentId])).then(() => order.push("revoked"));
+    const revoking = within((call) => revokeConsents(call, [{ consentId, resourceId: thing.id }])).then(() => order.push("revoked"));
     const waits = sql<{ count: bigint }>`SELECT count(*) AS count FROM pg_locks WHERE NOT granted`;
     await expect.poll(async () => (await waits.execute(system.db.kysely)).rows[0]?.count).toBeGreaterThan(0n);
     release.resolve();

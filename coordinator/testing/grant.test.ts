@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConsentServiceDefinition } from "#gen/plenum/consent/v1/consent.ts";
 import type { DeepPartial, Interface, InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import type { Role } from "#lib/rpc/caller.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
@@ -241,6 +242,97 @@ describe("a modifier", () => {
     await within("valid_from", interfaceId, -1);
     expect(await attachersSeenBy(bob)).toEqual([third.accountId, other.accountId].toSorted());
     expect(await attachersSeenBy(other.clients)).toEqual([other.accountId]);
+  });
+
+  it("is whose own role could use it: whoever else of the account reads the account's own entries", async () => {
+    const third = await world.account();
+    const { interfaceId } = await record({
+      attachers: [{ accountId: third.accountId }],
+      modifiers: [{ accountId: other.accountId }, { accountId: other.accountId, principalId: "mem" }, { accountId: third.accountId }],
+    });
+    const seenBy = async (role: Role, principalId: string): Promise<[number | undefined, string[] | undefined]> => {
+      const access = await accessOf(await world.as({ role, accountId: other.accountId, principalId }), interfaceId);
+      return [access?.attachers.length, access?.modifiers.map((one) => one.principalId)];
+    };
+    expect(await seenBy("owner", "any")).toEqual([1, ["", "mem", ""]]);
+    expect(await seenBy("member", "mem")).toEqual([1, ["", "mem", ""]]);
+    expect(await seenBy("member", "max")).toEqual([0, [""]]);
+    expect(await seenBy("viewer", "vic")).toEqual([0, [""]]);
+    // A list that names a viewer gives it nothing to write.
+    expect(await seenBy("viewer", "mem")).toEqual([0, ["", "mem"]]);
+    // In the owner's own account everybody reads what the account owns.
+    expect((await accessOf(await world.as({ role: "viewer", accountId: owner.accountId }), interfaceId))?.modifiers).toHaveLength(3);
+  });
+});
+
+describe("giving up", () => {
+  it("one's own entry by leaving it out of the lists, which then say nothing any more", async () => {
+    const third = await world.account();
+    const { interfaceId } = await record({
+      attachers: [{ accountId: other.accountId }],
+      modifiers: [{ accountId: other.accountId }, { accountId: third.accountId }],
+    });
+    const [attacher] = (await accessOf(owner.clients, interfaceId))?.attachers ?? [];
+    const left = { attachers: [{ accountId: other.accountId }], modifiers: [{ accountId: third.accountId }] };
+    const change = (access: Access, requestId = "") =>
+      other.clients.interfaces.updateInterface({
+        interface: { interfaceId, access, description: "mine" },
+        updateMask: ["access", "description"],
+        requestId,
+      });
+    // Still an attacher: the record stays its to see.
+    expect((await change(left)).interface).toMatchObject({ description: "mine", access: { modifiers: [] } });
+    expect((await accessOf(owner.clients, interfaceId))?.attachers).toMatchObject([{ consentId: attacher?.consentId }]);
+    expect(await reasonOf(change(left))).toBe("PERMISSION_DENIED NOT_ALLOWED");
+    // The last entry goes: nothing is shown, and a repeat is a stranger's.
+    await setAccess(interfaceId, { modifiers: [{ accountId: other.accountId }] });
+    expect(await change({}, "once")).toEqual({ interface: undefined });
+    expect(await accessOf(owner.clients, interfaceId)).toMatchObject({ attachers: [], modifiers: [] });
+    expect(await reasonOf(change({}, "once"))).toBe("NOT_FOUND RESOURCE_NOT_FOUND");
+    expect(await reasonOf(other.clients.interfaces.getInterface({ interfaceId }))).toBe("NOT_FOUND RESOURCE_NOT_FOUND");
+  });
+
+  it.each(["attachers", "detachers", "addressSetters", "modifiers"] as const)("an entry of %s by its consent", async (list) => {
+    const { interfaceId } = await record({ [list]: [{ accountId: other.accountId }, { accountId: owner.accountId, principalId: "mem" }] });
+    const entries = (await accessOf(owner.clients, interfaceId))?.[list] ?? [];
+    const as = async (role: Role, accountId: string, principalId: string) =>
+      world.client(ConsentServiceDefinition, { role, accountId, principalId });
+    const ofOther = entries.find((one) => one.principalId === "")?.consentId ?? "";
+    const ofMem = entries.find((one) => one.principalId === "mem")?.consentId ?? "";
+    expect(await reasonOf((await as("member", other.accountId, "mem")).revokeConsent({ consentId: ofOther }))).toBe(
+      "PERMISSION_DENIED NOT_ALLOWED",
+    );
+    await (await as("owner", other.accountId, "any")).revokeConsent({ consentId: ofOther });
+    expect(await reasonOf((await as("member", owner.accountId, "max")).revokeConsent({ consentId: ofMem }))).toBe(
+      "PERMISSION_DENIED NOT_ALLOWED",
+    );
+    await (await as("member", owner.accountId, "mem")).revokeConsent({ consentId: ofMem });
+    expect((await accessOf(owner.clients, interfaceId))?.[list]).toEqual([]);
+  });
+});
+
+describe("a modifier for a time", () => {
+  it("gives nothing that lasts longer, to itself or to others, and leaves what is there as it is", async () => {
+    const third = await world.account();
+    const until = inMs(HOUR);
+    const lasting = { attachers: [{ accountId: third.accountId }] };
+    const { interfaceId } = await record({ ...lasting, modifiers: [{ accountId: other.accountId, validUntil: until }] });
+    const change = (access: Access) =>
+      other.clients.interfaces.updateInterface({ interface: { interfaceId, access }, updateMask: ["access"] });
+    const own = { accountId: other.accountId, validUntil: until };
+    for (const access of [
+      { ...lasting, modifiers: [{ accountId: other.accountId }] },
+      { ...lasting, modifiers: [{ ...own, validUntil: inMs(2 * HOUR) }] },
+      { ...lasting, modifiers: [own], detachers: [{ accountId: other.accountId }] },
+      { attachers: [{ accountId: third.accountId, validUntil: inMs(2 * HOUR) }], modifiers: [own] },
+    ]) {
+      const refused = await refusalOfCall(change(access));
+      expect(refused).toMatchObject({ status: "PERMISSION_DENIED", reason: "NOT_ALLOWED" });
+      expect(refused.message).toContain(`ends at ${until.toISOString()}`);
+    }
+    await change({ ...lasting, modifiers: [own], detachers: [{ accountId: third.accountId, validUntil: until }] });
+    await change({ attachers: [], modifiers: [{ ...own, validUntil: inMs(HOUR / 2) }] });
+    expect(await accessOf(owner.clients, interfaceId)).toMatchObject({ attachers: [], detachers: [] });
   });
 });
 

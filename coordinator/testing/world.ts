@@ -65,8 +65,8 @@ export interface World {
   operatorMappings(networkId: bigint): Promise<{ prefix: string; host_id: string }[]>;
   /** A scope's version. */
   level(scope: string): Promise<bigint>;
-  /** Any client, as the operator. */
-  client<Definition extends CompatServiceDefinition>(definition: Definition): Promise<PlenumClient<Definition>>;
+  /** Any client, default as the operator. */
+  client<Definition extends CompatServiceDefinition>(definition: Definition, caller?: TestCaller): Promise<PlenumClient<Definition>>;
   /** Let a host's last word be this many seconds ago. */
   age(hostId: string, seconds: number): Promise<void>;
   /** Let this much time pass in which nobody could hear hosts, if it is an outage; else somebody could. */
@@ -219,8 +219,8 @@ export async function startWorld(): Promise<World> {
       const { rows } = await sql<{ version: bigint }>`SELECT version FROM scope WHERE scope = ${scope}`.execute(db.kysely);
       return rows[0]?.version ?? 0n;
     },
-    async client(definition) {
-      const { token } = await tokens.issue({ principalId: "alice", accountId: "", roles: ["operator"] });
+    async client(definition, { role, accountId = "", principalId = "alice" }: TestCaller = { role: "operator" }) {
+      const { token } = await tokens.issue({ principalId, accountId, roles: [role] });
       const channel = openChannel({ address: served.api, token });
       channels.push(channel);
       return channel.client(definition);

@@ -33,6 +33,10 @@ export function actsBy(subject: Subject, grant: ResourceGrant): boolean {
   return isGrantee(subject, grant) && (subject.role === "owner" || (subject.role === "member" && isNamed(grant)));
 }
 
+/** Whether a subject needs nobody's consent: an operator, and whoever owns the resource with its account. */
+export const inOwnRight = (subject: Subject, { ownerAccount }: Pick<ResourceRef, "ownerAccount">): boolean =>
+  subject.kind === "operator" || (subject.role === "owner" && subject.accountId === ownerAccount);
+
 /** The installation as a whole: only operators read it and act on it, and nobody needs to be told that it is not there. */
 export const INSTALLATION: ResourceRef = { kind: "installation", id: "", ownerAccount: "" };
 

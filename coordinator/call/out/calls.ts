@@ -14,6 +14,7 @@ import { NO_ORIGIN, originOf } from "../core/origin.ts";
 import { COORDINATOR, standingSubject, subjectOf } from "../core/subject.ts";
 import type { Standing, Subject } from "../core/subject.ts";
 import { writeAudit } from "./audit.ts";
+import type { AuditRecord } from "./audit.ts";
 import { claim, idempotencyKey, keep } from "./idempotency.ts";
 import type { AllowedAction, IdempotencyKey } from "./idempotency.ts";
 import { Refusals, WriteScope } from "./write-scope.ts";
@@ -108,7 +109,7 @@ class DatabaseCalls implements Calls {
       });
       return this.#afterCommit(outcome);
     } catch (error) {
-      await this.#writeRefusal(refusals, error);
+      await this.#writeRefusal(refusals.recordOf(error, subject, options.action), error);
       throw error;
     }
   }
@@ -121,7 +122,7 @@ class DatabaseCalls implements Calls {
         return fn(await this.#open(tx, subject, { action, refusals, hold: false }));
       });
     } catch (error) {
-      await this.#writeRefusal(refusals, error);
+      await this.#writeRefusal(refusals.recordOf(error, subject, action), error);
       throw error;
     }
   }
@@ -131,6 +132,22 @@ class DatabaseCalls implements Calls {
       const { now } = await startOf(tx, UNASKED);
       const scope = new WriteScope({ tx, subject, now, action: "internal", refusals: new Refusals(NO_ORIGIN) });
       return this.#finish(tx, scope, await fn(scope));
+    });
+    return this.#afterCommit(outcome);
+  }
+
+  async byHost<Res>(
+    context: CallContext,
+    { action, rule }: { readonly action: string; readonly rule: string },
+    fn: (call: WriteCall) => Promise<Res>,
+  ): Promise<Written<Res>> {
+    const subject = subjectOf(context.caller);
+    const outcome = await transaction(this.#options.db, async (tx) => {
+      const { now } = await startOf(tx, UNASKED);
+      const scope = new WriteScope({ tx, subject, now, action, refusals: new Refusals(originOf(context)) });
+      const result = await fn(scope);
+      await writeAudit(tx, scope.auditRecords(rule));
+      return this.#finish(tx, scope, result);
     });
     return this.#afterCommit(outcome);
   }
@@ -190,8 +207,7 @@ class DatabaseCalls implements Calls {
   }
 
   /** A refusal outlives the transaction that it ended. */
-  async #writeRefusal(refusals: Refusals, error: unknown): Promise<void> {
-    const record = refusals.recordOf(error);
+  async #writeRefusal(record: AuditRecord | undefined, error: unknown): Promise<void> {
     if (record === undefined) return;
     try {
       await writeAudit(this.#options.db, [record]);

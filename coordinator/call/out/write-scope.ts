@@ -1,8 +1,8 @@
 import { barredError } from "#lib/rpc/barred.ts";
 import type { Barred } from "#lib/rpc/barred.ts";
-import { notFound, permissionDenied } from "#lib/rpc/errors.ts";
+import { notFound, permissionDenied, PlenumError } from "#lib/rpc/errors.ts";
 import type { Tx, WriteCall } from "../api.ts";
-import { actsBy, isGrantee, SEE } from "../core/decide.ts";
+import { actsBy, inOwnRight, isGrantee, SEE } from "../core/decide.ts";
 import type { Decision, ResourceGrant, ResourceRef } from "../core/decide.ts";
 import type { Origin } from "../core/origin.ts";
 import type { Subject } from "../core/subject.ts";
@@ -17,6 +17,9 @@ const BARRED_RULE: Readonly<Record<Barred, string>> = {
   revoked: "tokens revoked",
   suspended: "account suspended",
 };
+
+/** What the audit says of a resource that is nobody's to see. */
+const NOT_THERE = "not there";
 
 /** Refusals that were thrown, so that whoever catches them outside the transaction can write them down. */
 export class Refusals {
@@ -46,9 +49,12 @@ export class Refusals {
     return error;
   }
 
-  /** The error for a refused decision. A hidden one looks exactly like a resource that does not exist. */
-  refuse(subject: Subject, action: string, resource: ResourceRef, decision: Decision): Error {
-    const record = auditRecord({ subject, origin: this.origin, action, resource, ...decision });
+  /**
+   * The error for a refused decision. A hidden one looks exactly like a resource that does not exist. `delegation`: what the caller would
+   * have acted by.
+   */
+  refuse(subject: Subject, action: string, resource: ResourceRef, decision: Decision, delegation?: Delegation): Error {
+    const record = auditRecord({ subject, origin: this.origin, action, resource, delegation, ...decision });
     const error =
       decision.effect === "deny-hidden"
         ? notFound(resource.kind, resource.id)
@@ -59,8 +65,28 @@ export class Refusals {
     return error;
   }
 
-  recordOf(error: unknown): AuditRecord | undefined {
-    return error instanceof Error ? this.#records.get(error) : undefined;
+  /** Keep with an error of another class that it is a refusal. */
+  keep(error: Error, of: { subject: Subject; action: string; resource: ResourceRef; rule: string; delegation: Delegation }): void {
+    this.#records.set(error, auditRecord({ ...of, origin: this.origin, effect: "deny-visible" }));
+  }
+
+  /**
+   * What the audit holds of the error that ended a call; undefined: it is no refusal. What is not there is one like what is hidden: who
+   * looks for things is to be seen, and the two must not differ in what they cost.
+   */
+  recordOf(error: unknown, subject: Subject, action: string): AuditRecord | undefined {
+    if (!(error instanceof Error)) return undefined;
+    const known = this.#records.get(error);
+    if (known !== undefined || !(error instanceof PlenumError) || error.reason !== "RESOURCE_NOT_FOUND") return known;
+    const { kind = "", id = "" } = error.facts;
+    return auditRecord({
+      subject,
+      origin: this.origin,
+      action,
+      resource: { kind, id, ownerAccount: "" },
+      effect: "deny-hidden",
+      rule: NOT_THERE,
+    });
   }
 }
 
@@ -75,6 +101,7 @@ export class WriteScope implements WriteCall {
   readonly #refusals: Refusals;
   readonly #allowed = new Map<string, { action: string; resource: ResourceRef; rule: string }>();
   readonly #concerned = new Map<string, ResourceRef>();
+  readonly #held = new Set<string>();
   readonly #changes = new Map<string, Uint8Array[]>();
   readonly #afterCommit: ((versions: ReadonlyMap<string, bigint>) => void)[] = [];
 
@@ -106,12 +133,23 @@ export class WriteScope implements WriteCall {
     if (decision.effect !== "allow") throw this.#refusals.refuse(this.subject, action, resource, decision);
   }
 
-  forbid(action: string, resource: ResourceRef, rule: string): never {
-    throw this.#refusals.refuse(this.subject, action, resource, { effect: "deny-visible", rule });
+  forbid(action: string, resource: ResourceRef, rule: string, consentId?: string): never {
+    const delegation = consentId === undefined ? undefined : { consentId, grantorAccount: resource.ownerAccount };
+    throw this.#refusals.refuse(this.subject, action, resource, { effect: "deny-visible", rule }, delegation);
+  }
+
+  refusedBy(consentId: string, action: string, resource: ResourceRef, error: PlenumError): PlenumError {
+    const delegation = { consentId, grantorAccount: resource.ownerAccount };
+    this.#refusals.keep(error, { subject: this.subject, action, resource, rule: error.reason, delegation });
+    return error;
   }
 
   note(key: string, value: string): void {
     this.#refusals.note(key, value);
+  }
+
+  holds(consentIds: readonly string[]): void {
+    for (const id of consentIds) this.#held.add(id);
   }
 
   concerns(resource: ResourceRef): void {
@@ -128,29 +166,33 @@ export class WriteScope implements WriteCall {
     this.#afterCommit.push(fn);
   }
 
-  /** Consents on which what was allowed may rest: to be held until the commit (C14). */
+  /** Consents on which what was allowed may rest, and that the call does not hold itself: to be held until the commit (C14). */
   consents(): string[] {
     const used = [...this.#allowed.values()].flatMap(({ action, resource }) => this.#grantsOn(action, resource));
-    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].sort();
+    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].filter((id) => !this.#held.has(id)).sort();
   }
 
   #grantsOn(action: string, { grants = [] }: ResourceRef): ResourceGrant[] {
     return grants.filter((grant) => grant.action === action && isGrantee(this.subject, grant));
   }
 
-  /** The consent by which an action on another account's resource was allowed; of several the one that was given first. */
+  /** The consent by which the caller acts where it is not in its own right; of several the one that was given first. */
   #delegation(action: string, resource: ResourceRef): Delegation | undefined {
-    if (this.subject.kind === "operator" || resource.ownerAccount === this.subject.accountId) return undefined;
+    if (inOwnRight(this.subject, resource)) return undefined;
     const used = this.#grantsOn(action, resource).filter((grant) => actsBy(this.subject, grant));
     const [consentId] = used.flatMap((grant) => grant.consentId ?? []).sort();
     return consentId === undefined ? undefined : { consentId, grantorAccount: resource.ownerAccount };
   }
 
-  /** Decide again what was allowed, without the consents that are not among `held`. Throws as `require`. */
+  /** Decide again what was allowed, without the consents that are neither among `held` nor the call's own to change. Throws as `require`. */
   requireAgain(held: ReadonlySet<string>): void {
     for (const { action, resource } of [...this.#allowed.values()]) {
-      const grants = (resource.grants ?? []).filter(({ consentId }) => consentId === undefined || held.has(consentId));
-      this.require(action, { ...resource, grants });
+      const grants = (resource.grants ?? []).filter(
+        ({ consentId }) => consentId === undefined || held.has(consentId) || this.#held.has(consentId),
+      );
+      const decision = this.may(action, { ...resource, grants });
+      if (decision.effect === "allow") continue;
+      throw this.#refusals.refuse(this.subject, action, resource, decision, this.#delegation(action, resource));
     }
   }
 
@@ -162,15 +204,24 @@ export class WriteScope implements WriteCall {
     }));
   }
 
-  /** Audit: one entry per resource that the call is about; that is what was required, unless `concerns` named something else. */
-  auditRecords(): AuditRecord[] {
+  /**
+   * Audit: one entry per resource that the call is about; that is what was required, unless `concerns` named something else. Then the other
+   * accounts of whose the call used something have an entry about that, too. `rule`: what allowed it, where nothing was required.
+   */
+  auditRecords(rule = ""): AuditRecord[] {
     const required = [...this.#allowed.values()].map((one) => ({ ...one, delegation: this.#delegation(one.action, one.resource) }));
     const who = { subject: this.subject, origin: this.#refusals.origin, effect: "allow" } as const;
-    if (this.#concerned.size === 0) return required.map((one) => auditRecord({ ...who, ...one }));
-    // What was made by a consent on something else (an interface in another's subnet) was made by that consent.
-    const delegation = required.find((one) => one.delegation !== undefined)?.delegation;
-    const made = { ...who, action: this.#action, rule: required[0]?.rule ?? "", delegation };
-    return [...this.#concerned.values()].map((resource) => auditRecord({ ...made, resource }));
+    const concerned = [...this.#concerned.values()];
+    if (concerned.length === 0) return required.map((one) => auditRecord({ ...who, ...one }));
+    const made = concerned.map((resource) => {
+      // What was made by a consent on something else of the same account (an interface in another's subnet) was made by that consent.
+      const by = required.find((one) => one.delegation?.grantorAccount === resource.ownerAccount) ?? required[0];
+      const delegation = by?.delegation?.grantorAccount === resource.ownerAccount ? by.delegation : undefined;
+      return auditRecord({ ...who, action: this.#action, rule: by?.rule ?? rule, delegation, resource });
+    });
+    const told = new Set([this.subject.accountId, ...concerned.map((resource) => resource.ownerAccount)]);
+    const used = required.filter(({ action, resource }) => action !== this.#action && !told.has(resource.ownerAccount));
+    return [...made, ...used.map((one) => auditRecord({ ...who, ...one }))];
   }
 
   /** One payload a scope: messages of repeated items join by joining their bytes. */

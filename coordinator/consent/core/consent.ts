@@ -62,6 +62,11 @@ export interface Wanted {
   readonly maximum: number | null;
 }
 
+/** Whether a consent's times are those wanted. */
+export function sameTimes(consent: Consent, { validFrom, validUntil }: Wanted): boolean {
+  return consent.validFrom?.getTime() === validFrom?.getTime() && consent.validUntil?.getTime() === validUntil?.getTime();
+}
+
 /** What is to be done so that exactly what is wanted is allowed. */
 export interface ConsentPlan {
   /** Who has no consent yet, in the order asked for. */

@@ -10,7 +10,7 @@ import { checkEtag, etagOf, openPage, storedAs, visibleAccount } from "../../cal
 import type { Calls, ResourceRef, Tx } from "../../call/api.ts";
 import type { Consent, ConsentLimit, ConsentState } from "../core/consent.ts";
 import { setConsentState } from "../out/change-consents.ts";
-import { listConsents, readConsent } from "../out/consents.ts";
+import { listConsents, lockConsents, readConsent } from "../out/consents.ts";
 import { limitsOf } from "../out/limits.ts";
 
 /** A consent is its grantor's; its grantee sees it, and may do without it: its owners, and the principal that is named. */
@@ -64,9 +64,11 @@ export function consentService({ calls, pages }: { calls: Calls; pages: PageToke
     // The three answers are of one shape.
     const options = { action: context.action, requestId: request.requestId, request, ...storedAs(RevokeConsentResponse) };
     const { result } = await calls.write(context, options, async (call): Promise<RevokeConsentResponse> => {
-      const consent = await readConsent(call.tx, consentId, true);
-      if (consent === undefined) throw notFound("consent", consentId);
-      call.require(context.action, consentRef(consent));
+      const seen = await readConsent(call.tx, consentId);
+      if (seen === undefined) throw notFound("consent", consentId);
+      // Asked before it is locked: a stranger's call must not make others wait.
+      call.require(context.action, consentRef(seen));
+      const [consent = seen] = await lockConsents(call.tx, [seen.resourceId], [consentId]);
       const done = consent.state === state;
       if (consent.state === "REVOKED" && !done) {
         throw failedPrecondition("WRONG_STATE", `${consentId} is revoked, for good: give a new one`, { state: consent.state });

@@ -2,9 +2,10 @@ import { sql } from "kysely";
 import { newId } from "#lib/ids/ids.ts";
 import { tellWatchers } from "../../call/api.ts";
 import type { ResourceRef, WriteCall } from "../../call/api.ts";
-import { granteeKey, planConsents, wantedKey } from "../core/consent.ts";
+import { granteeKey, planConsents, sameTimes, wantedKey } from "../core/consent.ts";
 import type { Consent, ConsentPlan, ConsentState, Wanted } from "../core/consent.ts";
-import { COLUMNS, standingConsents } from "./consents.ts";
+import { COLUMNS, lockConsents, standingConsents } from "./consents.ts";
+import { closeGates } from "./gate.ts";
 import { changeLimit, limitsOf, setLimits } from "./limits.ts";
 
 export interface NewConsent {
@@ -72,9 +73,24 @@ export async function createConsents(call: WriteCall, wanted: readonly NewConsen
   });
 }
 
-/** Take consents back. What was allowed by them ends with this transaction's commit; ids of revoked ones are passed over. */
-export async function revokeConsents(call: WriteCall, consentIds: readonly string[]): Promise<void> {
-  if (consentIds.length === 0) return;
+/**
+ * Lock consents that are to be changed. What allows this very call goes on doing so until its commit: whoever was given something may
+ * give it up with the call that rests on it.
+ */
+async function take(call: WriteCall, consents: readonly Pick<Consent, "consentId" | "resourceId">[]): Promise<void> {
+  const locked = await lockConsents(
+    call.tx,
+    consents.map((consent) => consent.resourceId),
+    consents.map((consent) => consent.consentId),
+  );
+  call.holds(locked.flatMap((consent) => (consent.inForce ? [consent.consentId] : [])));
+}
+
+/** Take consents back. What was allowed by them ends with this transaction's commit; revoked ones are passed over. */
+export async function revokeConsents(call: WriteCall, consents: readonly Pick<Consent, "consentId" | "resourceId">[]): Promise<void> {
+  if (consents.length === 0) return;
+  await take(call, consents);
+  const consentIds = consents.map((consent) => consent.consentId);
   const { rows } = await sql<Consent>`
     UPDATE consent SET state = 'REVOKED', revoke_time = now(), version = version + 1
     WHERE consent_id = ANY(${[...consentIds]}::text[]) AND state <> 'REVOKED' RETURNING ${COLUMNS}`.execute(call.tx);
@@ -84,6 +100,7 @@ export async function revokeConsents(call: WriteCall, consentIds: readonly strin
 /** All consents on resources that are being deleted. */
 export async function revokeConsentsOf(call: WriteCall, resourceIds: readonly string[]): Promise<void> {
   if (resourceIds.length === 0) return;
+  await closeGates(call.tx, resourceIds);
   const { rows } = await sql<Consent>`
     UPDATE consent SET state = 'REVOKED', revoke_time = now(), version = version + 1
     WHERE resource_id = ANY(${[...resourceIds]}::text[]) AND state <> 'REVOKED' RETURNING ${COLUMNS}`.execute(call.tx);
@@ -100,11 +117,6 @@ export async function setConsentState(call: WriteCall, consentId: string, state:
   const [consent] = rows;
   if (consent === undefined) throw new Error("a locked consent is missing");
   return consent;
-}
-
-/** Whether a consent's times are those wanted. */
-function sameTimes(consent: Consent, { validFrom, validUntil }: Wanted): boolean {
-  return consent.validFrom?.getTime() === validFrom?.getTime() && consent.validUntil?.getTime() === validUntil?.getTime();
 }
 
 /** Bring what stays to the terms that are wanted now; answers the consents as they are then. */
@@ -124,6 +136,7 @@ async function changeTerms(call: WriteCall, kept: ConsentPlan["keep"], counter: 
       after.push(consent);
       continue;
     }
+    await take(call, [consent]);
     const { rows } = await sql<Consent>`
       UPDATE consent SET valid_from = ${wanted.validFrom}, valid_until = ${wanted.validUntil}, version = version + 1
       WHERE consent_id = ${consentId} RETURNING ${COLUMNS}`.execute(tx);
@@ -144,10 +157,7 @@ export async function setGrantees(
   wanted: readonly Wanted[],
 ): Promise<Consent[]> {
   const plan = planConsents(await standingConsents(call.tx, resource.id, [list.action]), wanted, call.now);
-  await revokeConsents(
-    call,
-    plan.revoke.map((consent) => consent.consentId),
-  );
+  await revokeConsents(call, plan.revoke);
   const kept = await changeTerms(call, plan.keep, list.counter);
   const added = await createConsents(
     call,

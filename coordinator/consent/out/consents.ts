@@ -3,6 +3,7 @@ import type { RawBuilder } from "kysely";
 import type { ResourceGrant, Subject, Tx } from "../../call/api.ts";
 import { grantsOf, lapse } from "../core/consent.ts";
 import type { Consent, ConsentState } from "../core/consent.ts";
+import { closeGates, passGates } from "./gate.ts";
 
 export const COLUMNS = sql`
   consent_id AS "consentId", grantor_account AS "grantorAccount", grantee_account AS "granteeAccount",
@@ -39,14 +40,22 @@ export async function listedConsents(tx: Tx, resourceIds: readonly string[]): Pr
   return Map.groupBy(rows, (row) => row.resourceId);
 }
 
-/** Why a consent that this account or principal was given for an action on a resource does not allow it now; undefined: it has none. */
-export async function lapseOf(tx: Tx, grantee: Subject, resourceId: string, action: string): Promise<string | undefined> {
+/** A consent that this account or principal was given for an action on a resource, and why it does not allow it now; undefined: it has none. */
+export async function lapseOf(
+  tx: Tx,
+  grantee: Subject,
+  resourceId: string,
+  action: string,
+): Promise<{ readonly consentId: string; readonly why: string } | undefined> {
   const { rows } = await sql<Consent & { now: Date }>`
     SELECT ${COLUMNS}, clock_timestamp() AS now FROM consent
     WHERE grantee_account = ${grantee.accountId ?? ""} AND grantee_principal IN ('', ${grantee.principalId}) AND resource_id = ${resourceId}
       AND actions @> ARRAY[${action}]::text[] AND state <> 'REVOKED'
     ORDER BY consent_id DESC`.execute(tx);
-  return rows.flatMap((row) => lapse(row, row.now) ?? [])[0];
+  return rows.flatMap((row) => {
+    const why = lapse(row, row.now);
+    return why === undefined ? [] : [{ consentId: row.consentId, why }];
+  })[0];
 }
 
 /** The same as the decision reads them (`ResourceRef.grants`). */
@@ -60,6 +69,7 @@ export async function grantsFor(tx: Tx, resourceIds: readonly string[]): Promise
  * them (C14). In force at this very moment: a call that began in time and waited beyond it is too late.
  */
 export async function holdConsents(tx: Tx, consentIds: readonly string[]): Promise<Set<string>> {
+  await passGates(tx, consentIds);
   const { rows } = await sql<{ id: string }>`
     SELECT consent_id AS id FROM consent WHERE consent_id = ANY(${[...consentIds]}::text[]) AND ${inForceAt(sql`clock_timestamp()`)}
     ORDER BY consent_id FOR SHARE`.execute(tx);
@@ -99,11 +109,19 @@ export async function resourcesByTime(tx: Tx, accountId: string, resourceKind: s
   return rows.map((row) => row.id);
 }
 
-/** One consent, whatever its state; `lock`: for a change. */
-export async function readConsent(tx: Tx, consentId: string, lock = false): Promise<Consent | undefined> {
-  const { rows } = await sql<Consent>`
-    SELECT ${COLUMNS} FROM consent WHERE consent_id = ${consentId} ${lock ? sql`FOR UPDATE` : sql``}`.execute(tx);
+/** One consent, whatever its state. */
+export async function readConsent(tx: Tx, consentId: string): Promise<Consent | undefined> {
+  const { rows } = await sql<Consent>`SELECT ${COLUMNS} FROM consent WHERE consent_id = ${consentId}`.execute(tx);
   return rows[0];
+}
+
+/** These consents, locked for a change: what rests on them has committed. In order of id. */
+export async function lockConsents(tx: Tx, resourceIds: readonly string[], consentIds: readonly string[]): Promise<ListedConsent[]> {
+  await closeGates(tx, resourceIds);
+  const { rows } = await sql<ListedConsent>`
+    SELECT ${COLUMNS}, (${inForceAt(sql`clock_timestamp()`)}) AS "inForce" FROM consent
+    WHERE consent_id = ANY(${[...consentIds]}::text[]) ORDER BY consent_id FOR UPDATE`.execute(tx);
+  return rows;
 }
 
 export interface ConsentFilter {

@@ -6,9 +6,12 @@ import { requireHost } from "#lib/rpc/caller.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
-import { checkJoin, joinHost, openSession, readHostRequest, renewKey } from "../../placement/api.ts";
+import { checkJoin, hostRef, joinHost, openSession, readHostRequest, renewKey } from "../../placement/api.ts";
 import { HostSession } from "../session.ts";
 import type { SessionDependencies } from "../session.ts";
+
+/** What lets a host in: TLS has verified it, and there is no policy to name. */
+const OWN_CERTIFICATE = "own-certificate";
 
 const MAX_TEXT = 128;
 const clip = (text: string): string => text.replaceAll("\0", "").slice(0, MAX_TEXT);
@@ -28,10 +31,15 @@ async function readHello(requests: AsyncIterator<ConnectRequest>): Promise<Hello
 export function hostFeedService(deps: SessionDependencies & { readonly ca: CertificateAuthority }): ServiceBinding {
   const { calls, ca } = deps;
   return bind(HostFeedServiceDefinition, {
-    async join(request) {
+    async join(request, context) {
       const wanted = checkJoin(request);
       const proof = await readHostRequest(request.csr);
-      const { result } = await calls.internal((call) => joinHost(call, wanted, proof));
+      const { result } = await calls.byHost(context, { action: context.action, rule: "join-token" }, async (call) => {
+        const joined = await joinHost(call, wanted, proof);
+        call.note("invited_by", joined.invitedBy);
+        call.concerns(hostRef(joined.hostId));
+        return joined;
+      });
       // Signed after the commit: who loses the answer asks again and is signed again.
       const { cert } = await ca.signHost(proof.pem, result.hostId);
       deps.log.info({ host: result.hostId, name: wanted.name, zone: result.zoneId }, "a host joined");
@@ -41,7 +49,10 @@ export function hostFeedService(deps: SessionDependencies & { readonly ca: Certi
     async renewCertificate(request, context) {
       const hostId = requireHost(context.caller, context.action);
       const proof = await readHostRequest(request.csr);
-      await calls.internal((call) => renewKey(call.tx, hostId, proof.keyFingerprint));
+      await calls.byHost(context, { action: context.action, rule: OWN_CERTIFICATE }, async (call) => {
+        await renewKey(call.tx, hostId, proof.keyFingerprint);
+        call.concerns(hostRef(hostId));
+      });
       const { cert } = await ca.signHost(proof.pem, hostId);
       return { certificate: cert, caBundle: ca.ca };
     },
@@ -50,17 +61,19 @@ export function hostFeedService(deps: SessionDependencies & { readonly ca: Certi
       const hostId = requireHost(context.caller, context.action);
       const iterator = requests[Symbol.asyncIterator]();
       const hello = await readHello(iterator);
-      const { result: epoch } = await calls.internal((call) =>
-        openSession(call.tx, hostId, {
+      const { result: epoch } = await calls.byHost(context, { action: context.action, rule: OWN_CERTIFICATE }, async (call) => {
+        const opened = await openSession(call.tx, hostId, {
           agentVersion: clip(hello.agentVersion),
           kernelRelease: clip(hello.kernelRelease),
           substrateMtu: Math.min(hello.substrateMtu, 65_535),
           substrate: hello.substrate,
           maxInstances: bounded(hello.capacity?.maxInstances),
           maxAttachments: bounded(hello.capacity?.maxAttachments),
-        }),
-      );
-      if (epoch === undefined) throw notFound("host", hostId);
+        });
+        if (opened === undefined) throw notFound("host", hostId);
+        call.concerns(hostRef(hostId));
+        return opened;
+      });
       const session = new HostSession(deps, hostId, epoch, decodeBookmark(hello.resumeToken));
       const abort = (): void => session.end(context.signal.reason instanceof Error ? context.signal.reason : new Error("the stream ended"));
       context.signal.addEventListener("abort", abort, { once: true });

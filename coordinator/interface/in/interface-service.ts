@@ -107,16 +107,25 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     return attachments;
   }
 
-  /** Change a record once for each request_id; then wait until its host goes by it. */
+  /**
+   * Change a record once for each request_id; then wait until its host goes by it. `act` answers whether the caller sees the record still:
+   * who gave up its own right gets no record, and waits for nothing.
+   */
   async function change(
     context: ServerContext,
     request: UpdateInterfaceRequest | SetAddressesRequest,
     interfaceId: string,
-    act: (call: WriteCall) => Promise<void>,
+    act: (call: WriteCall) => Promise<boolean>,
   ): Promise<{ interface: Interface | undefined }> {
     const waiting = waitField(request, WaitFor.COMMITTED);
     const keyed = { action: context.action, requestId: request.requestId, request, ...storedNothing };
-    const { versions } = await network.withGroupSets(() => calls.write(context, keyed, act));
+    let sees = true;
+    const { versions } = await network.withGroupSets(() =>
+      calls.write(context, keyed, async (call) => {
+        sees = await act(call);
+      }),
+    );
+    if (!sees) return { interface: undefined };
     return { interface: await settle.record(context, { ...waiting, goal: "enforced", versions }, interfaceId) };
   }
 
@@ -180,7 +189,10 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
 
     async setAddresses(request, context) {
       const wanted = checkSetAddresses(request);
-      return change(context, request, wanted.interfaceId, (call) => setAddresses(call, directory, wanted));
+      return change(context, request, wanted.interfaceId, async (call) => {
+        await setAddresses(call, directory, wanted);
+        return true;
+      });
     },
 
     async deleteInterface(request, context) {

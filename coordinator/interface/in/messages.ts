@@ -1,8 +1,8 @@
 import type { Attachment, Interface, InterfaceAccess, Traffic } from "#gen/plenum/nivc/v1/interface.ts";
-import { etagOf, isGrantee } from "../../call/api.ts";
+import { actsBy, etagOf, isGrantee } from "../../call/api.ts";
 import type { Sight, Tx } from "../../call/api.ts";
 import type { ConsentLimit, ListedConsent } from "../../consent/api.ts";
-import { limitsOf, listedConsents } from "../../consent/api.ts";
+import { grantsOf, limitsOf, listedConsents } from "../../consent/api.ts";
 import { attachmentConditions } from "../core/conditions.ts";
 import type { HostSight, ReachFacts } from "../core/conditions.ts";
 import { failureSeenBy } from "../core/failure-class.ts";
@@ -161,15 +161,16 @@ function accessMessage(consents: readonly ListedConsent[], limits: ReadonlyMap<s
 }
 
 /**
- * Who else is allowed what is between the owner and each of them: a grantee sees its own entries only, unless it is a modifier, who
- * writes whole lists and must know what is in them.
+ * Who else is allowed what is between the owner and each of them. Whoever reads what the account owns reads its lists; of another account
+ * one sees its own entries only, unless it may write the lists itself (a modifier by its own role, not by its account's alone) and
+ * must know what is in them.
  */
 function visibleConsents(viewer: Viewer, row: InterfaceRow, consents: readonly ListedConsent[]): readonly ListedConsent[] {
   if (viewer.kind === "operator" || viewer.accountId === row.owner_account) return consents;
-  const own = consents.filter(({ granteeAccount: accountId, granteePrincipal: principalId, actions: [action = ""] }) =>
-    isGrantee(viewer, { accountId, principalId, action }),
+  const modifies = consents.some(
+    (consent) => consent.inForce && grantsOf([consent]).some((grant) => grant.action === ACCESS_ACTIONS.modifiers && actsBy(viewer, grant)),
   );
-  return own.some((consent) => consent.inForce && consent.actions.includes(ACCESS_ACTIONS.modifiers)) ? consents : own;
+  return modifies ? consents : consents.filter((consent) => grantsOf([consent]).some((grant) => isGrantee(viewer, grant)));
 }
 
 /** Records as callers see them, in the order of the rows. */

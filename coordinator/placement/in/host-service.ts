@@ -9,8 +9,9 @@ import { notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
 import { durationMs, INSTALLATION, maskField, openPage, storedNothing } from "../../call/api.ts";
-import type { Calls, ResourceRef } from "../../call/api.ts";
+import type { Calls } from "../../call/api.ts";
 import { requireZone } from "../../topology/api.ts";
+import { hostRef } from "../core/refs.ts";
 import { tokenHash } from "../join.ts";
 import { listHosts, readHosts, setSchedulable } from "../out/host-store.ts";
 import { insertJoinToken } from "../out/join-store.ts";
@@ -18,9 +19,6 @@ import { hostMessages } from "./messages.ts";
 
 const MINUTE_MS = 60_000;
 const TTL = { minMs: MINUTE_MS, maxMs: 7 * 24 * 60 * MINUTE_MS, absentMs: 60 * MINUTE_MS };
-
-/** Hosts are nobody's but the operator's: to others they are not there. */
-const hostRef = (hostId: string): ResourceRef => ({ kind: "host", id: hostId, ownerAccount: "" });
 
 /** HostService as in the proto. */
 export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTokens; ca: CertificateAuthority }): ServiceBinding {

@@ -13,6 +13,7 @@ import type { Operations } from "../../identity/api.ts";
 import { FORCED_KEY, instanceRef } from "../../interface/api.ts";
 import type { Signals } from "../../interface/api.ts";
 import type { NetworkModule } from "../../network/api.ts";
+import { hostRef } from "../core/refs.ts";
 import { checkRun } from "./run-request.ts";
 import { startInstance, stopInstance, terminateInstance } from "../lifecycle.ts";
 import { listInstances, readInstance } from "../out/instance-store.ts";
@@ -89,7 +90,7 @@ export function instanceService(options: {
       const filter = { ownerAccount, hostId, state, zoneId, name: displayName(request.name, "name") };
       const page = openPage(pages, context, request, filter);
       return calls.read(context, context.action, async (call) => {
-        if (hostId !== "") call.requireSee({ kind: "host", id: hostId, ownerAccount: "" });
+        if (hostId !== "") call.requireSee(hostRef(hostId));
         const visibleTo = call.subject.kind === "operator" ? undefined : (call.subject.accountId ?? "");
         const rows = await listInstances(call.tx, { visibleTo, ...filter, after: page.after, limit: page.limit });
         const { items, nextPageToken } = page.cut(rows, (row) => row.instance_id);

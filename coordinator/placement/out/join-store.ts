@@ -7,6 +7,8 @@ import type { Tx } from "../../call/api.ts";
 /** A join token as it is kept: without the token. */
 export interface JoinTokenRow {
   readonly zone_id: string;
+  /** The principal that made it. */
+  readonly created_by: string;
   readonly live: boolean;
   readonly host_id: string | null;
   readonly key_fingerprint: string | null;
@@ -28,7 +30,7 @@ export async function insertJoinToken(
 /** The token, and nobody else uses it until the transaction ends. */
 export async function lockJoinToken(tx: Tx, hash: Uint8Array): Promise<JoinTokenRow | undefined> {
   const { rows } = await sql<JoinTokenRow>`
-    SELECT zone_id, expire_time > now() AS live, host_id, key_fingerprint FROM join_token
+    SELECT zone_id, created_by, expire_time > now() AS live, host_id, key_fingerprint FROM join_token
     WHERE token_hash = ${Buffer.from(hash)} FOR UPDATE`.execute(tx);
   return rows[0];
 }

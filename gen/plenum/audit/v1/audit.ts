@@ -73,7 +73,7 @@ export interface AuditEntry {
   time:
     | Date
     | undefined;
-  /** Who called; empty: nobody known. */
+  /** Who called; empty: nobody known (whoever bears a join token). */
   principalId: string;
   /** The caller's account; empty for operators and hosts. */
   accountId: string;
@@ -85,14 +85,20 @@ export interface AuditEntry {
   resourceAccount: string;
   /** What was decided. */
   decision: AuditDecision;
-  /** By which policy it was allowed or refused; "default deny": no policy allowed it. */
+  /**
+   * By which policy it was allowed or refused; "default deny": no policy allowed it; "not there": there is no such resource; of hosts
+   * "own-certificate" or "join-token".
+   */
   reason: string;
   /**
    * The account for which it was done: the caller's own; by a consent the account that gave it; for an operator the owner of the resource.
    * Empty: the installation's.
    */
   onBehalfOf: string;
-  /** The consent (`cons-…`) by which the caller acted on what is another account's; of several the oldest. Empty: in its own right. */
+  /**
+   * The consent (`cons-…`) by which the caller acted, or would have, on what is another account's, or, a member, on what its own account
+   * owns; of several the oldest. Empty: in its own right, or with none.
+   */
   delegationId: string;
   /** What the resource is, in a word ("interface"; "call": a refusal at the door). */
   resourceKind: string;
@@ -100,7 +106,10 @@ export interface AuditEntry {
   peer: string;
   /** The caller's request_id; empty: none. Shown to operators and to the caller's own account. */
   requestId: string;
-  /** What of the request changed what it did, by name: force, host_id, update_mask; of principals and tokens role, ttl_s. */
+  /**
+   * What of the request changed what it did, by name: force, host_id, update_mask; of principals and tokens role, ttl_s; of a
+   * host's join invited_by, the operator that made its token.
+   */
   details: { [key: string]: string };
   /** Calls that the entry stands for: 1, or more refusals of one minute. */
   count: bigint;

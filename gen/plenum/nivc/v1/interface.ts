@@ -220,7 +220,10 @@ export interface InterfaceAccess {
   detachers: Grant[];
   /** May change its addresses. */
   addressSetters: Grant[];
-  /** May change its other fields, these lists included; they see whole lists, the others their own entries only. */
+  /**
+   * May change its other fields, these lists included. Whoever may do that by its own role (C15) sees whole lists; others of that
+   * account, and whoever is on another list, see their account's and their own entries only.
+   */
   modifiers: Grant[];
 }
 

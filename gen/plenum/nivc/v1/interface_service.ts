@@ -271,7 +271,7 @@ export interface UpdateInterfaceRequest {
 }
 
 export interface UpdateInterfaceResponse {
-  /** The record as it is now. */
+  /** The record as it is now; absent where the caller gave up with it the entry by which it saw the record. */
   interface: Interface | undefined;
 }
 
@@ -4543,8 +4543,9 @@ export const InterfaceServiceDefinition = {
      * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or
      * modifier; addresses are for SetAddresses. An attached interface's host applies the change with one packet's boundary; DNS servers
      * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
-     * nothing and answers the record as it is now.
-     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+     * nothing and answers the record as it is now. A modifier may leave its own entry out of `access`: it has no right to the record then (nor
+     * an answer to a repeat but NOT_FOUND). One whose own entry ends at a time gives none that lasts longer.
+     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
      */
     updateInterface: {
       name: "UpdateInterface",
@@ -4951,8 +4952,9 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or
    * modifier; addresses are for SetAddresses. An attached interface's host applies the change with one packet's boundary; DNS servers
    * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
-   * nothing and answers the record as it is now.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   * nothing and answers the record as it is now. A modifier may leave its own entry out of `access`: it has no right to the record then (nor
+   * an answer to a repeat but NOT_FOUND). One whose own entry ends at a time gives none that lasts longer.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
    */
   updateInterface(
     request: UpdateInterfaceRequest,
@@ -5074,8 +5076,9 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * Change fields named in the mask: description, tags, security_group_ids, source_dest_check, access, dns_servers, disabled, name. Owner or
    * modifier; addresses are for SetAddresses. An attached interface's host applies the change with one packet's boundary; DNS servers
    * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
-   * nothing and answers the record as it is now.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG).
+   * nothing and answers the record as it is now. A modifier may leave its own entry out of `access`: it has no right to the record then (nor
+   * an answer to a repeat but NOT_FOUND). One whose own entry ends at a time gives none that lasts longer.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
    */
   updateInterface(
     request: DeepPartial<UpdateInterfaceRequest>,
