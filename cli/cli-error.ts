@@ -1,4 +1,6 @@
+import type { Command } from "commander";
 import { callFailure } from "#lib/rpc/client-error.ts";
+import { inFlags } from "./field-flags.ts";
 
 /** Exit codes, by what the caller can do about it. Shown by `plenum --help`. */
 export const ExitCode = {
@@ -22,12 +24,20 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 export class CliError extends Error {
   readonly remedy: string;
   readonly exitCode: ExitCode;
+  /** Lines between the two. */
+  readonly details: readonly string[];
 
   /** @param message the fact; @param remedy what to do about it */
-  constructor(message: string, remedy: string, exitCode: ExitCode = ExitCode.FAILED, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    remedy: string,
+    exitCode: ExitCode = ExitCode.FAILED,
+    options: ErrorOptions & { details?: readonly string[] } = {},
+  ) {
     super(message, options);
     this.remedy = remedy;
     this.exitCode = exitCode;
+    this.details = options.details ?? [];
   }
 }
 
@@ -48,9 +58,19 @@ const BY_STATUS: Readonly<Record<string, { exitCode: ExitCode; remedy: string }>
   DEADLINE_EXCEEDED: { exitCode: ExitCode.UNREACHABLE, remedy: "look at the resource: what was committed stays" },
 };
 
-/** Text for standard error (field, fact, remedy) and the exit code of any error. Secrets are never part of an error. */
-export function explain(error: unknown): { text: string; exitCode: ExitCode } {
-  if (error instanceof CliError) return { text: lines(error.message, [], error.remedy), exitCode: error.exitCode };
+/** "plenum host list". */
+export const pathOf = (command: Command): string => (command.parent === null ? "" : `${pathOf(command.parent)} `) + command.name();
+
+/** Whether the help says so of the command, or of those that it is one of. */
+export const isForOperators = (command: Command): boolean =>
+  command.description().includes("(operator)") || (command.parent !== null && isForOperators(command.parent));
+
+/**
+ * Text for standard error (flag, fact, remedy) and the exit code of any error; `command` is the one that failed, if it came so far. Secrets
+ * are never part of an error.
+ */
+export function explain(error: unknown, command?: Command): { text: string; exitCode: ExitCode } {
+  if (error instanceof CliError) return { text: lines(error.message, error.details, error.remedy), exitCode: error.exitCode };
   const failure = callFailure(error);
   if (failure === undefined) {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -58,10 +78,16 @@ export function explain(error: unknown): { text: string; exitCode: ExitCode } {
   }
   const { exitCode, remedy } = BY_STATUS[failure.status] ?? { exitCode: ExitCode.FAILED, remedy: "" };
   const reason = failure.reason === "" ? failure.status : failure.reason;
-  // A single violation is the message itself.
   const { violations } = failure;
-  const fields = violations.length < 2 ? [] : violations.map(({ field, description }) => `${field}: ${description}`);
-  return { text: lines(`${failure.message} (${reason})`, fields, remedy), exitCode };
+  const names = violations.map(({ field }) => field);
+  const inWords = (text: string): string => (command === undefined ? text : inFlags(command, text, names));
+  // A single violation is the message itself.
+  const fields = violations.length < 2 ? [] : violations.map(({ field, description }) => inWords(`${field} ${description}`));
+  const isOperators = failure.status === "PERMISSION_DENIED" && command !== undefined && isForOperators(command);
+  const why = isOperators
+    ? `\`${pathOf(command)}\` is for the operators of an installation, and \`plenum whoami\` says who you are`
+    : remedy;
+  return { text: lines(`${inWords(failure.message)} (${reason})`, fields, why), exitCode };
 }
 
 function lines(message: string, fields: readonly string[], remedy: string): string {

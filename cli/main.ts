@@ -1,51 +1,4 @@
-import { Command, CommanderError } from "commander";
-import { ExitCode, explain } from "./cli-error.ts";
-import { addConsentCommands } from "./commands/consent.ts";
-import { addHostJoin } from "./commands/host-join.ts";
-import { addIdentityCommands } from "./commands/identity.ts";
-import { addInstanceCommands } from "./commands/instance.ts";
-import { addInterfaceCommands } from "./commands/interface.ts";
-import { addLocalCommands } from "./commands/local.ts";
-import { addNetworkCommands } from "./commands/network.ts";
-import { addOperatorCommands } from "./commands/operator.ts";
-import { addPrincipalCommands } from "./commands/principal.ts";
-import { addSecurityGroupCommands } from "./commands/security-group.ts";
-import { addServeCommands } from "./commands/serve.ts";
-import { addTopologyCommands } from "./commands/topology.ts";
-
-const EPILOGUE = `
-Connection: a flag, else PLENUM_ENDPOINT, PLENUM_TOKEN_FILE, PLENUM_CA_FILE, else the context of \`plenum up\` (--data-dir, PLENUM_DATA_DIR,
-or the last one started on this machine).
-
-Exit codes: 0 done, 1 failed, 2 wrong command or input, 3 no answer, 4 not allowed, 5 no such resource, 6 the state of things forbids it.`;
-
-/** The whole command tree. */
-export function buildProgram(): Command {
-  const program = new Command("plenum")
-    .description("A self-hosted virtual private cloud network.")
-    .option("--endpoint <host:port>", "where the API listens")
-    .option("--token-file <file>", "file with the bearer token")
-    .option("--ca-file <file>", "PEM of the root that signed the API's certificate")
-    .option("--data-dir <dir>", "data directory of `plenum up`, for its context")
-    .option("-o, --output <format>", "table or json (proto JSON)", "table")
-    .option("--request-id <id>", "idempotency key of a call that makes or changes something; default: a new one")
-    .addHelpText("after", EPILOGUE)
-    .exitOverride();
-  addIdentityCommands(program);
-  addPrincipalCommands(program);
-  addConsentCommands(program);
-  addTopologyCommands(program);
-  addNetworkCommands(program);
-  addSecurityGroupCommands(program);
-  addInterfaceCommands(program);
-  addInstanceCommands(program);
-  const host = program.command("host").description("hosts: machines that carry instances (operator)");
-  addOperatorCommands(program, host);
-  addHostJoin(host);
-  addLocalCommands(program);
-  addServeCommands(program);
-  return program;
-}
+import { execute } from "./execute.ts";
 
 // Who reads us may have enough (`plenum eni list | head`): that is an end, no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -53,17 +6,4 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
-async function main(): Promise<number> {
-  try {
-    await buildProgram().parseAsync();
-    return ExitCode.OK;
-  } catch (error) {
-    // commander has said what was wrong already (or showed the help that was asked for).
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
-    const { text, exitCode } = explain(error);
-    process.stderr.write(`${text}\n`);
-    return exitCode;
-  }
-}
-
-process.exitCode = await main();
+process.exitCode = await execute(process.argv.slice(2));

@@ -11,7 +11,9 @@ export interface ResourceTable<T> {
   columns: Readonly<Record<string, (row: T) => Cell>>;
 }
 
-export type OutputFormat = "table" | "json";
+/** For people, for programs, and the ids alone (the first column), one a line, for a shell's loops. */
+export const OUTPUT_FORMATS = ["table", "json", "id"] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 function text(cell: Cell): string {
   if (cell === undefined || cell === "") return "-";
@@ -56,11 +58,14 @@ function render(head: string[], rows: string[][]): string {
 export function formatList<T>(format: OutputFormat, table: ResourceTable<T>, rows: readonly T[]): string {
   if (format === "json") return JSON.stringify({ [table.plural]: rows.map((row) => table.toJSON(row)) }, null, 2);
   const columns = Object.entries(table.columns);
+  if (format === "id") return rows.map((row) => firstCell(table.columns, row)).join("\n");
   return render(
     columns.map(([head]) => head),
     rows.map((row) => columns.map(([, cell]) => text(cell(row)))),
   );
 }
+
+const firstCell = <T>(columns: ResourceTable<T>["columns"], row: T): string => text(Object.values(columns)[0]?.(row));
 
 /** Widths of columns whose rows come one by one: as wide as an id, or as most of their cells are. */
 const LINE_WIDTHS = { first: 9, id: 38, other: 15 };
@@ -82,8 +87,12 @@ export function formatLine<T>(first: string, table: ResourceTable<T>, row: T): s
 /** The same for a row of which only its id is left. */
 export const goneLine = (first: string, id: string): string => first.padEnd(LINE_WIDTHS.first) + id;
 
-/** One resource: every field that is set, one a line; or its proto JSON. */
-export function formatOne<T>(format: OutputFormat, table: Pick<ResourceTable<T>, "toJSON">, row: T): string {
+/** What has fields, and perhaps columns. */
+export type Shape<T> = Pick<ResourceTable<T>, "toJSON"> & Partial<Pick<ResourceTable<T>, "columns">>;
+
+/** One resource: every field that is set, one a line; or its proto JSON; or its id, where it has one. */
+export function formatOne<T>(format: OutputFormat, table: Shape<T>, row: T): string {
+  if (format === "id" && table.columns !== undefined) return firstCell(table.columns, row);
   const json = table.toJSON(row) as Record<string, unknown>;
   if (format === "json") return JSON.stringify(json, null, 2);
   return render(

@@ -25,7 +25,7 @@ export function parseRule(text: string): SecurityGroupRule {
   if (parsedDirection === undefined || parsedProtocol === undefined || peer === undefined) {
     throw new CliError(
       `${JSON.stringify(text)} is not a rule`,
-      `write ${RULE_SYNTAX}, for example ingress:tcp:80:10.0.0.0/8 or ingress:tcp:80:sg-…`,
+      `write ${RULE_SYNTAX}, for example ingress:tcp:80:10.0.0.0/8 or ingress:tcp:80:sg-… (a group's name does, too)`,
       ExitCode.USAGE,
     );
   }
@@ -39,6 +39,12 @@ export function parseRule(text: string): SecurityGroupRule {
     peer: peer.startsWith("sg-") ? { $case: "securityGroupId", value: peer } : { $case: "cidr", value: peer },
     description: "",
   };
+}
+
+/** The name of a group in the place of a rule's peer, where neither a block, an id nor a port is; undefined: none. */
+export function ruleGroup(text: string): string | undefined {
+  const peer = /^[a-z]+:[a-z]+(?::\d{1,5}(?:-\d{1,5})?)?:([^:]+)$/.exec(text)?.[1];
+  return peer === undefined || /^\d[\d-]*$|\/\d{1,3}$|^sg-[0-9a-f]{32}$/.test(peer) ? undefined : peer;
 }
 
 const nameOf = <T>(names: Readonly<Record<string, T>>, value: T): string => Object.entries(names).find(([, v]) => v === value)?.[0] ?? "?";

@@ -6,21 +6,36 @@ import { callFailure } from "#lib/rpc/client-error.ts";
 import { CliError, ExitCode } from "./cli-error.ts";
 import { resolveConnection } from "./connection.ts";
 import type { ConnectionFlags } from "./connection.ts";
-import { formatList, formatOne } from "./output.ts";
-import type { OutputFormat, ResourceTable } from "./output.ts";
+import { Names } from "./names.ts";
+import { formatList, formatOne, OUTPUT_FORMATS } from "./output.ts";
+import type { OutputFormat, ResourceTable, Shape } from "./output.ts";
+import { pagesOf } from "./pages.ts";
+import { resolveNames } from "./resolve.ts";
+import { parseNumber } from "./values.ts";
 
 export interface GlobalOptions extends ConnectionFlags {
   output: OutputFormat;
   requestId?: string;
+  /** Of a list. */
+  limit?: string;
+}
+
+/** Who can call. */
+export interface Caller {
+  client<Definition extends CompatServiceDefinition>(definition: Definition): PlenumClient<Definition>;
 }
 
 /** What a command needs: clients, and a way to say what came of it. */
-export interface Session {
-  client<Definition extends CompatServiceDefinition>(definition: Definition): PlenumClient<Definition>;
+export interface Session extends Caller {
   /** Idempotency key of this call (C10): --request-id, else a new one. */
   requestId: string;
+  /** All pages of a list, or up to --limit. */
+  pages: <Item, Answer extends { nextPageToken: string }>(
+    page: (request: { pageSize: number; pageToken: string }) => Promise<Answer>,
+    items: (answer: Answer) => Item[],
+  ) => Promise<Item[]>;
   list<T>(table: ResourceTable<T>, rows: readonly T[]): void;
-  one<T>(table: Pick<ResourceTable<T>, "toJSON">, row: T): void;
+  one<T>(shape: Shape<T>, row: T): void;
   /** A line as it is, whatever the format. */
   print(text: string): void;
   /** A sentence for people; nothing with -o json. */
@@ -34,13 +49,27 @@ export interface Session {
 /** Waits of a minute are allowed by the contract; a call must outlive them. */
 const DEADLINE_MS = 75_000;
 
+/** The longest list that may be asked for. */
+const MAX_LIMIT = 1_000_000;
+
 function open(options: GlobalOptions, channel: RpcChannel): Session {
   const print = (text: string): void => void process.stdout.write(`${text}\n`);
+  const limit = options.limit === undefined ? undefined : parseNumber(options.limit, 1, MAX_LIMIT, "limit");
   return {
     client: (definition) => channel.client(definition),
     requestId: options.requestId ?? crypto.randomUUID(),
-    list: (table, rows) => print(formatList(options.output, table, rows)),
-    one: (table, row) => print(formatOne(options.output, table, row)),
+    async pages(page, items) {
+      // One more than is shown, to know whether that is all.
+      const all = await pagesOf(page, items, limit === undefined ? undefined : limit + 1);
+      if (limit === undefined || all.length <= limit) return all;
+      process.stderr.write(`plenum: the first ${limit} only; --limit ${limit * 10} shows more\n`);
+      return all.slice(0, limit);
+    },
+    list: (table, rows) => {
+      const text = formatList(options.output, table, rows);
+      if (text !== "") print(text);
+    },
+    one: (shape, row) => print(formatOne(options.output, shape, row)),
     print,
     say: (text) => {
       if (options.output === "table") print(text);
@@ -50,39 +79,33 @@ function open(options: GlobalOptions, channel: RpcChannel): Session {
   };
 }
 
-/** Wraps a command's body: connection from flags, environment or context; closed afterwards. The last argument is commander's command. */
+/**
+ * Wraps a command's body: connection from flags, environment or context; closed afterwards. Names among arguments and options become ids
+ * (resolve.ts). The last argument is commander's command, the one before it the options.
+ */
 export function withSession<Args extends unknown[]>(
   body: (session: Session, ...args: Args) => Promise<void>,
 ): (...args: [...Args, Command]) => Promise<void> {
   return async (...all) => {
     const command = all.at(-1) as Command;
-    const options = command.optsWithGlobals<GlobalOptions>();
-    if (options.output !== "table" && options.output !== "json") {
-      throw new CliError(`${JSON.stringify(options.output)} is not an output format`, "write -o table or -o json", ExitCode.USAGE);
+    const global = command.optsWithGlobals<GlobalOptions>();
+    if (!OUTPUT_FORMATS.includes(global.output)) {
+      throw new CliError(
+        `${JSON.stringify(global.output)} is not an output format`,
+        `write -o ${OUTPUT_FORMATS.join(", -o ")}`,
+        ExitCode.USAGE,
+      );
     }
-    const { endpoint, ca, token } = await resolveConnection(options, process.env);
+    const { endpoint, ca, token } = await resolveConnection(global, process.env);
     const channel = openChannel({ address: endpoint, ca, token, deadlineMs: DEADLINE_MS, repeatUnavailable: true });
     try {
-      await body(open(options, channel), ...(all.slice(0, -1) as Args));
+      const session = open(global, channel);
+      const { args, options } = await resolveNames(new Names(session), command, all.slice(0, -2), all.at(-2) as Record<string, unknown>);
+      await body(session, ...([...args, options] as Args));
     } finally {
       channel.close();
     }
   };
-}
-
-/** All pages of a list. */
-export async function allPages<Item, Answer extends { nextPageToken: string }>(
-  page: (request: { pageSize: number; pageToken: string }) => Promise<Answer>,
-  items: (answer: Answer) => Item[],
-): Promise<Item[]> {
-  const all: Item[] = [];
-  let pageToken = "";
-  do {
-    const answer = await page({ pageSize: 500, pageToken });
-    all.push(...items(answer));
-    pageToken = answer.nextPageToken;
-  } while (pageToken !== "");
-  return all;
 }
 
 /** A field that every answer carries; its absence is a server's bug. */

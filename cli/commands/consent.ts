@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { ConsentServiceDefinition, ConsentState } from "#gen/plenum/consent/v1/consent.ts";
 import type { Consent } from "#gen/plenum/consent/v1/consent.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import type { Session } from "../session.ts";
 import { consents } from "../tables.ts";
 import { parseWord } from "../values.ts";
@@ -27,7 +27,7 @@ export function addConsentCommands(program: Command): void {
         const filter = { resourceId: options.resource, state: parseWord(STATES, options.state, "state") };
         session.list(
           consents,
-          await allPages(
+          await session.pages(
             (page) => client.listConsents({ ...page, ...filter }),
             (answer) => answer.consents,
           ),

@@ -4,7 +4,7 @@ import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
 import { IssueTokenResponse, TokenServiceDefinition, WhoAmIResponse } from "#gen/plenum/identity/v1/token.ts";
 import { ROLES } from "./principal.ts";
 import { addQuotaCommands } from "./quota.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import { accounts } from "../tables.ts";
 import { duration, parseDuration, parseWord } from "../values.ts";
 
@@ -70,7 +70,7 @@ export function addIdentityCommands(program: Command): void {
         const client = session.client(AccountServiceDefinition);
         session.list(
           accounts,
-          await allPages(
+          await session.pages(
             (page) => client.listAccounts(page),
             (answer) => answer.accounts,
           ),

@@ -5,7 +5,7 @@ import { OperationServiceDefinition } from "#gen/plenum/operation/v1/operation.t
 import type { Operation } from "#gen/plenum/operation/v1/operation.ts";
 import { CliError, ExitCode } from "../cli-error.ts";
 import { waitForOperation } from "../operation-wait.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import type { Session } from "../session.ts";
 import { instances } from "../tables.ts";
 import { collect, parseDuration, parsePairs, parseWord } from "../values.ts";
@@ -61,7 +61,7 @@ export function addInstanceCommands(program: Command): void {
         const filter = { ownerAccount: options.owner, hostId: options.host, state, zoneId: options.zone, name: options.name };
         session.list(
           instances,
-          await allPages(
+          await session.pages(
             (page) => client.listInstances({ ...page, ...filter }),
             (answer) => answer.instances,
           ),

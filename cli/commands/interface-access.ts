@@ -33,10 +33,10 @@ const keyOf = ({ accountId, principalId }: Grant): string => `${accountId}/${pri
 /** --attacher and so on. */
 export function addAccessOptions(command: Command): void {
   command
-    .option("--attacher <account>", `may attach it to its own instances; ${ONE_PRINCIPAL}; may be repeated`, collect)
-    .option("--detacher <account>", "may detach it; may be repeated", collect)
-    .option("--address-setter <account>", "may change its addresses; may be repeated", collect)
-    .option("--modifier <account>", "may change its other fields, these lists included; may be repeated", collect);
+    .option("--attacher <account[/principal]>", `may attach it to its own instances; ${ONE_PRINCIPAL}; may be repeated`, collect)
+    .option("--detacher <account[/principal]>", "may detach it; may be repeated", collect)
+    .option("--address-setter <account[/principal]>", "may change its addresses; may be repeated", collect)
+    .option("--modifier <account[/principal]>", "may change its other fields, these lists included; may be repeated", collect);
 }
 
 /** The lists of a new record. */
@@ -90,8 +90,8 @@ export function addAccessCommand(eni: Command): void {
   eni
     .command("access <interface>")
     .description("change who beside the owner may attach, detach, set addresses or modify a record (owner or modifier)")
-    .option("--add <list=account>", `list: ${Object.keys(LISTS).join(", ")}; may be repeated`, collect)
-    .option("--remove <list=account>", "may be repeated", collect)
+    .option("--add <list=account[/principal]>", `list: ${Object.keys(LISTS).join(", ")}; may be repeated`, collect)
+    .option("--remove <list=account[/principal]>", "may be repeated", collect)
     .addHelpText("after", "\nExample:\n  plenum eni access eni-… --add attacher=acct-…/alice --remove modifier=acct-…")
     .action(
       withSession(async (session, interfaceId: string, options: { add?: string[]; remove?: string[] }) => {

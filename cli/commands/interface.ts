@@ -1,7 +1,7 @@
 import { Option } from "commander";
 import type { Command } from "commander";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import { attachments, interfaces } from "../tables.ts";
 import { addInterfaceWatch } from "./interface-watch.ts";
 import { collect, ON_OFF, parseNumber, parsePairs, parseWord } from "../values.ts";
@@ -103,7 +103,7 @@ function addRecords(eni: Command): void {
       const filter = filterOf(options);
       session.list(
         interfaces,
-        await allPages(
+        await session.pages(
           (page) => client.listInterfaces({ ...page, filter }),
           (answer) => answer.interfaces,
         ),
@@ -223,8 +223,8 @@ function addAttaching(eni: Command): void {
     );
   addWaitOptions(attach);
   const detach = eni
-    .command("detach <id>")
-    .description("end attachments: of an interface (eni-…), one (eni-attach-…), or all of an instance (i-…)")
+    .command("detach <attached>")
+    .description("end attachments: of an interface (its name or id), one (eni-attach-…), or all of an instance (i-…)")
     .option("--force", "do not wait for a host whose lease has ended: the others refuse its packets", false)
     .addHelpText("after", "\nExample:\n  plenum eni detach eni-…")
     .action(
@@ -283,7 +283,7 @@ function addAttachments(attachment: Command): void {
         const filter = { interfaceId: options.interface, instanceId: options.instance };
         session.list(
           attachments,
-          await allPages(
+          await session.pages(
             (page) => client.listAttachments({ ...page, ...filter }),
             (answer) => answer.attachments,
           ),

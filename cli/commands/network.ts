@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { SubnetServiceDefinition } from "#gen/plenum/network/v1/subnet.ts";
 import { CreateVpcResponse, VpcServiceDefinition } from "#gen/plenum/network/v1/vpc.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import { subnets, vpcs } from "../tables.ts";
 import { collect, parsePairs } from "../values.ts";
 
@@ -63,7 +63,7 @@ function addVpc(vpc: Command): void {
         const client = session.client(VpcServiceDefinition);
         session.list(
           vpcs,
-          await allPages(
+          await session.pages(
             (page) => client.listVpcs({ ...page, ownerAccount: options.owner }),
             (answer) => answer.vpcs,
           ),
@@ -139,7 +139,7 @@ function addSubnet(subnet: Command): void {
         const client = session.client(SubnetServiceDefinition);
         session.list(
           subnets,
-          await allPages(
+          await session.pages(
             (page) => client.listSubnets({ ...page, vpcId: options.vpc }),
             (answer) => answer.subnets,
           ),

@@ -7,7 +7,7 @@ import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_servic
 import { OperationServiceDefinition } from "#gen/plenum/operation/v1/operation.ts";
 import { CliError, ExitCode } from "../cli-error.ts";
 import { waitForOperation } from "../operation-wait.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import { auditEntries, drops, hosts, operations, targets } from "../tables.ts";
 import type { Drop } from "../tables.ts";
 import { duration, parseDuration, parsePast, parseWord } from "../values.ts";
@@ -57,7 +57,7 @@ function addHosts(host: Command): void {
         const client = session.client(HostServiceDefinition);
         session.list(
           hosts,
-          await allPages(
+          await session.pages(
             (page) => client.listHosts({ ...page, zoneId: options.zone }),
             (answer) => answer.hosts,
           ),
@@ -124,7 +124,7 @@ function addOperations(operation: Command): void {
         const client = session.client(OperationServiceDefinition);
         session.list(
           operations,
-          await allPages(
+          await session.pages(
             (page) => client.listOperations({ ...page, subjectId: options.subject }),
             (answer) => answer.operations,
           ),
@@ -153,7 +153,6 @@ interface AuditOptions {
   since?: string;
   until?: string;
   decision: string;
-  limit: string;
 }
 
 function addAudit(audit: Command): void {
@@ -168,15 +167,15 @@ function addAudit(audit: Command): void {
     .option("--since <time>", "not older than this: 90s, 15m, 2h, 7d, or a time (2026-01-31T12:00:00Z)")
     .option("--until <time>", "older than this, in the same words")
     .option("--decision <decision>", `only these: ${Object.keys(decisions).join(", ")}`, "any")
-    .option("--limit <n>", "at most this many, up to 1000", "50")
+    .option("--limit <n>", "at most this many", "50")
     .addHelpText(
       "after",
       "\nExample:\n  plenum audit list --since 1h --action nivc:AttachInterface\n  plenum audit list --decision refused --since 1d",
     )
     .action(
       withSession(async (session, options: AuditOptions) => {
-        const answer = await session.client(AuditServiceDefinition).listAuditEntries({
-          pageSize: Number(options.limit),
+        const client = session.client(AuditServiceDefinition);
+        const filter = {
           resourceId: options.resource,
           principalId: options.principal,
           accountId: options.account,
@@ -184,8 +183,14 @@ function addAudit(audit: Command): void {
           after: options.since === undefined ? undefined : parsePast(options.since, new Date()),
           before: options.until === undefined ? undefined : parsePast(options.until, new Date()),
           decision: parseWord(decisions, options.decision, "decision"),
-        });
-        session.list(auditEntries, answer.entries);
+        };
+        session.list(
+          auditEntries,
+          await session.pages(
+            (page) => client.listAuditEntries({ ...page, ...filter }),
+            (answer) => answer.entries,
+          ),
+        );
       }),
     );
 }
@@ -197,19 +202,21 @@ function addDrops(program: Command): void {
     .action(
       withSession(async (session, _options: object) => {
         const client = session.client(InterfaceServiceDefinition);
-        const records = await allPages(
+        const records = await session.pages(
           (page) => client.listInterfaces(page),
           (answer) => answer.interfaces,
         );
         const rows = records.flatMap((record) => rowsOf(record.interfaceId, record.traffic?.dropsByReason ?? {}));
         const hostClient = session.client(HostServiceDefinition);
-        const all = await allPages(
-          (page) => hostClient.listHosts(page),
-          (answer) => answer.hosts,
-        ).catch((error: unknown) => {
-          if (session.refused(error)) return []; // an account sees its own interfaces only
-          throw error;
-        });
+        const all = await session
+          .pages(
+            (page) => hostClient.listHosts(page),
+            (answer) => answer.hosts,
+          )
+          .catch((error: unknown) => {
+            if (session.refused(error)) return []; // an account sees its own interfaces only
+            throw error;
+          });
         session.list(drops, [...rows, ...all.flatMap((host) => rowsOf(host.name, host.hostDropsByReason))]);
       }),
     );

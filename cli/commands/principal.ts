@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { PrincipalServiceDefinition } from "#gen/plenum/identity/v1/principal.ts";
 import { Role } from "#gen/plenum/identity/v1/token.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import { principals } from "../tables.ts";
 import { parseWord } from "../values.ts";
 
@@ -50,7 +50,7 @@ export function addPrincipalCommands(program: Command): void {
         const client = session.client(PrincipalServiceDefinition);
         session.list(
           principals,
-          await allPages(
+          await session.pages(
             (page) => client.listPrincipals({ ...page, accountId: options.account }),
             (answer) => answer.principals,
           ),

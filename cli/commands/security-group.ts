@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
 import { parseRule, RULE_SYNTAX } from "../rule.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import { securityGroups } from "../tables.ts";
 import { collect } from "../values.ts";
 import { addWaitOptions, waitFrom } from "../wait-options.ts";
@@ -52,7 +52,7 @@ export function addSecurityGroupCommands(program: Command): void {
         const client = session.client(SecurityGroupServiceDefinition);
         session.list(
           securityGroups,
-          await allPages(
+          await session.pages(
             (page) => client.listSecurityGroups({ ...page, vpcId: options.vpc }),
             (answer) => answer.securityGroups,
           ),

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
-import { allPages, present, withSession } from "../session.ts";
+import { present, withSession } from "../session.ts";
 import { regions, zones } from "../tables.ts";
 
 /** zone, region. */
@@ -28,7 +28,7 @@ export function addTopologyCommands(program: Command): void {
         const client = session.client(TopologyServiceDefinition);
         session.list(
           zones,
-          await allPages(
+          await session.pages(
             (page) => client.listZones({ ...page, regionId: options.region }),
             (answer) => answer.zones,
           ),
@@ -44,7 +44,7 @@ export function addTopologyCommands(program: Command): void {
         const client = session.client(TopologyServiceDefinition);
         session.list(
           regions,
-          await allPages(
+          await session.pages(
             (page) => client.listRegions(page),
             (answer) => answer.regions,
           ),

@@ -35,10 +35,16 @@ export function isId(prefix: IdPrefix, id: string): boolean {
   return SHAPES.get(prefix)?.test(id) ?? false;
 }
 
+/** The word for people with its article ("an interface"). */
+export const aKind = (prefix: IdPrefix): string => `${/^[aio]/.test(ID_KINDS[prefix]) ? "an" : "a"} ${ID_KINDS[prefix]}`;
+
 /** The id, or INVALID_ARGUMENT that names the field. */
 export function parseId(prefix: IdPrefix, id: string, field: string): string {
   if (isId(prefix, id)) return id;
-  const kind = `${/^[aio]/.test(ID_KINDS[prefix]) ? "an" : "a"} ${ID_KINDS[prefix]}`;
-  if (id === "") throw invalidArgument(field, "is missing", `give the id of ${kind} (${prefix}-…)`);
-  throw invalidArgument(field, `is ${JSON.stringify(id.slice(0, 80))}`, `an id of ${kind} is ${prefix}- and 32 hexadecimal digits`);
+  if (id === "") throw invalidArgument(field, "is missing", `give the id of ${aKind(prefix)} (${prefix}-…)`);
+  throw invalidArgument(
+    field,
+    `is ${JSON.stringify(id.slice(0, 80))}`,
+    `an id of ${aKind(prefix)} is ${prefix}- and 32 hexadecimal digits`,
+  );
 }
