@@ -55,6 +55,17 @@ test.each([false, true])("senders are those of what was written, after mappings 
   expect([sizeOf(map), sizeOf(senders)], "nobody may send any more").toEqual([0, 0]);
 });
 
+test("what takes another's place is written, beside what finds no room", () => {
+  const map = mapOf("mappings", 2);
+  const senders = mapOf("senders", 10);
+  const mappings = new Mappings(map, senders);
+  mappings.put([mapping(1, 1), mapping(2, 2)]);
+  const moved = mapping(2, 3);
+  expect(() => mappings.put([mapping(3, 1), moved])).toThrow(/full/);
+  expect(mappings.list()).toContainEqual(moved);
+  expect([...senders.entries()].map(([key]) => key.at(-1)).toSorted()).toEqual([1, 3]);
+});
+
 test.each([false, true])("a sender that found no room is let in as soon as there is some (fresh: %s)", (fresh) => {
   const senders = mapOf("senders", 1);
   const mappings = new Mappings(mapOf("mappings", 10), senders);

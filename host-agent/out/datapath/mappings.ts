@@ -4,8 +4,8 @@ import { decodeMapping, encodeMappingKey, encodeMappings, mappingAt } from "./co
 import { STRUCTS } from "./layout.gen.ts";
 import { Senders } from "./senders.ts";
 
-/** A mapping that was counted for its sender, and what stood in its place. */
-interface Written {
+/** What is to be written, and what stands in its place. */
+interface Entry {
   key: Buffer;
   value: Buffer;
   before: Buffer | undefined;
@@ -26,24 +26,29 @@ export class Mappings {
     const all = encodeMappings(mappings);
     const lasts = new Map<string, number>();
     for (let i = 0; i < mappings.length; i++) lasts.set(mappingAt(all, i).key.toString("latin1"), i);
-    const written: Written[] = [];
+    const entries = [...lasts.values()].map((i): Entry => {
+      const { key, value } = mappingAt(all, i);
+      return { key, value, before: this.#map.get(key) };
+    });
+    // What takes another's place needs no room, and does not wait for what does.
+    this.#write(entries.filter(({ before }) => before !== undefined));
+    this.#write(entries.filter(({ before }) => before === undefined));
+  }
+
+  #write(entries: readonly Entry[]): void {
+    const counted: Entry[] = [];
     try {
-      const keys = Buffer.alloc(lasts.size * STRUCTS.mapping_key.size);
-      const kept = Buffer.alloc(lasts.size * STRUCTS.mapping.size);
-      for (const i of lasts.values()) {
-        const { key, value } = mappingAt(all, i);
-        const before = this.#map.get(key);
-        this.#senders.add(value);
-        keys.set(key, written.length * key.length);
-        kept.set(value, written.length * value.length);
-        written.push({ key, value, before });
+      for (const entry of entries) {
+        this.#senders.add(entry.value);
+        counted.push(entry);
       }
-      this.#map.putMany(keys, kept, written.length);
+      const join = (part: "key" | "value"): Buffer => Buffer.concat(entries.map((entry) => entry[part]));
+      this.#map.putMany(join("key"), join("value"), entries.length);
     } catch (error) {
-      this.#recount(written);
+      this.#recount(counted);
       throw error;
     }
-    for (const { before } of written) if (before !== undefined) this.#senders.remove(before);
+    for (const { before } of entries) if (before !== undefined) this.#senders.remove(before);
   }
 
   /** The same for addresses of which none is there, each named once: a new network's, without a look at each. */
@@ -66,8 +71,8 @@ export class Mappings {
   }
 
   /** Of a write that ended on its way: each mapping's sender is counted for what the kernel holds of it now. */
-  #recount(written: readonly Written[]): void {
-    for (const { key, value, before } of written) {
+  #recount(entries: readonly Entry[]): void {
+    for (const { key, value, before } of entries) {
       const arrived = this.#map.get(key)?.equals(value) === true;
       const counted = arrived ? before : value;
       if (counted !== undefined) this.#senders.remove(counted);
