@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, it } from "vitest";
-import { createLog } from "#lib/log/log.ts";
+import { silentLog } from "#lib/log/log.ts";
 import { reconnect } from "./reconnect.ts";
 
-const log = createLog({ name: "test", level: "silent" });
+const log = silentLog();
 const FIRST_MS = 20;
 const MAX_MS = 160;
 

@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { createLog } from "#lib/log/log.ts";
+import { silentLog } from "#lib/log/log.ts";
 import { soleAgent } from "./sole-agent.ts";
 
-const log = createLog({ name: "test", level: "silent" });
+const log = silentLog();
 const { signal } = new AbortController();
 let stateDir: string;
 
