@@ -189,6 +189,21 @@ test("an agent that is asked to end leaves everything running, and its successor
   expect((await ping).output).toMatch(/200 packets transmitted, 200 received, 0% packet loss/);
 });
 
+test("a second agent on the same host touches nothing while the first lives, and goes on when that is killed", async () => {
+  const host = hostOf(2);
+  const before = host.session;
+  const first = host.agent;
+  host.agent = first.twin();
+  host.agent.start();
+  const limit = AbortSignal.timeout(10_000);
+  while (!host.agent.log.includes("another host agent") && !limit.aborted) await delay(20);
+  expect(host.agent.log).toContain(`(process ${first.pid})`);
+  expect(host.session).toBe(before);
+  await first.end("SIGKILL");
+  await inSync(host, before);
+  expect((await inNamespace(guests[0] ?? "", "ping", "-c3", "-i0.1", "-W2", "10.0.101.2")).output).toContain(" 0% packet loss");
+});
+
 test("a change of rules reaches the next packet", async () => {
   const host = hostOf(2);
   const deny = rulesetItem(2, { rules: [] });

@@ -23,6 +23,7 @@ import type { HostIdentity } from "./in/identity.ts";
 import { join } from "./in/join.ts";
 import { MappingSession } from "./in/mapping-session.ts";
 import { keepRenewed } from "./in/renewal.ts";
+import { soleAgent } from "./in/sole-agent.ts";
 import { agentMetrics } from "./metrics.ts";
 import type { FeedName } from "./metrics.ts";
 import { openDatapath } from "./out/datapath/index.ts";
@@ -45,6 +46,8 @@ const PASS_BUDGET_MS = 50;
  */
 export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shutdown): Promise<void> {
   const { stateDir, internalEndpoint, substrateAddress } = config;
+  const unlock = await soleAgent({ stateDir, log, signal: shutdown.signal });
+  shutdown.add("state directory", () => Promise.resolve(unlock()));
   const store = new IdentityStore(stateDir);
   let identity = await identify(config, store, log, shutdown.signal);
 

@@ -25,6 +25,9 @@ export function metersOf(readings: readonly MeterReading[]): Map<bigint, WireMet
   return meters;
 }
 
+/** Reports that may be unanswered: half a minute of them. What is not told then is told with the next: values are cumulative. */
+export const REPORTS_AHEAD = 30;
+
 /** Packets of one counter, as far as each came. No byte is counted without its packet, so packets say for all of it what is new. */
 interface Known {
   read: bigint;
@@ -55,8 +58,12 @@ export class CounterNews {
     for (const wire of this.#drops.values()) for (const known of wire.values()) known.told = known.acknowledged;
   }
 
-  /** What is new in a reading of all counters; undefined: nothing. Those that are not in it are forgotten. */
+  /**
+   * What is new in a reading of all counters; undefined: nothing, or too much of what was told is not answered yet. Those that are not in it
+   * are forgotten.
+   */
   takeAll(readings: readonly MeterReading[], drops: readonly DropReading[]): CounterReport | undefined {
+    if (this.#waiting.length >= REPORTS_AHEAD) return undefined;
     const meters = new Set(readings.map(({ meterId }) => meterId));
     for (const meterId of this.#meters.keys()) if (!meters.has(meterId)) this.#meters.delete(meterId);
     const seen = new Set(drops.map((drop) => `${drop.wireId} ${dropKey(drop)}`));

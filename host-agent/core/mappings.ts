@@ -110,29 +110,45 @@ export class Mappings {
     return size;
   }
 
+  /**
+   * Puts come first, so that a host whose addresses change does not lose its right to send in between; but not at the price of deletions:
+   * where what is to be there finds no room, only those make some. Returns whether anything was done.
+   */
   #step(vni: number, tracker: DeltaTracker<string, Mapping>): boolean {
     const puts = tracker.pendingPuts(BATCH);
-    const deletes = puts.length > 0 ? [] : tracker.pendingDeletes(BATCH);
-    return this.#attempts.run(`mappings of VNI ${vni}`, () => {
-      try {
-        if (puts.length > 0) this.#put(tracker, puts);
-        else this.#datapath.deleteMappings(deletes.map(([prefix]) => ({ vni, prefix })));
-      } catch (error) {
-        for (const [prefix, mapping] of [...puts, ...deletes]) tracker.doubt(prefix, mapping); // some may have been written
-        throw error;
-      }
-      for (const [prefix] of puts) tracker.made(prefix);
-      for (const [prefix] of deletes) tracker.absent(prefix);
-    });
+    if (puts.length > 0 && this.#attempts.run(putKey(vni), () => this.#put(tracker, puts))) return true;
+    const deletes = tracker.pendingDeletes(BATCH);
+    return deletes.length > 0 && this.#attempts.run(deleteKey(vni), () => this.#delete(vni, tracker, deletes));
+  }
+
+  #put(tracker: DeltaTracker<string, Mapping>, puts: readonly [string, Mapping][]): void {
+    try {
+      this.#write(tracker, puts);
+    } catch (error) {
+      doubt(tracker, puts);
+      throw error;
+    }
+    for (const [prefix] of puts) tracker.made(prefix);
+  }
+
+  #delete(vni: number, tracker: DeltaTracker<string, Mapping>, deletes: readonly [string, Mapping][]): void {
+    try {
+      this.#datapath.deleteMappings(deletes.map(([prefix]) => ({ vni, prefix })));
+    } catch (error) {
+      doubt(tracker, deletes);
+      throw error;
+    }
+    for (const [prefix] of deletes) tracker.absent(prefix);
   }
 
   /** Those of which the kernel surely holds nothing are written without a look at each: most, when a network is new to the host. */
-  #put(tracker: DeltaTracker<string, Mapping>, puts: readonly [string, Mapping][]): void {
+  #write(tracker: DeltaTracker<string, Mapping>, puts: readonly [string, Mapping][]): void {
     const fresh: Mapping[] = [];
     const others: Mapping[] = [];
     for (const [prefix, mapping] of puts) (tracker.possible(prefix) === undefined ? fresh : others).push(mapping);
-    if (fresh.length > 0) this.#datapath.putMappings(fresh, true);
+    // First what takes another's place: it needs no room.
     if (others.length > 0) this.#datapath.putMappings(others);
+    if (fresh.length > 0) this.#datapath.putMappings(fresh, true);
   }
 
   #network(vni: number): Network {
@@ -143,3 +159,11 @@ export class Mappings {
     return network;
   }
 }
+
+/** Some of these may have been written. */
+function doubt(tracker: DeltaTracker<string, Mapping>, entries: readonly [string, Mapping][]): void {
+  for (const [prefix, mapping] of entries) tracker.doubt(prefix, mapping);
+}
+
+const putKey = (vni: number): string => `mappings of VNI ${vni}`;
+const deleteKey = (vni: number): string => `removal of mappings of VNI ${vni}`;

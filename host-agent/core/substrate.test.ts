@@ -77,3 +77,21 @@ it("tells of an MTU below what guests were told, not of one above", () => {
   host.reconciler.observeDevices();
   expect(host.reconciler.substrate.standing).toMatchObject({ deviceReady: false, message: expect.stringContaining("100 less") });
 });
+
+it("ends no pass where the kernel cannot be asked how the tunnel is, and asks again", () => {
+  let broken = false;
+  const host = new FakeHost({
+    fault: (call) => {
+      if (broken && call === "datapath.isTunnelGuarded") throw new Error("EMFILE");
+    },
+  });
+  host.underlay.tunnel = undefined;
+  host.reconciler.observeDevices();
+  broken = true;
+  expect(host.reconciler.pass().wakeAt).toBe(100);
+  expect(host.failures).toEqual(["a look at the tunnel device: EMFILE"]);
+  broken = false;
+  host.now = 100;
+  host.pass();
+  expect(host.reconciler.substrate.standing).toEqual(READY);
+});

@@ -56,7 +56,7 @@ export class Substrate {
   repair(): void {
     if (this.#standing.tunnelReady) return;
     this.#attempts.run(TUNNEL, () => this.#datapath.guardTunnel(this.#underlay.ensureTunnel()), true);
-    this.observe();
+    this.#attempts.run(`a look at ${TUNNEL}`, () => void this.observe(), true);
   }
 
   #tooShort({ guestMtu }: UnderlayState): string | undefined {

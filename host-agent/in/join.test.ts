@@ -1,6 +1,8 @@
 import "reflect-metadata";
 import { createPublicKey } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { Pkcs10CertificateRequest } from "@peculiar/x509";
@@ -17,6 +19,7 @@ import { FeedServer } from "../testing/feed-server.ts";
 import { IdentityStore, validity } from "./identity.ts";
 import { join } from "./join.ts";
 import { keepRenewed, renewalTime } from "./renewal.ts";
+import { fetchRoot } from "./server-root.ts";
 
 let directory: string;
 let ca: CertificateAuthority;
@@ -112,6 +115,18 @@ it("waits for a control plane that is not there yet", async () => {
   server = await FeedServer.start({ ca, address });
   server.onJoin = () => hostId;
   expect((await joined).hostId).toBe(hostId);
+});
+
+it("waits for a control plane that takes the connection and says nothing: its machine may be starting", async () => {
+  const path = joinPath(directory, "mute.sock");
+  const mute = createServer().listen(path);
+  await once(mute, "listening");
+  try {
+    // What `join` tries again after.
+    await expect(fetchRoot(`unix:${path}`, ca.fingerprint, 50)).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  } finally {
+    mute.close();
+  }
 });
 
 it.each(["", "plenum-join.xyz", "secret"])("refuses %j as a token", async (text) => {

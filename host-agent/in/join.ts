@@ -64,7 +64,7 @@ async function once({ endpoint, token, name, substrateAddress, store, log }: Joi
   }
 }
 
-const UNREACHABLE = new Set(["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "ENOENT", "EPIPE"]);
+const UNREACHABLE = new Set(["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "ENOENT", "EPIPE", "EAI_AGAIN"]);
 
 /** The server may only not be there yet: hosts and control plane start in any order. */
 function isUnreachable(error: unknown): boolean {

@@ -16,16 +16,19 @@ export interface ReconnectOptions {
 
 /**
  * Opens a stream again and again. `once` ends, well or badly, when its stream is over; `good()` tells that the stream was of use, after
- * which the next failure is the first again. Waits are random within the upper half, so that hosts do not come back in step.
+ * which the next failure is the first again, if it went on for `maxMs`: one that breaks by what it is sent would otherwise be opened, and
+ * sent a snapshot, at full speed for ever. Waits are random within the upper half, so that hosts do not come back in step.
  */
 export async function reconnect(options: ReconnectOptions, once: (signal: AbortSignal, good: () => void) => Promise<void>): Promise<void> {
   const { name, firstMs, maxMs, log, signal, random = Math.random } = options;
   let failures = 0;
   while (!signal.aborted) {
     const stream = new AbortController();
+    const began = performance.now();
+    let wasGood = false;
     try {
       await once(AbortSignal.any([signal, stream.signal]), () => {
-        failures = 0;
+        wasGood = true;
       });
       log.info(`${name}: the other side ended the stream`);
     } catch (error) {
@@ -36,6 +39,7 @@ export async function reconnect(options: ReconnectOptions, once: (signal: AbortS
     } finally {
       stream.abort();
     }
+    if (wasGood && performance.now() - began >= maxMs) failures = 0;
     const wait = Math.min(firstMs * 2 ** failures, maxMs) * (0.5 + random() / 2);
     failures += 1;
     await delay(wait, undefined, { signal, ref: true }).catch(() => {}); // aborted: the loop's condition ends it

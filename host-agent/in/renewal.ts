@@ -9,6 +9,8 @@ import type { HostIdentity, IdentityStore } from "./identity.ts";
 
 const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 600_000;
+/** A timer runs for 24 days at most, and a clock may be set meanwhile. */
+const LOOK_MS = 3_600_000;
 
 export interface RenewalOptions {
   endpoint: string;
@@ -34,8 +36,11 @@ export async function keepRenewed(options: RenewalOptions): Promise<void> {
   const { signal, log } = options;
   for (let failures = 0; !signal.aborted;) {
     const due = Math.max(0, renewalTime(options.current().certificate) - Date.now());
-    const wait = failures === 0 ? due : Math.min(FIRST_WAIT_MS * 2 ** (failures - 1), MAX_WAIT_MS);
+    // Random within the upper half: all hosts fail at once when the coordinator is away.
+    const again = Math.min(FIRST_WAIT_MS * 2 ** (failures - 1), MAX_WAIT_MS) * (0.5 + Math.random() / 2);
+    const wait = failures === 0 ? Math.min(due, LOOK_MS) : again;
     if (!(await slept(wait, signal))) return;
+    if (due > LOOK_MS) continue;
     try {
       options.renewed(await renew(options));
       failures = 0;

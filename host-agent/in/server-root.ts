@@ -11,10 +11,10 @@ const TIMEOUT_MS = 10_000;
  *
  * @param address "host:port" or "unix:/path"
  * @param fingerprint SHA-256 of the root's DER, lower-case hexadecimal
- * @throws Error if the server shows no such certificate, or does not answer
+ * @throws Error if the server shows no such certificate; with a system error's code (ETIMEDOUT, ECONNREFUSED …) if it does not answer
  */
-export async function fetchRoot(address: string, fingerprint: string): Promise<string> {
-  const chain = await fetchChain(address);
+export async function fetchRoot(address: string, fingerprint: string, timeoutMs = TIMEOUT_MS): Promise<string> {
+  const chain = await fetchChain(address, timeoutMs);
   const root = chain.find((certificate) => hashOf(certificate) === fingerprint);
   if (root === undefined) {
     throw new Error(
@@ -29,13 +29,14 @@ function hashOf(certificate: X509Certificate): string {
   return certificate.fingerprint256.replaceAll(":", "").toLowerCase();
 }
 
-async function fetchChain(address: string): Promise<X509Certificate[]> {
+async function fetchChain(address: string, timeoutMs: number): Promise<X509Certificate[]> {
   const socket = open(address);
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once("secureConnect", resolve);
       socket.once("error", reject);
-      socket.setTimeout(TIMEOUT_MS, () => reject(new Error(`${address} did not answer within ${TIMEOUT_MS / 1_000} seconds`)));
+      const late = `${address} did not answer within ${timeoutMs / 1_000} seconds`;
+      socket.setTimeout(timeoutMs, () => reject(Object.assign(new Error(late), { code: "ETIMEDOUT" })));
     });
     const chain: X509Certificate[] = [];
     let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);

@@ -7,7 +7,7 @@ const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 
 /** A real agent in a host's network namespace, for tests. */
 export class AgentProcess {
-  readonly #argv: readonly string[];
+  #argv: readonly string[];
   #child: ChildProcess | undefined;
   /** What it wrote to standard error, over all its lives. */
   log = "";
@@ -16,6 +16,17 @@ export class AgentProcess {
   constructor(netnsPath: string, options: Readonly<Record<string, string>>) {
     const flags = Object.entries(options).flatMap(([flag, value]) => [`--${flag}`, value]);
     this.#argv = [`--net=${netnsPath}`, "--", process.execPath, MAIN, ...flags];
+  }
+
+  /** Another one, with the same options. */
+  twin(): AgentProcess {
+    const other = new AgentProcess("", {});
+    other.#argv = this.#argv;
+    return other;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   start(): void {

@@ -1,5 +1,6 @@
 /** What Plenum asks of the Linux kernel apart from BPF: namespaces, mounts, sysctl, route netlink. All synchronous, nothing forked. */
 export { errnoName, hasCode, KernelError } from "./errno.ts";
+export { tryLockFile, type Unlock } from "./file-lock.ts";
 export { isBpffs, isMountPoint, mountBpffs, unmount } from "./mount.ts";
 export { createNamedNamespace, deleteNamedNamespace, ensureNamedNamespace } from "./named-namespace.ts";
 export { listNamedNamespaces, namespaceExists, namespacePath, NETNS_DIR } from "./named-namespace.ts";

@@ -1,5 +1,6 @@
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
+import { KernelError } from "#lib/linux/index.ts";
 import { check, mapDelete, mapDeleteBatch, mapLookup, mapLookupBatch, mapUpdate, mapUpdateBatch, possibleCpus } from "./libbpf.ts";
 import { MAPS } from "./layout.gen.ts";
 
@@ -12,13 +13,20 @@ const PERCPU_HASH = 5;
 /** Elements of one batched call: large enough that the call itself costs nothing, small enough for 5 KB values. */
 const BATCH = 1024;
 
-const { ENOENT, EEXIST, ENOSPC } = constants.errno;
+const { ENOENT, EEXIST, ENOSPC, E2BIG } = constants.errno;
 
 /** What a map's calls depend on; sizes in bytes. */
 export interface MapShape {
   readonly type: number;
   readonly keySize: number;
   readonly valueSize: number;
+}
+
+/** A hash that is full says E2BIG, a prefix tree ENOSPC: both in words for whoever reads why an attachment failed. */
+function checkRoom(result: number, asked: string): void {
+  if (result === -E2BIG || result === -ENOSPC)
+    throw new KernelError(-result, asked, "the host's table is full: it has room again when others' elements go");
+  check(result, asked);
 }
 
 /** A map, by descriptor. Keys and values are the bytes of the C structs. All methods throw KernelError. */
@@ -51,7 +59,7 @@ export class BpfMap<Name extends string = MapName> {
 
   /** Replaces the element at once: a program sees the old value or the new one. */
   put(key: Buffer, value: Buffer): void {
-    check(mapUpdate(this.fd, key, value, ANY), `write ${this.name}`);
+    checkRoom(mapUpdate(this.fd, key, value, ANY), `write ${this.name}`);
   }
 
   /** One of this version's. Takes the descriptor over. */
@@ -63,7 +71,7 @@ export class BpfMap<Name extends string = MapName> {
   putIfAbsent(key: Buffer, value: Buffer): void {
     const whole = Buffer.concat(Array.from({ length: this.#valueSize / this.stride }, () => value));
     const result = mapUpdate(this.fd, key, whole, NOEXIST);
-    if (result !== -EEXIST) check(result, `create in ${this.name}`);
+    if (result !== -EEXIST) checkRoom(result, `create in ${this.name}`);
   }
 
   delete(key: Buffer): void {
@@ -79,7 +87,7 @@ export class BpfMap<Name extends string = MapName> {
       done[0] = n;
       const keyPart = keys.subarray(from * this.#keySize, (from + n) * this.#keySize);
       const valuePart = values.subarray(from * this.#valueSize, (from + n) * this.#valueSize);
-      check(mapUpdateBatch(this.fd, keyPart, valuePart, done, null), `write ${n} elements of ${this.name}`);
+      checkRoom(mapUpdateBatch(this.fd, keyPart, valuePart, done, null), `write ${n} elements of ${this.name}`);
     }
   }
 

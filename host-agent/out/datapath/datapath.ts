@@ -7,6 +7,7 @@ import { openAttachments, type Attachments, type AttachMode } from "./attach.ts"
 import { decodeEndpoint, encodeEndpoint } from "./codec.ts";
 import { DEFAULT_CONNECTION_LIMITS, encodeHostConfig, type ConnectionLimits } from "./connections.ts";
 import { Counters } from "./counters.ts";
+import { indexDevices } from "./device-index.ts";
 import { SCHEMA } from "./layout.gen.ts";
 import { closeLoaded, forgetOtherPrograms, loadOrAdopt, type Loaded } from "./load.ts";
 import { Mappings } from "./mappings.ts";
@@ -79,6 +80,7 @@ export class BpfDatapath implements Datapath {
     this.#counters = new Counters(maps, limits.perInterface);
     this.#mappings = new Mappings(maps.mappings, maps.senders);
     this.#rulesets = new Rulesets(maps);
+    indexDevices(maps.ports, maps.endpoints);
     this.#config = (tunnelIfindex) => encodeHostConfig({ hostAddress: options.hostAddress, tunnelIfindex }, limits);
     maps.host.put(u32(0), this.#config(options.tunnelIfindex));
     takeover.beforeSwap(loaded);
@@ -124,8 +126,9 @@ export class BpfDatapath implements Datapath {
       throw new Error(`endpoint ${endpoint.wireId}: its ruleset ${endpoint.rulesetId} is not loaded`);
     this.putMeter(endpoint);
     const before = endpoints.get(u32(endpoint.wireId));
-    endpoints.put(u32(endpoint.wireId), value);
+    // The index first: where it finds no room, or the agent dies, nothing is half open.
     ports.put(u32(endpoint.ifindex), u32(endpoint.wireId));
+    endpoints.put(u32(endpoint.wireId), value);
     if (before !== undefined) this.#forgetPort(decodeEndpoint(before).ifindex, endpoint.wireId, endpoint.ifindex);
   }
 

@@ -4,6 +4,13 @@ import { decodeMapping, encodeMappingKey, encodeMappings, mappingAt } from "./co
 import { STRUCTS } from "./layout.gen.ts";
 import { Senders } from "./senders.ts";
 
+/** What is to be written, and what stands in its place. */
+interface Entry {
+  key: Buffer;
+  value: Buffer;
+  before: Buffer | undefined;
+}
+
 /** The map of (network, address) → place, and with it the set of authorised senders. */
 export class Mappings {
   readonly #map: BpfMap;
@@ -19,20 +26,29 @@ export class Mappings {
     const all = encodeMappings(mappings);
     const lasts = new Map<string, number>();
     for (let i = 0; i < mappings.length; i++) lasts.set(mappingAt(all, i).key.toString("latin1"), i);
-    const replaced: Buffer[] = [];
-    const keys = Buffer.alloc(lasts.size * STRUCTS.mapping_key.size);
-    const kept = Buffer.alloc(lasts.size * STRUCTS.mapping.size);
-    let n = 0;
-    for (const i of lasts.values()) {
+    const entries = [...lasts.values()].map((i): Entry => {
       const { key, value } = mappingAt(all, i);
-      const before = this.#map.get(key);
-      if (before !== undefined) replaced.push(before);
-      this.#senders.add(value);
-      keys.set(key, n * key.length);
-      kept.set(value, n++ * value.length);
+      return { key, value, before: this.#map.get(key) };
+    });
+    // What takes another's place needs no room, and does not wait for what does.
+    this.#write(entries.filter(({ before }) => before !== undefined));
+    this.#write(entries.filter(({ before }) => before === undefined));
+  }
+
+  #write(entries: readonly Entry[]): void {
+    const counted: Entry[] = [];
+    try {
+      for (const entry of entries) {
+        this.#senders.add(entry.value);
+        counted.push(entry);
+      }
+      const join = (part: "key" | "value"): Buffer => Buffer.concat(entries.map((entry) => entry[part]));
+      this.#map.putMany(join("key"), join("value"), entries.length);
+    } catch (error) {
+      this.#recount(counted);
+      throw error;
     }
-    this.#map.putMany(keys, kept, n);
-    for (const before of replaced) this.#senders.remove(before);
+    for (const { before } of entries) if (before !== undefined) this.#senders.remove(before);
   }
 
   /** The same for addresses of which none is there, each named once: a new network's, without a look at each. */
@@ -46,7 +62,21 @@ export class Mappings {
       all.copy(keys, i * size, at, at + size);
     }
     this.#senders.addAll(all, mappings);
-    this.#map.putMany(keys, all, mappings.length);
+    try {
+      this.#map.putMany(keys, all, mappings.length);
+    } catch (error) {
+      this.#recount(mappings.map((_, i) => ({ ...mappingAt(all, i), before: undefined })));
+      throw error;
+    }
+  }
+
+  /** Of a write that ended on its way: each mapping's sender is counted for what the kernel holds of it now. */
+  #recount(entries: readonly Entry[]): void {
+    for (const { key, value, before } of entries) {
+      const arrived = this.#map.get(key)?.equals(value) === true;
+      const counted = arrived ? before : value;
+      if (counted !== undefined) this.#senders.remove(counted);
+    }
   }
 
   /** Keys that are not there have no effect. */

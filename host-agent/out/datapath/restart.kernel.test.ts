@@ -7,6 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import * as linux from "#lib/linux/index.ts";
 import { inNamespace, type Outcome } from "../../testing/guest-shell.ts";
 import { buildBpf, SCHEMA, type AttachMode } from "./index.ts";
+import { u32 } from "./record.ts";
+import { withMap } from "./testing/flows.ts";
 import { dropsOf, Lab, type LabGuest, type LabHost } from "./testing/lab.ts";
 
 const PINGS = 200;
@@ -73,6 +75,22 @@ describe.each(["tcx", "clsact"] as const)("with %s", (attach: AttachMode) => {
     expect(a.datapath.actual()).toEqual(before);
     a.datapath.closeEndpoint(one.endpoint.wireId);
     expect((await inNamespace(one.path, "ping", "-c", "1", "-W", "1", far.address)).ok, "and can still close").toBe(false);
+  });
+
+  test("what a kill left between an endpoint and the index of devices is made whole", async () => {
+    const reaches = async (): Promise<boolean> => (await inNamespace(one.path, "ping", "-c", "1", "-W", "1", far.address)).ok;
+    const ports = (): [number, number][] =>
+      withMap(a, "ports", (map) => [...map.entries()].map(([key, value]) => [key.readUInt32LE(), value.readUInt32LE()]));
+    const { ifindex, wireId } = one.endpoint;
+    expect([await reaches(), ports()]).toEqual([true, [[ifindex, wireId]]]);
+    withMap(a, "ports", (map) => {
+      map.delete(u32(ifindex));
+      map.put(u32(ifindex + 1_000), u32(wireId));
+      map.put(u32(ifindex + 1_001), u32(0xdead));
+    });
+    expect(await reaches(), "as the kill left it").toBe(false);
+    lab.reopen(a);
+    expect([await reaches(), ports()]).toEqual([true, [[ifindex, wireId]]]);
   });
 
   test("a new object takes the old one's place under traffic and keeps maps and counters", async () => {

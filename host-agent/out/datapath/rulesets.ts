@@ -54,6 +54,15 @@ export class Rulesets {
     const before = this.#maps.rulesets.get(u32(id));
     if (before?.equals(value)) return;
     if (before !== undefined) throw new Error(`ruleset ${id} exists with other rules; it is immutable`);
+    try {
+      this.#write(id, entries, value);
+    } catch (error) {
+      this.delete(id); // half of one, tried again and again, must not keep the room that others wait for
+      throw error;
+    }
+  }
+
+  #write(id: number, entries: Entries, value: Buffer): void {
     const keys = this.#keysOf(id);
     for (const table of TABLES) {
       const list = entries[table];

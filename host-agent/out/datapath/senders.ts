@@ -23,13 +23,14 @@ export class Senders {
     for (const name of present) if (!this.#counts.has(name)) map.delete(Buffer.from(name, "latin1"));
   }
 
-  /** Before the mapping is written: from the first packet on the host may send. */
+  /** Before the mapping is written: from the first packet on the host may send. One that throws has counted nothing. */
   add(mapping: Buffer): void {
     const name = nameOf(mapping);
-    if (this.#change(name, 1) === 1) this.#allow(name);
+    if (!this.#counts.has(name)) this.#allow(name);
+    this.#change(name, 1);
   }
 
-  /** The same for many (`values`: theirs, one after the other), of which few differ in network and host. */
+  /** The same for many (`values`: theirs, one after the other), of which few differ in network and host: all are counted, or none. */
   addAll(values: Buffer, mappings: readonly Mapping[]): void {
     const seen = new Map<number, Map<string, { at: number; count: number }>>();
     mappings.forEach(({ vni, hostAddress }, at) => {
@@ -39,31 +40,39 @@ export class Senders {
       if (host === undefined) hosts.set(hostAddress, { at, count: 1 });
       else host.count++;
     });
-    for (const hosts of seen.values()) {
-      for (const { at, count } of hosts.values()) {
-        const name = nameOf(mappingAt(values, at).value);
-        if (this.#change(name, count) === count) this.#allow(name);
-      }
+    const all = [...seen.values()].flatMap((hosts) => [...hosts.values()]);
+    const named = all.map(({ at, count }) => ({ name: nameOf(mappingAt(values, at).value), count }));
+    const fresh = named.filter(({ name }) => !this.#counts.has(name));
+    try {
+      for (const { name } of fresh) this.#allow(name);
+    } catch (error) {
+      for (const { name } of fresh) this.#disallow(name);
+      throw error;
     }
+    for (const { name, count } of named) this.#change(name, count);
   }
 
   /** After the mapping was replaced or deleted. */
   remove(mapping: Buffer): void {
     const name = nameOf(mapping);
-    if (this.#change(name, -1) === 0) this.#map.delete(Buffer.from(name, "latin1"));
+    if (this.#counts.get(name) === 1) this.#disallow(name);
+    this.#change(name, -1);
   }
 
-  #change(name: string, by: number): number {
+  #change(name: string, by: number): void {
     const count = (this.#counts.get(name) ?? 0) + by;
     if (count === 0) this.#counts.delete(name);
     else this.#counts.set(name, count);
-    return count;
   }
 
   /** The value repeats the key (bpf/maps.h). */
   #allow(name: string): void {
     const key = Buffer.from(name, "latin1");
     this.#map.put(key, key);
+  }
+
+  #disallow(name: string): void {
+    this.#map.delete(Buffer.from(name, "latin1"));
   }
 }
 
