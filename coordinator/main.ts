@@ -10,12 +10,12 @@ import type { CoordinatorConfig } from "./config.ts";
 import { createConsent, grantsFor, holdConsents } from "./consent/api.ts";
 import { createFeed } from "./feed/api.ts";
 import { startForcing } from "./forcing.ts";
-import { createIdentity, principalStanding, writeQuotaDefaults } from "./identity/api.ts";
+import { createIdentity, writeQuotaDefaults } from "./identity/api.ts";
 import { createInterfaceModule } from "./interface/api.ts";
 import { coordinatorMetrics } from "./metrics.ts";
 import { coordinatorMigrations, SCHEMA } from "./migrations.ts";
 import { createNetwork } from "./network/api.ts";
-import { createPlacement, instanceDirectory, startPresence } from "./placement/api.ts";
+import { callerStanding, createPlacement, instanceDirectory, startPresence } from "./placement/api.ts";
 import { startSweeper } from "./sweep.ts";
 import { createTopology } from "./topology/api.ts";
 
@@ -39,7 +39,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const db = database.kysely;
   await writeQuotaDefaults(db, quotasOf(config));
   const pages = await openSharedPageTokens(db);
-  const calls = createCalls({ db, bus, grants: grantsFor, hold: holdConsents, standing: principalStanding, log });
+  const calls = createCalls({ db, bus, grants: grantsFor, hold: holdConsents, standing: callerStanding, log });
   const reader = createScopeReader<unknown>({ db, schema: SCHEMA, bus, log, checkEveryMs: config.checkEveryMs });
 
   const identity = createIdentity({ calls, pages, tokens, bus });
@@ -52,7 +52,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
     maxWatches: config.maxWatches,
   });
   const placement = createPlacement({ calls, pages, ca, operations: identity.operations, network, signals: interfaces.signals });
-  const feed = createFeed({ calls, db, bus, ca, operations: identity.operations, signals: interfaces.signals, reader, log });
+  const feed = createFeed({ calls, db, bus, ca, tokens, operations: identity.operations, signals: interfaces.signals, reader, log });
 
   const presence = await startPresence({ db, leaseMs: config.hostLeaseMs, log });
   const sweeper = startSweeper({ calls, db, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });

@@ -58,4 +58,9 @@ export const callMigrations: Migrations = {
       ADD COLUMN count      bigint NOT NULL DEFAULT 1;   -- refusals that this one stands for
     CREATE INDEX audit_entry_action ON audit_entry (action, entry_id);
   `),
+  "0085_audit_via": sqlMigration(`
+    ALTER TABLE audit_entry
+      ADD COLUMN via_instance text NOT NULL DEFAULT '',  -- the instance that acted as the principal
+      ADD COLUMN via_host     text NOT NULL DEFAULT '';  -- the host that vouched for it
+  `),
 };

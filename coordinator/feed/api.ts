@@ -1,5 +1,6 @@
 import type { Kysely } from "kysely";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import type { TokenIssuer } from "#lib/auth/token.ts";
 import type { Bus } from "#lib/bus/bus.ts";
 import type { ScopeReader } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
@@ -26,6 +27,7 @@ export function createFeed(options: {
   readonly db: Kysely<unknown>;
   readonly bus: Bus;
   readonly ca: CertificateAuthority;
+  readonly tokens: TokenIssuer;
   readonly operations: Operations;
   readonly signals: Signals;
   readonly reader: ScopeReader<unknown>;

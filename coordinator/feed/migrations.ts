@@ -73,6 +73,21 @@ export const feedMigrations: Migrations = {
     REVOKE ALL ON FUNCTION ${VIEWS}.note_refusals(jsonb) FROM PUBLIC;
     GRANT EXECUTE ON FUNCTION ${VIEWS}.note_refusals(jsonb) TO ${READER};
   `),
+  "0086_note_refusals_via": sqlMigration(`
+    -- As before, with the instance that acted as the principal, and its host (call's 0085).
+    CREATE OR REPLACE FUNCTION ${VIEWS}.note_refusals(refusals jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = ${SCHEMA}, pg_temp AS $$
+      INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden,
+                               reason, peer, count, via_instance, via_host)
+      SELECT entry_id, left(principal_id, 256), left(account_id, 64), left(action, 128), 'call', left(method, 256), left(account_id, 64), false,
+             false, left(reason, 64), left(peer, 256), count, left(coalesce(via_instance, ''), 64), left(coalesce(via_host, ''), 64)
+      FROM jsonb_to_recordset(refusals)
+        AS t (entry_id text, principal_id text, account_id text, action text, method text, reason text, peer text, count bigint,
+              via_instance text, via_host text)
+      WHERE entry_id ~ '^audit-[0-9a-f]{32}$'
+      ON CONFLICT (entry_id) DO UPDATE SET count = greatest(audit_entry.count, excluded.count) WHERE audit_entry.resource_kind = 'call';
+    $$;
+  `),
   "0055_mapping_without_given_up": sqlMigration(`
     -- As before, without addresses that an attachment gave up and holds until its host has said so: they live nowhere.
     CREATE OR REPLACE VIEW ${VIEWS}.mapping AS

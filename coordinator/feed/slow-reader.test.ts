@@ -39,7 +39,7 @@ afterAll(async () => {
 
 function changeOf(index: number): Uint8Array {
   const env = { value: "x".repeat(1_000) };
-  const value = { instanceId: `i-${index % 7}`, generation: BigInt(index), wanted: Wanted.PRESENT, argv: [], env };
+  const value = { instanceId: `i-${index % 7}`, generation: BigInt(index), wanted: Wanted.PRESENT, argv: [], env, actsAs: "" };
   return HostChange.encode({ version: 0n, inSnapshot: false, items: [{ item: { $case: "instance", value } }] }).finish();
 }
 

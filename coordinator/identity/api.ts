@@ -12,6 +12,7 @@ import { tokenService } from "./in/token-service.ts";
 import { createOperations } from "./out/operations.ts";
 import type { Operations } from "./out/operations.ts";
 
+export { principalDisabled, requireActor } from "./actor.ts";
 export { QUOTAS } from "./core/quota.ts";
 export type { QuotaName } from "./core/quota.ts";
 export { identityMigrations } from "./migrations.ts";
@@ -20,7 +21,7 @@ export type { Account } from "./out/accounts.ts";
 export { operationMessage } from "./in/operation-message.ts";
 export { getOperation } from "./out/operations.ts";
 export type { Operation, Operations, OperationStateName } from "./out/operations.ts";
-export { principalStanding } from "./out/principals.ts";
+export { principalRef, principalStanding } from "./out/principals.ts";
 export { countUse, requireRoom, writeQuotaDefaults } from "./out/quotas.ts";
 export { Wake } from "./out/wake.ts";
 

@@ -12,10 +12,12 @@ import { instanceService } from "./in/instance-service.ts";
 import { instancesOnHost } from "./out/instance-store.ts";
 
 export { hostRef } from "./core/refs.ts";
+export { issueInstanceToken } from "./issue-token.ts";
 export { checkJoin, joinHost } from "./join.ts";
 export { applyInstanceStatuses } from "./lifecycle.ts";
 export type { InstanceSaid } from "./lifecycle.ts";
 export { placementMigrations } from "./migrations.ts";
+export { callerStanding } from "./out/acting-store.ts";
 export { readHostRequest } from "./out/certificate-request.ts";
 export { instanceDirectory } from "./out/directory.ts";
 export { addHostDrops, readHosts } from "./out/host-store.ts";

@@ -15,6 +15,7 @@ import { forceInstance } from "./force.ts";
 import { pickHost } from "./pick-host.ts";
 import { applied, settle, start, stateName, stop, terminate } from "./core/instance-state.ts";
 import type { InstanceStanding, Step } from "./core/instance-state.ts";
+import { closeActing } from "./out/acting-store.ts";
 import { standing } from "./out/instance-store.ts";
 import { instanceItem } from "./core/items.ts";
 import { lockInstances, moveInstance } from "./out/instance-store.ts";
@@ -71,6 +72,7 @@ export async function startInstance(call: WriteCall, operations: Operations, ins
 
 /** Stop it; its interfaces stay attached. `force`: without the word of a host whose lease has ended. */
 export async function stopInstance(call: WriteCall, operations: Operations, instanceId: string, force = false): Promise<InstanceRow> {
+  await closeActing(call.tx, instanceId);
   const row = await lockFor(call, instanceId, "compute:StopInstance");
   const step = stop(standing(row));
   if (step.kind === "refused") refuse(row, "stopped");
@@ -85,6 +87,7 @@ export async function stopInstance(call: WriteCall, operations: Operations, inst
 
 /** End it for good, with its interfaces where that was asked for (N11). */
 export async function terminateInstance(call: WriteCall, operations: Operations, instanceId: string, force = false): Promise<InstanceRow> {
+  await closeActing(call.tx, instanceId);
   const row = await lockFor(call, instanceId, "compute:TerminateInstance");
   const next = nextOf(terminate(standing(row)));
   if (next === undefined) return force ? forceInstance(call, row) : row;

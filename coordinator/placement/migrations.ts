@@ -112,4 +112,19 @@ export const placementMigrations: Migrations = {
     ALTER TABLE host ADD COLUMN schedulable boolean NOT NULL DEFAULT true, -- may be given new instances
                      ADD COLUMN max_instances int, ADD COLUMN max_attachments int; -- as its newest session said; NULL: it said nothing
   `),
+  "0087_instance_acts_as": sqlMigration(`
+    ALTER TABLE instance ADD COLUMN acts_as text NOT NULL DEFAULT '',             -- principal of the owner's account; '' nobody
+                         ADD COLUMN vouched_generation bigint NOT NULL DEFAULT 0; -- the newest for which a token was issued
+
+    -- Whether an instance may act as a principal still, by a token that was issued for it there and then. To hold it so until the
+    -- transaction's end takes a lock of its own: the instance's row is its host's to report on, however much the instance calls. A
+    -- statement of a function that is volatile sees what was committed until it begins, also while the lock before it was waited for.
+    CREATE FUNCTION instance_acts(instance_id text, host_id text, generation bigint, account_id text, principal_id text, hold boolean)
+    RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN
+      IF hold THEN PERFORM pg_advisory_xact_lock_shared(87, hashtext($1)); END IF;
+      RETURN EXISTS (SELECT FROM instance i WHERE i.instance_id = $1 AND i.host_id = $2 AND i.generation = $3 AND i.owner_account = $4
+                     AND i.acts_as = $5 AND i.state IN (1, 2));
+    END $$;
+  `),
 };

@@ -3,7 +3,7 @@ import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { invalidArgument, notFound, PlenumError } from "#lib/rpc/errors.ts";
 import type { WriteCall } from "../call/api.ts";
-import { requireAccount } from "../identity/api.ts";
+import { principalRef, requireAccount, requireActor } from "../identity/api.ts";
 import type { Operations } from "../identity/api.ts";
 import { attachInterfaces, createInterfaces, instanceRef, interfaceZones, tellHost } from "../interface/api.ts";
 import type { WantedAttachment } from "../interface/api.ts";
@@ -57,6 +57,11 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
     });
   }
   call.concerns(instanceRef({ instanceId, ownerAccount }));
+  if (wanted.actsAs !== "") {
+    const actor = { accountId: ownerAccount, principalId: wanted.actsAs };
+    await requireActor(call, actor);
+    call.concerns(principalRef(actor));
+  }
   const ids = await interfaceIds(call, wanted.interfaces);
   const zones = [wanted.zoneId, ...(await interfaceZones(call.tx, ids))];
   const host: FreeHost | undefined = wanted.stopped
@@ -77,6 +82,7 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
     host_id: host?.hostId ?? null,
     state: host === undefined ? InstanceState.STOPPED : InstanceState.PENDING,
     operation_id: operationId,
+    acts_as: wanted.actsAs,
   });
   if (host === undefined) await operations.finishOperation(call, instanceId, [OPERATION.run], "SUCCEEDED");
   else tellHost(call, host.hostId, [instanceItem(row)]);

@@ -78,9 +78,9 @@ describe("tokens", () => {
   it("say who the caller is", async () => {
     const a = await system.account();
     const service = await system.client(TokenServiceDefinition, { role: "viewer", accountId: a, principalId: "vic" });
-    expect(await service.whoAmI({})).toEqual({ accountId: a, principalId: "vic", role: Role.VIEWER });
+    expect(await service.whoAmI({})).toEqual({ accountId: a, principalId: "vic", role: Role.VIEWER, instanceId: "" });
     const root = await system.client(TokenServiceDefinition, operator);
-    expect(await root.whoAmI({})).toEqual({ accountId: "", principalId: "root", role: Role.OPERATOR });
+    expect(await root.whoAmI({})).toEqual({ accountId: "", principalId: "root", role: Role.OPERATOR, instanceId: "" });
   });
 
   it("are issued within the account, and the role never rises", async () => {

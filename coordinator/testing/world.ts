@@ -67,6 +67,8 @@ export interface World {
   level(scope: string): Promise<bigint>;
   /** Any client, default as the operator. */
   client<Definition extends CompatServiceDefinition>(definition: Definition, caller?: TestCaller): Promise<PlenumClient<Definition>>;
+  /** A channel to the API that shows this token. */
+  bearing(token: string): RpcChannel;
   /** Let a host's last word be this many seconds ago. */
   age(hostId: string, seconds: number): Promise<void>;
   /** Let this much time pass in which nobody could hear hosts, if it is an outage; else somebody could. */
@@ -224,6 +226,11 @@ export async function startWorld(): Promise<World> {
       const channel = openChannel({ address: served.api, token });
       channels.push(channel);
       return channel.client(definition);
+    },
+    bearing(token) {
+      const channel = openChannel({ address: served.api, token, deadlineMs: 60_000 });
+      channels.push(channel);
+      return channel;
     },
     async age(hostId, seconds) {
       await sql`UPDATE host SET last_seen = now() - ${seconds} * interval '1 second' WHERE host_id = ${hostId}`.execute(db.kysely);

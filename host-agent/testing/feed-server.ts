@@ -8,7 +8,7 @@ import type {
   Hello,
   HostItem,
 } from "#gen/plenum/host/v1/host_feed.ts";
-import type { JoinRequest, RenewCertificateRequest } from "#gen/plenum/host/v1/host_feed.ts";
+import type { IssueInstanceTokenRequest, IssueInstanceTokenResponse, JoinRequest, RenewCertificateRequest } from "#gen/plenum/host/v1/host_feed.ts";
 import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { MappingItem, Subscribe, Target, WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
@@ -129,6 +129,11 @@ export class FeedServer {
   onJoin: (request: JoinRequest) => string = () => {
     throw new Error("nobody may join");
   };
+  /** Answers for an instance that acts as a principal; throws to refuse. */
+  onToken: (instanceId: string) => IssueInstanceTokenResponse = (instanceId) => ({
+    token: `token of ${instanceId}`,
+    expireTime: new Date(Date.now() + 300_000),
+  });
   #server: RpcServer | undefined;
   #epoch = 0n;
   readonly #watchers = new Map<bigint, Set<Outbox<WatchMappingsResponse>>>();
@@ -213,6 +218,7 @@ export class FeedServer {
       },
       renewCertificate: async (request: RenewCertificateRequest, context: ServerContext) =>
         this.#sign(context.caller.principalId, request.csr),
+      issueInstanceToken: ({ instanceId }: IssueInstanceTokenRequest) => Promise.resolve(this.onToken(instanceId)),
       async *connect(requests: AsyncIterable<ConnectRequest>, context: ServerContext) {
         const session = sessionOf(context);
         const reading = (async () => {

@@ -6,7 +6,7 @@ export const GATEWAY_MAC = "02:00:5e:00:01:01";
 
 export function instanceItem(n: number, changes: Partial<InstanceItem> = {}): InstanceItem {
   const argv = n % 2 === 0 ? ["/bin/sleep", "1000"] : [];
-  return { instanceId: `i-${n}`, generation: 1n, wanted: Wanted.PRESENT, argv, env: {}, ...changes };
+  return { instanceId: `i-${n}`, generation: 1n, wanted: Wanted.PRESENT, argv, env: {}, actsAs: "", ...changes };
 }
 
 /** Attachment n is in network (and VNI) 100 + n modulo 3. */

@@ -38,6 +38,17 @@ describe("the tally", () => {
     expect(tally.take()).toEqual([]);
   });
 
+  it("tells apart the instances that act as one principal, by their hosts", () => {
+    const tally = new RefusalTally(10);
+    const by = (instanceId: string, hostId: string) => ({ caller: { ...ann, via: { instanceId, hostId, generation: 1n } } });
+    for (const more of [by("i-1", "host-1"), by("i-1", "host-1"), by("i-2", "host-1"), { caller: ann }]) tally.note(refusal("a", more), 0);
+    expect(tally.take().map((row) => [row.principalId, row.viaInstanceId, row.viaHostId, row.count])).toEqual([
+      ["ann", "i-1", "host-1", 2],
+      ["ann", "i-2", "host-1", 1],
+      ["ann", "", "", 1],
+    ]);
+  });
+
   it("gives a row again with its whole count, under the same id, and a new one in the next minute", () => {
     const tally = new RefusalTally(10);
     tally.note(refusal("a"), 0);

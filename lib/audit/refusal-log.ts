@@ -67,6 +67,8 @@ export async function writeRefusals<Tables>(db: Kysely<Tables>, rows: readonly R
     entry_id: row.entryId,
     principal_id: row.principalId,
     account_id: row.accountId,
+    via_instance: row.viaInstanceId,
+    via_host: row.viaHostId,
     action: row.action,
     method: row.method,
     peer: row.peer,

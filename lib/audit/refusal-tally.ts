@@ -22,6 +22,9 @@ export interface RefusalRow {
   /** Empty: nobody known. */
   readonly principalId: string;
   readonly accountId: string;
+  /** The instance that acted as the principal, and the host that vouches for it; empty: none did. */
+  readonly viaInstanceId: string;
+  readonly viaHostId: string;
   readonly action: string;
   readonly method: string;
   /** Without the port: a client's every connection has another. */
@@ -40,7 +43,7 @@ interface Counted {
 const MINUTE_MS = 60_000;
 
 /**
- * Counts refusals by (peer, principal, reason) and minute. Whoever floods the door gets few entries with a high count, and never more than
+ * Counts refusals by (peer, principal, instance, reason) and minute. Whoever floods the door gets few entries with a high count, and never more than
  * `most` a minute; what finds no room is only told. Pure but for its own memory, which is bounded by twice that.
  */
 export class RefusalTally {
@@ -59,8 +62,9 @@ export class RefusalTally {
   note({ caller, peer, action, method, reason }: Refusal, now: number): boolean {
     this.#turnTo(Math.floor(now / MINUTE_MS));
     const { kind, principalId, accountId } = caller;
+    const { instanceId: viaInstanceId = "", hostId: viaHostId = "" } = caller.via ?? {};
     const host = hostOf(peer);
-    const key = JSON.stringify([host, kind, accountId, principalId, reason]);
+    const key = JSON.stringify([host, kind, accountId, principalId, viaInstanceId, viaHostId, reason]);
     const known = this.#current.get(key);
     if (known !== undefined) {
       known.row = { ...known.row, count: known.row.count + 1 };
@@ -68,7 +72,8 @@ export class RefusalTally {
       return true;
     }
     if (this.#current.size >= this.#most) return false;
-    const row = { entryId: newId("audit"), principalId, accountId, action, method, peer: host, reason, count: 1 };
+    const who = { principalId, accountId, viaInstanceId, viaHostId };
+    const row = { entryId: newId("audit"), ...who, action, method, peer: host, reason, count: 1 };
     this.#current.set(key, { row, dirty: true });
     return true;
   }

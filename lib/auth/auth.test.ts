@@ -79,6 +79,14 @@ describe("the certificate authority", () => {
 });
 
 describe("the token issuer", () => {
+  it("says for which instance a token is, and by which host; never for an operator", async () => {
+    const issuer = await openTokenIssuer(directory);
+    const via = { instanceId: "i-1", hostId: "host-1", generation: 2n ** 62n };
+    const { token } = await issuer.issue({ principalId: "robot", accountId: "acct-1", roles: ["member"], ttlSeconds: 60, via });
+    expect((await issuer.verify(token)).via).toEqual(via);
+    await expect(issuer.issue({ principalId: "root", accountId: "", roles: ["operator"], via })).rejects.toThrow("no instance is an operator");
+  });
+
   it("knows its own tokens, also after a restart", async () => {
     const issuer = await openTokenIssuer(directory);
     const { token, expiresAt } = await issuer.issue({ principalId: "ann", accountId: "acct-1", roles: ["owner"], ttlSeconds: 60 });

@@ -6,7 +6,7 @@ import type { JWK, JWTPayload } from "jose";
 import { z } from "zod";
 import { writeFileOnce } from "../process/files.ts";
 import { CLOCK_TOLERANCE_S } from "../rpc/caller.ts";
-import type { Caller, Role, TokenTimes, TokenVerifier } from "../rpc/caller.ts";
+import type { Caller, InstanceSource, Role, TokenTimes, TokenVerifier } from "../rpc/caller.ts";
 
 const ALGORITHM = "EdDSA";
 const AUDIENCE = "plenum";
@@ -24,6 +24,8 @@ export interface TokenRequest {
   readonly ttlSeconds?: number;
   /** Default now. Whoever may revoke tokens gives the moment of the clock that revocations go by, to the millisecond. */
   readonly issuedAt?: Date;
+  /** The instance that is to act as the principal. Not for operators. */
+  readonly via?: InstanceSource;
 }
 
 export interface IssuedToken {
@@ -45,6 +47,18 @@ const claims = z.object({
   account: z.string().default(""),
   roles: z.array(z.enum(["operator", "owner", "member", "viewer"])).min(1),
 });
+
+/** Our own claim, which no other issuer's token can carry: only what is named here is taken from those. */
+const viaClaim = z
+  .object({ instance: z.string().min(1), host: z.string().min(1), generation: z.string().regex(/^\d{1,19}$/) })
+  .transform(({ instance, host, generation }): InstanceSource => ({ instanceId: instance, hostId: host, generation: BigInt(generation) }));
+
+/** The instance that a token of ours is for; undefined: none. Throws for one of an operator: no instance is one. */
+function viaOf(payload: JWTPayload, caller: Caller): InstanceSource | undefined {
+  if (payload["via"] === undefined) return undefined;
+  if (caller.kind === "operator") throw new Error("no instance is an operator");
+  return viaClaim.parse(payload["via"]);
+}
 
 /** Claims → caller. An operator's token names no account, anybody else's names one: a token that mixes them is refused. */
 export function callerOfClaims(payload: unknown): Caller {
@@ -90,10 +104,16 @@ export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
     async issue(request) {
       const ttl = request.ttlSeconds ?? DAY_S;
       if (!Number.isInteger(ttl) || ttl < 60 || ttl > 90 * DAY_S) throw new RangeError("a token lives 1 minute to 90 days");
-      callerOfClaims({ sub: request.principalId, account: request.accountId, roles: request.roles });
+      const { kind } = callerOfClaims({ sub: request.principalId, account: request.accountId, roles: request.roles });
+      if (kind === "operator" && request.via !== undefined) throw new Error("no instance is an operator");
+      const via = request.via && {
+        instance: request.via.instanceId,
+        host: request.via.hostId,
+        generation: String(request.via.generation),
+      };
       const issuedAt = (request.issuedAt?.getTime() ?? Date.now()) / 1_000;
       const expiresAt = Math.floor(issuedAt) + ttl;
-      const token = await new SignJWT({ account: request.accountId, roles: [...request.roles] })
+      const token = await new SignJWT({ account: request.accountId, roles: [...request.roles], ...(via === undefined ? {} : { via }) })
         .setProtectedHeader({ alg: ALGORITHM, kid, typ: "JWT" })
         .setIssuer(ISSUER)
         .setAudience(AUDIENCE)
@@ -114,7 +134,8 @@ export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
         clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ["sub", "exp", "iat"],
       });
-      const caller = { ...callerOfClaims(payload), token: timesOfClaims(payload) };
+      const who = callerOfClaims(payload);
+      const caller = { ...who, token: timesOfClaims(payload), via: viaOf(payload, who) };
       if (verified.size >= REMEMBERED_TOKENS) verified.clear();
       verified.set(token, { caller, until: (payload.exp ?? 0) * 1_000 });
       return caller;

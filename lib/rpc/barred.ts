@@ -2,8 +2,19 @@ import { Status } from "nice-grpc-common";
 import { PlenumError } from "./errors.ts";
 import type { ReasonName } from "./reason.ts";
 
-/** Why nothing is taken from a caller whose token is good: its principal was disabled, its token revoked, its account suspended. */
-export type Barred = "disabled" | "revoked" | "suspended";
+/**
+ * Why nothing is taken from a caller whose token is good: its principal was disabled, its token revoked, its account suspended, or the
+ * instance that it was for is not there any more, or not as it was.
+ */
+export type Barred = "disabled" | "revoked" | "suspended" | "ended";
+
+/** Of whom it is said. */
+export interface BarredCaller {
+  readonly principalId: string;
+  readonly accountId: string;
+  /** The instance that acted as the principal; empty: none did. */
+  readonly instanceId?: string;
+}
 
 interface Refusal {
   readonly code: Status;
@@ -12,7 +23,7 @@ interface Refusal {
   readonly facts: Readonly<Record<string, string>>;
 }
 
-function refusalOf(why: Barred, { principalId, accountId }: { principalId: string; accountId: string }): Refusal {
+function refusalOf(why: Barred, { principalId, accountId, instanceId = "" }: BarredCaller): Refusal {
   const facts = { principal_id: principalId };
   switch (why) {
     case "disabled": {
@@ -27,10 +38,14 @@ function refusalOf(why: Barred, { principalId, accountId }: { principalId: strin
       const message = `${accountId} is suspended: its calls are refused until an operator resumes it`;
       return { code: Status.PERMISSION_DENIED, reason: "ACCOUNT_SUSPENDED", message, facts: { account_id: accountId } };
     }
+    case "ended": {
+      const message = `this token was for ${instanceId} as it ran then: it was stopped or moved since, or acts as somebody else`;
+      return { code: Status.UNAUTHENTICATED, reason: "INSTANCE_TOKEN_ENDED", message, facts: { instance_id: instanceId } };
+    }
   }
 }
 
 /** What the caller is told. */
-export function barredError(why: Barred, caller: { principalId: string; accountId: string }): PlenumError {
+export function barredError(why: Barred, caller: BarredCaller): PlenumError {
   return new PlenumError(refusalOf(why, caller));
 }

@@ -18,6 +18,17 @@ export interface Caller {
   readonly roles: readonly Role[];
   /** When the bearer token begins and ends to count, as it says itself. Absent: the caller showed none. */
   readonly token?: TokenTimes;
+  /** The instance that acts as the principal: its host got the token for it. Absent: the token is the principal's own. */
+  readonly via?: InstanceSource | undefined;
+}
+
+/** An instance that acts as a principal. It counts only while it is just there and just as the token says. */
+export interface InstanceSource {
+  readonly instanceId: string;
+  /** The host that vouches for it. */
+  readonly hostId: string;
+  /** Of the instance when the token was issued. */
+  readonly generation: bigint;
 }
 
 /** Clocks of machines differ by a little: for so long after its end a token still counts, seconds. */

@@ -91,7 +91,7 @@ describe("a Plenum server", () => {
 
   it.each(["unix", "tcp"])("knows the bearer of a token over %s, and the RPC's action", async (kind) => {
     const answer = await client({ address: kind === "unix" ? unix : tcp, token: await ownerToken() }).whoAmI({});
-    expect(answer).toEqual({ accountId: "account acct-1", principalId: "ann", role: Role.OWNER });
+    expect(answer).toEqual({ accountId: "account acct-1", principalId: "ann", role: Role.OWNER, instanceId: "" });
   });
 
   it("knows a host by its certificate", async () => {

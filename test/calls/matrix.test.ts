@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TsProtoServiceDefinition } from "nice-grpc";
+import pg from "pg";
+import { InstanceServiceDefinition } from "#gen/plenum/compute/v1/instance.ts";
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
 import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
@@ -40,6 +42,18 @@ async function joinHost(operator: RpcChannel): Promise<RpcChannel> {
   return installation.channel({ cert: joined.certificate, key });
 }
 
+/** An instance of A's that acts as its owner, as the database has it when the host has said that it runs; no host needs to be connected. */
+async function actingInstance(owner: RpcChannel, accountId: string): Promise<RpcChannel> {
+  const { instance } = await owner.client(InstanceServiceDefinition).runInstance({ stopped: true });
+  const [instanceId, generation] = [instance?.instanceId ?? "", instance?.generation ?? 0n];
+  const database = new pg.Client({ connectionString: installation.databaseUrl });
+  await database.connect();
+  const acts = "UPDATE coordinator.instance SET acts_as = 'alice', state = 2, host_id = $1 WHERE instance_id = $2";
+  await database.query(acts, [hostId, instanceId]);
+  await database.end();
+  return installation.channel({ token: await installation.token({ role: "owner", accountId, via: { instanceId, hostId, generation } }) });
+}
+
 beforeAll(async () => {
   installation = await startInstallation();
   services = await definitions();
@@ -47,14 +61,17 @@ beforeAll(async () => {
   const operator = await as({ role: "operator" });
   const [a = "", b = "", c = "", d = ""] = await Promise.all(["a", "b", "c", "d"].map((name) => makeAccount(operator, name)));
   spareAccount = await makeAccount(operator, "spare");
+  const host = await joinHost(operator);
+  const owner = await as({ role: "owner", accountId: a });
   channels = {
     operator,
-    owner: await as({ role: "owner", accountId: a }),
+    owner,
+    instance: await actingInstance(owner, a),
     member: await as({ role: "member", accountId: a, principalId: MEMBER }),
     viewer: await as({ role: "viewer", accountId: a, principalId: "vic" }),
     other: await as({ role: "owner", accountId: b }),
     grantee: await as({ role: "owner", accountId: c }),
-    host: await joinHost(operator),
+    host,
     anonymous: installation.channel({}),
   };
   estates = { A: await makeEstate(channels.owner, a, c), B: await makeEstate(channels.other, b, d) };
@@ -117,7 +134,9 @@ describe("the matrix", () => {
         serial += 1;
         const estate = estates[target];
         const own =
-          { owner: estates.A, member: estates.A, viewer: estates.A, other: estates.B, grantee: ofGrantee }[caller as string] ?? estate;
+          { owner: estates.A, instance: estates.A, member: estates.A, viewer: estates.A, other: estates.B, grantee: ofGrantee }[
+            caller as string
+          ] ?? estate;
         return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, zoneId: ZONE, spareAccount, serial })}`;
       }),
     );

@@ -10,6 +10,8 @@ export interface ResourceRef {
   readonly grants?: readonly ResourceGrant[];
   /** Id of the resource whose consents these are, where it is another one (an attachment's are its record's). */
   readonly consentsOn?: string;
+  /** The host that is to carry it now, where hosts ask: it may get what is for the resource. */
+  readonly carriedBy?: string;
 }
 
 export interface ResourceGrant {
@@ -78,6 +80,10 @@ export interface DecisionClass {
   readonly owner: string;
   /** Whether the resource is the user's own principal. */
   readonly self: boolean;
+  /** Whether the user is an instance that acts as a principal. */
+  readonly delegated: boolean;
+  /** Whether the resource is what the host that asks is to carry. */
+  readonly carried: boolean;
   /** Actions that consents allow the user on the resource, by account or by name, sorted. Those of others do not bear on it. */
   readonly granted: readonly string[];
   /** Those of them that name the user's principal: what a member may do. */
@@ -101,6 +107,8 @@ export function classOf(subject: Subject, action: string, resource: ResourceRef)
     resource: resource.kind === INSTALLATION.kind ? "installation" : "resource",
     owner: resource.ownerAccount,
     self: user && resource.kind === "principal" && resource.ownerAccount === account && resource.id === subject.principalId,
+    delegated: user && subject.via !== undefined,
+    carried: kind === "host" && resource.carriedBy !== undefined && resource.carriedBy === subject.hostId,
     granted: actionsOf(grants),
     named: actionsOf(grants.filter(isNamed)),
   };
@@ -108,7 +116,8 @@ export function classOf(subject: Subject, action: string, resource: ResourceRef)
 
 /** A class as text; equal exactly for equal classes. */
 export function classKey(of: DecisionClass): string {
-  return JSON.stringify([of.subject, of.account, of.role, of.action, of.resource, of.owner, of.self, of.granted, of.named]);
+  const { subject, account, role, action, resource, owner, self, delegated, carried, granted, named } = of;
+  return JSON.stringify([subject, account, role, action, resource, owner, self, delegated, carried, granted, named]);
 }
 
 /** What the policies say of one class. */

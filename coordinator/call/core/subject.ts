@@ -1,5 +1,5 @@
 import type { Barred } from "#lib/rpc/barred.ts";
-import type { Caller, Role, TokenTimes } from "#lib/rpc/caller.ts";
+import type { Caller, InstanceSource, Role, TokenTimes } from "#lib/rpc/caller.ts";
 
 /** Who acts, as the rules see it. */
 export interface Subject {
@@ -14,6 +14,8 @@ export interface Subject {
   readonly hostId?: string;
   /** When its token counts; absent: it showed none. */
   readonly token?: TokenTimes | undefined;
+  /** The instance that acts as the principal; absent: the principal itself. */
+  readonly via?: InstanceSource | undefined;
 }
 
 /** What the rows of the principal and its account say now, whatever its token says. */
@@ -40,7 +42,8 @@ export function subjectOf(caller: Caller): Subject {
       return { kind: "operator", principalId: caller.principalId, role: "operator", token: caller.token };
     case "account": {
       const role = (["owner", "member"] as const).find((one) => caller.roles.includes(one)) ?? "viewer";
-      return { kind: "account", principalId: caller.principalId, accountId: caller.accountId, role, token: caller.token };
+      const { principalId, accountId, token, via } = caller;
+      return { kind: "account", principalId, accountId, role, token, via };
     }
     case "host":
       return { kind: "host", principalId: caller.principalId, hostId: caller.principalId };

@@ -27,10 +27,10 @@ export function auditRecord(record: Omit<AuditRecord, "entryId">): AuditRecord {
   return { entryId: newId("audit"), ...record };
 }
 
-/** For whom it was done: who gave the consent, else the caller's own account, or for an operator the owner of what it acted on. */
+/** For whom it was done: who gave the consent, else the caller's own account, or for an operator and a host the owner of what it acted on. */
 function behalfOf({ subject, resource, delegation }: AuditRecord): string {
   if (delegation !== undefined) return delegation.grantorAccount;
-  return subject.kind === "operator" ? resource.ownerAccount : (subject.accountId ?? "");
+  return subject.kind === "account" ? (subject.accountId ?? "") : resource.ownerAccount;
 }
 
 /** Write decisions, all in one statement. */
@@ -39,15 +39,17 @@ export async function writeAudit(db: Kysely<unknown>, records: readonly AuditRec
   const column = (value: (record: AuditRecord) => string): string[] => records.map(value);
   await sql`
     INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden, reason,
-                             on_behalf_of, delegation_id, peer, request_id, details)
+                             on_behalf_of, delegation_id, peer, request_id, details, via_instance, via_host)
     SELECT entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account,
-           effect = 'allow', effect = 'deny-hidden', reason, on_behalf_of, delegation_id, peer, request_id, details
+           effect = 'allow', effect = 'deny-hidden', reason, on_behalf_of, delegation_id, peer, request_id, details,
+           via_instance, via_host
     FROM unnest(
       ${column((r) => r.entryId)}::text[], ${column((r) => r.subject.principalId)}::text[], ${column((r) => r.subject.accountId ?? "")}::text[],
       ${column((r) => r.action)}::text[], ${column((r) => r.resource.kind)}::text[], ${column((r) => r.resource.id)}::text[],
       ${column((r) => r.resource.ownerAccount)}::text[], ${column((r) => r.effect)}::text[], ${column((r) => r.rule)}::text[],
       ${column(behalfOf)}::text[], ${column((r) => r.delegation?.consentId ?? "")}::text[],
-      ${column((r) => r.origin.peer)}::text[], ${column((r) => r.origin.requestId)}::text[], ${column((r) => JSON.stringify(r.origin.details))}::jsonb[]
+      ${column((r) => r.origin.peer)}::text[], ${column((r) => r.origin.requestId)}::text[], ${column((r) => JSON.stringify(r.origin.details))}::jsonb[],
+      ${column((r) => r.subject.via?.instanceId ?? "")}::text[], ${column((r) => r.subject.via?.hostId ?? "")}::text[]
     ) AS t (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, effect, reason, on_behalf_of,
-            delegation_id, peer, request_id, details)`.execute(db);
+            delegation_id, peer, request_id, details, via_instance, via_host)`.execute(db);
 }

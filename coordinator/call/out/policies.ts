@@ -81,7 +81,7 @@ export const judgeByPolicies: Judge = (of) => {
       principal: SUBJECTS[of.subject],
       action,
       resource: RESOURCES[of.resource],
-      context: { action: of.action, self: of.self },
+      context: { action: of.action, self: of.self, delegated: of.delegated, carried: of.carried },
       preparsedPolicySetId: POLICY_SET,
       entities: entitiesOf(of, action),
     }),

@@ -16,6 +16,7 @@ const BARRED_RULE: Readonly<Record<Barred, string>> = {
   disabled: "principal disabled",
   revoked: "tokens revoked",
   suspended: "account suspended",
+  ended: "instance token ended",
 };
 
 /** What the audit says of a resource that is nobody's to see. */
@@ -42,7 +43,7 @@ export class Refusals {
   /** The error for a caller from whom nothing is taken now. */
   refuseBarred(subject: Subject, action: string, why: Barred): Error {
     const { principalId, accountId = "" } = subject;
-    const error = barredError(why, { principalId, accountId });
+    const error = barredError(why, { principalId, accountId, instanceId: subject.via?.instanceId ?? "" });
     const resource: ResourceRef = { kind: "account", id: accountId, ownerAccount: accountId };
     const { origin } = this;
     this.#records.set(error, auditRecord({ subject, origin, action, resource, effect: "deny-visible", rule: BARRED_RULE[why] }));

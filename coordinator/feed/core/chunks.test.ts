@@ -8,7 +8,7 @@ import { snapshotChanges } from "./chunks.ts";
 const instance = (index: number, bytes: number): HostItem => ({
   item: {
     $case: "instance",
-    value: { instanceId: `i-${index}`, generation: 1n, wanted: Wanted.PRESENT, argv: ["x".repeat(bytes)], env: {} },
+    value: { instanceId: `i-${index}`, generation: 1n, wanted: Wanted.PRESENT, argv: ["x".repeat(bytes)], env: {}, actsAs: "" },
   },
 });
 

@@ -1,12 +1,14 @@
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import type { ConnectRequest, Hello } from "#gen/plenum/host/v1/host_feed.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import type { TokenIssuer } from "#lib/auth/token.ts";
 import { decodeBookmark } from "#lib/feed/feed.ts";
+import { parseId } from "#lib/ids/ids.ts";
 import { requireHost } from "#lib/rpc/caller.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
-import { checkJoin, hostRef, joinHost, openSession, readHostRequest, renewKey } from "../../placement/api.ts";
+import { checkJoin, hostRef, issueInstanceToken, joinHost, openSession, readHostRequest, renewKey } from "../../placement/api.ts";
 import { HostSession } from "../session.ts";
 import type { SessionDependencies } from "../session.ts";
 
@@ -28,7 +30,9 @@ async function readHello(requests: AsyncIterator<ConnectRequest>): Promise<Hello
 }
 
 /** HostFeedService as in the proto. For the internal listener only. */
-export function hostFeedService(deps: SessionDependencies & { readonly ca: CertificateAuthority }): ServiceBinding {
+export function hostFeedService(
+  deps: SessionDependencies & { readonly ca: CertificateAuthority; readonly tokens: TokenIssuer },
+): ServiceBinding {
   const { calls, ca } = deps;
   return bind(HostFeedServiceDefinition, {
     async join(request, context) {
@@ -55,6 +59,12 @@ export function hostFeedService(deps: SessionDependencies & { readonly ca: Certi
       });
       const { cert } = await ca.signHost(proof.pem, hostId);
       return { certificate: cert, caBundle: ca.ca };
+    },
+
+    async issueInstanceToken(request, context) {
+      requireHost(context.caller, context.action);
+      const { token, expiresAt } = await issueInstanceToken(deps, context, parseId("i", request.instanceId, "instance_id"));
+      return { token, expireTime: expiresAt };
     },
 
     async *connect(requests, context) {

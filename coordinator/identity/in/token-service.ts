@@ -9,6 +9,7 @@ import { failedPrecondition, invalidArgument, unauthenticated } from "#lib/rpc/e
 import { displayName } from "#lib/rpc/validate.ts";
 import { durationMs, INSTALLATION } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
+import { principalDisabled } from "../actor.ts";
 import { LEAST_TTL_S, lifetime, mayIssue } from "../core/token-role.ts";
 import { requireAccount } from "../out/accounts.ts";
 import { ensurePrincipal, principalRef } from "../out/principals.ts";
@@ -44,11 +45,7 @@ export function tokenService({ calls, tokens }: { calls: Calls; tokens: TokenIss
         const itself = subject.principalId === principalId && (subject.accountId ?? "") === accountId;
         const most = itself && subject.role !== undefined ? subject.role : role;
         const principal = await ensurePrincipal(call.tx, { ...key, role: most, description: "", createdBy: subject.principalId });
-        if (principal.disableTime !== null) {
-          throw failedPrecondition("PRINCIPAL_DISABLED", `${principalId} was disabled: no token is issued for it`, {
-            principal_id: principalId,
-          });
-        }
+        if (principal.disableTime !== null) throw principalDisabled(principalId);
         if (!mayIssue(principal.role, role)) call.forbid(context.action, about, "no-more-than-the-principal");
         const ttl = lifetime(ttlSeconds, { role: subject.role, until: subject.token?.expiresAt }, now);
         if (ttl < LEAST_TTL_S) {
@@ -66,9 +63,9 @@ export function tokenService({ calls, tokens }: { calls: Calls; tokens: TokenIss
     },
 
     whoAmI(_request, context) {
-      return calls.read(context, context.action, ({ subject: { kind, accountId = "", principalId, role } }) => {
+      return calls.read(context, context.action, ({ subject: { kind, accountId = "", principalId, role, via } }) => {
         if (role === undefined) return Promise.reject(unauthenticated(`this is for bearers of tokens, not for a caller of kind ${kind}`));
-        return Promise.resolve({ accountId, principalId, role: ROLE_NUMBERS[role] });
+        return Promise.resolve({ accountId, principalId, role: ROLE_NUMBERS[role], instanceId: via?.instanceId ?? "" });
       });
     },
   });

@@ -14,6 +14,8 @@ export interface AuditRow {
   readonly reason: string;
   readonly onBehalfOf: string;
   readonly delegationId: string;
+  readonly viaInstanceId: string;
+  readonly viaHostId: string;
   readonly peer: string;
   readonly requestId: string;
   readonly details: Readonly<Record<string, string>>;
@@ -61,7 +63,8 @@ export async function listAuditEntries(tx: Tx, filter: AuditFilter): Promise<Aud
   const { rows } = await sql<AuditRow>`
     SELECT entry_id AS "entryId", time, principal_id AS "principalId", account_id AS "accountId", action,
            resource_kind AS "resourceKind", resource_id AS "resourceId", resource_account AS "resourceAccount", allowed, reason,
-           on_behalf_of AS "onBehalfOf", delegation_id AS "delegationId",
+           on_behalf_of AS "onBehalfOf", delegation_id AS "delegationId", via_instance AS "viaInstanceId",
+           CASE WHEN ${shown} THEN via_host ELSE '' END AS "viaHostId",
            CASE WHEN ${shown} THEN peer ELSE '' END AS peer, CASE WHEN ${shown} THEN request_id ELSE '' END AS "requestId", details, count
     FROM audit_entry WHERE ${visible} AND ${resource} AND ${principal} AND ${allowed} AND ${action} AND ${byAccount} AND ${since} AND ${until}
       AND ${before}

@@ -76,6 +76,7 @@ export async function instanceMessages(db: Reader, viewer: Sight["subject"], row
     etag: etagOf(row.row_version),
     createTime: row.create_time,
     createdBy: row.created_by,
+    actsAs: row.acts_as,
     attachmentIds: [...(attached.get(row.instance_id)?.attachmentIds ?? [])],
     tags: { ...row.tags },
     netnsPath: viewer.kind === "operator" ? row.netns_path : "",

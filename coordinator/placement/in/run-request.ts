@@ -31,6 +31,8 @@ export interface CheckedRun {
   readonly interfaces: readonly RunInterface[];
   readonly stopped: boolean;
   readonly tags: Readonly<Record<string, string>>;
+  /** "": nobody. */
+  readonly actsAs: string;
 }
 
 /** Neither the kernel's argv nor PostgreSQL's text holds a NUL. */
@@ -93,5 +95,6 @@ export function checkRun(request: RunInstanceRequest): CheckedRun {
     interfaces: request.interfaces.map((one, index) => checkInterface(one, `interfaces[${index}]`)),
     stopped: request.stopped,
     tags: tagsField(request.tags, "tags"),
+    actsAs: displayName(request.actsAs, "acts_as", { max: 128 }),
   };
 }

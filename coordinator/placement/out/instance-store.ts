@@ -32,6 +32,10 @@ export interface InstanceRow {
   readonly state_time: Date;
   /** It stops or ends without the word of its host, which is silent. */
   readonly forced: boolean;
+  /** Principal of the owner's account; "": nobody. */
+  readonly acts_as: string;
+  /** Newest generation for which a token was issued; 0: none. */
+  readonly vouched_generation: bigint;
 }
 
 export const standing = (row: InstanceRow): InstanceStanding => ({
@@ -57,14 +61,16 @@ export type NewInstance = Pick<
   | "host_id"
   | "state"
   | "operation_id"
+  | "acts_as"
 >;
 
 export async function insertInstance(tx: Tx, row: NewInstance): Promise<InstanceRow> {
   const { rows } = await sql<InstanceRow>`
-    INSERT INTO instance (instance_id, owner_account, created_by, name, driver, argv, env, tags, zone_id, fixed_host_id, host_id, state, operation_id)
+    INSERT INTO instance (instance_id, owner_account, created_by, name, driver, argv, env, tags, zone_id, fixed_host_id, host_id, state, operation_id,
+                          acts_as)
     VALUES (${row.instance_id}, ${row.owner_account}, ${row.created_by}, ${row.name}, ${row.driver}, ${row.argv}::text[],
             ${JSON.stringify(row.env)}::jsonb, ${JSON.stringify(row.tags)}::jsonb, ${row.zone_id}, ${row.fixed_host_id}, ${row.host_id},
-            ${row.state}, ${row.operation_id})
+            ${row.state}, ${row.operation_id}, ${row.acts_as})
     RETURNING *`.execute(tx);
   const made = rows[0];
   if (made === undefined) throw new Error("an insert returned nothing");
@@ -146,6 +152,16 @@ export async function describeInstance(
   const row = rows[0];
   if (row === undefined) throw new Error(`the locked instance ${instance_id} is gone`);
   return row;
+}
+
+/** Let a locked instance act as another principal, or as nobody. `tell`: its host is to hear of it. */
+export async function setActsAs(tx: Tx, row: InstanceRow, actsAs: string, tell: boolean): Promise<InstanceRow> {
+  const { rows } = await sql<InstanceRow>`
+    UPDATE instance SET acts_as = ${actsAs}, generation = generation + ${tell ? 1 : 0}, row_version = row_version + 1
+    WHERE instance_id = ${row.instance_id} RETURNING *`.execute(tx);
+  const changed = rows[0];
+  if (changed === undefined) throw new Error(`the locked instance ${row.instance_id} is gone`);
+  return changed;
 }
 
 /** What a host said beside the state. */

@@ -7,7 +7,7 @@ import { startTestPostgres, testDirectory } from "#lib/db/testing.ts";
 import { createLog } from "#lib/log/log.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { Registry } from "#lib/metrics/metrics.ts";
-import type { Role } from "#lib/rpc/caller.ts";
+import type { InstanceSource, Role } from "#lib/rpc/caller.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
 import { startServer } from "#lib/rpc/server.ts";
@@ -20,7 +20,7 @@ export interface Installation {
   readonly ca: string;
   /** As a role that may everything. */
   readonly databaseUrl: string;
-  token(who: { role: Role; accountId?: string; principalId?: string }): Promise<string>;
+  token(who: { role: Role; accountId?: string; principalId?: string; via?: InstanceSource }): Promise<string>;
   /** A certificate as a host's, by its URI. */
   certificate(uri: string): Promise<{ cert: string; key: string }>;
   channel(settings: { token?: string; cert?: string; key?: string }): RpcChannel;
@@ -69,8 +69,8 @@ export async function startInstallation(log: Logger = createLog({ name: "test", 
       address,
       ca: ca.ca,
       databaseUrl: postgres.url,
-      token: async ({ role, accountId = "", principalId = "alice" }) =>
-        (await tokens.issue({ principalId, accountId, roles: [role] })).token,
+      token: async ({ role, accountId = "", principalId = "alice", ...via }) =>
+        (await tokens.issue({ principalId, accountId, roles: [role], ...via })).token,
       certificate: (uri) => ca.issueUri(uri, 600_000),
       channel(settings) {
         const channel = openChannel({ address, ca: ca.ca, serverName: "localhost", deadlineMs: 60_000, ...settings });

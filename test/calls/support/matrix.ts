@@ -1,10 +1,10 @@
 import type { Estate } from "./estate.ts";
 
 /**
- * Who calls. `owner`, `member` and `viewer` are account A's, `other` is B's owner, `grantee` the owner of the account that A's access lists
- * name, as they name the member.
+ * Who calls. `owner`, `member` and `viewer` are account A's, `instance` is one of A's that acts as the owner, `other` is B's owner, `grantee` the
+ * owner of the account that A's access lists name, as they name the member.
  */
-export const CALLERS = ["operator", "owner", "member", "viewer", "other", "grantee", "host", "anonymous"] as const;
+export const CALLERS = ["operator", "owner", "instance", "member", "viewer", "other", "grantee", "host", "anonymous"] as const;
 export type CallerName = (typeof CALLERS)[number];
 
 /** Whose resource the call is about: account A's, account B's. */
@@ -26,6 +26,7 @@ const both = (outcome: Outcome): readonly [Outcome, Outcome] => [outcome, outcom
 const owned = (others: Outcome, change: Partial<Row> = {}): Row => ({
   operator: both("yes"),
   owner: ["yes", others],
+  instance: ["yes", others],
   member: ["yes", others],
   viewer: ["yes", others],
   other: [others, "yes"],
@@ -38,6 +39,7 @@ const owned = (others: Outcome, change: Partial<Row> = {}): Row => ({
 const everybody = (outcome: Outcome, change: Partial<Row> = {}): Row => ({
   operator: both(outcome),
   owner: both(outcome),
+  instance: both(outcome),
   member: both(outcome),
   viewer: both(outcome),
   other: both(outcome),
@@ -53,6 +55,12 @@ export const CLASSES = {
   read: owned("hidden"),
   /** Writes to it. */
   write: owned("hidden", { member: ["denied", "hidden"], viewer: ["denied", "hidden"] }),
+  /** The same of what an instance is not to pass on. */
+  "write in person": owned("hidden", {
+    instance: ["denied", "hidden"],
+    member: ["denied", "hidden"],
+    viewer: ["denied", "hidden"],
+  }),
   /** Reads of what an access list or a consent names another account on. */
   "read shared": owned("hidden", { grantee: ["yes", "hidden"] }),
   /** Writes that the list allows. */
@@ -77,6 +85,8 @@ export const CLASSES = {
   /** Operators, by the service's own check. */
   "operator only": everybody("denied", { operator: both("yes") }),
   "host only": everybody("denied", { host: both("yes") }),
+  /** Hosts, for what they carry: here nothing. */
+  "host's own": everybody("denied", { host: both("hidden") }),
   /** For bearers of tokens. */
   bearer: everybody("yes", { host: both("unknown") }),
   /** Open to all, who must bring something else: the token of a join, which here is none. */
@@ -196,6 +206,7 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     allowed: "INVALID_ARGUMENT INVALID_FIELD",
     request: () => ({ csr: Buffer.from("x") }),
   },
+  "host.v1.HostFeedService/IssueInstanceToken": { class: "host's own", request: ({ target }) => ({ instanceId: target.instanceId }) },
   "host.v1.HostFeedService/Connect": {
     class: "host only",
     request: () => ({ message: { $case: "hello", value: { agentVersion: "x", kernelRelease: "0", substrateMtu: 1_500 } } }),
@@ -247,7 +258,7 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     request: ({ target }) => ({ accountId: target.accountId, name: "vpcs", maximum: 1_000n }),
   },
   "identity.v1.TokenService/IssueToken": {
-    class: "write",
+    class: "write in person",
     request: ({ target }) => ({ accountId: target.accountId, principalId: "issued", role: 3 }),
   },
   "identity.v1.TokenService/WhoAmI": { class: "bearer", request: () => ({}) },

@@ -107,12 +107,16 @@ export interface AuditEntry {
   /** The caller's request_id; empty: none. Shown to operators and to the caller's own account. */
   requestId: string;
   /**
-   * What of the request changed what it did, by name: force, host_id, update_mask; of principals and tokens role, ttl_s; of a
-   * host's join invited_by, the operator that made its token.
+   * What of the request changed what it did, by name: force, host_id, update_mask; of principals and tokens role, ttl_s; of
+   * instances acts_as; of a host's join invited_by, the operator that made its token.
    */
   details: { [key: string]: string };
   /** Calls that the entry stands for: 1, or more refusals of one minute. */
   count: bigint;
+  /** The instance (`i-…`) that acted as the principal (Instance.acts_as): by its token it called. Empty: no instance. */
+  viaInstanceId: string;
+  /** The host (`host-…`) that vouched for the instance: it got that token. Empty: no instance. */
+  viaHostId: string;
 }
 
 export interface AuditEntry_DetailsEntry {
@@ -170,6 +174,8 @@ function createBaseAuditEntry(): AuditEntry {
     requestId: "",
     details: {},
     count: 0n,
+    viaInstanceId: "",
+    viaHostId: "",
   };
 }
 
@@ -225,6 +231,12 @@ export const AuditEntry: MessageFns<AuditEntry> = {
         throw new globalThis.Error("value provided for field message.count of type int64 too large");
       }
       writer.uint32(128).int64(message.count);
+    }
+    if (message.viaInstanceId !== "") {
+      writer.uint32(138).string(message.viaInstanceId);
+    }
+    if (message.viaHostId !== "") {
+      writer.uint32(146).string(message.viaHostId);
     }
     return writer;
   },
@@ -373,6 +385,22 @@ export const AuditEntry: MessageFns<AuditEntry> = {
             message.count = reader.int64() as bigint;
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.viaInstanceId = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.viaHostId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -452,6 +480,16 @@ export const AuditEntry: MessageFns<AuditEntry> = {
         )
         : {},
       count: isSet(object.count) ? BigInt(object.count) : 0n,
+      viaInstanceId: isSet(object.viaInstanceId)
+        ? globalThis.String(object.viaInstanceId)
+        : isSet(object.via_instance_id)
+        ? globalThis.String(object.via_instance_id)
+        : "",
+      viaHostId: isSet(object.viaHostId)
+        ? globalThis.String(object.viaHostId)
+        : isSet(object.via_host_id)
+        ? globalThis.String(object.via_host_id)
+        : "",
     };
   },
 
@@ -511,6 +549,12 @@ export const AuditEntry: MessageFns<AuditEntry> = {
     if (message.count !== 0n) {
       obj.count = message.count.toString();
     }
+    if (message.viaInstanceId !== "") {
+      obj.viaInstanceId = message.viaInstanceId;
+    }
+    if (message.viaHostId !== "") {
+      obj.viaHostId = message.viaHostId;
+    }
     return obj;
   },
 
@@ -543,6 +587,8 @@ export const AuditEntry: MessageFns<AuditEntry> = {
       {},
     );
     message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    message.viaInstanceId = object.viaInstanceId ?? "";
+    message.viaHostId = object.viaHostId ?? "";
     return message;
   },
 };

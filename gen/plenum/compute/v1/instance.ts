@@ -173,6 +173,11 @@ export interface Instance {
   netnsPath: string;
   /** The principal that made it. */
   createdBy: string;
+  /**
+   * The principal of the owner's account as whom its processes may call this API, through a socket that its host offers inside its view
+   * only (/run/plenum/api.sock, ca.pem and token beside it; docs/adr/0010). Empty: they are nobody and have no socket. At most 128 characters.
+   */
+  actsAs: string;
 }
 
 export interface Instance_TagsEntry {
@@ -231,6 +236,8 @@ export interface RunInstanceRequest {
   stopped: boolean;
   /** See Instance.tags. */
   tags: { [key: string]: string };
+  /** See Instance.acts_as. */
+  actsAs: string;
 }
 
 export interface RunInstanceRequest_TagsEntry {
@@ -372,6 +379,7 @@ function createBaseInstance(): Instance {
     tags: {},
     netnsPath: "",
     createdBy: "",
+    actsAs: "",
   };
 }
 
@@ -427,6 +435,9 @@ export const Instance: MessageFns<Instance> = {
     }
     if (message.createdBy !== "") {
       writer.uint32(130).string(message.createdBy);
+    }
+    if (message.actsAs !== "") {
+      writer.uint32(138).string(message.actsAs);
     }
     return writer;
   },
@@ -575,6 +586,14 @@ export const Instance: MessageFns<Instance> = {
             message.createdBy = reader.string();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.actsAs = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -652,6 +671,11 @@ export const Instance: MessageFns<Instance> = {
         : isSet(object.created_by)
         ? globalThis.String(object.created_by)
         : "",
+      actsAs: isSet(object.actsAs)
+        ? globalThis.String(object.actsAs)
+        : isSet(object.acts_as)
+        ? globalThis.String(object.acts_as)
+        : "",
     };
   },
 
@@ -711,6 +735,9 @@ export const Instance: MessageFns<Instance> = {
     if (message.createdBy !== "") {
       obj.createdBy = message.createdBy;
     }
+    if (message.actsAs !== "") {
+      obj.actsAs = message.actsAs;
+    }
     return obj;
   },
 
@@ -747,6 +774,7 @@ export const Instance: MessageFns<Instance> = {
     );
     message.netnsPath = object.netnsPath ?? "";
     message.createdBy = object.createdBy ?? "";
+    message.actsAs = object.actsAs ?? "";
     return message;
   },
 };
@@ -1171,6 +1199,7 @@ function createBaseRunInstanceRequest(): RunInstanceRequest {
     interfaces: [],
     stopped: false,
     tags: {},
+    actsAs: "",
   };
 }
 
@@ -1206,6 +1235,9 @@ export const RunInstanceRequest: MessageFns<RunInstanceRequest> = {
     globalThis.Object.entries(message.tags).forEach(([key, value]: [string, string]) => {
       RunInstanceRequest_TagsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
     });
+    if (message.actsAs !== "") {
+      writer.uint32(90).string(message.actsAs);
+    }
     return writer;
   },
 
@@ -1305,6 +1337,14 @@ export const RunInstanceRequest: MessageFns<RunInstanceRequest> = {
             }
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.actsAs = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1360,6 +1400,11 @@ export const RunInstanceRequest: MessageFns<RunInstanceRequest> = {
           {},
         )
         : {},
+      actsAs: isSet(object.actsAs)
+        ? globalThis.String(object.actsAs)
+        : isSet(object.acts_as)
+        ? globalThis.String(object.acts_as)
+        : "",
     };
   },
 
@@ -1401,6 +1446,9 @@ export const RunInstanceRequest: MessageFns<RunInstanceRequest> = {
         });
       }
     }
+    if (message.actsAs !== "") {
+      obj.actsAs = message.actsAs;
+    }
     return obj;
   },
 
@@ -1429,6 +1477,7 @@ export const RunInstanceRequest: MessageFns<RunInstanceRequest> = {
       },
       {},
     );
+    message.actsAs = object.actsAs ?? "";
     return message;
   },
 };
@@ -2793,9 +2842,10 @@ export const InstanceServiceDefinition = {
   fullName: "plenum.compute.v1.InstanceService",
   methods: {
     /**
-     * Make an instance with its interfaces and, unless asked otherwise, start it. Owner. A repeat with the same request_id returns the
-     * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone), FAILED_PRECONDITION (NO_HOST, NO_INTERFACE,
-     * ALREADY_ATTACHED, ADDRESS_IN_USE).
+     * Make an instance with its interfaces and, unless asked otherwise, start it. Owner; `acts_as` by whoever may issue that principal's
+     * tokens, and never by a token that an instance shows. A repeat with the same request_id returns the
+     * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as),
+     * FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED).
      */
     runInstance: {
       name: "RunInstance",
@@ -2907,9 +2957,12 @@ export const InstanceServiceDefinition = {
       },
     },
     /**
-     * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the instance as it
-     * is now, whatever its etag became.
-     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
+     * Change fields named in the mask: name, tags, acts_as. Owner; `acts_as` as RunInstance, but to give up one needs no right over it.
+     * A repeat with the same request_id changes nothing and answers the instance as it is now, whatever its etag became.
+     * Another `acts_as` counts from the commit on: tokens of the one before are refused, and the instance's processes find a new
+     * one, or none, within seconds.
+     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND (also: principal), PERMISSION_DENIED (acts_as), ABORTED (STALE_ETAG),
+     * FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED; PRINCIPAL_DISABLED).
      */
     updateInstance: {
       name: "UpdateInstance",
@@ -3075,9 +3128,10 @@ export const InstanceServiceDefinition = {
 
 export interface InstanceServiceImplementation<CallContextExt = {}> {
   /**
-   * Make an instance with its interfaces and, unless asked otherwise, start it. Owner. A repeat with the same request_id returns the
-   * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone), FAILED_PRECONDITION (NO_HOST, NO_INTERFACE,
-   * ALREADY_ATTACHED, ADDRESS_IN_USE).
+   * Make an instance with its interfaces and, unless asked otherwise, start it. Owner; `acts_as` by whoever may issue that principal's
+   * tokens, and never by a token that an instance shows. A repeat with the same request_id returns the
+   * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as),
+   * FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED).
    */
   runInstance(
     request: RunInstanceRequest,
@@ -3094,9 +3148,12 @@ export interface InstanceServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListInstancesResponse>>;
   /**
-   * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the instance as it
-   * is now, whatever its etag became.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
+   * Change fields named in the mask: name, tags, acts_as. Owner; `acts_as` as RunInstance, but to give up one needs no right over it.
+   * A repeat with the same request_id changes nothing and answers the instance as it is now, whatever its etag became.
+   * Another `acts_as` counts from the commit on: tokens of the one before are refused, and the instance's processes find a new
+   * one, or none, within seconds.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND (also: principal), PERMISSION_DENIED (acts_as), ABORTED (STALE_ETAG),
+   * FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED; PRINCIPAL_DISABLED).
    */
   updateInstance(
     request: UpdateInstanceRequest,
@@ -3125,9 +3182,10 @@ export interface InstanceServiceImplementation<CallContextExt = {}> {
 
 export interface InstanceServiceClient<CallOptionsExt = {}> {
   /**
-   * Make an instance with its interfaces and, unless asked otherwise, start it. Owner. A repeat with the same request_id returns the
-   * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone), FAILED_PRECONDITION (NO_HOST, NO_INTERFACE,
-   * ALREADY_ATTACHED, ADDRESS_IN_USE).
+   * Make an instance with its interfaces and, unless asked otherwise, start it. Owner; `acts_as` by whoever may issue that principal's
+   * tokens, and never by a token that an instance shows. A repeat with the same request_id returns the
+   * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as),
+   * FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED).
    */
   runInstance(
     request: DeepPartial<RunInstanceRequest>,
@@ -3144,9 +3202,12 @@ export interface InstanceServiceClient<CallOptionsExt = {}> {
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListInstancesResponse>;
   /**
-   * Change fields named in the mask: name, tags. Owner. A repeat with the same request_id changes nothing and answers the instance as it
-   * is now, whatever its etag became.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED).
+   * Change fields named in the mask: name, tags, acts_as. Owner; `acts_as` as RunInstance, but to give up one needs no right over it.
+   * A repeat with the same request_id changes nothing and answers the instance as it is now, whatever its etag became.
+   * Another `acts_as` counts from the commit on: tokens of the one before are refused, and the instance's processes find a new
+   * one, or none, within seconds.
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND (also: principal), PERMISSION_DENIED (acts_as), ABORTED (STALE_ETAG),
+   * FAILED_PRECONDITION (WRONG_STATE: it is TERMINATED; PRINCIPAL_DISABLED).
    */
   updateInstance(
     request: DeepPartial<UpdateInstanceRequest>,

@@ -98,6 +98,10 @@ export const Reason = {
    * RESOURCE_EXHAUSTED. Metadata: limit.
    */
   TOO_MANY_WAITING: 62,
+  /** INSTANCE_TOKEN_ENDED - The token is an instance's, which was stopped, moved, terminated, or acts as somebody else now. UNAUTHENTICATED. Metadata: instance_id. */
+  INSTANCE_TOKEN_ENDED: 75,
+  /** NO_INSTANCE_IDENTITY - The instance acts as nobody (Instance.acts_as): there is no token for it. FAILED_PRECONDITION. Metadata: instance_id. */
+  NO_INSTANCE_IDENTITY: 76,
 } as const;
 
 export type Reason = typeof Reason[keyof typeof Reason];
@@ -137,6 +141,8 @@ export namespace Reason {
   export type TOKENS_REVOKED = typeof Reason.TOKENS_REVOKED;
   export type ACCOUNT_SUSPENDED = typeof Reason.ACCOUNT_SUSPENDED;
   export type TOO_MANY_WAITING = typeof Reason.TOO_MANY_WAITING;
+  export type INSTANCE_TOKEN_ENDED = typeof Reason.INSTANCE_TOKEN_ENDED;
+  export type NO_INSTANCE_IDENTITY = typeof Reason.NO_INSTANCE_IDENTITY;
 }
 
 export function reasonFromJSON(object: any): Reason {
@@ -243,6 +249,12 @@ export function reasonFromJSON(object: any): Reason {
     case 62:
     case "REASON_TOO_MANY_WAITING":
       return Reason.TOO_MANY_WAITING;
+    case 75:
+    case "REASON_INSTANCE_TOKEN_ENDED":
+      return Reason.INSTANCE_TOKEN_ENDED;
+    case 76:
+    case "REASON_NO_INSTANCE_IDENTITY":
+      return Reason.NO_INSTANCE_IDENTITY;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
@@ -318,6 +330,10 @@ export function reasonToJSON(object: Reason): string {
       return "REASON_ACCOUNT_SUSPENDED";
     case Reason.TOO_MANY_WAITING:
       return "REASON_TOO_MANY_WAITING";
+    case Reason.INSTANCE_TOKEN_ENDED:
+      return "REASON_INSTANCE_TOKEN_ENDED";
+    case Reason.NO_INSTANCE_IDENTITY:
+      return "REASON_NO_INSTANCE_IDENTITY";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }

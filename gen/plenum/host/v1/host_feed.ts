@@ -150,6 +150,18 @@ export interface RenewCertificateResponse {
   caBundle: string;
 }
 
+export interface IssueInstanceTokenRequest {
+  /** `i-…`. Required. */
+  instanceId: string;
+}
+
+export interface IssueInstanceTokenResponse {
+  /** JWT, as IssueTokenResponse.token. */
+  token: string;
+  /** When it ends. */
+  expireTime: Date | undefined;
+}
+
 /** From the host. */
 export interface ConnectRequest {
   /** Required. */
@@ -429,6 +441,11 @@ export interface InstanceItem {
   argv: string[];
   /** Environment of the process. */
   env: { [key: string]: string };
+  /**
+   * See Instance.acts_as. The host gets the tokens (IssueInstanceToken), new ones for each generation. A host of before this ignores it: the
+   * instance has no socket there.
+   */
+  actsAs: string;
 }
 
 export interface InstanceItem_EnvEntry {
@@ -906,6 +923,168 @@ export const RenewCertificateResponse: MessageFns<RenewCertificateResponse> = {
     const message = createBaseRenewCertificateResponse();
     message.certificate = object.certificate ?? "";
     message.caBundle = object.caBundle ?? "";
+    return message;
+  },
+};
+
+function createBaseIssueInstanceTokenRequest(): IssueInstanceTokenRequest {
+  return { instanceId: "" };
+}
+
+export const IssueInstanceTokenRequest: MessageFns<IssueInstanceTokenRequest> = {
+  encode(message: IssueInstanceTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instanceId !== "") {
+      writer.uint32(10).string(message.instanceId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IssueInstanceTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIssueInstanceTokenRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): IssueInstanceTokenRequest {
+    return {
+      instanceId: isSet(object.instanceId)
+        ? globalThis.String(object.instanceId)
+        : isSet(object.instance_id)
+        ? globalThis.String(object.instance_id)
+        : "",
+    };
+  },
+
+  toJSON(message: IssueInstanceTokenRequest): unknown {
+    const obj: any = {};
+    if (message.instanceId !== "") {
+      obj.instanceId = message.instanceId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<IssueInstanceTokenRequest>): IssueInstanceTokenRequest {
+    return IssueInstanceTokenRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<IssueInstanceTokenRequest>): IssueInstanceTokenRequest {
+    const message = createBaseIssueInstanceTokenRequest();
+    message.instanceId = object.instanceId ?? "";
+    return message;
+  },
+};
+
+function createBaseIssueInstanceTokenResponse(): IssueInstanceTokenResponse {
+  return { token: "", expireTime: undefined };
+}
+
+export const IssueInstanceTokenResponse: MessageFns<IssueInstanceTokenResponse> = {
+  encode(message: IssueInstanceTokenResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== "") {
+      writer.uint32(10).string(message.token);
+    }
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IssueInstanceTokenResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIssueInstanceTokenResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): IssueInstanceTokenResponse {
+    return {
+      token: isSet(object.token) ? globalThis.String(object.token) : "",
+      expireTime: isSet(object.expireTime)
+        ? fromJsonTimestamp(object.expireTime)
+        : isSet(object.expire_time)
+        ? fromJsonTimestamp(object.expire_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: IssueInstanceTokenResponse): unknown {
+    const obj: any = {};
+    if (message.token !== "") {
+      obj.token = message.token;
+    }
+    if (message.expireTime !== undefined) {
+      obj.expireTime = message.expireTime.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<IssueInstanceTokenResponse>): IssueInstanceTokenResponse {
+    return IssueInstanceTokenResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<IssueInstanceTokenResponse>): IssueInstanceTokenResponse {
+    const message = createBaseIssueInstanceTokenResponse();
+    message.token = object.token ?? "";
+    message.expireTime = object.expireTime ?? undefined;
     return message;
   },
 };
@@ -3401,7 +3580,7 @@ export const HostItem: MessageFns<HostItem> = {
 };
 
 function createBaseInstanceItem(): InstanceItem {
-  return { instanceId: "", generation: 0n, wanted: 0, argv: [], env: {} };
+  return { instanceId: "", generation: 0n, wanted: 0, argv: [], env: {}, actsAs: "" };
 }
 
 export const InstanceItem: MessageFns<InstanceItem> = {
@@ -3424,6 +3603,9 @@ export const InstanceItem: MessageFns<InstanceItem> = {
     globalThis.Object.entries(message.env).forEach(([key, value]: [string, string]) => {
       InstanceItem_EnvEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
     });
+    if (message.actsAs !== "") {
+      writer.uint32(50).string(message.actsAs);
+    }
     return writer;
   },
 
@@ -3483,6 +3665,14 @@ export const InstanceItem: MessageFns<InstanceItem> = {
             }
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.actsAs = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3519,6 +3709,11 @@ export const InstanceItem: MessageFns<InstanceItem> = {
           {},
         )
         : {},
+      actsAs: isSet(object.actsAs)
+        ? globalThis.String(object.actsAs)
+        : isSet(object.acts_as)
+        ? globalThis.String(object.acts_as)
+        : "",
     };
   },
 
@@ -3545,6 +3740,9 @@ export const InstanceItem: MessageFns<InstanceItem> = {
         });
       }
     }
+    if (message.actsAs !== "") {
+      obj.actsAs = message.actsAs;
+    }
     return obj;
   },
 
@@ -3568,6 +3766,7 @@ export const InstanceItem: MessageFns<InstanceItem> = {
       },
       {},
     );
+    message.actsAs = object.actsAs ?? "";
     return message;
   },
 };
@@ -4409,6 +4608,53 @@ export const HostFeedServiceDefinition = {
       },
     },
     /**
+     * A token for an instance that acts as a principal (Instance.acts_as), to be put where only its processes see it. The host (mTLS) that
+     * the instance is to run on now; for any other it does not exist. The token names principal, instance and host, has the principal's role,
+     * lives five minutes, counts only while the instance stays there as it is, and issues no others. Not kept; the audit has the first of each
+     * generation of the instance. Safe to repeat: another token, the earlier ones count on until they end.
+     * Errors: INVALID_ARGUMENT (instance_id), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not to run; NO_INSTANCE_IDENTITY;
+     * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED).
+     */
+    issueInstanceToken: {
+      name: "IssueInstanceToken",
+      requestType: IssueInstanceTokenRequest as typeof IssueInstanceTokenRequest,
+      requestStream: false,
+      responseType: IssueInstanceTokenResponse as typeof IssueInstanceTokenResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [
+            Buffer.from([
+              23,
+              104,
+              111,
+              115,
+              116,
+              58,
+              73,
+              115,
+              115,
+              117,
+              101,
+              73,
+              110,
+              115,
+              116,
+              97,
+              110,
+              99,
+              101,
+              84,
+              111,
+              107,
+              101,
+              110,
+            ]) as Buffer,
+          ],
+        },
+      },
+    },
+    /**
      * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
      * (STALE_SESSION).
      *
@@ -4452,6 +4698,18 @@ export interface HostFeedServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RenewCertificateResponse>>;
   /**
+   * A token for an instance that acts as a principal (Instance.acts_as), to be put where only its processes see it. The host (mTLS) that
+   * the instance is to run on now; for any other it does not exist. The token names principal, instance and host, has the principal's role,
+   * lives five minutes, counts only while the instance stays there as it is, and issues no others. Not kept; the audit has the first of each
+   * generation of the instance. Safe to repeat: another token, the earlier ones count on until they end.
+   * Errors: INVALID_ARGUMENT (instance_id), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not to run; NO_INSTANCE_IDENTITY;
+   * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED).
+   */
+  issueInstanceToken(
+    request: IssueInstanceTokenRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<IssueInstanceTokenResponse>>;
+  /**
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
    * (STALE_SESSION).
    *
@@ -4485,6 +4743,18 @@ export interface HostFeedServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RenewCertificateRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RenewCertificateResponse>;
+  /**
+   * A token for an instance that acts as a principal (Instance.acts_as), to be put where only its processes see it. The host (mTLS) that
+   * the instance is to run on now; for any other it does not exist. The token names principal, instance and host, has the principal's role,
+   * lives five minutes, counts only while the instance stays there as it is, and issues no others. Not kept; the audit has the first of each
+   * generation of the instance. Safe to repeat: another token, the earlier ones count on until they end.
+   * Errors: INVALID_ARGUMENT (instance_id), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not to run; NO_INSTANCE_IDENTITY;
+   * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED).
+   */
+  issueInstanceToken(
+    request: DeepPartial<IssueInstanceTokenRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<IssueInstanceTokenResponse>;
   /**
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
    * (STALE_SESSION).

@@ -111,6 +111,8 @@ export interface WhoAmIResponse {
   principalId: string;
   /** As in the token. */
   role: Role;
+  /** The instance that acts as the principal (`i-…`), where the token is one that its host got for it; else empty. */
+  instanceId: string;
 }
 
 function createBaseIssueTokenRequest(): IssueTokenRequest {
@@ -380,7 +382,7 @@ export const WhoAmIRequest: MessageFns<WhoAmIRequest> = {
 };
 
 function createBaseWhoAmIResponse(): WhoAmIResponse {
-  return { accountId: "", principalId: "", role: 0 };
+  return { accountId: "", principalId: "", role: 0, instanceId: "" };
 }
 
 export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
@@ -393,6 +395,9 @@ export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
     }
     if (message.role !== 0) {
       writer.uint32(24).int32(message.role);
+    }
+    if (message.instanceId !== "") {
+      writer.uint32(34).string(message.instanceId);
     }
     return writer;
   },
@@ -434,6 +439,14 @@ export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
             message.role = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -459,6 +472,11 @@ export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
         ? globalThis.String(object.principal_id)
         : "",
       role: isSet(object.role) ? roleFromJSON(object.role) : 0,
+      instanceId: isSet(object.instanceId)
+        ? globalThis.String(object.instanceId)
+        : isSet(object.instance_id)
+        ? globalThis.String(object.instance_id)
+        : "",
     };
   },
 
@@ -473,6 +491,9 @@ export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
     if (message.role !== 0) {
       obj.role = roleToJSON(message.role);
     }
+    if (message.instanceId !== "") {
+      obj.instanceId = message.instanceId;
+    }
     return obj;
   },
 
@@ -484,6 +505,7 @@ export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
     message.accountId = object.accountId ?? "";
     message.principalId = object.principalId ?? "";
     message.role = object.role ?? 0;
+    message.instanceId = object.instanceId ?? "";
     return message;
   },
 };
@@ -497,8 +519,9 @@ export const TokenServiceDefinition = {
     /**
      * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
      * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
-     * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no
-     * request_id: a repeat issues another. The audit says for whom one was issued.
+     * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no request_id: a repeat
+     * issues another. The audit says for whom one was issued. Nobody by a token that an instance shows: what an instance was given
+     * (Instance.acts_as) it does not pass on.
      * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
      * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
      */
@@ -557,8 +580,9 @@ export interface TokenServiceImplementation<CallContextExt = {}> {
   /**
    * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
    * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
-   * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no
-   * request_id: a repeat issues another. The audit says for whom one was issued.
+   * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no request_id: a repeat
+   * issues another. The audit says for whom one was issued. Nobody by a token that an instance shows: what an instance was given
+   * (Instance.acts_as) it does not pass on.
    * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
    * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
    */
@@ -574,8 +598,9 @@ export interface TokenServiceClient<CallOptionsExt = {}> {
   /**
    * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
    * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
-   * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no
-   * request_id: a repeat issues another. The audit says for whom one was issued.
+   * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no request_id: a repeat
+   * issues another. The audit says for whom one was issued. Nobody by a token that an instance shows: what an instance was given
+   * (Instance.acts_as) it does not pass on.
    * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
    * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
    */
