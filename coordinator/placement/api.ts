@@ -11,6 +11,7 @@ import { hostService } from "./in/host-service.ts";
 import { instanceService } from "./in/instance-service.ts";
 import { instancesOnHost } from "./out/instance-store.ts";
 
+export { leavesHost } from "./core/instance-state.ts";
 export { checkJoin, joinHost } from "./join.ts";
 export { applyInstanceStatuses } from "./lifecycle.ts";
 export type { InstanceSaid } from "./lifecycle.ts";
