@@ -99,4 +99,48 @@ export const feedMigrations: Migrations = {
       JOIN ${SCHEMA}.host h USING (host_id)
       WHERE a.wanted = 1 AND a.state IN (1, 2) AND d.until_generation IS NULL;
   `),
+  "0082_take_applied": sqlMigration(`
+    -- Take what a host says of attachments, judged on rows that nobody had locked: in one statement, if they are the same rows still.
+    -- 'stale': the session is not the host's newest. 'moved': some row is another by now. In both cases nothing is written. Else 'taken';
+    -- 'forgotten': of the rulesets that these attachments named those that no other on the host names, each of which is told with its
+    -- payload. Locks: host, instances, attachments, the host's scope, scopes.
+    CREATE FUNCTION take_applied(
+      of_host text, of_epoch bigint, host_version bigint, network_ids bigint[], network_versions bigint[],
+      instance_ids text[], instances_seen text[], attachment_ids text[], attachments_seen text[], changes jsonb,
+      rulesets bigint[], ruleset_payloads bytea[], scopes text[], payloads bytea[],
+      OUT outcome text, OUT forgotten bigint[], OUT appended jsonb
+    ) LANGUAGE plpgsql AS $$
+    DECLARE
+      own_scope text := 'host:' || of_host;
+      telling bytea;
+    BEGIN
+      PERFORM FROM host h WHERE h.host_id = of_host AND h.session_epoch = of_epoch FOR NO KEY UPDATE;
+      IF NOT FOUND THEN outcome := 'stale'; RETURN; END IF;
+      PERFORM FROM instance i WHERE i.instance_id = ANY (instance_ids) ORDER BY i.instance_id FOR UPDATE;
+      PERFORM FROM attachment a WHERE a.attachment_id = ANY (attachment_ids) ORDER BY a.attachment_id FOR UPDATE;
+      -- A row that somebody wrote since has another xmin.
+      IF EXISTS (SELECT FROM unnest(instance_ids, instances_seen) AS s (id, seen)
+                 LEFT JOIN instance i ON i.instance_id = s.id WHERE i.xmin::text IS DISTINCT FROM s.seen)
+        OR EXISTS (SELECT FROM unnest(attachment_ids, attachments_seen) AS s (id, seen)
+                   LEFT JOIN attachment a ON a.attachment_id = s.id WHERE a.xmin::text IS DISTINCT FROM s.seen)
+      THEN outcome := 'moved'; RETURN; END IF;
+      outcome := 'taken';
+      PERFORM take_versions(ARRAY[of_host], ARRAY[of_epoch], ARRAY[host_version],
+                            array_fill(of_host, ARRAY[cardinality(network_ids)]), network_ids, network_versions);
+      PERFORM change_attachments(changes);
+      IF cardinality(rulesets) > 0 THEN
+        -- Before it is looked: what is attached meanwhile, unseen here, then gets its rules in a later version.
+        PERFORM FROM scope s WHERE s.scope = own_scope FOR UPDATE;
+        SELECT array_agg(r.id ORDER BY r.id), string_agg(r.payload, '' ORDER BY r.id) INTO forgotten, telling
+        FROM unnest(rulesets, ruleset_payloads) AS r (id, payload)
+        WHERE NOT EXISTS (SELECT FROM attachment a WHERE a.host_id = of_host AND a.state <> 4 AND a.ruleset_id = r.id);
+        IF forgotten IS NOT NULL THEN
+          scopes := array_append(scopes, own_scope);
+          payloads := array_append(payloads, telling);
+        END IF;
+      END IF;
+      SELECT jsonb_agg(jsonb_build_object('scope', c.scope, 'version', c.version::text, 'mark', c.mark::text, 'prevMark', c.prev_mark::text))
+      INTO appended FROM append_changes(scopes, payloads) AS c;
+    END $$;
+  `),
 };

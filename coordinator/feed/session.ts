@@ -6,7 +6,6 @@ import type { Logger } from "#lib/log/log.ts";
 import { invalidArgument, unavailable } from "#lib/rpc/errors.ts";
 import { hostScope } from "../interface/api.ts";
 import { closeSession } from "../placement/api.ts";
-import type { Kysely } from "kysely";
 import { snapshotChanges } from "./core/chunks.ts";
 import { PendingApplied } from "./core/merge-applied.ts";
 import { Outbox } from "./out/outbox.ts";
@@ -20,7 +19,6 @@ import type { ReportDependencies } from "./reports.ts";
 import { SubstrateReport } from "./substrate-report.ts";
 
 export interface SessionDependencies extends ReportDependencies {
-  readonly db: Kysely<unknown>;
   readonly reader: ScopeReader<unknown>;
   readonly sessions: Sessions;
   readonly versions: VersionWriter;

@@ -50,7 +50,7 @@ function openSession(hostId: string) {
   const reader = createScopeReader<unknown>({ db: db.kysely, schema: SCHEMA, bus, log, checkEveryMs: 20 });
   const signals = { announce: () => undefined } as unknown as SessionDependencies["signals"];
   const unused = undefined as unknown as SessionDependencies["calls"] & SessionDependencies["operations"];
-  const deps = { calls: unused, operations: unused, signals, db: db.kysely, reader, sessions: new Sessions(bus), log };
+  const deps = { calls: unused, operations: unused, signals, db: db.kysely, bus, reader, sessions: new Sessions(bus), log };
   const session = new HostSession({ ...deps, versions: new VersionWriter(db.kysely, signals) }, hostId, 1n);
   const messages = session.messages();
   const seen: NonNullable<ConnectResponse["message"]>[] = [];

@@ -30,13 +30,15 @@ export { createInterfaces } from "./create.ts";
 export type { WantedInterface } from "./create.ts";
 export { FORCED_KEY, forceAllOf, leaseRuns, settleForced } from "./force.ts";
 export { interfaceMigrations } from "./migrations.ts";
-export { applyStatuses, detachAllOf, placeAttachments, unplaceAttachments } from "./move.ts";
-export type { AttachmentSaid } from "./move.ts";
+export { applyStatuses, judgeStatuses } from "./apply-statuses.ts";
+export type { AppliedOutcome, AttachmentSaid } from "./apply-statuses.ts";
+export { detachAllOf, placeAttachments, unplaceAttachments } from "./move.ts";
 export { forcedAttachments, forgetOldAttachments, instancesOfAttachments, standingOfInstances } from "./out/attachment-store.ts";
 export type { InstanceAttachments } from "./out/attachment-store.ts";
 export { hostScope, networkScope, tellHost } from "./out/changes.ts";
 export { interfaceZones } from "./out/interface-store.ts";
 export { addDrops, addReadings } from "./out/meter-store.ts";
+export type { AttachmentRow } from "./out/rows.ts";
 export type { Signals } from "./out/signals.ts";
 
 /** Everything of interfaces that a host must know now: attachments it carries or may have, and the rules they name (C3). */

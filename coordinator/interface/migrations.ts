@@ -204,4 +204,51 @@ export const interfaceMigrations: Migrations = {
     INSERT INTO account_use (account_id, quota, used, day)
     SELECT owner_account, 'interfaces', count(*), now() FROM interface GROUP BY owner_account;
   `),
+  "0080_change_attachments": sqlMigration(`
+    -- Change attachments that are locked, by what is given of each; what is null stays. A function, so that a host's word is taken by one
+    -- statement (0082). Times follow from the states: programmed when ATTACHED (2) for the first time, detached when DETACHED (4). What is
+    -- over lets its addresses go; what was given others lets the old ones go when its host has said PRESENT (1), or it is on none.
+    CREATE FUNCTION change_attachments(changes jsonb) RETURNS SETOF attachment LANGUAGE plpgsql AS $$
+    BEGIN
+      RETURN QUERY WITH given AS (
+        SELECT * FROM jsonb_to_recordset(changes) AS t (
+          attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
+          source_dest_check boolean, dns_servers text[], disabled boolean, addresses text[], delete_on_terminate boolean, detached_by text,
+          delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text, placed boolean,
+          forced_version bigint)
+      ), changed AS (
+        UPDATE attachment a SET
+          state = g.state, wanted = g.wanted, host_id = g.host_id, generation = g.generation,
+          group_set_id = coalesce(g.group_set_id, a.group_set_id),
+          ruleset_id = coalesce(g.ruleset_id, a.ruleset_id),
+          source_dest_check = coalesce(g.source_dest_check, a.source_dest_check),
+          dns_servers = coalesce(g.dns_servers, a.dns_servers),
+          disabled = coalesce(g.disabled, a.disabled),
+          addresses = coalesce(g.addresses, a.addresses),
+          delete_on_terminate = coalesce(g.delete_on_terminate, a.delete_on_terminate),
+          detached_by = CASE WHEN a.detached_by = '' THEN coalesce(g.detached_by, '') ELSE a.detached_by END,
+          delete_when_detached = coalesce(g.delete_when_detached, a.delete_when_detached),
+          applied_generation = coalesce(g.applied_generation, a.applied_generation),
+          applied_state = coalesce(g.applied_state, a.applied_state),
+          applied_message = coalesce(g.applied_message, a.applied_message),
+          applied_time = CASE WHEN g.applied_generation IS NULL THEN a.applied_time ELSE now() END,
+          change_time = CASE WHEN g.generation <> a.generation OR g.state <> a.state THEN now() ELSE a.change_time END,
+          meter_id = CASE WHEN g.placed THEN nextval('meter_id_seq') ELSE a.meter_id END,
+          programmed_time = CASE WHEN g.state = 2 THEN coalesce(a.programmed_time, now()) ELSE a.programmed_time END,
+          forced_version = CASE WHEN g.state = 4 OR g.host_id IS NULL THEN NULL ELSE greatest(a.forced_version, g.forced_version) END,
+          detach_time = CASE WHEN g.state = 4 THEN coalesce(a.detach_time, now()) ELSE a.detach_time END
+        FROM given g WHERE a.attachment_id = g.attachment_id
+        RETURNING a AS one, g.placed
+      ), metered AS (
+        INSERT INTO meter (meter_id, attachment_id, interface_id, host_id, wire_id)
+        SELECT (one).meter_id, (one).attachment_id, (one).interface_id, (one).host_id, (one).wire_id FROM changed WHERE placed
+      ), freed AS (
+        DELETE FROM attachment_address AS kept USING changed
+        WHERE kept.attachment_id = (one).attachment_id
+          AND ((one).state = 4 OR kept.until_generation IS NOT NULL
+               AND ((one).host_id IS NULL OR (one).applied_state = 1 AND (one).applied_generation >= kept.until_generation))
+      )
+      SELECT (one).* FROM changed;
+    END $$;
+  `),
 };

@@ -1,10 +1,10 @@
-import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { WriteCall } from "../call/api.ts";
 import { revokeConsentsOf } from "../consent/api.ts";
 import { holdGroupSets } from "../network/api.ts";
-import { applied, detach, place, reconfigure, unplace } from "./core/attachment-state.ts";
-import type { HostSaid, Standing } from "./core/attachment-state.ts";
+import { detach, place, reconfigure, unplace } from "./core/attachment-state.ts";
+import type { Standing } from "./core/attachment-state.ts";
 import { mappingsGone } from "./core/items.ts";
 import { ACTION as DETACH, attachmentRef } from "./detach-rights.ts";
 import type { PlacedHost } from "./ports.ts";
@@ -12,7 +12,7 @@ import { lockAttachments, readAttachments, updateAttachments } from "./out/attac
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets, tellHosts, tellNetwork, tellNetworks } from "./out/changes.ts";
 import { deleteInterfaces } from "./out/interface-store.ts";
-import { confirmResidue, replaceResidue } from "./out/residue-store.ts";
+import { replaceResidue } from "./out/residue-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 
 export const standing = (row: AttachmentRow): Standing => ({
@@ -160,61 +160,4 @@ export async function reconfigureLocked(
     });
     await forgetRulesets(call, hostId, former);
   }
-}
-
-/** What a host said of one attachment. */
-export interface AttachmentSaid extends HostSaid {
-  readonly attachmentId: string;
-}
-
-/** What came of a host's statuses. */
-export interface AppliedOutcome {
-  /** Attachments about which something became known. */
-  readonly attachmentIds: readonly string[];
-  /** Networks in which the host may have nothing more. */
-  readonly networkIds: readonly bigint[];
-}
-
-/**
- * Take a host's statuses (C5). The instances they are of are locked by the caller. A status of another generation, of an attachment
- * that is somewhere else or over, or of none changes nothing, but for one that says at last what was ended by force.
- */
-export async function applyStatuses(call: WriteCall, hostId: string, said: readonly AttachmentSaid[]): Promise<AppliedOutcome> {
-  if (said.length === 0) return { attachmentIds: [], networkIds: [] };
-  const newest = new Map(said.map((one) => [one.attachmentId, one]));
-  const rows = (await lockAttachments(call.tx, { attachmentIds: [...newest.keys()], over: true })).filter((row) => row.host_id === hostId);
-  const late = await confirmResidue(
-    call.tx,
-    hostId,
-    [...newest.values()].filter((one) => one.state === AppliedState.ABSENT),
-  );
-  const confirmed = new Set(late.map((one) => one.attachment_id));
-  const changes = rows.flatMap((row): AttachmentChange[] => {
-    const one = newest.get(row.attachment_id);
-    if (one !== undefined && row.state === AttachmentState.DETACHED && confirmed.has(row.attachment_id))
-      return [{ attachment_id: row.attachment_id, next: standing(row), applied: one }];
-    const taken = one === undefined ? undefined : applied(standing(row), one);
-    if (one === undefined || taken === undefined) return [];
-    const known = row.applied_generation === one.generation && row.applied_state === one.state && row.applied_message === one.message;
-    if (known && taken.next.state === row.state && taken.next.hostId === row.host_id) return [];
-    return [
-      {
-        attachment_id: row.attachment_id,
-        next: taken.next,
-        applied: { generation: one.generation, state: one.state, message: one.message },
-      },
-    ];
-  });
-  const changed = await updateAttachments(call, changes);
-  await deleteOwed(call, changed);
-  const gone = changed.filter((row) => row.state === AttachmentState.DETACHED || row.host_id === null);
-  await forgetRulesets(
-    call,
-    hostId,
-    gone.map((row) => Number(row.ruleset_id)),
-  );
-  return {
-    attachmentIds: [...new Set([...changed.map((row) => row.attachment_id), ...confirmed])],
-    networkIds: [...new Set([...gone, ...late].map((row) => row.network_id))],
-  };
 }

@@ -11,6 +11,7 @@ import { hostService } from "./in/host-service.ts";
 import { instanceService } from "./in/instance-service.ts";
 import { instancesOnHost } from "./out/instance-store.ts";
 
+export { leavesHost } from "./core/instance-state.ts";
 export { hostRef } from "./core/refs.ts";
 export { issueInstanceToken } from "./issue-token.ts";
 export { checkJoin, joinHost } from "./join.ts";

@@ -112,6 +112,30 @@ export const placementMigrations: Migrations = {
     ALTER TABLE host ADD COLUMN schedulable boolean NOT NULL DEFAULT true, -- may be given new instances
                      ADD COLUMN max_instances int, ADD COLUMN max_attachments int; -- as its newest session said; NULL: it said nothing
   `),
+  "0081_take_versions": sqlMigration(`
+    -- Take what sessions have applied of their hosts' feeds and of networks (the last three columns: host, network, version), and prolong
+    -- their leases. Versions only rise within a session; those of networks in which the host has nothing are passed over. Answers the
+    -- hosts whose session is still the newest; of others nothing is written.
+    CREATE FUNCTION take_versions(host_ids text[], epochs bigint[], versions bigint[],
+                                  network_hosts text[], network_ids bigint[], network_versions bigint[])
+    RETURNS TABLE (of_host text) LANGUAGE plpgsql AS $$
+    BEGIN
+      RETURN QUERY WITH live AS (
+        UPDATE host h SET last_seen = now(), applied_version = greatest(h.applied_version, s.version)
+        FROM unnest(host_ids, epochs, versions) AS s (host_id, epoch, version)
+        WHERE h.host_id = s.host_id AND h.session_epoch = s.epoch RETURNING h.host_id
+      ), taken AS (
+        INSERT INTO host_network_version AS own (network_id, host_id, version)
+        SELECT n.network_id, n.host_id, n.version
+        FROM unnest(network_ids, network_hosts, network_versions) AS n (network_id, host_id, version)
+        JOIN live ON live.host_id = n.host_id
+        WHERE EXISTS (SELECT FROM attachment a WHERE a.host_id = n.host_id AND a.network_id = n.network_id AND a.state <> 4)
+        ORDER BY 1, 2
+        ON CONFLICT (network_id, host_id) DO UPDATE SET version = excluded.version WHERE own.version < excluded.version
+      )
+      SELECT live.host_id FROM live;
+    END $$;
+  `),
   "0087_instance_acts_as": sqlMigration(`
     ALTER TABLE instance ADD COLUMN acts_as text NOT NULL DEFAULT '',             -- principal of the owner's account; '' nobody
                          ADD COLUMN vouched_generation bigint NOT NULL DEFAULT 0; -- the newest for which a token was issued

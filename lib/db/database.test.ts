@@ -153,6 +153,36 @@ describe("a service's database", () => {
     await expect(snapshot(kysely, (tx) => tx.updateTable("account").set({ money: 3 }).execute())).rejects.toMatchObject({ code: "25006" });
   });
 
+  it("prepares what it runs, and prepares it anew when tables are others, inside a transaction and outside", async () => {
+    await migrate(admin.kysely, "prepared", first);
+    const db = open("prepared");
+    await sql`INSERT INTO account VALUES (1, 10)`.execute(db.kysely);
+    const read = (on: typeof db.kysely) => sql<Record<string, unknown>>`SELECT * FROM account WHERE id = ${1}`.execute(on);
+    for (let run = 0; run < 8; run += 1) expect((await read(db.kysely)).rows).toEqual([{ id: 1, money: 10 }]);
+    const { rows } = await sql<{ runs: number }>`
+      SELECT (generic_plans + custom_plans)::int AS runs FROM pg_prepared_statements WHERE statement LIKE 'SELECT * FROM account%'`.execute(
+      db.kysely,
+    );
+    expect(rows).toEqual([{ runs: 8 }]);
+    const widen = (column: string) => sql`ALTER TABLE prepared.account ADD ${sql.ref(column)} int DEFAULT 7`.execute(admin.kysely);
+    await widen("a");
+    expect((await read(db.kysely)).rows).toEqual([{ id: 1, money: 10, a: 7 }]);
+    await widen("b");
+    expect(await transaction(db.kysely, async (tx) => (await read(tx)).rows)).toEqual([{ id: 1, money: 10, a: 7, b: 7 }]);
+    await widen("c");
+    expect(await snapshot(db.kysely, async (tx) => (await read(tx)).rows)).toEqual([{ id: 1, money: 10, a: 7, b: 7, c: 7 }]);
+    await sql`DEALLOCATE ALL`.execute(db.kysely);
+    expect((await read(db.kysely)).rows).toHaveLength(1);
+  });
+
+  it("prepares a bounded number of texts", async () => {
+    const db = openDatabase<Tables>({ url: server.url, log, connections: 1 });
+    opened.push(db);
+    for (let n = 0; n < 1_100; n += 1) await sql`SELECT ${n}::int AS ${sql.ref(`n${n}`)}`.execute(db.kysely);
+    const { rows } = await sql<{ held: number }>`SELECT count(*)::int AS held FROM pg_prepared_statements`.execute(db.kysely);
+    expect(rows).toEqual([{ held: 1_000 }]);
+  });
+
   it("names a broken constraint", async () => {
     await migrate(admin.kysely, "rules", first);
     const { kysely } = open("rules");

@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
 import type { Logger } from "../log/log.ts";
+import { prepareStatements, StatementNames } from "./prepare.ts";
 
 const INT8 = 20;
 // pg knows this type; its list of names does not.
@@ -65,7 +66,9 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
   // A connection that breaks is replaced by the pool. Without listeners either event would end the process: the pool's is for a
   // connection that is idle, the client's for one that is in use, whose statement fails by itself.
   pool.on("error", (error) => options.log.warn({ err: error }, "an idle database connection broke"));
+  const names = new StatementNames();
   pool.on("connect", (client) => {
+    prepareStatements(client, names);
     client.on("error", (error) => options.log.warn({ err: error }, "a database connection broke"));
   });
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });

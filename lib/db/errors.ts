@@ -11,6 +11,15 @@ export function isTransactionConflict(error: unknown): boolean {
   return state === "40001" || state === "40P01";
 }
 
+/**
+ * A prepared statement is of tables that have other columns now, or the connection does not know it any more: it is right again once it
+ * is prepared anew.
+ */
+export function isPlanStale(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === "26000" || (state === "0A000" && (error as { routine?: unknown }).routine === "RevalidateCachedQuery");
+}
+
 /** Name of the constraint that a statement broke, or undefined. `state` 23505 unique, 23503 foreign key, 23514 check, 23P01 exclusion. */
 export function violatedConstraint(error: unknown): { state: string; constraint: string } | undefined {
   const state = sqlState(error);

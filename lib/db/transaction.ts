@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { IsolationLevel, Kysely, Transaction } from "kysely";
-import { isTransactionConflict } from "./errors.ts";
+import { isPlanStale, isTransactionConflict } from "./errors.ts";
 
 export interface TransactionOptions {
   /** Default "read committed": order comes from row locks (C1). */
@@ -30,7 +30,9 @@ export async function transaction<Tables, Result>(
         .setIsolationLevel(options.isolation ?? "read committed")
         .execute(body);
     } catch (error) {
-      if (attempt >= attempts || !isTransactionConflict(error)) throw error;
+      if (attempt >= attempts) throw error;
+      if (isPlanStale(error)) continue;
+      if (!isTransactionConflict(error)) throw error;
       // Full jitter: those that collided must not meet again.
       await delay(Math.random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** attempt));
     }
@@ -38,6 +40,12 @@ export async function transaction<Tables, Result>(
 }
 
 /** One consistent view of the database for all reads in `body` (REPEATABLE READ, read only). It blocks nobody and writes nothing. */
-export function snapshot<Tables, Result>(db: Kysely<Tables>, body: (tx: Transaction<Tables>) => Promise<Result>): Promise<Result> {
-  return db.transaction().setIsolationLevel("repeatable read").setAccessMode("read only").execute(body);
+export async function snapshot<Tables, Result>(db: Kysely<Tables>, body: (tx: Transaction<Tables>) => Promise<Result>): Promise<Result> {
+  const run = (): Promise<Result> => db.transaction().setIsolationLevel("repeatable read").setAccessMode("read only").execute(body);
+  try {
+    return await run();
+  } catch (error) {
+    if (!isPlanStale(error)) throw error;
+    return run();
+  }
 }

@@ -1,6 +1,5 @@
 import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
-import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { tellWatchers } from "../../call/api.ts";
 import type { Tx, WriteCall } from "../../call/api.ts";
@@ -33,7 +32,7 @@ export type NewAttachment = Pick<
 >;
 
 /** Those who watch the records' owners look at them again. */
-const told = (call: WriteCall, rows: readonly Pick<AttachmentRow, "interface_id" | "interface_owner">[]): void =>
+export const told = (call: Pick<WriteCall, "change">, rows: readonly Pick<AttachmentRow, "interface_id" | "interface_owner">[]): void =>
   tellWatchers(
     call,
     rows.map((row) => ({ accountId: row.interface_owner, resourceId: row.interface_id })),
@@ -170,13 +169,8 @@ export interface AttachmentChange {
   readonly forced_version?: bigint | undefined;
 }
 
-/**
- * Write changes: one statement for any number. Times follow from the states: programmed when ATTACHED for the first time, detached
- * when DETACHED. An attachment that is over lets its addresses go; one that was given others lets the old ones go when its host has said
- * so, or it is on none. Rows are locked by the caller.
- */
-export async function updateAttachments(call: WriteCall, changes: readonly AttachmentChange[]): Promise<AttachmentRow[]> {
-  if (changes.length === 0) return [];
+/** Changes as `change_attachments` takes them. */
+export function changedRows(changes: readonly AttachmentChange[]): string {
   const given = changes.map(({ next, applied, placed, ...rest }) => ({
     ...rest,
     state: next.state,
@@ -188,46 +182,14 @@ export async function updateAttachments(call: WriteCall, changes: readonly Attac
     applied_message: applied?.message,
     placed: placed ?? false,
   }));
+  return jsonRows(given);
+}
+
+/** Write changes: one statement for any number, by the function of the migration `0080`. Rows are locked by the caller. */
+export async function updateAttachments(call: WriteCall, changes: readonly AttachmentChange[]): Promise<AttachmentRow[]> {
+  if (changes.length === 0) return [];
   const { rows } = await sql<AttachmentRow>`
-    WITH given AS (
-      SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb) AS t (
-        attachment_id text, state smallint, wanted smallint, host_id text, generation bigint, group_set_id bigint, ruleset_id bigint,
-        source_dest_check boolean, dns_servers text[], disabled boolean, addresses text[], delete_on_terminate boolean, detached_by text,
-        delete_when_detached boolean, applied_generation bigint, applied_state smallint, applied_message text, placed boolean,
-        forced_version bigint)
-    ), changed AS (
-      UPDATE attachment a SET
-        state = g.state, wanted = g.wanted, host_id = g.host_id, generation = g.generation,
-        group_set_id = coalesce(g.group_set_id, a.group_set_id),
-        ruleset_id = coalesce(g.ruleset_id, a.ruleset_id),
-        source_dest_check = coalesce(g.source_dest_check, a.source_dest_check),
-        dns_servers = coalesce(g.dns_servers, a.dns_servers),
-        disabled = coalesce(g.disabled, a.disabled),
-        addresses = coalesce(g.addresses, a.addresses),
-        delete_on_terminate = coalesce(g.delete_on_terminate, a.delete_on_terminate),
-        detached_by = CASE WHEN a.detached_by = '' THEN coalesce(g.detached_by, '') ELSE a.detached_by END,
-        delete_when_detached = coalesce(g.delete_when_detached, a.delete_when_detached),
-        applied_generation = coalesce(g.applied_generation, a.applied_generation),
-        applied_state = coalesce(g.applied_state, a.applied_state),
-        applied_message = coalesce(g.applied_message, a.applied_message),
-        applied_time = CASE WHEN g.applied_generation IS NULL THEN a.applied_time ELSE now() END,
-        change_time = CASE WHEN g.generation <> a.generation OR g.state <> a.state THEN now() ELSE a.change_time END,
-        meter_id = CASE WHEN g.placed THEN nextval('meter_id_seq') ELSE a.meter_id END,
-        programmed_time = CASE WHEN g.state = 2 THEN coalesce(a.programmed_time, now()) ELSE a.programmed_time END,
-        forced_version = CASE WHEN g.state = 4 OR g.host_id IS NULL THEN NULL ELSE greatest(a.forced_version, g.forced_version) END,
-        detach_time = CASE WHEN g.state = 4 THEN coalesce(a.detach_time, now()) ELSE a.detach_time END
-      FROM given g WHERE a.attachment_id = g.attachment_id
-      RETURNING a.*, g.placed
-    ), metered AS (
-      INSERT INTO meter (meter_id, attachment_id, interface_id, host_id, wire_id)
-      SELECT meter_id, attachment_id, interface_id, host_id, wire_id FROM changed WHERE placed
-    ), freed AS (
-      DELETE FROM attachment_address AS kept USING changed c
-      WHERE kept.attachment_id = c.attachment_id
-        AND (c.state = 4 OR kept.until_generation IS NOT NULL
-             AND (c.host_id IS NULL OR c.applied_state = ${AppliedState.PRESENT}::smallint AND c.applied_generation >= kept.until_generation))
-    )
-    SELECT * FROM changed ORDER BY attachment_id`.execute(call.tx);
+    SELECT * FROM change_attachments(${changedRows(changes)}::jsonb) ORDER BY attachment_id`.execute(call.tx);
   told(call, rows);
   return rows;
 }

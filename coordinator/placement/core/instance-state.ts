@@ -17,6 +17,9 @@ const GOES: ReadonlySet<InstanceState> = new Set([InstanceState.STOPPING, Instan
 /** Whether its host is to carry it. */
 export const runs = (state: InstanceState): boolean => RUNS.has(state);
 
+/** Whether its host is to let go of it: the last of its attachments to go may end that. */
+export const leavesHost = (state: InstanceState): boolean => GOES.has(state);
+
 /** Whether an interface may be attached: not while it ends, and not after. */
 export const attachable = (state: InstanceState): boolean =>
   RUNS.has(state) || state === InstanceState.STOPPED || state === InstanceState.STOPPING;

@@ -62,24 +62,13 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
   const networks = sessions.flatMap(({ hostId, networks: own }) =>
     [...own].map(([networkId, version]) => ({ hostId, networkId, version })),
   );
-  const { rows } = await sql<{ host_id: string }>`
-    WITH live AS (
-      UPDATE host h SET last_seen = now(), applied_version = greatest(h.applied_version, s.version)
-      FROM unnest(${sessions.map((s) => s.hostId)}::text[], ${sessions.map((s) => s.epoch)}::bigint[], ${sessions.map((s) => s.hostVersion)}::bigint[])
-        AS s (host_id, epoch, version)
-      WHERE h.host_id = s.host_id AND h.session_epoch = s.epoch RETURNING h.host_id
-    ), taken AS (
-      INSERT INTO host_network_version AS own (network_id, host_id, version)
-      SELECT n.network_id, n.host_id, n.version
-      FROM unnest(${networks.map((n) => n.networkId)}::bigint[], ${networks.map((n) => n.hostId)}::text[], ${networks.map((n) => n.version)}::bigint[])
-        AS n (network_id, host_id, version)
-      JOIN live USING (host_id)
-      WHERE EXISTS (SELECT FROM attachment a WHERE a.host_id = n.host_id AND a.network_id = n.network_id AND a.state <> 4)
-      ORDER BY 1, 2
-      ON CONFLICT (network_id, host_id) DO UPDATE SET version = excluded.version WHERE own.version < excluded.version
-    )
-    SELECT host_id FROM live`.execute(db);
-  return new Set(rows.map((row) => row.host_id));
+  const { rows } = await sql<{ of_host: string }>`
+    SELECT of_host FROM take_versions(
+      ${sessions.map((s) => s.hostId)}::text[], ${sessions.map((s) => s.epoch)}::bigint[], ${sessions.map((s) => s.hostVersion)}::bigint[],
+      ${networks.map((n) => n.hostId)}::text[], ${networks.map((n) => n.networkId)}::bigint[], ${networks.map((n) => n.version)}::bigint[])`.execute(
+    db,
+  );
+  return new Set(rows.map((row) => row.of_host));
 }
 
 /**
