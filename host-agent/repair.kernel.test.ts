@@ -225,8 +225,8 @@ test("without its program a guest reaches neither its host nor, through it, the 
   const { gateway, gatewayMac } = attachmentItem(1, 1);
   const inGuest = <T>(fn: (nl: linux.NetlinkSocket, ifindex: number) => T): T =>
     linux.withNetlink(left.guest, (nl) => fn(nl, linux.getLink(nl, "eth0")!.ifindex));
-  // The router's MAC is the host's end: with it no ARP is needed.
-  inGuest((nl, ifindex) => linux.addNeighbour(nl, ifindex, gateway, gatewayMac));
+  // With it no ARP is needed.
+  const sendTo = (mac: string): void => inGuest((nl, ifindex) => linux.addNeighbour(nl, ifindex, gateway, mac));
   const echoes = async ({ path }: Host): Promise<number> => {
     const [names, values] = (await inNamespace(path, "cat", "/proc/net/snmp")).output
       .split("\n")
@@ -243,8 +243,19 @@ test("without its program a guest reaches neither its host nor, through it, the 
     return /lladdr/.test((await inNamespace(left.guest, "ip", "neighbour", "show", "to", left.address)).output);
   };
   const loosen = (key: string): void => linux.writeSysctlsIn(left.path, { [`net.ipv4.conf.${left.device}.${key}`]: 0 });
+  // Somebody found out the MAC of the host's end: no source is believed.
+  sendTo(linux.withNetlink(left.path, (nl) => linux.getLink(nl, left.device)!.mac));
   expect([await arrive(left), await arrive(right)]).toEqual([false, false]);
-  loosen("rp_filter"); // so the test can fail
+  // Another program of the host believes sources, on all devices (systemd does, on each new one): the router's MAC is nobody's.
+  loosen("rp_filter");
+  for (const mac of [gatewayMac, "ff:ff:ff:ff:ff:ff"]) {
+    sendTo(mac);
+    expect([mac, await arrive(left), await arrive(right)]).toEqual([mac, false, false]);
+  }
+  loosen("drop_unicast_in_l2_multicast"); // so the test can fail
+  expect(await arrive(left)).toBe(true);
+  set(left, left.device, { mac: gatewayMac });
+  sendTo(gatewayMac);
   expect([await arrive(left), await arrive(right)]).toEqual([true, true]);
   inGuest((nl, ifindex) => linux.putRoute(nl, { to: `${left.address}/32`, ifindex }));
   expect(await answered()).toBe(false);

@@ -228,7 +228,9 @@ describe("news of counters", () => {
   it("wait while so many are unanswered, and are then told at once: nothing piles up where the coordinator cannot write", () => {
     const news = new CounterNews();
     news.begin(true);
-    const told = Array.from({ length: 10_000 }, (_, i) => news.takeAll(reading(BigInt(i + 1)), [])).filter((report) => report !== undefined);
+    const told = Array.from({ length: 10_000 }, (_, i) => news.takeAll(reading(BigInt(i + 1)), [])).filter(
+      (report) => report !== undefined,
+    );
     expect(told).toHaveLength(REPORTS_AHEAD);
     expect(news.take(reading(10_000n), []), "a last reading does not wait").toMatchObject({ meters: [{ egressPackets: 10_000n }] });
     news.acknowledge(BigInt(REPORTS_AHEAD) + 1n);

@@ -153,14 +153,25 @@ export class Interfaces {
 
   /** Traffic stops here: never put off to a later pass. */
   close(): void {
-    for (const [wireId, endpoint] of this.endpoints.pendingDeletes()) {
-      const step = (): void => {
-        this.endpoints.doubt(wireId, endpoint);
-        this.#datapath.closeEndpoint(wireId);
-        this.endpoints.absent(wireId);
-      };
-      this.#attempts.run(closeKey(wireId), step, true);
-    }
+    for (const [wireId, endpoint] of this.endpoints.pendingDeletes()) this.#close(wireId, endpoint);
+  }
+
+  /**
+   * What a predecessor left open to a device that is not there any more: what is for it would be lost and counted by nobody, or reach
+   * whoever has the device's number now. For as long as nothing is known to be wanted; afterwards `close` does it.
+   */
+  closeStranded(): void {
+    for (const [wireId, endpoint] of [...this.endpoints.possibleEntries()])
+      if (this.devices.possible(wireId)?.ifindex !== endpoint.ifindex) this.#close(wireId, endpoint);
+  }
+
+  #close(wireId: number, endpoint: Endpoint): void {
+    const step = (): void => {
+      this.endpoints.doubt(wireId, endpoint);
+      this.#datapath.closeEndpoint(wireId);
+      this.endpoints.absent(wireId);
+    };
+    this.#attempts.run(closeKey(wireId), step, true);
   }
 
   /** Guarded and closed; on instances that are there. */

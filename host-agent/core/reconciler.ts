@@ -144,13 +144,16 @@ export class Reconciler {
     for (const [id, place] of this.#places) if (wires.has(place.wireId)) this.statuses.openAttachment(id);
   }
 
-  /** Repairs the tunnel; nothing else before the host feed was in sync. */
+  /** Repairs the tunnel, closes what lost its device; nothing else before the host feed was in sync. */
   pass(): PassResult {
     const { interfaces, instances, attempts } = this;
     if (this.host.inSync) this.#absorb();
     const now = attempts.begin();
     this.substrate.repair();
-    if (!this.host.inSync) return { complete: true, wakeAt: attempts.end(), networks: [] };
+    if (!this.host.inSync) {
+      interfaces.closeStranded();
+      return { complete: true, wakeAt: attempts.end(), networks: [] };
+    }
     interfaces.close();
     interfaces.putRulesets();
     instances.create();

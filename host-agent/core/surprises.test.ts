@@ -69,3 +69,19 @@ it("closes for a ruleset that cannot be put its own interfaces only, and tries i
   expect(host.takeCalls()).toEqual(["datapath.putRuleset", "datapath.putEndpoint"]);
   expect(host.pins.endpoints.get(1)?.rulesetId).toBe(2);
 });
+
+it("closes what has no device any more, or another's, also where no feed says anything yet", () => {
+  tell(instance(instanceItem(3)), attachment(attachmentItem(2, 3)));
+  const { pairs } = host.deviceKernel;
+  const [first, second] = [pairs.get(1)!, pairs.get(2)!];
+  // While nobody looked the one went, and the other got its number.
+  pairs.delete(1);
+  second.ifindex = first.ifindex;
+  host.restart();
+  host.takeCalls();
+  host.pass();
+  expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "datapath.closeEndpoint"]);
+  expect(host.pins.endpoints.size).toBe(0);
+  host.pass();
+  expect(host.takeCalls()).toEqual([]);
+});

@@ -86,6 +86,7 @@ export class Agent {
   start(sessions: { host: HostSession; mappings: MappingSession }): void {
     this.#sessions = sessions;
     this.#ticker = setInterval(() => this.#tick(), COUNTERS_MS);
+    this.wake(); // a predecessor may have left something that cannot wait for a feed
   }
 
   /** No pass and no reading after this. The kernel stays as it is. */

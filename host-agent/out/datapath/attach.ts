@@ -11,7 +11,7 @@ export type AttachMode = "tcx" | "clsact";
 /** struct bpf_link_info: the device index of a TCX link; 0 once the device is gone. */
 const LINK_INFO_SIZE = 64;
 const LINK_INFO_IFINDEX = 16;
-const { ENOENT, EEXIST, EINVAL } = constants.errno;
+const { ENOENT, EEXIST, EINVAL, ENODEV, ENOLINK } = constants.errno;
 
 /** Programs on the ingress of devices of the calling thread's network namespace. */
 export interface Attachments {
@@ -103,8 +103,10 @@ class TcxLinks implements Attachments {
       const path = join(this.#dir, name);
       const link = libbpf.check(libbpf.objGet(path), `open the link ${path}`);
       try {
-        if (linkIfindex(link) === 0) rmSync(path);
-        else libbpf.check(libbpf.linkUpdate(link, programFd, null), `swap the program of ${path}`);
+        // The device may go at any moment, also between the two questions.
+        const swapped = linkIfindex(link) === 0 ? -ENOLINK : libbpf.linkUpdate(link, programFd, null);
+        if (swapped === -ENOLINK) rmSync(path);
+        else libbpf.check(swapped, `swap the program of ${path}`);
       } finally {
         closeSync(link);
       }
@@ -135,7 +137,8 @@ class ClsactFilters implements Attachments {
       for (const { ifindex } of getLinks(nl)) {
         const id = getIngressProgram(nl, ifindex, PLACE);
         if (id === undefined || id === own.id || programName(id) !== own.name) continue;
-        libbpf.check(libbpf.tcAttach(hookOf(ifindex), filter(programFd)), `swap the program on device ${ifindex}`);
+        const swapped = libbpf.tcAttach(hookOf(ifindex), filter(programFd));
+        if (swapped !== -ENODEV) libbpf.check(swapped, `swap the program on device ${ifindex}`); // gone since it was listed
       }
     });
   }

@@ -73,6 +73,23 @@ test(
   },
 );
 
+test("an entry that has its timer leaves the list of those without, and still goes by its timer", async () => {
+  expect(outcome(client, server, udpBetween(client, server, 1, 53).opening)).toBe("passes");
+  const listed = (): number => withMap(a, "untimed", (map) => [...map.entries()].length);
+  const sweep = (): unknown => runPinned(a, "import_connections", Buffer.alloc(14), { path: a.path, ifindex: client.endpoint.ifindex });
+  // As one that was listed and then written anew, with a timer this time.
+  withMap(a, "connections", (connections) =>
+    withMap(a, "untimed", (untimed) => {
+      for (const [key] of connections.entries()) untimed.put(key, key);
+    }),
+  );
+  expect(listed()).toBe(1);
+  for (let i = 0; i < 5; i++) sweep(); // it may be the kernel that has no timer at the first attempt
+  expect([listed(), entries(a)]).toEqual([0, 1]);
+  await gone(a);
+  expect(held(client)).toBe(0);
+});
+
 test("connections go while no agent lives", async () => {
   for (let port = 1; port <= BUDGET; port++) expect(outcome(client, server, udpBetween(client, server, port, 53).opening)).toBe("passes");
   a.datapath.close();

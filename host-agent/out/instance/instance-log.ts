@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { hasCode } from "#lib/linux/index.ts";
 
 /** A log longer than this is cut at the next look. Two files a process: at most twice this, and what is written between two looks. */
@@ -19,10 +19,20 @@ export function boundLog(path: string): void {
   try {
     const { size } = statSync(path);
     if (size <= LOG_LIMIT_BYTES) return;
-    writeFileSync(`${path}.1`, endOf(path, size), { mode: 0o600 });
+    keepEnd(path, size);
     truncateSync(path, 0);
   } catch (error) {
     if (!hasCode(error, "ENOENT")) throw error;
+  }
+}
+
+/** Not where the disk has no room for it: what is cut is what gives it some. */
+function keepEnd(path: string, size: number): void {
+  try {
+    writeFileSync(`${path}.1`, endOf(path, size), { mode: 0o600 });
+  } catch (error) {
+    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
+    rmSync(`${path}.1`, { force: true });
   }
 }
 

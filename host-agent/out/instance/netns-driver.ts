@@ -173,17 +173,26 @@ export class NetnsInstanceDriver implements InstanceDriver {
     if (instance.process === undefined) return { state: "none" };
     const now = stateOf(instance.process);
     if (now.state === "running") return { state: "running", pid: instance.process.pid };
-    this.#keep({ ...instance, ended: now.detail });
+    this.#ended(instance, now.detail);
     return { state: "exited", detail: now.detail };
+  }
+
+  /** Nothing rests on its being written: where the disk takes nothing, a successor sees for itself that the process is no more. */
+  #ended(instance: InstanceRecord, detail: string): void {
+    const known = { ...instance, ended: detail };
+    this.#instances.set(instance.instanceId, known);
+    try {
+      this.#state.update(known);
+    } catch (error) {
+      if (!linux.hasCode(error, "ENOSPC", "EDQUOT", "EROFS", "EIO")) throw error;
+    }
   }
 
   #watch(child: ChildProcess, instanceId: string): void {
     const ended = (detail: string): void => {
       const instance = this.#instances.get(instanceId);
       if (instance === undefined || instance.process?.pid !== child.pid) return;
-      const known = { ...instance, ended: detail };
-      this.#instances.set(instanceId, known);
-      this.#state.update(known);
+      this.#ended(instance, detail);
       this.#onExit(this.#status(instanceId));
     };
     child.once("exit", (code, signal) => ended(describeExit(code, signal)));

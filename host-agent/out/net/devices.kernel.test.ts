@@ -105,6 +105,16 @@ describe("packets through VethDevices", () => {
     expect(asymmetric.first).toBeGreaterThanOrEqual(5);
   });
 
+  it("reach the host's stack by no MAC that a guest is told, also of a device that an agent from before made, which stays", () => {
+    const { gatewayMac } = deviceExample();
+    const mac = (): string | undefined => linux.withNetlink(host.path, (nl) => linux.getLink(nl, "pv00000001")?.mac);
+    const ifindex = attach({ wireId: 1 }, "10.0.1.5", "10.0.1.1");
+    expect(mac()).not.toBe(gatewayMac);
+    linux.withNetlink(host.path, (nl) => linux.setLink(nl, ifindex, { mac: gatewayMac }));
+    expect(attach({ wireId: 1 }, "10.0.1.5", "10.0.1.1")).toBe(ifindex);
+    expect(mac()).not.toBe(gatewayMac);
+  });
+
   it("come unasked from no guest or host end: no IPv6, no router solicitation", async () => {
     attach({ wireId: 1 }, "10.0.1.5", "10.0.1.1");
     for (const path of [host.path, host.instancePath("i-one")]) {

@@ -3,6 +3,7 @@ import * as linux from "#lib/linux/index.ts";
 import type { Device, Devices, DeviceSpec, FoundDevice } from "../../core/ports.ts";
 import { aliasOf, guestDeviceName, hostDeviceName, ownerOf, wireIdOf } from "./device-name.ts";
 import { closeToHost, configureGuest, forgetGuest, quietGuestDevice } from "./guest-network.ts";
+import { nobodysMac } from "./nobodys-mac.ts";
 
 export interface VethDevicesOptions {
   /** Path of an instance's network namespace, from its id. */
@@ -37,6 +38,8 @@ export class VethDevices implements Devices {
         // First: one too short for IPv6 or IPv4 has no settings of it, and gets fresh ones when it is long enough again.
         if (link.mtu !== spec.guestMtu) linux.setLink(host, link.ifindex, { mtu: spec.guestMtu });
         if (peer.mtu !== spec.guestMtu) linux.setLink(guest, peer.ifindex, { mtu: spec.guestMtu });
+        // Of an agent from before: what a guest sends to its router is for nobody here, or the host's own stack would take it (closeToHost).
+        if (link.mac === spec.gatewayMac.toLowerCase()) linux.setLink(host, link.ifindex, { mac: nobodysMac() });
         linux.withNamespace(this.#hostNamespace, () => {
           guard(link.ifindex);
           closeToHost(link.name);
@@ -84,8 +87,7 @@ export class VethDevices implements Devices {
       peer.kind === "veth" &&
       peer.peerIfindex === link.ifindex &&
       peer.name === guestDeviceName(spec.deviceIndex) &&
-      peer.mac === spec.guestMac.toLowerCase() &&
-      link.mac === spec.gatewayMac.toLowerCase();
+      peer.mac === spec.guestMac.toLowerCase();
     if (right) return { link, peer };
     linux.deleteLink(host, link.ifindex);
     return undefined;
@@ -98,9 +100,8 @@ export class VethDevices implements Devices {
     this.#freeGuestName(host, guest, guestName, alias);
     const namespaceFd = openSync(guestPath, "r");
     try {
-      // The host's end has the MAC of the router that the guest sees.
       const peer = { name: guestName, mac: spec.guestMac, namespaceFd };
-      linux.createVeth(host, { name, mac: spec.gatewayMac, mtu: spec.guestMtu, peer });
+      linux.createVeth(host, { name, mac: nobodysMac(), mtu: spec.guestMtu, peer });
     } finally {
       closeSync(namespaceFd);
     }

@@ -17,11 +17,13 @@ export function quietGuestDevice(spec: DeviceSpec): void {
 }
 
 /**
- * Closes the host's own stack to what arrives on one of our devices, so that nothing passes where our program does not run on it: any
- * source but 0.0.0.0 is refused (the device has no address, so none is reached through it), which refuses forwarding too, ARP is answered
- * for nothing, and IPv6 is off. In the calling thread's namespace, before the device is up.
+ * Closes the host's own stack to what arrives on one of our devices, so that nothing passes where our program does not run on it. What is
+ * sent to the router bears the MAC of nobody and is not taken; nor is what is sent to all, unless it is for all at IP level too. Any source
+ * but 0.0.0.0 is refused (the device has no address, so none is reached through it), which refuses forwarding too, ARP is answered for
+ * nothing, and IPv6 is off. In the calling thread's namespace, before the device is up.
  */
 export function closeToHost(name: string): void {
+  linux.writeSysctl(`net.ipv4.conf.${name}.drop_unicast_in_l2_multicast`, 1);
   linux.writeSysctl(`net.ipv4.conf.${name}.rp_filter`, 1);
   linux.writeSysctl(`net.ipv4.conf.${name}.arp_ignore`, 8);
   quietIpv6(name, true);
