@@ -7,7 +7,7 @@ import { applied, detach, place, reconfigure, unplace } from "./core/attachment-
 import type { HostSaid, Standing } from "./core/attachment-state.ts";
 import { mappingsGone } from "./core/items.ts";
 import type { PlacedHost } from "./ports.ts";
-import { lockAttachments, readAttachments, updateAttachments } from "./out/attachment-store.ts";
+import { lockAttachments, lockOwed, readAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets, tellHosts, tellNetwork, tellNetworks } from "./out/changes.ts";
 import { deleteInterfaces } from "./out/interface-store.ts";
@@ -59,6 +59,7 @@ export async function detachLocked(call: WriteCall, rows: readonly AttachmentRow
 
 /** End all attachments of an instance. The instance is locked by the caller. */
 export async function detachAllOf(call: WriteCall, instanceId: string, terminating: boolean): Promise<AttachmentRow[]> {
+  if (terminating) await lockOwed(call.tx, { instanceIds: [instanceId] });
   return detachLocked(call, await lockAttachments(call.tx, { instanceIds: [instanceId] }), terminating);
 }
 
@@ -178,6 +179,8 @@ export interface AppliedOutcome {
 export async function applyStatuses(call: WriteCall, hostId: string, said: readonly AttachmentSaid[]): Promise<AppliedOutcome> {
   if (said.length === 0) return { attachmentIds: [], networkIds: [] };
   const newest = new Map(said.map((one) => [one.attachmentId, one]));
+  const left = said.filter((one) => one.state === AppliedState.ABSENT).map((one) => one.attachmentId);
+  if (left.length > 0) await lockOwed(call.tx, { attachmentIds: left });
   const rows = (await lockAttachments(call.tx, { attachmentIds: [...newest.keys()], over: true })).filter((row) => row.host_id === hostId);
   const late = await confirmResidue(
     call.tx,

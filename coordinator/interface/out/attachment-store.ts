@@ -142,10 +142,21 @@ export async function readAttachments(tx: Reader, query: AttachmentQuery): Promi
   return rows;
 }
 
-/** The same, locked in the order of their ids. Lock their instances before (order of locks: instance, interface, attachment). */
+/** The same, locked in the order of their ids. Lock their instances before (order of locks: instance, interface, attachment, the owner's count of interfaces). */
 export async function lockAttachments(tx: Tx, query: AttachmentQuery): Promise<AttachmentRow[]> {
   const { rows } = await sql<AttachmentRow>`SELECT * FROM attachment WHERE ${where(query)} ORDER BY attachment_id FOR UPDATE`.execute(tx);
   return rows;
+}
+
+/**
+ * Lock the records that are deleted when the host has let go of these attachments, or with their instance at once. Before the attachments:
+ * whoever changes a record comes from it to its attachment. Their instances are locked by the caller.
+ */
+export async function lockOwed(tx: Tx, query: AttachmentQuery): Promise<void> {
+  await sql`
+    SELECT FROM interface WHERE interface_id IN (
+      SELECT interface_id FROM attachment WHERE ${where(query)} AND (delete_when_detached OR delete_on_terminate AND host_id IS NULL)
+    ) ORDER BY interface_id FOR UPDATE`.execute(tx);
 }
 
 /** One attachment's change; what is undefined stays. */
