@@ -1,5 +1,6 @@
 import { sql } from "kysely";
-import type { RawBuilder } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
+import { deleteInBatches } from "#lib/db/delete-in-batches.ts";
 import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { tellWatchers } from "../../call/api.ts";
@@ -316,10 +317,13 @@ export async function listAttachments(
 }
 
 /** Forget attachments that have been over for an hour, but for those that a host has yet to say it let go of. */
-export async function forgetOldAttachments(tx: Tx): Promise<void> {
-  await sql`
-    DELETE FROM attachment WHERE state = 4 AND detach_time < now() - interval '1 hour'
-      AND NOT EXISTS (SELECT FROM attachment_residue r WHERE r.attachment_id = attachment.attachment_id)`.execute(tx);
+export function forgetOldAttachments(db: Kysely<unknown>): Promise<void> {
+  return deleteInBatches(
+    db,
+    "attachment",
+    sql`state = 4 AND detach_time < now() - interval '1 hour'
+      AND NOT EXISTS (SELECT FROM attachment_residue r WHERE r.attachment_id = attachment.attachment_id)`,
+  );
 }
 
 /** A query for the ids of the instances that these attachments are on, as part of another statement. Unknown ids are left out. */
