@@ -20,7 +20,7 @@ export const COORDINATOR_CONFIG = {
     env: "PLENUM_COORDINATOR_CONNECTIONS",
     flag: "coordinator-connections",
     schema: setting.integer(2, 1_000).default(20),
-    description: "Connections to PostgreSQL at most",
+    description: "Connections to PostgreSQL at most, for calls; four more keep the leases of hosts",
   }),
   checkEveryMs: key({
     env: "PLENUM_COORDINATOR_CHECK_MS",

@@ -30,6 +30,9 @@ async function prepareSchema(ctx: ServiceContext): Promise<void> {
   }
 }
 
+/** Beside those for calls: one for what all sessions say, two for hosts that somebody holds, one for the word that this copy is there. */
+const LEASE_CONNECTIONS = 4;
+
 /** Start the coordinator: its modules in their order (C21), each given the earlier ones. */
 export async function startCoordinator(ctx: ServiceContext, config: CoordinatorConfig = coordinatorConfig()): Promise<ServiceHandle> {
   const log = ctx.log.child({ service: "coordinator" });
@@ -37,6 +40,8 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   await prepareSchema(ctx);
   const database = openDatabase<unknown>({ url: ctx.databaseUrl, schema: SCHEMA, connections: config.connections, log });
   const db = database.kysely;
+  const leaseDatabase = openDatabase<unknown>({ url: ctx.databaseUrl, schema: SCHEMA, connections: LEASE_CONNECTIONS, log });
+  const leases = leaseDatabase.kysely;
   await writeQuotaDefaults(db, quotasOf(config));
   const pages = await openSharedPageTokens(db);
   const calls = createCalls({ db, bus, grants: grantsFor, hold: holdConsents, standing: callerStanding, log });
@@ -52,9 +57,20 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
     maxWatches: config.maxWatches,
   });
   const placement = createPlacement({ calls, pages, ca, operations: identity.operations, network, signals: interfaces.signals });
-  const feed = createFeed({ calls, db, bus, ca, tokens, operations: identity.operations, signals: interfaces.signals, reader, log });
+  const feed = createFeed({
+    calls,
+    db,
+    leases,
+    bus,
+    ca,
+    tokens,
+    operations: identity.operations,
+    signals: interfaces.signals,
+    reader,
+    log,
+  });
 
-  const presence = await startPresence({ db, leaseMs: config.hostLeaseMs, log });
+  const presence = await startPresence({ db: leases, leaseMs: config.hostLeaseMs, log });
   const sweeper = startSweeper({ calls, db, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });
   const forcing = startForcing({ calls, db, operations: identity.operations, signals: interfaces.signals, log });
   coordinatorMetrics(ctx.registry, {
@@ -83,6 +99,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
       await feed.stop();
       interfaces.stop();
       await database.close();
+      await leaseDatabase.close();
     },
   };
 }

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SubnetServiceDefinition } from "#gen/plenum/network/v1/subnet.ts";
 import { OperationState } from "#gen/plenum/operation/v1/operation.ts";
-import { forgetOld } from "./retention.ts";
+import { forgettingOld } from "./retention.ts";
 import { startWorld } from "./testing/world.ts";
 import type { World } from "./testing/world.ts";
 
@@ -11,6 +11,10 @@ beforeAll(async () => {
   world = await startWorld();
 });
 afterAll(() => world.stop());
+
+const forgetOld = async (): Promise<void> => {
+  for (const forget of Object.values(forgettingOld(world.db.kysely))) await forget();
+};
 
 const TABLES = [
   "audit_entry",
@@ -82,7 +86,7 @@ test("what is used stays, however old; what nothing names any more goes", async 
     ruleset: 1,
   });
   expect(before["host_network_version"]).toBe(1);
-  await forgetOld(world.db.kysely);
+  await forgetOld();
   expect(await counts()).toEqual(before);
   expect(await traffic()).toMatchObject({ egressBytes: 9n, droppedPackets: 3n });
   expect((await clients.operations.getOperation({ operationId })).operation?.state).toBe(OperationState.SUCCEEDED);
@@ -92,7 +96,7 @@ test("what is used stays, however old; what nothing names any more goes", async 
   await (await world.client(SubnetServiceDefinition)).deleteSubnet({ subnetId });
   await clients.vpcs.deleteVpc({ vpcId });
   // Younger than all limits: only what nothing can name goes.
-  await forgetOld(world.db.kysely);
+  await forgetOld();
   const gone = { subnet_pick: 0, group_set: 0, ruleset: 0, host_network_version: 0 };
   expect(await counts()).toMatchObject({ consent: 1, operation: 1, meter: 1, meter_reading: 1, attachment_drop: 1, ...gone });
   // The attachment is forgotten an hour after its end; then its counts go, too.
@@ -101,6 +105,6 @@ test("what is used stays, however old; what nothing names any more goes", async 
   await age("consent", "revoke_time", 401);
   await sql`DELETE FROM instance`.execute(world.db.kysely);
   await age("operation", "end_time", 31);
-  await forgetOld(world.db.kysely);
+  await forgetOld();
   expect(await counts()).toEqual(Object.fromEntries(TABLES.map((table) => [table, 0])));
 });

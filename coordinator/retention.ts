@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Kysely, RawBuilder } from "kysely";
+import { deleteInBatches } from "#lib/db/delete-in-batches.ts";
 import { sqlMigration } from "#lib/db/migrate.ts";
 import type { Migrations } from "#lib/db/migrate.ts";
 
@@ -78,20 +79,7 @@ const KEPT: readonly Kept[] = [
   },
 ];
 
-/** Rows that one statement removes at most, so that none runs for long. */
-const BATCH = 5_000;
-
-/**
- * Remove what is kept no longer. Each batch is a transaction of its own; any number of copies may do it. A row that was written since it
- * was chosen has another ctid and stays.
- */
-export async function forgetOld(db: Kysely<unknown>): Promise<void> {
-  for (const { table, over } of KEPT) {
-    const name = sql.table(table);
-    for (;;) {
-      const { numAffectedRows = 0n } = await sql`
-        DELETE FROM ${name} WHERE ctid = ANY (ARRAY (SELECT ctid FROM ${name} WHERE ${over} LIMIT ${BATCH}))`.execute(db);
-      if (numAffectedRows < BigInt(BATCH)) break;
-    }
-  }
+/** Removals of what is kept no longer, by table. */
+export function forgettingOld(db: Kysely<unknown>): Readonly<Record<string, () => Promise<void>>> {
+  return Object.fromEntries(KEPT.map(({ table, over }) => [table, () => deleteInBatches(db, table, over)]));
 }

@@ -25,6 +25,8 @@ export interface FeedModule {
 export function createFeed(options: {
   readonly calls: Calls;
   readonly db: Kysely<unknown>;
+  /** For what keeps hosts' leases: calls that wait for each other must not use up its connections. */
+  readonly leases: Kysely<unknown>;
   readonly bus: Bus;
   readonly ca: CertificateAuthority;
   readonly tokens: TokenIssuer;
@@ -34,7 +36,7 @@ export function createFeed(options: {
   readonly log: Logger;
 }): FeedModule {
   const sessions = new Sessions(options.bus);
-  const versions = new VersionWriter(options.db, options.signals);
+  const versions = new VersionWriter(options.leases, options.signals);
   return {
     bindings: [hostFeedService({ ...options, sessions, versions })],
     sessions: () => sessions.size,

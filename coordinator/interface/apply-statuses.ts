@@ -5,7 +5,7 @@ import { applied } from "./core/attachment-state.ts";
 import type { HostSaid } from "./core/attachment-state.ts";
 import { rulesetGone } from "./core/items.ts";
 import { deleteOwed, standing } from "./move.ts";
-import { changedRows, lockAttachments, told, updateAttachments } from "./out/attachment-store.ts";
+import { changedRows, lockAttachments, lockOwed, told, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets } from "./out/changes.ts";
 import { confirmResidue } from "./out/residue-store.ts";
@@ -56,12 +56,10 @@ const off = (at: { readonly state: AttachmentState; readonly hostId: string | nu
 export async function applyStatuses(call: WriteCall, hostId: string, said: readonly AttachmentSaid[]): Promise<AppliedOutcome> {
   if (said.length === 0) return { attachmentIds: [], networkIds: [] };
   const ids = [...new Set(said.map((one) => one.attachmentId))];
+  const absent = said.filter((one) => one.state === AppliedState.ABSENT);
+  if (absent.length > 0) await lockOwed(call.tx, { attachmentIds: absent.map((one) => one.attachmentId) });
   const rows = await lockAttachments(call.tx, { attachmentIds: ids, over: true });
-  const late = await confirmResidue(
-    call.tx,
-    hostId,
-    said.filter((one) => one.state === AppliedState.ABSENT),
-  );
+  const late = await confirmResidue(call.tx, hostId, absent);
   const confirmed = new Set(late.map((one) => one.attachment_id));
   const changed = await updateAttachments(call, changesSaid(hostId, rows, said, confirmed));
   await deleteOwed(call, changed);

@@ -13,7 +13,7 @@ import { checkAllFit, chooseAddresses, textsOf } from "./choose-addresses.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkSpec } from "./in/spec.ts";
 import type { CheckedSpec } from "./in/spec.ts";
 import { Problems } from "./core/problems.ts";
-import { insertInterfaces } from "./out/interface-store.ts";
+import { insertInterfaces, lockInterfaces } from "./out/interface-store.ts";
 import type { NewInterface } from "./out/interface-store.ts";
 
 /** A record to make, and where its specification stands in the request ("spec", "specs[3]"). */
@@ -91,10 +91,15 @@ async function internGroups(
 }
 
 /**
- * Make records in the caller's transaction: all or none. Answers their ids in the order asked for.
+ * Make records in the caller's transaction: all or none. Answers their ids in the order asked for. `others`: records that the call goes
+ * on with. They are locked before the owner's count is, as by whoever deletes one.
  * NOT_FOUND (subnet, group, account), INVALID_ARGUMENT by index, RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
  */
-export async function createInterfaces(call: WriteCall, wanted: readonly WantedInterface[]): Promise<string[]> {
+export async function createInterfaces(
+  call: WriteCall,
+  wanted: readonly WantedInterface[],
+  others: readonly string[] = [],
+): Promise<string[]> {
   const problems = new Problems();
   const checked = wanted.map(({ spec, path }) => problems.check(() => ({ ...checkSpec(spec, path), path })));
   problems.throwIfAny();
@@ -110,6 +115,7 @@ export async function createInterfaces(call: WriteCall, wanted: readonly WantedI
   await checkAccounts(call, specs);
   const groups = await internGroups(call, specs);
   const addresses = await chooseAddresses(call, specs);
+  if (others.length > 0) await lockInterfaces(call.tx, others);
   const rows = specs.map((spec) => newRow(call, spec, groups.get(spec), addresses.get(spec) ?? []));
   await insertInterfaces(call, rows);
   await createConsents(

@@ -8,7 +8,7 @@ import { forceOff } from "./core/attachment-state.ts";
 import type { HostFacts } from "./core/conditions.ts";
 import { requireForce } from "./detach-rights.ts";
 import { deleteOwed, standing } from "./move.ts";
-import { lockAttachments, updateAttachments } from "./out/attachment-store.ts";
+import { lockAttachments, lockOwed, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets } from "./out/changes.ts";
 import { forceFacts, neededVersion, observeHeld } from "./out/reach.ts";
@@ -67,6 +67,7 @@ export async function forceAllOf(call: WriteCall, directory: InstanceDirectory, 
  * that are off their hosts now.
  */
 export async function settleForced(call: WriteCall, directory: InstanceDirectory, instanceId: string): Promise<string[]> {
+  await lockOwed(call.tx, { instanceIds: [instanceId] });
   const rows = (await lockAttachments(call.tx, { instanceIds: [instanceId] })).filter((row) => row.forced_version !== null);
   const seen = await observeHeld(call.tx, directory, rows);
   const changes = rows.flatMap((row): AttachmentChange[] => {

@@ -8,7 +8,7 @@ import type { Standing } from "./core/attachment-state.ts";
 import { mappingsGone } from "./core/items.ts";
 import { ACTION as DETACH, attachmentRef } from "./detach-rights.ts";
 import type { PlacedHost } from "./ports.ts";
-import { lockAttachments, readAttachments, updateAttachments } from "./out/attachment-store.ts";
+import { lockAttachments, lockOwed, readAttachments, updateAttachments } from "./out/attachment-store.ts";
 import type { AttachmentChange } from "./out/attachment-store.ts";
 import { forgetRulesets, tellHosts, tellNetwork, tellNetworks } from "./out/changes.ts";
 import { deleteInterfaces } from "./out/interface-store.ts";
@@ -60,6 +60,7 @@ export async function detachLocked(call: WriteCall, rows: readonly AttachmentRow
 
 /** End all attachments of an instance, which goes for good. The instance is locked by the caller, who may end it. */
 export async function detachAllOf(call: WriteCall, instanceId: string): Promise<AttachmentRow[]> {
+  await lockOwed(call.tx, { instanceIds: [instanceId] });
   const rows = await lockAttachments(call.tx, { instanceIds: [instanceId] });
   // Whose record leaves with another account's instance finds it in its audit.
   for (const row of rows) if (row.interface_owner !== row.instance_owner) call.require(DETACH, attachmentRef(row));

@@ -7,7 +7,7 @@ import { checkEtag, maskField, tagsField } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor, revokeConsentsOf, setGrantees } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
-import { groupSetFor, refusalOf } from "../network/api.ts";
+import { groupSetFor, holdGroupSets, refusalOf } from "../network/api.ts";
 import type { GroupSet } from "../network/api.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
@@ -101,10 +101,12 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
   const sees =
     !fields.has("access") || call.canSee(interfaceRef(row, (await grantsFor(call.tx, [row.interface_id])).get(row.interface_id)));
   const check = fields.has("source_dest_check") && update.sourceDestCheck !== row.source_dest_check ? update.sourceDestCheck : undefined;
-  const groups = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set : undefined;
+  const given = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set.groupSetId : undefined;
   const servers = fields.has("dns_servers") && update.dnsServers.join() !== row.dns_servers.join() ? update.dnsServers : undefined;
   const disabled = fields.has("disabled") && update.disabled !== row.disabled ? update.disabled : undefined;
-  if (check === undefined && groups === undefined && servers === undefined && disabled === undefined) return sees;
+  if (check === undefined && given === undefined && servers === undefined && disabled === undefined) return sees;
+  // Its rules as they are under its lock: what was read before may mean more since (another set of its rules' peers was made).
+  const groups = given === undefined ? undefined : (await holdGroupSets(call.tx, [given])).get(given);
   const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
   const hosts = await directory.hosts(
     call.tx,

@@ -21,7 +21,7 @@ export { placementMigrations } from "./migrations.ts";
 export { callerStanding } from "./out/acting-store.ts";
 export { readHostRequest } from "./out/certificate-request.ts";
 export { instanceDirectory } from "./out/directory.ts";
-export { addHostDrops, readHosts } from "./out/host-store.ts";
+export { addHostDrops, holdIdle, readHosts } from "./out/host-store.ts";
 export { startPresence } from "./presence.ts";
 export { settleForcedInstance } from "./settle-forced.ts";
 export { forcedInstances, forgetOldInstances, lockInstances } from "./out/instance-store.ts";

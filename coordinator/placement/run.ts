@@ -28,7 +28,8 @@ async function ownerOf(call: WriteCall, wanted: string): Promise<string> {
 /** Make the records that are to be made; the ids of all, in order of device. */
 async function interfaceIds(call: WriteCall, interfaces: readonly RunInterface[]): Promise<string[]> {
   const fresh = interfaces.flatMap((one) => (one.kind === "new" ? [{ spec: one.spec, path: `${one.path}.create` }] : []));
-  const made = fresh.length === 0 ? [] : await createInterfaces(call, fresh);
+  const others = interfaces.flatMap((one) => (one.kind === "existing" ? [one.interfaceId] : []));
+  const made = fresh.length === 0 ? [] : await createInterfaces(call, fresh, others);
   return interfaces.map((one) => (one.kind === "existing" ? one.interfaceId : (made.shift() ?? "")));
 }
 

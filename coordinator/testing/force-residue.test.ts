@@ -156,7 +156,7 @@ test("a terminated instance's attachments are kept until the host has said that 
   const { kysely } = world.db;
   const forget = async () => {
     await sql`UPDATE attachment SET detach_time = detach_time - interval '2 hours' WHERE attachment_id = ${attachmentId}`.execute(kysely);
-    await kysely.transaction().execute((tx) => forgetOldAttachments(tx));
+    await forgetOldAttachments(kysely);
     return (await sql`SELECT FROM attachment WHERE attachment_id = ${attachmentId}`.execute(kysely)).rows.length;
   };
   expect(await forget()).toBe(1);

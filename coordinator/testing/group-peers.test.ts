@@ -73,6 +73,27 @@ function peersAt(host: FakeHost, instanceId: string): number[][] | undefined {
   return host.rulesets.get(item?.rulesetId ?? 0)?.rules.map((rule) => rule.peerGroupSetIds);
 }
 
+/** Keep a record locked, as a call does that goes on for long. */
+async function holdRecord(interfaceId: string) {
+  const go = Promise.withResolvers<void>();
+  const locked = Promise.withResolvers<void>();
+  const done = world.db.kysely.transaction().execute(async (tx) => {
+    await sql`SELECT FROM interface WHERE interface_id = ${interfaceId} FOR UPDATE`.execute(tx);
+    locked.resolve();
+    await go.promise;
+  });
+  await locked.promise;
+  const waiting = async () => (await sql`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(world.db.kysely)).rows.length;
+  return {
+    /** Somebody waits for it. */
+    awaited: () => expect.poll(waiting).toBe(1),
+    async release(): Promise<void> {
+      go.resolve();
+      await done;
+    },
+  };
+}
+
 const deadlocks = async (): Promise<bigint> => {
   const { rows } = await sql<{ deadlocks: bigint }>`
     SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`.execute(world.db.kysely);
@@ -127,6 +148,26 @@ describe("a rule whose peer is a group", () => {
     const before = await world.level(`host:${at.host.hostId}`);
     await record(at, at.defaultGroup, peer);
     expect(await world.level(`host:${at.host.hostId}`)).toBe(before);
+  });
+
+  test("means the newest sets also for a record that is given the group while one of these is made", async () => {
+    const at = await scene();
+    const peer = await group(at);
+    const server = await group(at, [from(peer)]);
+    await record(at, server);
+    const interfaceId = await record(at, at.defaultGroup);
+    const instanceId = await run(at, interfaceId);
+    // The change has read what the set means, and waits for its record; meanwhile the set comes to mean more.
+    const held = await holdRecord(interfaceId);
+    const change = at.clients.interfaces.updateInterface({
+      interface: { interfaceId, securityGroupIds: [server] },
+      updateMask: ["security_group_ids"],
+    });
+    await held.awaited();
+    const set = await setOf(await record(at, peer));
+    await held.release();
+    await change;
+    await expect.poll(() => peersAt(at.host, instanceId)).toEqual([[set]]);
   });
 
   test("may name its own group, also in a set with the one that names it", async () => {

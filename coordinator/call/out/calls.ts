@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { Kysely, RawBuilder } from "kysely";
 import type { Bus } from "#lib/bus/bus.ts";
+import { deleteInBatches } from "#lib/db/delete-in-batches.ts";
 import { snapshot, transaction } from "#lib/db/transaction.ts";
 import { appendChanges, publishHints } from "#lib/feed/feed.ts";
 import type { AppendedChange } from "#lib/feed/feed.ts";
@@ -153,7 +154,7 @@ class DatabaseCalls implements Calls {
   }
 
   async sweep(): Promise<void> {
-    await sql`DELETE FROM idempotency WHERE create_time < now() - interval '24 hours'`.execute(this.#options.db);
+    await deleteInBatches(this.#options.db, "idempotency", sql`create_time < now() - interval '24 hours'`);
   }
 
   async #open(tx: Tx, caller: Subject, start: { action: string; refusals: Refusals; hold: boolean }): Promise<WriteScope> {

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
-import type { RawBuilder } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
+import { deleteInBatches } from "#lib/db/delete-in-batches.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { tellWatchers } from "../../call/api.ts";
 import type { Tx, WriteCall } from "../../call/api.ts";
@@ -141,10 +142,21 @@ export async function readAttachments(tx: Reader, query: AttachmentQuery): Promi
   return rows;
 }
 
-/** The same, locked in the order of their ids. Lock their instances before (order of locks: instance, interface, attachment). */
+/** The same, locked in the order of their ids. Lock their instances before (order of locks: instance, interface, attachment, the owner's count of interfaces). */
 export async function lockAttachments(tx: Tx, query: AttachmentQuery): Promise<AttachmentRow[]> {
   const { rows } = await sql<AttachmentRow>`SELECT * FROM attachment WHERE ${where(query)} ORDER BY attachment_id FOR UPDATE`.execute(tx);
   return rows;
+}
+
+/**
+ * Lock the records that are deleted when the host has let go of these attachments, or with their instance at once. Before the attachments:
+ * whoever changes a record comes from it to its attachment. Their instances are locked by the caller.
+ */
+export async function lockOwed(tx: Tx, query: AttachmentQuery): Promise<void> {
+  await sql`
+    SELECT FROM interface WHERE interface_id IN (
+      SELECT interface_id FROM attachment WHERE ${where(query)} AND (delete_when_detached OR delete_on_terminate AND host_id IS NULL)
+    ) ORDER BY interface_id FOR UPDATE`.execute(tx);
 }
 
 /** One attachment's change; what is undefined stays. */
@@ -267,10 +279,13 @@ export async function listAttachments(
 }
 
 /** Forget attachments that have been over for an hour, but for those that a host has yet to say it let go of. */
-export async function forgetOldAttachments(tx: Tx): Promise<void> {
-  await sql`
-    DELETE FROM attachment WHERE state = 4 AND detach_time < now() - interval '1 hour'
-      AND NOT EXISTS (SELECT FROM attachment_residue r WHERE r.attachment_id = attachment.attachment_id)`.execute(tx);
+export function forgetOldAttachments(db: Kysely<unknown>): Promise<void> {
+  return deleteInBatches(
+    db,
+    "attachment",
+    sql`state = 4 AND detach_time < now() - interval '1 hour'
+      AND NOT EXISTS (SELECT FROM attachment_residue r WHERE r.attachment_id = attachment.attachment_id)`,
+  );
 }
 
 /** A query for the ids of the instances that these attachments are on, as part of another statement. Unknown ids are left out. */

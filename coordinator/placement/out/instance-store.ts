@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { Kysely, RawBuilder } from "kysely";
 import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import type { InstanceDriver } from "#gen/plenum/compute/v1/instance.ts";
+import { deleteInBatches } from "#lib/db/delete-in-batches.ts";
 import type { Tx } from "../../call/api.ts";
 import type { InstanceStanding } from "../core/instance-state.ts";
 
@@ -204,6 +205,6 @@ export async function forcedInstances(db: Kysely<unknown>): Promise<string[]> {
 }
 
 /** Forget instances that ended more than a day ago. */
-export async function forgetOldInstances(tx: Tx): Promise<void> {
-  await sql`DELETE FROM instance WHERE state = 6 AND state_time < now() - interval '1 day'`.execute(tx);
+export function forgetOldInstances(db: Kysely<unknown>): Promise<void> {
+  return deleteInBatches(db, "instance", sql`state = 6 AND state_time < now() - interval '1 day'`);
 }

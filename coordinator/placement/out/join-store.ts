@@ -1,4 +1,6 @@
 import { sql } from "kysely";
+import type { Kysely } from "kysely";
+import { deleteInBatches } from "#lib/db/delete-in-batches.ts";
 import { violatedConstraint } from "#lib/db/errors.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { alreadyExists } from "#lib/rpc/errors.ts";
@@ -92,6 +94,6 @@ export const keyTaken = (keyFingerprint: string): Error =>
   });
 
 /** Forget tokens that ended a day ago. */
-export async function forgetOldTokens(tx: Tx): Promise<void> {
-  await sql`DELETE FROM join_token WHERE expire_time < now() - interval '1 day'`.execute(tx);
+export function forgetOldTokens(db: Kysely<unknown>): Promise<void> {
+  return deleteInBatches(db, "join_token", sql`expire_time < now() - interval '1 day'`);
 }

@@ -1,0 +1,98 @@
+import { sql } from "kysely";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { startWorld, ZONE } from "./world.ts";
+import type { Clients, World } from "./world.ts";
+
+// Calls that meet half way: each has locked something when it comes to what the other has.
+
+let world: World;
+beforeAll(async () => {
+  world = await startWorld();
+  await world.host();
+  await sql`CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END'`.execute(
+    world.db.kysely,
+  );
+});
+afterAll(() => world?.stop());
+
+/** Whoever changes a row of the table holds it for a while before it goes on. */
+const linger = (table: string) => sql`CREATE TRIGGER pause BEFORE UPDATE ON ${sql.table(table)} FOR EACH ROW EXECUTE FUNCTION pause()`;
+afterEach(async () => {
+  for (const table of ["interface", "account_use"]) await sql`DROP TRIGGER IF EXISTS pause ON ${sql.table(table)}`.execute(world.db.kysely);
+});
+
+/** Deadlocks so far. A server process publishes its statistics when it has nothing to do, once a second at most. */
+async function deadlocks(): Promise<bigint> {
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  await Promise.all(Array.from({ length: 60 }, () => world.operator.vpcs.listVpcs({})));
+  const { rows } = await sql<{ deadlocks: bigint }>`
+    SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`.execute(world.db.kysely);
+  return rows[0]?.deadlocks ?? 0n;
+}
+
+/** Until so many of the database's processes wait for each other's locks. */
+const waiting = (count: number) =>
+  expect
+    .poll(
+      async () =>
+        (await sql`SELECT FROM pg_stat_activity WHERE wait_event_type IN ('Lock', 'Timeout')`.execute(world.db.kysely)).rows.length,
+    )
+    .toBeGreaterThanOrEqual(count);
+
+async function scene(): Promise<{ clients: Clients; subnetId: string; record: () => Promise<string> }> {
+  const { clients } = await world.account();
+  const { subnetId } = await world.network(clients);
+  const record = async () => (await clients.interfaces.createInterface({ spec: { subnetId } })).interface?.interfaceId ?? "";
+  return { clients, subnetId, record };
+}
+
+test("an instance that ends with its records, and a change of one of these, do not wait for each other", async () => {
+  const { clients, subnetId } = await scene();
+  const before = await deadlocks();
+  for (const stopped of [true, false]) {
+    const { instance, operation } = await clients.instances.runInstance({
+      zoneId: ZONE,
+      stopped,
+      interfaces: [{ source: { $case: "create", value: { subnetId } } }],
+    });
+    await world.finished(clients, operation?.operationId);
+    const { instanceId = "" } = instance ?? {};
+    const [record] = (await clients.interfaces.listInterfaces({ filter: { instanceId } })).interfaces;
+    await linger("interface").execute(world.db.kysely);
+    const change = clients.interfaces.updateInterface({
+      interface: { interfaceId: record?.interfaceId, sourceDestCheck: false },
+      updateMask: ["source_dest_check"],
+      wait: WaitFor.COMMITTED,
+    });
+    await waiting(1);
+    const { operation: end } = await clients.instances.terminateInstance({ instanceId });
+    await change;
+    expect(await world.finished(clients, end?.operationId)).toBe("SUCCEEDED");
+    expect((await clients.interfaces.listInterfaces({})).interfaces).toEqual([]);
+    await sql`DROP TRIGGER pause ON interface`.execute(world.db.kysely);
+  }
+  expect((await deadlocks()) - before).toBe(0n);
+});
+
+test("an instance that is run with a new record and an old one, and the old one's end, do not wait for each other", async () => {
+  const { clients, subnetId, record } = await scene();
+  const interfaceId = await record();
+  const before = await deadlocks();
+  await linger("account_use").execute(world.db.kysely);
+  const run = clients.instances.runInstance({
+    zoneId: ZONE,
+    interfaces: [{ source: { $case: "create", value: { subnetId } } }, { source: { $case: "interfaceId", value: interfaceId } }],
+  });
+  await waiting(1);
+  const ended = await clients.interfaces.deleteInterface({ interfaceId }).then(
+    () => "gone",
+    () => "refused",
+  );
+  const ran = await run.then(
+    () => "ran",
+    () => "refused",
+  );
+  expect([ran, ended]).toEqual(["ran", "refused"]);
+  expect((await deadlocks()) - before).toBe(0n);
+});

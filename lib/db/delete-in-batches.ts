@@ -1,0 +1,18 @@
+import { sql } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
+
+/** Rows that one statement removes at most, so that none runs for long, however much nobody removed for how long. */
+const BATCH = 5_000;
+
+/**
+ * Delete the rows of which `over` is true. Each batch is a transaction of its own; any number of copies may do it. A row that was written
+ * since it was chosen has another ctid and stays.
+ */
+export async function deleteInBatches<Tables>(db: Kysely<Tables>, table: string, over: RawBuilder<unknown>, batch = BATCH): Promise<void> {
+  const name = sql.table(table);
+  for (;;) {
+    const { numAffectedRows = 0n } = await sql`
+      DELETE FROM ${name} WHERE ctid = ANY (ARRAY (SELECT ctid FROM ${name} WHERE ${over} LIMIT ${batch}))`.execute(db);
+    if (numAffectedRows < BigInt(batch)) return;
+  }
+}
