@@ -4410,7 +4410,8 @@ export const HostFeedServiceDefinition = {
     },
     /**
      * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
-     * (STALE_SESSION).
+     * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
+     * to which it was renewed, and resumes.
      *
      * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
      * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
@@ -4453,7 +4454,8 @@ export interface HostFeedServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<RenewCertificateResponse>>;
   /**
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
-   * (STALE_SESSION).
+   * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
+   * to which it was renewed, and resumes.
    *
    * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
    * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
@@ -4487,7 +4489,8 @@ export interface HostFeedServiceClient<CallOptionsExt = {}> {
   ): Promise<RenewCertificateResponse>;
   /**
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
-   * (STALE_SESSION).
+   * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
+   * to which it was renewed, and resumes.
    *
    * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
    * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
