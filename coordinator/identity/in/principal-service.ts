@@ -8,9 +8,10 @@ import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
 import { INSTALLATION, openPage, storedAs, visibleAccount } from "../../call/api.ts";
-import type { Calls, ResourceRef } from "../../call/api.ts";
+import type { Calls, ResourceRef, WriteCall } from "../../call/api.ts";
 import { mayIssue } from "../core/token-role.ts";
 import { accountRef, requireAccount } from "../out/accounts.ts";
+import { holdIssued } from "../out/issued.ts";
 import { changePrincipal, getPrincipal, insertPrincipal, listPrincipals, principalRef } from "../out/principals.ts";
 import type { Principal, PrincipalChange, PrincipalKey } from "../out/principals.ts";
 import { ROLE_NUMBERS, roleField } from "./roles.ts";
@@ -71,17 +72,22 @@ function changeOf(request: UpdatePrincipalRequest): { key: PrincipalKey; change:
 export function principalService({ calls, pages, bus }: { calls: Calls; pages: PageTokens; bus: Bus }): ServiceBinding {
   const change = async (key: PrincipalKey, to: PrincipalChange, context: ServerContext): Promise<{ principal: PrincipalMessage }> => {
     const { result } = await calls.write(context, { action: context.action }, async (call) => {
-      const ref = principalRef(key);
       if (to.role !== undefined) call.note("role", to.role);
-      call.require(context.action, ref);
-      if (to.role !== undefined && !mayIssue(call.subject.role, to.role)) call.forbid(context.action, ref, "a-role-never-rises");
-      const principal = await changePrincipal(call.tx, key, to);
-      if (principal === undefined) throw notFound("principal", key.principalId);
-      call.afterCommit(() => bus.publish(PRINCIPAL_SUBJECT, Buffer.from(`${key.accountId}\n${key.principalId}`)));
-      return principal;
+      return changed(call, context.action, key, to);
     });
     return { principal: encode(result) };
   };
+  const changed = async (call: WriteCall, action: string, key: PrincipalKey, to: PrincipalChange): Promise<Principal> => {
+    const ref = principalRef(key);
+    call.require(action, ref);
+    if (to.role !== undefined && !mayIssue(call.subject.role, to.role)) call.forbid(action, ref, "a-role-never-rises");
+    const principal = await changePrincipal(call.tx, key, to);
+    if (principal === undefined) throw notFound("principal", key.principalId);
+    call.afterCommit(() => bus.publish(PRINCIPAL_SUBJECT, Buffer.from(`${key.accountId}\n${key.principalId}`)));
+    return principal;
+  };
+  const same = (one: PrincipalKey, other: PrincipalKey): boolean =>
+    one.accountId === other.accountId && one.principalId === other.principalId;
 
   return bind(PrincipalServiceDefinition, {
     async createPrincipal(request, context) {
@@ -134,6 +140,20 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
     },
     disablePrincipal: (request, context) => change(keyOf(request), { disabled: true }, context),
     enablePrincipal: (request, context) => change(keyOf(request), { disabled: false }, context),
-    revokeTokens: (request, context) => change(keyOf(request), { revokeTokens: true }, context),
+    async revokeTokens(request, context) {
+      const key = keyOf(request);
+      const to = { revokeTokens: true };
+      if (!request.withIssued) return { ...(await change(key, to, context)), issued: [] };
+      const { result } = await calls.write(context, { action: context.action }, async (call) => {
+        call.note("with_issued", "true");
+        call.require(context.action, principalRef(key));
+        const issued = (await holdIssued(call.tx, key)).filter((one) => !same(one, key));
+        const principal = await changed(call, context.action, key, to);
+        const others: Principal[] = [];
+        for (const one of issued) others.push(await changed(call, context.action, one, to));
+        return { principal, others };
+      });
+      return { principal: encode(result.principal), issued: result.others.map(encode) };
+    },
   });
 }

@@ -161,11 +161,20 @@ export interface RevokeTokensRequest {
   accountId: string;
   /** See Principal.principal_id. Required. */
   principalId: string;
+  /**
+   * Also of those for whom its tokens issued one: the caller's own, too, where it is among them, for whoever stole a token may have issued
+   * one in its name.
+   */
+  withIssued: boolean;
 }
 
 export interface RevokeTokensResponse {
   /** As it is now. */
-  principal: Principal | undefined;
+  principal:
+    | Principal
+    | undefined;
+  /** With `with_issued`: the others whose tokens were withdrawn, in order of account and name. They need new ones. */
+  issued: Principal[];
 }
 
 export interface UpdatePrincipalRequest {
@@ -1297,7 +1306,7 @@ export const EnablePrincipalResponse: MessageFns<EnablePrincipalResponse> = {
 };
 
 function createBaseRevokeTokensRequest(): RevokeTokensRequest {
-  return { accountId: "", principalId: "" };
+  return { accountId: "", principalId: "", withIssued: false };
 }
 
 export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
@@ -1307,6 +1316,9 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     }
     if (message.principalId !== "") {
       writer.uint32(18).string(message.principalId);
+    }
+    if (message.withIssued !== false) {
+      writer.uint32(24).bool(message.withIssued);
     }
     return writer;
   },
@@ -1340,6 +1352,14 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
             message.principalId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.withIssued = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1364,6 +1384,11 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
         : isSet(object.principal_id)
         ? globalThis.String(object.principal_id)
         : "",
+      withIssued: isSet(object.withIssued)
+        ? globalThis.Boolean(object.withIssued)
+        : isSet(object.with_issued)
+        ? globalThis.Boolean(object.with_issued)
+        : false,
     };
   },
 
@@ -1375,6 +1400,9 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     if (message.principalId !== "") {
       obj.principalId = message.principalId;
     }
+    if (message.withIssued !== false) {
+      obj.withIssued = message.withIssued;
+    }
     return obj;
   },
 
@@ -1385,18 +1413,22 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     const message = createBaseRevokeTokensRequest();
     message.accountId = object.accountId ?? "";
     message.principalId = object.principalId ?? "";
+    message.withIssued = object.withIssued ?? false;
     return message;
   },
 };
 
 function createBaseRevokeTokensResponse(): RevokeTokensResponse {
-  return { principal: undefined };
+  return { principal: undefined, issued: [] };
 }
 
 export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
   encode(message: RevokeTokensResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.principal !== undefined) {
       Principal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.issued) {
+      Principal.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1422,6 +1454,14 @@ export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
             message.principal = Principal.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.issued.push(Principal.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1435,13 +1475,19 @@ export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
   },
 
   fromJSON(object: any): RevokeTokensResponse {
-    return { principal: isSet(object.principal) ? Principal.fromJSON(object.principal) : undefined };
+    return {
+      principal: isSet(object.principal) ? Principal.fromJSON(object.principal) : undefined,
+      issued: globalThis.Array.isArray(object?.issued) ? object.issued.map((e: any) => Principal.fromJSON(e)) : [],
+    };
   },
 
   toJSON(message: RevokeTokensResponse): unknown {
     const obj: any = {};
     if (message.principal !== undefined) {
       obj.principal = Principal.toJSON(message.principal);
+    }
+    if (message.issued?.length) {
+      obj.issued = message.issued.map((e) => Principal.toJSON(e));
     }
     return obj;
   },
@@ -1454,6 +1500,7 @@ export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
     message.principal = (object.principal !== undefined && object.principal !== null)
       ? Principal.fromPartial(object.principal)
       : undefined;
+    message.issued = object.issued?.map((e) => Principal.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1802,8 +1849,9 @@ export const PrincipalServiceDefinition = {
     /**
      * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
      * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
-     * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-     * again. Errors: NOT_FOUND.
+     * token's `iat`; that of another issuer is in whole seconds of its own clock. With `with_issued` also every token of those for whom its
+     * tokens issued one, and of those for whom theirs did, in the last 91 days (a token lives 90 at most), whoever else issued them others:
+     * what a leaked token of an owner can have made. Operator, or an owner of the account. Each call withdraws again. Errors: NOT_FOUND.
      */
     revokeTokens: {
       name: "RevokeTokens",
@@ -1967,8 +2015,9 @@ export interface PrincipalServiceImplementation<CallContextExt = {}> {
   /**
    * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
    * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
-   * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-   * again. Errors: NOT_FOUND.
+   * token's `iat`; that of another issuer is in whole seconds of its own clock. With `with_issued` also every token of those for whom its
+   * tokens issued one, and of those for whom theirs did, in the last 91 days (a token lives 90 at most), whoever else issued them others:
+   * what a leaked token of an owner can have made. Operator, or an owner of the account. Each call withdraws again. Errors: NOT_FOUND.
    */
   revokeTokens(
     request: RevokeTokensRequest,
@@ -2025,8 +2074,9 @@ export interface PrincipalServiceClient<CallOptionsExt = {}> {
   /**
    * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
    * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
-   * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-   * again. Errors: NOT_FOUND.
+   * token's `iat`; that of another issuer is in whole seconds of its own clock. With `with_issued` also every token of those for whom its
+   * tokens issued one, and of those for whom theirs did, in the last 91 days (a token lives 90 at most), whoever else issued them others:
+   * what a leaked token of an owner can have made. Operator, or an owner of the account. Each call withdraws again. Errors: NOT_FOUND.
    */
   revokeTokens(
     request: DeepPartial<RevokeTokensRequest>,
