@@ -78,15 +78,27 @@ export function addPrincipalCommands(program: Command): void {
   addRevocation(principal);
 }
 
-/** revoke-tokens, disable, enable: the same but for the call. */
+/** revoke-tokens; disable and enable, the same but for the call. */
 function addRevocation(principal: Command): void {
+  principal
+    .command("revoke-tokens <name>")
+    .description("refuse every token that a principal has now (one leaked); new ones count")
+    .option("--account <account>", ACCOUNT, "")
+    .option("--with-issued", "also those of everybody for whom its tokens issued one, and of whom those did; lists whose")
+    .addHelpText(
+      "after",
+      "\nExample:\n  plenum principal revoke-tokens robot --account acct-…\n  plenum token issue --account acct-… --principal robot --out robot.token",
+    )
+    .action(
+      withSession(async (session, principalId: string, options: { account: string; withIssued?: true }) => {
+        const { account: accountId, withIssued = false } = options;
+        const answer = await session.client(PrincipalServiceDefinition).revokeTokens({ accountId, principalId, withIssued });
+        const revoked = present(answer.principal, "principal");
+        if (withIssued) session.list(principals, [revoked, ...answer.issued]);
+        else session.one(principals, revoked);
+      }),
+    );
   const calls = {
-    "revoke-tokens": {
-      description: "refuse every token that a principal has now (one leaked); new ones count",
-      call: "revokeTokens",
-      example:
-        "plenum principal revoke-tokens robot --account acct-…\n  plenum token issue --account acct-… --principal robot --out robot.token",
-    },
     disable: {
       description: "refuse all tokens of a principal from the next call on, and issue none",
       call: "disablePrincipal",

@@ -20,7 +20,7 @@ import { createSignals } from "./out/signals.ts";
 import type { Signals } from "./out/signals.ts";
 
 export { attachInterfaces } from "./attach.ts";
-export { instanceRef } from "./attach-rights.ts";
+export { instanceRef, requireAttachable } from "./attach-rights.ts";
 export { MAX_DEVICES } from "./attach-checks.ts";
 export type { WantedAttachment } from "./attach-checks.ts";
 export type { HostFacts } from "./core/conditions.ts";

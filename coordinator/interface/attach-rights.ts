@@ -5,8 +5,7 @@ import { countAgainst, grantsFor, lapseOf } from "../consent/api.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
 import { interfaceRef } from "./create.ts";
 import { COUNTED } from "./in/spec.ts";
-import type { InterfaceRow } from "./out/rows.ts";
-import type { LockedInstance } from "./ports.ts";
+import { readInterfaces } from "./out/interface-store.ts";
 
 const ACTION = "nivc:AttachInterface";
 
@@ -15,9 +14,6 @@ export const instanceRef = (instance: { instanceId: string; ownerAccount: string
   id: instance.instanceId,
   ownerAccount: instance.ownerAccount,
 });
-
-/** In its own right, not by a list. */
-const owns = ({ subject }: WriteCall, row: InterfaceRow): boolean => inOwnRight(subject, interfaceRef(row));
 
 /** A consent that the caller was given and that does not allow it now is named: it can see that one in any case. */
 async function requireRecord(call: WriteCall, ref: ResourceRef): Promise<void> {
@@ -39,6 +35,12 @@ function requireInstance(call: WriteCall, instance: ResourceRef, record: Resourc
   else call.forbid(ACTION, instance, "members attach what their own account owns");
 }
 
+/** The rest, where the record may be attached. */
+function requireUse(call: WriteCall, record: ResourceRef, instance: ResourceRef, deleteOnTerminate: boolean): void {
+  requireInstance(call, instance, record);
+  if (deleteOnTerminate) call.require("nivc:DeleteInterface", record);
+}
+
 /** Who may attach a record to an instance; `deleteOnTerminate`: to delete it later with that, too. NOT_FOUND, PERMISSION_DENIED. */
 export async function requireAttach(
   call: WriteCall,
@@ -47,41 +49,54 @@ export async function requireAttach(
   deleteOnTerminate: boolean,
 ): Promise<void> {
   await requireRecord(call, record);
-  requireInstance(call, instance, record);
-  if (deleteOnTerminate) call.require("nivc:DeleteInterface", record);
+  requireUse(call, record, instance, deleteOnTerminate);
+}
+
+/** The records as the caller may attach them, by id: read, not locked. NOT_FOUND, PERMISSION_DENIED. */
+export async function requireAttachable(call: WriteCall, interfaceIds: readonly string[]): Promise<ReadonlyMap<string, ResourceRef>> {
+  const rows = await readInterfaces(call.tx, interfaceIds);
+  const listed = [...rows.values()].filter((row) => !inOwnRight(call.subject, interfaceRef(row))).map((row) => row.interface_id);
+  const grants = await grantsFor(call.tx, listed);
+  const refs = new Map<string, ResourceRef>();
+  for (const id of interfaceIds) {
+    const row = rows.get(id);
+    if (row === undefined) throw notFound("interface", id);
+    const ref = interfaceRef(row, grants.get(id));
+    await requireRecord(call, ref);
+    refs.set(id, ref);
+  }
+  return refs;
 }
 
 /**
- * Who may: owner or attacher of the record, and owner of the instance. Deleting it later with the instance is its owner's to allow. What
- * an attacher's consent limits is counted. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED (LIMIT_EXCEEDED).
+ * Who may: owner or attacher of the record, and owner of the instance. Deleting it later with the instance is its owner's to allow. Asked
+ * before anything is locked: a stranger's call must not make others wait. `owners` are the instances'. Answers the records, for each that is
+ * wanted. NOT_FOUND, PERMISSION_DENIED.
  */
 export async function authoriseAttach(
   call: WriteCall,
   wanted: readonly WantedAttachment[],
-  rows: ReadonlyMap<string, InterfaceRow>,
-  instances: ReadonlyMap<string, LockedInstance>,
-): Promise<void> {
-  const listed = [...rows.values()].filter((row) => !owns(call, row)).map((row) => row.interface_id);
-  const grants = await grantsFor(call.tx, listed);
+  owners: ReadonlyMap<string, string>,
+): Promise<readonly ResourceRef[]> {
+  const records = await requireAttachable(call, [...new Set(wanted.map((one) => one.interfaceId))]);
+  const refs: ResourceRef[] = [];
   for (const { interfaceId, instanceId, deleteOnTerminate } of wanted) {
-    const row = rows.get(interfaceId);
-    if (row === undefined) throw notFound("interface", interfaceId);
-    const ref = interfaceRef(row, grants.get(interfaceId));
-    const instance = instances.get(instanceId);
-    if (instance === undefined) {
-      await requireRecord(call, ref);
-      throw notFound("instance", instanceId);
-    }
-    await requireAttach(call, ref, instanceRef(instance), deleteOnTerminate);
-    if (!owns(call, row)) await countAttachment(call, ref);
+    const record = records.get(interfaceId);
+    const ownerAccount = owners.get(instanceId);
+    if (record === undefined || ownerAccount === undefined) throw notFound("instance", instanceId);
+    requireUse(call, record, instanceRef({ instanceId, ownerAccount }), deleteOnTerminate);
+    refs.push(record);
   }
+  return refs;
 }
 
 /** The consents by which the caller may attach a record. */
 const usedConsents = (call: WriteCall, { grants = [] }: ResourceRef): string[] =>
   grants.flatMap((grant) => (grant.action === ACTION && actsBy(call.subject, grant) ? (grant.consentId ?? []) : []));
 
-async function countAttachment(call: WriteCall, record: ResourceRef): Promise<void> {
+/** What an attacher's consent limits is counted, once the record is locked. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED). */
+export async function countAttachment(call: WriteCall, record: ResourceRef): Promise<void> {
+  if (inOwnRight(call.subject, record)) return;
   const consents = usedConsents(call, record);
   try {
     await countAgainst(call.tx, consents, COUNTED.attachers ?? "", 1);

@@ -1,9 +1,9 @@
 import { newId } from "#lib/ids/ids.ts";
-import { aborted } from "#lib/rpc/errors.ts";
+import { aborted, notFound } from "#lib/rpc/errors.ts";
 import type { WriteCall } from "../call/api.ts";
 import { holdGroupSets } from "../network/api.ts";
 import { assignDevices, checkStates } from "./attach-checks.ts";
-import { authoriseAttach } from "./attach-rights.ts";
+import { authoriseAttach, countAttachment } from "./attach-rights.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
 import { prefixOf } from "./core/items.ts";
 import type { InstanceDirectory, LockedInstance, PlacedHost } from "./ports.ts";
@@ -39,6 +39,18 @@ async function explainConflicts(call: WriteCall, wanted: readonly WantedAttachme
   problems.throwIfAny();
 }
 
+/** What was there when it was asked for, and went before it was locked. NOT_FOUND. */
+function requireThere(
+  wanted: readonly WantedAttachment[],
+  rows: ReadonlyMap<string, unknown>,
+  instances: ReadonlyMap<string, LockedInstance>,
+): void {
+  for (const { interfaceId, instanceId } of wanted) {
+    if (!rows.has(interfaceId)) throw notFound("interface", interfaceId);
+    if (!instances.has(instanceId)) throw notFound("instance", instanceId);
+  }
+}
+
 /**
  * Attach in the caller's transaction: all or none. Instances that the caller has locked already come in `known`. Answers the rows in
  * the order asked for.
@@ -50,10 +62,16 @@ export async function attachInterfaces(
   known: ReadonlyMap<string, LockedInstance> = new Map(),
 ): Promise<AttachmentRow[]> {
   const unknown = [...new Set(wanted.map((one) => one.instanceId))].filter((id) => !known.has(id));
+  const owners = new Map([
+    ...[...known.values()].map((one): [string, string] => [one.instanceId, one.ownerAccount]),
+    ...(unknown.length === 0 ? [] : await directory.owners(call.tx, unknown)),
+  ]);
+  const records = await authoriseAttach(call, wanted, owners);
   const instances = new Map([...known, ...(unknown.length === 0 ? [] : await directory.lock(call.tx, unknown))]);
   const ids = [...new Set(wanted.map((one) => one.interfaceId))];
   const rows = await lockInterfaces(call.tx, ids);
-  await authoriseAttach(call, wanted, rows, instances);
+  requireThere(wanted, rows, instances);
+  for (const record of records) await countAttachment(call, record);
 
   const problems = new Problems();
   const existing = await readHolders(call.tx, ids, [...instances.keys()]);

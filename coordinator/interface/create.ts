@@ -7,7 +7,7 @@ import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { createConsents, newConsent } from "../consent/api.ts";
 import type { NewConsent } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
-import { GroupSetsMissing, groupSetFor, lockSubnet, subnetRef } from "../network/api.ts";
+import { getSubnet, GroupSetsMissing, groupSetFor, lockSubnet, subnetRef } from "../network/api.ts";
 import type { GroupSet, Subnet, WantedGroupSet } from "../network/api.ts";
 import { checkAllFit, chooseAddresses, textsOf } from "./choose-addresses.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkSpec } from "./in/spec.ts";
@@ -38,9 +38,12 @@ export const interfaceRef = (of: { interface_id: string; owner_account: string }
 async function lockSubnets(call: WriteCall, specs: readonly CheckedSpec[]): Promise<Map<string, Subnet>> {
   const subnets = new Map<string, Subnet>();
   for (const id of [...new Set(specs.map((spec) => spec.subnetId))].sort()) {
+    const seen = await getSubnet(call.tx, id);
+    if (seen === undefined) throw notFound("subnet", id);
+    // Asked before it is locked: a stranger's call must not make others wait for the subnet.
+    call.require("nivc:CreateInterface", subnetRef(seen));
     const subnet = await lockSubnet(call.tx, id);
     if (subnet === undefined) throw notFound("subnet", id);
-    call.require("nivc:CreateInterface", subnetRef(subnet));
     subnets.set(id, subnet);
   }
   return subnets;

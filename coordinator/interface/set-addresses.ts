@@ -2,23 +2,21 @@ import type { SetAddressesRequest } from "#gen/plenum/nivc/v1/interface_service.
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import type { Address } from "#lib/net/address.ts";
-import { aborted, failedPrecondition, notFound } from "#lib/rpc/errors.ts";
+import { aborted, failedPrecondition } from "#lib/rpc/errors.ts";
 import { checkEtag } from "../call/api.ts";
 import type { WriteCall } from "../call/api.ts";
-import { grantsFor } from "../consent/api.ts";
 import { lockSubnet } from "../network/api.ts";
 import { checkAllFit, chooseAddresses, textsOf } from "./choose-addresses.ts";
 import { reconfigure } from "./core/attachment-state.ts";
 import { addressInUse, Problems } from "./core/problems.ts";
-import { interfaceRef } from "./create.ts";
 import { checkAddresses } from "./in/spec.ts";
 import { reconfigureLocked, standing } from "./move.ts";
 import { replaceNamed } from "./out/address-store.ts";
 import { exchangeAddresses, holdersOf, lockAttachments } from "./out/attachment-store.ts";
-import { readInterfaces, updateInterface } from "./out/interface-store.ts";
+import { updateInterface } from "./out/interface-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 import type { InstanceDirectory } from "./ports.ts";
-import { lockFor } from "./update.ts";
+import { lockRecord, recordFor } from "./update.ts";
 
 const ACTION = "nivc:SetAddresses";
 const FIELD = "private_addresses";
@@ -65,12 +63,9 @@ async function exchange(call: WriteCall, row: AttachmentRow, addresses: readonly
  */
 export async function setAddresses(call: WriteCall, directory: InstanceDirectory, wanted: CheckedAddresses): Promise<void> {
   const { interfaceId } = wanted;
-  const seen = (await readInterfaces(call.tx, [interfaceId])).get(interfaceId);
-  if (seen === undefined) throw notFound("interface", interfaceId);
-  // Asked before anything is locked: a stranger's call must not make others wait for the subnet.
-  call.require(ACTION, interfaceRef(seen, (await grantsFor(call.tx, [interfaceId])).get(interfaceId)));
+  const { row: seen } = await recordFor(call, interfaceId, ACTION);
   const subnet = await lockSubnet(call.tx, seen.subnet_id);
-  const { row } = await lockFor(call, interfaceId, ACTION);
+  const row = await lockRecord(call, interfaceId);
   checkEtag(wanted.etag, row.row_version);
   if (subnet === undefined) throw new Error(`${interfaceId} is of a subnet that is not there`);
   const problems = new Problems();

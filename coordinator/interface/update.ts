@@ -8,7 +8,6 @@ import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor, revokeConsentsOf, setGrantees } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
 import { groupSetFor, holdGroupSets, refusalOf } from "../network/api.ts";
-import type { GroupSet } from "../network/api.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
 import type { Access } from "./in/spec.ts";
@@ -60,22 +59,23 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
   };
 }
 
-/** The record, locked, with the caller's right to `action` checked. */
-export async function lockFor(call: WriteCall, interfaceId: string, action: string): Promise<{ row: InterfaceRow; ref: ResourceRef }> {
-  const row = (await lockInterfaces(call.tx, [interfaceId])).get(interfaceId);
+/**
+ * The record, with the caller's right to `action` checked. It is not locked yet: a stranger's call must not make others wait. NOT_FOUND,
+ * PERMISSION_DENIED.
+ */
+export async function recordFor(call: WriteCall, interfaceId: string, action: string): Promise<{ row: InterfaceRow; ref: ResourceRef }> {
+  const row = (await readInterfaces(call.tx, [interfaceId])).get(interfaceId);
   if (row === undefined) throw notFound("interface", interfaceId);
   const ref = interfaceRef(row, (await grantsFor(call.tx, [interfaceId])).get(interfaceId));
   call.require(action, ref);
   return { row, ref };
 }
 
-/** Groups are held before the record is locked; a set that is used for the first time is made by a transaction of its own. */
-async function internGroups(call: WriteCall, update: CheckedUpdate): Promise<GroupSet | undefined> {
-  if (!update.fields.has("security_group_ids")) return undefined;
-  const row = (await readInterfaces(call.tx, [update.interfaceId])).get(update.interfaceId);
-  if (row === undefined) throw notFound("interface", update.interfaceId);
-  call.require("nivc:UpdateInterface", interfaceRef(row, (await grantsFor(call.tx, [update.interfaceId])).get(update.interfaceId)));
-  return groupSetFor(call.tx, row.vpc_id, update.securityGroupIds);
+/** It, locked. NOT_FOUND: it was deleted meanwhile. */
+export async function lockRecord(call: WriteCall, interfaceId: string): Promise<InterfaceRow> {
+  const row = (await lockInterfaces(call.tx, [interfaceId])).get(interfaceId);
+  if (row === undefined) throw notFound("interface", interfaceId);
+  return row;
 }
 
 /**
@@ -83,10 +83,12 @@ async function internGroups(call: WriteCall, update: CheckedUpdate): Promise<Gro
  * sees the record still: not, where it gave up the entry by which it did. NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
  */
 export async function updateInterfaceRecord(call: WriteCall, directory: InstanceDirectory, update: CheckedUpdate): Promise<boolean> {
-  const set = await internGroups(call, update);
-  const { row, ref } = await lockFor(call, update.interfaceId, "nivc:UpdateInterface");
-  checkEtag(update.etag, row.row_version);
   const { fields } = update;
+  const { row: seen, ref } = await recordFor(call, update.interfaceId, "nivc:UpdateInterface");
+  // Groups are held before the record is locked; a set that is used for the first time is made by a transaction of its own.
+  const set = fields.has("security_group_ids") ? await groupSetFor(call.tx, seen.vpc_id, update.securityGroupIds) : undefined;
+  const row = await lockRecord(call, update.interfaceId);
+  checkEtag(update.etag, row.row_version);
   await updateInterface(call, row, {
     description: fields.has("description") ? update.description : undefined,
     tags: fields.has("tags") ? update.tags : undefined,
@@ -139,7 +141,8 @@ function remedyOf({ state, instance_id: instanceId, delete_when_detached: goes }
 
 /** Delete a record that is attached to nothing. NOT_FOUND, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS). */
 export async function deleteInterfaceRecord(call: WriteCall, interfaceId: string, etag: string): Promise<void> {
-  const { row, ref } = await lockFor(call, interfaceId, "nivc:DeleteInterface");
+  const { ref } = await recordFor(call, interfaceId, "nivc:DeleteInterface");
+  const row = await lockRecord(call, interfaceId);
   checkEtag(etag, row.row_version);
   const holders = await readAttachments(call.tx, { interfaceIds: [interfaceId] });
   const named = holders.map((holder) => ({ ...attachmentRef(holder), remedy: remedyOf(holder) }));

@@ -18,7 +18,7 @@ import type { InstanceStanding, Step } from "./core/instance-state.ts";
 import { closeActing } from "./out/acting-store.ts";
 import { standing } from "./out/instance-store.ts";
 import { instanceItem } from "./core/items.ts";
-import { lockInstances, moveInstance } from "./out/instance-store.ts";
+import { lockInstances, moveInstance, readInstance } from "./out/instance-store.ts";
 import type { Heard, InstanceRow } from "./out/instance-store.ts";
 
 /** Kinds of operations about an instance: the RPCs' names. */
@@ -28,9 +28,12 @@ const ALL = Object.values(OPERATION);
 
 /** The instance, locked, with the caller's right to `action` checked. */
 export async function lockFor(call: WriteCall, instanceId: string, action: string): Promise<InstanceRow> {
+  const seen = await readInstance(call.tx, instanceId);
+  if (seen === undefined) throw notFound("instance", instanceId);
+  // Asked before it is locked: a stranger's call must not make others wait.
+  call.require(action, instanceRef({ instanceId, ownerAccount: seen.owner_account }));
   const row = (await lockInstances(call.tx, [instanceId])).get(instanceId);
   if (row === undefined) throw notFound("instance", instanceId);
-  call.require(action, instanceRef({ instanceId, ownerAccount: row.owner_account }));
   return row;
 }
 

@@ -5,7 +5,7 @@ import { invalidArgument, notFound, PlenumError } from "#lib/rpc/errors.ts";
 import type { WriteCall } from "../call/api.ts";
 import { principalRef, requireAccount, requireActor } from "../identity/api.ts";
 import type { Operations } from "../identity/api.ts";
-import { attachInterfaces, createInterfaces, instanceRef, interfaceZones, tellHost } from "../interface/api.ts";
+import { attachInterfaces, createInterfaces, instanceRef, interfaceZones, requireAttachable, tellHost } from "../interface/api.ts";
 import type { WantedAttachment } from "../interface/api.ts";
 import { requireZone } from "../topology/api.ts";
 import type { CheckedRun, RunInterface } from "./in/run-request.ts";
@@ -64,6 +64,11 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
     call.concerns(principalRef(actor));
   }
   const ids = await interfaceIds(call, wanted.interfaces);
+  // Asked before anything is said of where they could run.
+  await requireAttachable(
+    call,
+    wanted.interfaces.flatMap((one) => (one.kind === "existing" ? [one.interfaceId] : [])),
+  );
   const zones = [wanted.zoneId, ...(await interfaceZones(call.tx, ids))];
   const host: FreeHost | undefined = wanted.stopped
     ? undefined

@@ -65,6 +65,70 @@ describe("a leaked token", () => {
   });
 });
 
+describe("what a leaked owner's token issued", () => {
+  it("goes with it where that is asked for: every name, and what those issued; what others issued stays", async () => {
+    const accountId = await system.account();
+    const root = await system.client(TokenServiceDefinition, operator);
+    const issuer = (token: string) => system.bearing(token).client(TokenServiceDefinition);
+    const issue = async (by: string, principalId: string) => (await issuer(by).issueToken({ accountId, principalId })).token;
+    const leaked = (await root.issueToken({ accountId, principalId: "boss" })).token;
+    const untouched = (await root.issueToken({ accountId, principalId: "robot" })).token;
+    const eve = await issue(leaked, "eve");
+    const mallory = await issue(eve, "mallory");
+    const boss = await issue(leaked, "boss");
+    const chief = (await root.issueToken({ accountId, principalId: "chief" })).token;
+    // In the name of the very one that cleans up.
+    const forged = await issue(mallory, "chief");
+    const owner = system.bearing(chief).client(PrincipalServiceDefinition);
+    const plain = await owner.revokeTokens({ accountId, principalId: "boss" });
+    expect(plain.issued).toEqual([]);
+    for (const use of [...uses(leaked), ...uses(boss)]) expect(await reasonOf(use())).toBe("UNAUTHENTICATED TOKENS_REVOKED");
+    for (const use of [...uses(eve), ...uses(mallory)]) await use();
+    const all = await owner.revokeTokens({ accountId, principalId: "boss", withIssued: true });
+    expect(all.issued.map((one) => one.principalId)).toEqual(["chief", "eve", "mallory"]);
+    for (const use of [eve, mallory, forged, chief].flatMap(uses)) expect(await reasonOf(use())).toBe("UNAUTHENTICATED TOKENS_REVOKED");
+    for (const use of uses(untouched)) await use();
+    const { entries } = await (
+      await system.client(AuditServiceDefinition, operator)
+    ).listAuditEntries({ action: "identity:RevokeTokens", resourceId: "mallory" });
+    expect(entries).toMatchObject([{ principalId: "chief", details: { with_issued: "true" } }]);
+    // Of another account nobody is reached, nor asked about.
+    const stranger = await principalsOf({ role: "owner", accountId: await system.account() });
+    expect(await reasonOf(stranger.revokeTokens({ accountId, principalId: "boss", withIssued: true }))).toBe(
+      "NOT_FOUND RESOURCE_NOT_FOUND",
+    );
+  });
+
+  it("does not grow while it is withdrawn", async () => {
+    const accountId = await system.account();
+    const root = await system.client(TokenServiceDefinition, operator);
+    const { token: leaked } = await root.issueToken({ accountId, principalId: "boss" });
+    const got: string[] = [];
+    const ended = performance.now() + 10_000;
+    const thieves = Array.from({ length: 6 }, async (_, thief) => {
+      let by = leaked;
+      for (let serial = 0; performance.now() < ended; serial += 1) {
+        try {
+          by = (
+            await system
+              .bearing(by)
+              .client(TokenServiceDefinition)
+              .issueToken({ accountId, principalId: `eve-${thief}-${serial}` })
+          ).token;
+          got.push(by);
+        } catch (error) {
+          return String(error);
+        }
+      }
+      return "was never refused";
+    });
+    await vi.waitFor(() => expect(got.length).toBeGreaterThan(20), { timeout: 8_000 });
+    await (await principalsOf(operator)).revokeTokens({ accountId, principalId: "boss", withIssued: true });
+    for (const end of await Promise.all(thieves)) expect(end).toMatch(/were revoked/);
+    for (const token of got) expect(await reasonOf(uses(token)[0]!())).toBe("UNAUTHENTICATED TOKENS_REVOKED");
+  }, 30_000);
+});
+
 describe("a revocation", () => {
   /** One that looks at the caller and then waits: a write in the middle of which something is taken back. */
   async function during(caller: Caller, revoke: () => Promise<unknown>): Promise<string[]> {

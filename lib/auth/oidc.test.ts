@@ -59,15 +59,16 @@ interface Token {
   readonly iss?: string;
   readonly aud?: string;
   readonly exp?: string | number;
+  readonly iat?: number;
 }
 
-const sign = ({ claims = {}, kid = "one", signedBy = kid, iss = url, aud = "plenum", exp = "5m" }: Token = {}): Promise<string> =>
+const sign = ({ claims = {}, kid = "one", signedBy = kid, iss = url, aud = "plenum", exp = "5m", iat }: Token = {}): Promise<string> =>
   new SignJWT({ org: "acct-1", groups: ["owner"], ...claims })
     .setProtectedHeader({ alg: "ES256", kid })
     .setSubject("alice")
     .setIssuer(iss)
     .setAudience(aud)
-    .setIssuedAt()
+    .setIssuedAt(iat)
     .setExpirationTime(exp)
     .sign(keys.get(signedBy)?.privateKey ?? new Uint8Array());
 
@@ -85,6 +86,7 @@ describe("an OIDC issuer's token", () => {
     ["another audience", { aud: "else" }],
     ["another issuer", { iss: "http://127.0.0.1:1" }],
     ["its time over", { exp: Math.floor(Date.now() / 1_000) - 60 }],
+    ["its beginning in the future, which no revocation would reach", { iat: Math.floor(Date.now() / 1_000) + 60 }],
     ["no account", { claims: { org: undefined } }],
     ["an empty account", { claims: { org: "" } }],
     ["no role that we know", { claims: { groups: ["staff"] } }],

@@ -113,7 +113,10 @@ export function createOidcVerifier(issuer: OidcIssuer, options: OidcOptions = {}
         clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ["exp", "iat"],
       });
-      return { ...callerOfOidc(payload, issuer), token: timesOfClaims(payload) };
+      const times = timesOfClaims(payload);
+      // A revocation goes by this time: one from the future would outlive it.
+      if (times.issuedAt.getTime() > Date.now() + CLOCK_TOLERANCE_S * 1_000) throw new Error(`${issuer.name}'s token is from the future`);
+      return { ...callerOfOidc(payload, issuer), token: times };
     },
   };
 }

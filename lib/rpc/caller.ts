@@ -1,6 +1,6 @@
 import type { Metadata } from "nice-grpc-common";
 import { permissionDenied, unauthenticated } from "./errors.ts";
-import { PEER_URI_HEADER } from "./peer.ts";
+import { PEER_END_HEADER, PEER_URI_HEADER } from "./peer.ts";
 
 /**
  * operator: the whole installation; owner: all of its own account; member: reads in its own account, and does what a list names it for;
@@ -20,6 +20,8 @@ export interface Caller {
   readonly token?: TokenTimes;
   /** The instance that acts as the principal: its host got the token for it. Absent: the token is the principal's own. */
   readonly via?: InstanceSource | undefined;
+  /** When the client certificate ends by which a host is known. TLS looks at it as a connection begins, and not again. */
+  readonly certificateEnd?: Date;
 }
 
 /** An instance that acts as a principal. It counts only while it is just there and just as the token says. */
@@ -61,6 +63,10 @@ export function hostIdOfUri(uri: string): string | undefined {
 /** The refusal of a token that is worth nothing, or nothing more. */
 export const tokenRefused = (): Error => unauthenticated("the token is expired, or this installation did not issue it");
 
+/** The refusal of a call over a connection that outlived the certificate with which it was made. */
+export const certificateEnded = (): Error =>
+  unauthenticated("the certificate of this connection has ended: connect anew with the one to which it was renewed");
+
 /**
  * Who sent this call: a bearer token where there is one, else the verified client certificate, else nobody.
  * A token that does not verify is refused even where nobody may call: it was meant to count.
@@ -79,7 +85,11 @@ export async function authenticate(metadata: Metadata, verifier: TokenVerifier |
   }
   const uri = metadata.get(PEER_URI_HEADER);
   const hostId = typeof uri === "string" ? hostIdOfUri(uri) : undefined;
-  return hostId === undefined ? ANONYMOUS : { kind: "host", principalId: hostId, accountId: "", roles: [] };
+  if (hostId === undefined) return ANONYMOUS;
+  const certificateEnd = new Date(Number(metadata.get(PEER_END_HEADER)));
+  // Also one that says no time that we can read.
+  if (!(certificateEnd.getTime() > Date.now())) throw certificateEnded();
+  return { kind: "host", principalId: hostId, accountId: "", roles: [], certificateEnd };
 }
 
 /** The calling host's id. Anybody else: PERMISSION_DENIED. */

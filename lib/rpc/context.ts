@@ -4,15 +4,15 @@ import type { Logger } from "../log/log.ts";
 import type { Refusal } from "../audit/refusal-tally.ts";
 import { abortable } from "./abortable.ts";
 import { actionOfOptions } from "./actions.ts";
-import { ANONYMOUS, authenticate, tokenRefused } from "./caller.ts";
+import { ANONYMOUS, authenticate } from "./caller.ts";
 import type { Caller, TokenVerifier } from "./caller.ts";
+import { credentialLife } from "./credential-life.ts";
+import type { CredentialLife } from "./credential-life.ts";
 import { Undecodable } from "./definition.ts";
 import { mapError } from "./error-mapping.ts";
 import { PlenumError, unauthenticated } from "./errors.ts";
 import type { Throttle } from "./throttle.ts";
 import { itemsOf, mayWait } from "./weight.ts";
-import { tokenLife } from "./token-life.ts";
-import type { TokenLife } from "./token-life.ts";
 
 /** Added to nice-grpc's context of every call. */
 export interface RpcContext {
@@ -96,14 +96,14 @@ export function contextMiddleware(options: ContextOptions): ServerMiddleware<Rpc
     const action = actionOfOptions(call.method.options) ?? "";
     let caller = ANONYMOUS;
     let leave: (() => void) | undefined;
-    let life: TokenLife | undefined;
+    let life: CredentialLife | undefined;
     try {
       caller = await identify(context, options);
       const unread = call.requestStream ? undefined : call.request;
       admit(caller, path, unread, context, options);
       if (mayWait(path, unread)) leave = options.throttle?.wait(caller);
-      // A unary call is let finish when the server closes or the token ends; a stream would go on for ever.
-      life = stream ? tokenLife(caller) : undefined;
+      // A unary call is let finish when the server closes or what its caller showed ends; a stream would go on for ever.
+      life = stream ? credentialLife(caller) : undefined;
       const signal = life === undefined ? context.signal : AbortSignal.any([context.signal, options.closing, life.over]);
       const request = call.requestStream ? readable(call.request, signal) : refuseUndecodable(call.request);
       const kept = call.requestStream ? undefined : request;
@@ -112,7 +112,7 @@ export function contextMiddleware(options: ContextOptions): ServerMiddleware<Rpc
       // A handler that waits for something else than the signal must not hold the server, nor a dead caller's stream.
       yield* abortable(call.next(request, extended), signal);
     } catch (error) {
-      const told = life?.over.aborted === true ? tokenRefused() : error;
+      const told = life?.over.aborted === true ? life.refusal() : error;
       if (isRefusal(told)) options.refused?.({ caller, peer: context.peer, action, method: path, reason: told.reason });
       const mapped = mapError(told, { method: path, closing: options.closing.aborted, log: options.log });
       code = codeOf(mapped);

@@ -30,6 +30,15 @@ describe("page tokens", () => {
     );
   });
 
+  it("say nothing of the cursor, which may hold what is not the caller's to see, and are the same each time", () => {
+    const cursor = ["2026-01-01T00:00:00.000Z", "acct-of-somebody-else", "1f:2.20:3"];
+    const token = tokens.seal(cursor, scope);
+    expect(tokens.seal(cursor, scope)).toBe(token);
+    const bytes = Buffer.from(token, "base64url");
+    for (const part of cursor) expect(bytes.includes(part)).toBe(false);
+    expect(tokens.seal(cursor, { ...scope, method: "/x/Other" })).not.toBe(token);
+  });
+
   it("are empty at the end, and empty is the beginning", () => {
     expect(tokens.seal([], scope)).toBe("");
     expect(tokens.open("", scope)).toBeUndefined();

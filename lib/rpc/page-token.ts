@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileOnce } from "../process/files.ts";
@@ -22,9 +22,12 @@ export interface TokenField {
 
 const PAGE_TOKEN: TokenField = { field: "page_token", remedy: "send the next_page_token of the same request, or none to begin again" };
 
-/** Seals the place where a list stopped, so that it comes back as we gave it. */
+/** Seals the place where a list stopped: it comes back as we gave it, and says nothing to whoever carries it (C13). */
 export interface PageTokens {
-  /** `cursor`: the key of the last row given, one string per key column. Empty cursor: no further page, an empty token. */
+  /**
+   * `cursor`: the key of the last row given, one string per key column. Empty cursor: no further page, an empty token. The same token for
+   * the same cursor and scope.
+   */
   seal(cursor: readonly string[], scope: PageScope): string;
   /**
    * The cursor, or undefined for the first page (an empty token). Anything not sealed here for this caller and filter: INVALID_ARGUMENT,
@@ -34,6 +37,8 @@ export interface PageTokens {
 }
 
 const TAG_BYTES = 16;
+/** The tag is the cipher's initial block (a synthetic one): another text or scope has another, and no random number is needed. */
+const CIPHER = "aes-256-ctr";
 
 const sortedJson = (value: unknown): string =>
   JSON.stringify(value, (_key, item: unknown) => {
@@ -48,22 +53,25 @@ const digest = ({ caller, method, filter }: PageScope): Buffer =>
     .digest();
 
 export function createPageTokens(key: Uint8Array): PageTokens {
+  const derived = (use: string): Buffer => Buffer.from(hkdfSync("sha256", key, "", `plenum page token ${use}`, 32));
+  const [macKey, cipherKey] = [derived("mac"), derived("cipher")];
   const tag = (body: Buffer, scope: PageScope): Buffer =>
-    createHmac("sha256", key).update(digest(scope)).update(body).digest().subarray(0, TAG_BYTES);
+    createHmac("sha256", macKey).update(digest(scope)).update(body).digest().subarray(0, TAG_BYTES);
   return {
     seal(cursor, scope) {
       if (cursor.length === 0) return "";
       const body = Buffer.from(JSON.stringify(cursor));
-      return Buffer.concat([tag(body, scope), body]).toString("base64url");
+      const initial = tag(body, scope);
+      return Buffer.concat([initial, createCipheriv(CIPHER, cipherKey, initial).update(body)]).toString("base64url");
     },
     open(token, scope, { field, remedy } = PAGE_TOKEN) {
       if (token === "") return undefined;
       const bytes = Buffer.from(token, "base64url");
-      const body = bytes.subarray(TAG_BYTES);
-      const sealed = bytes.length > TAG_BYTES && timingSafeEqual(tag(body, scope), bytes.subarray(0, TAG_BYTES));
-      if (!sealed) {
-        throw invalidArgument(field, "is not one that this list gave you", remedy, "BAD_PAGE_TOKEN");
-      }
+      const refused = (): Error => invalidArgument(field, "is not one that this list gave you", remedy, "BAD_PAGE_TOKEN");
+      if (bytes.length <= TAG_BYTES) throw refused();
+      const initial = bytes.subarray(0, TAG_BYTES);
+      const body = createDecipheriv(CIPHER, cipherKey, initial).update(bytes.subarray(TAG_BYTES));
+      if (!timingSafeEqual(tag(body, scope), initial)) throw refused();
       return JSON.parse(body.toString("utf8")) as string[];
     },
   };

@@ -4,6 +4,8 @@ import type { PeerCertificate } from "node:tls";
 
 /** Set by us only: whatever a client sends under this name is dropped before any handler sees it. */
 export const PEER_URI_HEADER = "x-plenum-verified-peer-uri";
+/** The same: when that certificate ends, milliseconds since 1970. */
+export const PEER_END_HEADER = "x-plenum-verified-peer-end";
 
 /** The single URI name of a certificate that TLS has verified. More than one, or a quoted one: none (never guess an identity). */
 export function uriOfCertificate(certificate: PeerCertificate | undefined): string | undefined {
@@ -13,18 +15,24 @@ export function uriOfCertificate(certificate: PeerCertificate | undefined): stri
 }
 
 /**
- * Carries the TLS peer's URI name to the handlers. nice-grpc's context has no peer certificate, so a grpc-js interceptor puts it
+ * Carries the TLS peer's URI name, and when its certificate ends, to the handlers. nice-grpc's context has no peer certificate, so a grpc-js interceptor puts it
  * into a header of ours. grpc-js gives a certificate only for a socket that TLS authorised.
  */
 export const peerIdentityInterceptor: ServerInterceptor = (_method, call) => {
-  const uri = uriOfCertificate(call.getAuthContext().sslPeerCertificate);
+  const certificate = call.getAuthContext().sslPeerCertificate;
+  const uri = uriOfCertificate(certificate);
+  const end = Date.parse(certificate?.valid_to ?? "");
   return new ServerInterceptingCall(call, {
     start: (next) =>
       next(
         new ServerListenerBuilder()
           .withOnReceiveMetadata((metadata, nextMetadata) => {
             metadata.remove(PEER_URI_HEADER);
-            if (uri !== undefined) metadata.set(PEER_URI_HEADER, uri);
+            metadata.remove(PEER_END_HEADER);
+            if (uri !== undefined) {
+              metadata.set(PEER_URI_HEADER, uri);
+              metadata.set(PEER_END_HEADER, String(end));
+            }
             nextMetadata(metadata);
           })
           .build(),

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -10,11 +11,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TokenServiceDefinition } from "#gen/plenum/identity/v1/token.ts";
 import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { WatchMappingsRequest } from "#gen/plenum/mapping/v1/mapping.ts";
+import { openCertificateAuthority } from "../auth/ca.ts";
 import { testDirectory } from "../db/testing.ts";
+import { newId } from "../ids/ids.ts";
 import { silentLog } from "../log/log.ts";
 import { CLOCK_TOLERANCE_S } from "./caller.ts";
 import type { TokenVerifier } from "./caller.ts";
-import { bind, callFailure, createChannelAndClient, startServer } from "./rpc.ts";
+import { bind, callFailure, createChannelAndClient, hostUri, startServer } from "./rpc.ts";
 import type { RpcServer, ServerContext, ServerOptions, ServiceBinding } from "./rpc.ts";
 
 const everybody: TokenVerifier = {
@@ -134,6 +137,37 @@ describe("a server's life", () => {
     expect(ended?.message).toBe(refused?.message);
     release.resolve();
     expect(await unary).toMatchObject({ principalId: "finished" });
+  });
+
+  it("ends a host's stream with the certificate of its connection, and takes no more calls over that", async () => {
+    const ca = await openCertificateAuthority(directory);
+    const tls = { ...(await ca.issueServer(["localhost"])), ca: ca.ca, requestClientCert: true };
+    const services = [
+      watching(async function* () {
+        yield {};
+        await never();
+      }),
+    ];
+    const server = await serve(services, { listeners: [{ address: "127.0.0.1:0", tls }] });
+    const connect = async (validMs: number) => {
+      const own = await ca.issueUri(hostUri(newId("host")), validMs);
+      const settings = { address: server.addresses[0]!, ca: ca.ca, serverName: "localhost", ...own };
+      const { client, close } = createChannelAndClient(MappingServiceDefinition, settings);
+      closers.push(close);
+      return { watch: () => drain(client.watchMappings(silence(never()))), end: Date.parse(new X509Certificate(own.cert).validTo) };
+    };
+    const lasting = await connect(60_000);
+    const open = lasting.watch().then(
+      () => "ended",
+      () => "failed",
+    );
+    const { watch, end } = await connect(2_500); // in whole seconds: 1.5 s at least
+    const ended = await failureOf(watch());
+    expect(Date.now()).toBeGreaterThanOrEqual(end);
+    expect(ended).toMatchObject({ status: "UNAUTHENTICATED", reason: "NO_VALID_TOKEN" });
+    expect(ended?.message).toContain("certificate of this connection has ended");
+    expect(await failureOf(watch())).toEqual(ended);
+    expect(await Promise.race([open, Promise.resolve("open")])).toBe("open");
   });
 
   it("cuts a unary call that does not finish in time", async () => {

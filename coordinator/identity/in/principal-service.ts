@@ -3,6 +3,7 @@ import {
   DisablePrincipalResponse,
   PrincipalServiceDefinition,
   PrincipalState,
+  RevokeTokensResponse,
 } from "#gen/plenum/identity/v1/principal.ts";
 import type { DisablePrincipalRequest, Principal as PrincipalMessage, UpdatePrincipalRequest } from "#gen/plenum/identity/v1/principal.ts";
 import type { Bus } from "#lib/bus/bus.ts";
@@ -16,6 +17,7 @@ import { INSTALLATION, openPage, storedAs, storedNothing, visibleAccount } from 
 import type { Calls, ResourceRef, WriteCall } from "../../call/api.ts";
 import { mayIssue } from "../core/token-role.ts";
 import { accountRef, requireAccount } from "../out/accounts.ts";
+import { holdIssued } from "../out/issued.ts";
 import { changePrincipal, getPrincipal, insertPrincipal, listPrincipals, principalRef } from "../out/principals.ts";
 import type { Principal, PrincipalChange, PrincipalKey } from "../out/principals.ts";
 import { ROLE_NUMBERS, roleField } from "./roles.ts";
@@ -96,13 +98,15 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
   /** Done once: a repeat has the first answer. */
   const act = async (request: DisablePrincipalRequest, to: PrincipalChange, context: ServerContext): Promise<DisablePrincipalResponse> => {
     const key = keyOf(request);
-    // The three answers are of one shape.
+    // Both answers are of one shape.
     const options = { action: context.action, requestId: request.requestId, request, ...storedAs(DisablePrincipalResponse) };
     const { result } = await calls.write(context, options, async (call): Promise<DisablePrincipalResponse> => {
       return { principal: await change(call, context.action, key, to) };
     });
     return result;
   };
+  const same = (one: PrincipalKey, other: PrincipalKey): boolean =>
+    one.accountId === other.accountId && one.principalId === other.principalId;
 
   return bind(PrincipalServiceDefinition, {
     async createPrincipal(request, context) {
@@ -152,6 +156,22 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
     },
     disablePrincipal: (request, context) => act(request, { disabled: true }, context),
     enablePrincipal: (request, context) => act(request, { disabled: false }, context),
-    revokeTokens: (request, context) => act(request, { revokeTokens: true }, context),
+
+    async revokeTokens(request, context) {
+      const key = keyOf(request);
+      const to = { revokeTokens: true };
+      const options = { action: context.action, requestId: request.requestId, request, ...storedAs(RevokeTokensResponse) };
+      const { result } = await calls.write(context, options, async (call): Promise<RevokeTokensResponse> => {
+        if (!request.withIssued) return { principal: await change(call, context.action, key, to), issued: [] };
+        call.note("with_issued", "true");
+        call.require(context.action, principalRef(key));
+        const others = (await holdIssued(call.tx, key)).filter((one) => !same(one, key));
+        const principal = await change(call, context.action, key, to);
+        const issued: PrincipalMessage[] = [];
+        for (const one of others) issued.push(await change(call, context.action, one, to));
+        return { principal, issued };
+      });
+      return result;
+    },
   });
 }

@@ -107,8 +107,8 @@ export interface AuditEntry {
   /** The caller's request_id; empty: none. Shown to operators and to the caller's own account. */
   requestId: string;
   /**
-   * What of the request changed what it did, by name: force, host_id, update_mask; of principals and tokens role, ttl_s; of
-   * instances acts_as; of a host's join invited_by, the operator that made its token.
+   * What of the request changed what it did, by name: force, host_id, update_mask; of principals and tokens role, ttl_s,
+   * with_issued; of instances acts_as; of a host's join invited_by, the operator that made its token.
    */
   details: { [key: string]: string };
   /** Calls that the entry stands for: 1, or more refusals of one minute. */

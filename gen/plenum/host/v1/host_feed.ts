@@ -4656,7 +4656,8 @@ export const HostFeedServiceDefinition = {
     },
     /**
      * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
-     * (STALE_SESSION).
+     * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
+     * to which it was renewed, and resumes.
      *
      * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
      * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
@@ -4711,7 +4712,8 @@ export interface HostFeedServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<IssueInstanceTokenResponse>>;
   /**
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
-   * (STALE_SESSION).
+   * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
+   * to which it was renewed, and resumes.
    *
    * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
    * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
@@ -4757,7 +4759,8 @@ export interface HostFeedServiceClient<CallOptionsExt = {}> {
   ): Promise<IssueInstanceTokenResponse>;
   /**
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
-   * (STALE_SESSION).
+   * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
+   * to which it was renewed, and resumes.
    *
    * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
    * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged

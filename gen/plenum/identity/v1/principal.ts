@@ -167,11 +167,20 @@ export interface RevokeTokensRequest {
   principalId: string;
   /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
+  /**
+   * Also of those for whom its tokens issued one: the caller's own, too, where it is among them, for whoever stole a token may have issued
+   * one in its name.
+   */
+  withIssued: boolean;
 }
 
 export interface RevokeTokensResponse {
   /** As it is now. */
-  principal: Principal | undefined;
+  principal:
+    | Principal
+    | undefined;
+  /** With `with_issued`: the others whose tokens were withdrawn, in order of account and name. They need new ones. */
+  issued: Principal[];
 }
 
 export interface UpdatePrincipalRequest {
@@ -1347,7 +1356,7 @@ export const EnablePrincipalResponse: MessageFns<EnablePrincipalResponse> = {
 };
 
 function createBaseRevokeTokensRequest(): RevokeTokensRequest {
-  return { accountId: "", principalId: "", requestId: "" };
+  return { accountId: "", principalId: "", requestId: "", withIssued: false };
 }
 
 export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
@@ -1360,6 +1369,9 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     }
     if (message.requestId !== "") {
       writer.uint32(26).string(message.requestId);
+    }
+    if (message.withIssued !== false) {
+      writer.uint32(32).bool(message.withIssued);
     }
     return writer;
   },
@@ -1401,6 +1413,14 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
             message.requestId = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.withIssued = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1430,6 +1450,11 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
         : isSet(object.request_id)
         ? globalThis.String(object.request_id)
         : "",
+      withIssued: isSet(object.withIssued)
+        ? globalThis.Boolean(object.withIssued)
+        : isSet(object.with_issued)
+        ? globalThis.Boolean(object.with_issued)
+        : false,
     };
   },
 
@@ -1444,6 +1469,9 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
     }
+    if (message.withIssued !== false) {
+      obj.withIssued = message.withIssued;
+    }
     return obj;
   },
 
@@ -1455,18 +1483,22 @@ export const RevokeTokensRequest: MessageFns<RevokeTokensRequest> = {
     message.accountId = object.accountId ?? "";
     message.principalId = object.principalId ?? "";
     message.requestId = object.requestId ?? "";
+    message.withIssued = object.withIssued ?? false;
     return message;
   },
 };
 
 function createBaseRevokeTokensResponse(): RevokeTokensResponse {
-  return { principal: undefined };
+  return { principal: undefined, issued: [] };
 }
 
 export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
   encode(message: RevokeTokensResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.principal !== undefined) {
       Principal.encode(message.principal, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.issued) {
+      Principal.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1492,6 +1524,14 @@ export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
             message.principal = Principal.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.issued.push(Principal.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1505,13 +1545,19 @@ export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
   },
 
   fromJSON(object: any): RevokeTokensResponse {
-    return { principal: isSet(object.principal) ? Principal.fromJSON(object.principal) : undefined };
+    return {
+      principal: isSet(object.principal) ? Principal.fromJSON(object.principal) : undefined,
+      issued: globalThis.Array.isArray(object?.issued) ? object.issued.map((e: any) => Principal.fromJSON(e)) : [],
+    };
   },
 
   toJSON(message: RevokeTokensResponse): unknown {
     const obj: any = {};
     if (message.principal !== undefined) {
       obj.principal = Principal.toJSON(message.principal);
+    }
+    if (message.issued?.length) {
+      obj.issued = message.issued.map((e) => Principal.toJSON(e));
     }
     return obj;
   },
@@ -1524,6 +1570,7 @@ export const RevokeTokensResponse: MessageFns<RevokeTokensResponse> = {
     message.principal = (object.principal !== undefined && object.principal !== null)
       ? Principal.fromPartial(object.principal)
       : undefined;
+    message.issued = object.issued?.map((e) => Principal.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1893,8 +1940,10 @@ export const PrincipalServiceDefinition = {
     /**
      * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
      * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
-     * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-     * again, but for a repeat with the same request_id, which returns the first answer. Errors: NOT_FOUND.
+     * token's `iat`; that of another issuer is in whole seconds of its own clock. With `with_issued` also every token of those for whom its
+     * tokens issued one, and of those for whom theirs did, in the last 91 days (a token lives 90 at most), whoever else issued them others:
+     * what a leaked token of an owner can have made. Operator, or an owner of the account. Each call withdraws again, but for a repeat with
+     * the same request_id, which returns the first answer. Errors: NOT_FOUND.
      */
     revokeTokens: {
       name: "RevokeTokens",
@@ -2060,8 +2109,10 @@ export interface PrincipalServiceImplementation<CallContextExt = {}> {
   /**
    * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
    * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
-   * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-   * again, but for a repeat with the same request_id, which returns the first answer. Errors: NOT_FOUND.
+   * token's `iat`; that of another issuer is in whole seconds of its own clock. With `with_issued` also every token of those for whom its
+   * tokens issued one, and of those for whom theirs did, in the last 91 days (a token lives 90 at most), whoever else issued them others:
+   * what a leaked token of an owner can have made. Operator, or an owner of the account. Each call withdraws again, but for a repeat with
+   * the same request_id, which returns the first answer. Errors: NOT_FOUND.
    */
   revokeTokens(
     request: RevokeTokensRequest,
@@ -2120,8 +2171,10 @@ export interface PrincipalServiceClient<CallOptionsExt = {}> {
   /**
    * Withdraw every token issued for the principal until now, whoever issued it: the next call with one is refused (UNAUTHENTICATED,
    * TOKENS_REVOKED). The principal stays as it is and may have new ones. For a token that leaked. By the database's clock, against the
-   * token's `iat`; that of another issuer is in whole seconds of its own clock. Operator, or an owner of the account. Each call withdraws
-   * again, but for a repeat with the same request_id, which returns the first answer. Errors: NOT_FOUND.
+   * token's `iat`; that of another issuer is in whole seconds of its own clock. With `with_issued` also every token of those for whom its
+   * tokens issued one, and of those for whom theirs did, in the last 91 days (a token lives 90 at most), whoever else issued them others:
+   * what a leaked token of an owner can have made. Operator, or an owner of the account. Each call withdraws again, but for a repeat with
+   * the same request_id, which returns the first answer. Errors: NOT_FOUND.
    */
   revokeTokens(
     request: DeepPartial<RevokeTokensRequest>,

@@ -520,8 +520,9 @@ export const TokenServiceDefinition = {
      * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
      * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
      * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no request_id: a repeat
-     * issues another. The audit says for whom one was issued. Nobody by a token that an instance shows: what an instance was given
-     * (Instance.acts_as) it does not pass on.
+     * issues another. The audit says for whom one was issued, and RevokeTokens reaches them all by it (`with_issued`). An owner's
+     * may outlive the token that it shows: what programs need is issued by people's. Nobody by a token that an instance shows: what
+     * an instance was given (Instance.acts_as) it does not pass on.
      * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
      * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
      */
@@ -581,8 +582,9 @@ export interface TokenServiceImplementation<CallContextExt = {}> {
    * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
    * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
    * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no request_id: a repeat
-   * issues another. The audit says for whom one was issued. Nobody by a token that an instance shows: what an instance was given
-   * (Instance.acts_as) it does not pass on.
+   * issues another. The audit says for whom one was issued, and RevokeTokens reaches them all by it (`with_issued`). An owner's
+   * may outlive the token that it shows: what programs need is issued by people's. Nobody by a token that an instance shows: what
+   * an instance was given (Instance.acts_as) it does not pass on.
    * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
    * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
    */
@@ -599,8 +601,9 @@ export interface TokenServiceClient<CallOptionsExt = {}> {
    * Issue a token for a principal of an account. Operator for anybody, an owner for principals of its own account, a member or a viewer for
    * itself only and for no longer than the token it shows. The role is never higher than the caller's, nor than the principal's. A name that
    * is new becomes a principal with the role asked for. No token is kept here, which is why a call has no request_id: a repeat
-   * issues another. The audit says for whom one was issued. Nobody by a token that an instance shows: what an instance was given
-   * (Instance.acts_as) it does not pass on.
+   * issues another. The audit says for whom one was issued, and RevokeTokens reaches them all by it (`with_issued`). An owner's
+   * may outlive the token that it shows: what programs need is issued by people's. Nobody by a token that an instance shows: what
+   * an instance was given (Instance.acts_as) it does not pass on.
    * Errors: INVALID_ARGUMENT (ttl, principal), NOT_FOUND (account), PERMISSION_DENIED (another's name, a higher role),
    * FAILED_PRECONDITION (PRINCIPAL_DISABLED; WRONG_STATE: a member's or viewer's own token ends within the minute).
    */

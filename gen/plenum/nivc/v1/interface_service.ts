@@ -4490,7 +4490,8 @@ export const InterfaceServiceDefinition = {
     /**
      * Follow the records that the caller may see, with their attachments: what ListInterfaces shows with the same filter, and every change
      * of it. Anybody with an account; an operator names `filter.owner_account`. The stream ends as a new call would be refused: when the
-     * token ends (UNAUTHENTICATED), or the principal is disabled (within ten seconds).
+     * token ends (UNAUTHENTICATED), and within ten seconds after the principal was disabled or its tokens revoked (UNAUTHENTICATED) or the
+     * account suspended (PERMISSION_DENIED); nothing is read for it after that. A lesser role shows less with the next change or look.
      *
      * Rules of the feed (C3): any number of `snapshot`, then `in_sync`, then `upserted` and `deleted` as they happen, each followed by a
      * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
@@ -4930,7 +4931,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
   /**
    * Follow the records that the caller may see, with their attachments: what ListInterfaces shows with the same filter, and every change
    * of it. Anybody with an account; an operator names `filter.owner_account`. The stream ends as a new call would be refused: when the
-   * token ends (UNAUTHENTICATED), or the principal is disabled (within ten seconds).
+   * token ends (UNAUTHENTICATED), and within ten seconds after the principal was disabled or its tokens revoked (UNAUTHENTICATED) or the
+   * account suspended (PERMISSION_DENIED); nothing is read for it after that. A lesser role shows less with the next change or look.
    *
    * Rules of the feed (C3): any number of `snapshot`, then `in_sync`, then `upserted` and `deleted` as they happen, each followed by a
    * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
@@ -5054,7 +5056,8 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
   /**
    * Follow the records that the caller may see, with their attachments: what ListInterfaces shows with the same filter, and every change
    * of it. Anybody with an account; an operator names `filter.owner_account`. The stream ends as a new call would be refused: when the
-   * token ends (UNAUTHENTICATED), or the principal is disabled (within ten seconds).
+   * token ends (UNAUTHENTICATED), and within ten seconds after the principal was disabled or its tokens revoked (UNAUTHENTICATED) or the
+   * account suspended (PERMISSION_DENIED); nothing is read for it after that. A lesser role shows less with the next change or look.
    *
    * Rules of the feed (C3): any number of `snapshot`, then `in_sync`, then `upserted` and `deleted` as they happen, each followed by a
    * `bookmark`. Also before `in_sync` there may be `upserted` and `deleted`. With `in_sync.snapshot` the client forgets what it was not
