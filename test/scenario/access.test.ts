@@ -1,54 +1,30 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
-import { root } from "../rules/repository.ts";
 import { install, makeNetwork, runGuest } from "./support/installation.ts";
-import type { Clients, Installation, Network } from "./support/installation.ts";
-import { plainEnvironment } from "./support/launcher.ts";
-import { run } from "./support/run.ts";
+import type { Installation, Network } from "./support/installation.ts";
+import { peopleOf } from "./support/person.ts";
+import type { People, Person } from "./support/person.ts";
 import { ping } from "./support/traffic.ts";
 
 // N10: the lists of who may attach, detach, set addresses and modify, between accounts, from the command line and by calls.
 
-interface Person {
-  readonly accountId: string;
-  readonly clients: Clients;
-  /** The command line as this account's owner; answers standard output and the exit code. */
-  plenum(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
-}
-
 let at: Installation;
-let files: string;
+let people: People;
 let owner: Person;
 let editor: Person;
 let tenant: Person;
 let network: Network;
 
-async function person(name: string): Promise<Person> {
-  const { accountId, token, clients } = await at.account(name);
-  const tokenFile = join(files, `${name}.token`);
-  writeFileSync(tokenFile, token);
-  const as = ["--endpoint", at.cluster.endpoint, "--ca-file", join(files, "ca.pem"), "--token-file", tokenFile];
-  return {
-    accountId,
-    clients,
-    plenum: (...args) => run(process.execPath, [join(root, "cli/main.ts"), ...as, ...args], { env: plainEnvironment(), timeoutMs: 60_000 }),
-  };
-}
-
 beforeAll(async () => {
   at = await install({ hosts: 1 });
-  files = mkdtempSync(join(tmpdir(), "plenum-a-"));
-  writeFileSync(join(files, "ca.pem"), at.cluster.ca);
-  [owner, editor, tenant] = [await person("owner"), await person("editor"), await person("tenant")];
+  people = peopleOf(at);
+  [owner, editor, tenant] = [await people.person("owner"), await people.person("editor"), await people.person("tenant")];
   network = await makeNetwork(owner.clients);
 }, 180_000);
 afterAll(async () => {
   await at?.stop();
-  if (files !== undefined) rmSync(files, { recursive: true, force: true });
+  people?.forget();
 });
 
 const NOT_ALLOWED = 4;
@@ -99,7 +75,7 @@ type Named = Person & { readonly instanceId: string };
 it("each list alone suffices for its act, and for nothing else", async () => {
   const named = {} as Record<List, Named>;
   for (const list of LISTS) {
-    const account = await person(`one-${list.toLowerCase()}`);
+    const account = await people.person(`one-${list.toLowerCase()}`);
     const { instance } = await account.clients.instances.runInstance({ stopped: true });
     named[list] = { ...account, instanceId: instance!.instanceId };
   }
