@@ -11,6 +11,8 @@ import type { FakeHost } from "./fake-host.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, TestNetwork, World } from "./world.ts";
 
+// N2, N3: what may be attached where, what a wait for it means, and what ends it.
+
 let world: World;
 beforeAll(async () => {
   world = await startWorld();

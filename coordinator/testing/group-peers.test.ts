@@ -8,7 +8,7 @@ import { reasonOf, refusalOfCall } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, TestNetwork, World } from "./world.ts";
 
-// Rules whose other side is a security group, from the call to what hosts are told.
+// N13: rules whose other side is a security group, from the call to what hosts are told.
 
 let world: World;
 beforeAll(async () => {

@@ -6,6 +6,8 @@ import { callFailure } from "#lib/rpc/client-error.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
 
+// N1, N2, C9: records, what they keep, and the addresses that they name.
+
 let world: World;
 beforeAll(async () => {
   world = await startWorld();
@@ -105,6 +107,29 @@ describe("records", () => {
       generation: 1n,
       createdBy: "alice",
     });
+  });
+
+  test("have every property that was chosen for them, attached to nothing, to something, and to nothing again", async () => {
+    const { clients, accountId, subnetId, vpcId } = await scene();
+    const group = (await clients.groups.createSecurityGroup({ vpcId, name: "g" })).securityGroup?.securityGroupId ?? "";
+    const chosen = {
+      subnetId,
+      privateAddresses: ["10.0.1.77", "10.0.1.78"],
+      securityGroupIds: [group],
+      ...{ name: "front", description: "web", tags: { tier: "front" }, dnsServers: ["10.0.0.2"], sourceDestCheck: false },
+    };
+    const payer = await world.account();
+    const spec = { ...chosen, payerAccount: payer.accountId };
+    const interfaceId = (await world.operator.interfaces.createInterface({ spec })).interface?.interfaceId ?? "";
+    const instanceId = (await clients.instances.runInstance({ stopped: true })).instance?.instanceId ?? "";
+    const read = async () => (await clients.interfaces.getInterface({ interfaceId })).interface;
+    const properties = { ...chosen, ownerAccount: accountId, payerAccount: payer.accountId, vpcId };
+    expect(await read()).toMatchObject({ ...properties, state: InterfaceState.AVAILABLE });
+    await clients.interfaces.attachInterface({ spec: { interfaceId, instanceId } });
+    expect(await read()).toMatchObject({ ...properties, state: InterfaceState.IN_USE });
+    await clients.interfaces.detachInterface({ target: { $case: "interfaceId", value: interfaceId } });
+    await clients.instances.terminateInstance({ instanceId });
+    expect(await read()).toMatchObject({ ...properties, state: InterfaceState.AVAILABLE });
   });
 
   test("a thousand at once; one fault and there is none", async () => {

@@ -9,6 +9,8 @@ import { callFailure } from "#lib/rpc/client-error.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
 
+// N7, N11: what becomes of interfaces as instances start, stop and end.
+
 let world: World;
 beforeAll(async () => {
   world = await startWorld();

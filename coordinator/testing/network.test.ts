@@ -14,6 +14,8 @@ import { startTestCoordinator } from "./coordinator.ts";
 import type { TestCoordinator } from "./coordinator.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 
+// N17: VPCs and their subnets, and who may see them.
+
 let system: TestCoordinator;
 let a: string;
 let b: string;

@@ -8,6 +8,8 @@ import { reasonOf } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
 
+// B9, B13: how much an account may have.
+
 const OVER = "RESOURCE_EXHAUSTED LIMIT_EXCEEDED";
 let world: World;
 let quotas: PlenumClient<typeof QuotaServiceDefinition>;

@@ -8,6 +8,8 @@ import { Watcher } from "./watcher.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
 
+// N14: the state of a record, and why.
+
 let world: World;
 beforeAll(async () => {
   world = await startWorld();

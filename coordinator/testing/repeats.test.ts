@@ -7,7 +7,7 @@ import { reasonOf } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
 
-// A change that is asked for twice because its answer was lost is made once (C10).
+// A change that is asked for twice because its answer was lost is made once (C10, N10, N11).
 
 let world: World;
 beforeAll(async () => {

@@ -38,6 +38,8 @@ const outcome = (call: () => unknown): string => {
 const timesOk = (count: number, call: (index: number) => unknown): number =>
   Array.from({ length: count }, (_, index) => outcome(() => call(index))).filter((one) => one === "OK").length;
 
+// B9: what all principals of an account do together.
+
 describe("an account", () => {
   it("has one bound, however many principals speak for it", () => {
     const door = throttle();

@@ -72,6 +72,8 @@ const call = async (token: string): Promise<string> => {
     : (failure?.reason ?? "");
 };
 
+// B9: how often one caller calls, and how many of an account wait.
+
 describe("calls that wait", () => {
   it("take a place each until they end, and the next is told so at once", async () => {
     const channel = openChannel({ address: server.addresses[0] ?? "", token: "wendy" });

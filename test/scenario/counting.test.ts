@@ -6,7 +6,7 @@ import { install, makeNetwork, runGuest } from "./support/installation.ts";
 import type { Clients, Guest, Installation, Network } from "./support/installation.ts";
 import { counting, numbering } from "./support/traffic.ts";
 
-// C22, D18: every byte is counted once, whatever dies, also where a host begins from nothing.
+// C22, D18, N14: every byte is counted once, whatever dies, also where a host begins from nothing.
 
 /** IP header, UDP header, and the number. */
 const DATAGRAM_BYTES = 36n;

@@ -5,7 +5,7 @@ import { callFailure, isTransient } from "#lib/rpc/client-error.ts";
 import { everything, install, makeNetwork } from "./support/installation.ts";
 import type { Clients, Installation, Network } from "./support/installation.ts";
 
-// C9, C10: what "once" means while the server is killed, and how far a subnet goes.
+// C9, C10, N10: what "once" means while the server is killed, and how far a subnet goes.
 
 const REPEATS = 20;
 

@@ -11,7 +11,7 @@ import { root } from "../rules/repository.ts";
 import { install, makeNetwork, runGuest } from "./support/installation.ts";
 import type { Clients, Guest, Installation, Network } from "./support/installation.ts";
 
-// Row B8 and the rule that bad input gets a clear error: every RPC of the API listener, from the outside.
+// Rows B8, N7, N14 and the rule that bad input gets a clear error: every RPC of the API listener, from the outside.
 
 let at: Installation;
 let owner: { accountId: string; token: string; clients: Clients };

@@ -6,7 +6,7 @@ import { background } from "./support/run.ts";
 import { datagrams, ping, pinging, sendDatagram } from "./support/traffic.ts";
 import { tunnelPacket } from "../../cli/demo/tunnel-packet.ts";
 
-// D1, D2, D3: what travels between hosts, and what a host takes from the substrate.
+// D1, D2, D3, N17: what travels between hosts, and what a host takes from the substrate.
 
 let at: Installation;
 let owner: { accountId: string; clients: Clients };
