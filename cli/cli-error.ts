@@ -83,12 +83,14 @@ export function explain(error: unknown, command?: Command): { text: string; exit
   const inWords = (text: string): string => (command === undefined ? text : inFlags(command, text, names));
   // A single violation is the message itself.
   const fields = violations.length < 2 ? [] : violations.map(({ field, description }) => inWords(`${field} ${description}`));
-  const isOperators = failure.status === "PERMISSION_DENIED" && command !== undefined && isForOperators(command);
-  const why = isOperators
-    ? `\`${pathOf(command)}\` is for the operators of an installation, and \`plenum whoami\` says who you are`
-    : remedy;
-  return { text: lines(`${inWords(failure.message)} (${reason})`, fields, why), exitCode };
+  if (command !== undefined && names[0] === "update_mask")
+    return { text: lines("nothing says what to change", [], `give at least one of ${changersOf(command).join(", ")}`), exitCode };
+  return { text: lines(`${inWords(failure.message)} (${reason})`, fields, remedy), exitCode };
 }
+
+/** Options of an update that say what is to be otherwise. */
+const changersOf = (command: Command): string[] =>
+  command.options.map(({ long }) => long ?? "").filter((long) => !["--etag", "--wait", "--timeout", "--account"].includes(long));
 
 function lines(message: string, fields: readonly string[], remedy: string): string {
   const rest = [...fields.map((field) => `  ${field}`), ...(remedy === "" ? [] : [`  remedy: ${remedy}`])];

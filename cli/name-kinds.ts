@@ -16,6 +16,8 @@ export type NamedKind = "account" | "vpc" | "subnet" | "group" | "interface" | "
 export interface Candidate {
   readonly id: string;
   readonly name: string;
+  /** What else it is known by. */
+  readonly alias?: string;
   readonly vpcId?: string;
   /** It is over: its name counts only where nothing that lives bears it. */
   readonly ended?: boolean;
@@ -69,7 +71,7 @@ export const NAMED: Readonly<Record<NamedKind, Kind>> = {
         (page) => client.listSubnets(page),
         (answer) => answer.subnets,
       );
-      return ownedBy(all, owner).map(({ subnetId, name, vpcId }) => ({ id: subnetId, name, vpcId }));
+      return ownedBy(all, owner).map(({ subnetId, name, cidrBlock, vpcId }) => ({ id: subnetId, name, alias: cidrBlock, vpcId }));
     },
   },
   group: {

@@ -17,6 +17,8 @@ export interface NameScope {
   readonly vpcIds: readonly string[] | undefined;
 }
 
+const bears = ({ name, alias }: Candidate, text: string): boolean => text !== "" && (name === text || alias === text);
+
 /** As many are shown of those that there are. */
 const SHOWN = 10;
 
@@ -62,6 +64,14 @@ export class Names {
     );
   }
 
+  /** The caller's; "" for an operator. */
+  ownAccount(): Promise<string> {
+    return (this.#own ??= this.#caller
+      .client(TokenServiceDefinition)
+      .whoAmI({})
+      .then(({ accountId }) => accountId));
+  }
+
   /** The VPC of a subnet, group or interface. */
   async vpcOf(kind: "subnet" | "group" | "interface", id: string): Promise<string> {
     switch (kind) {
@@ -77,7 +87,7 @@ export class Names {
   }
 
   async #within(kind: NamedKind, { owner, vpcIds }: NameScope): Promise<Candidate[]> {
-    const account = owner === "" && NAMED[kind].owned ? await (this.#own ??= this.#ownAccount()) : owner;
+    const account = owner === "" && NAMED[kind].owned ? await this.ownAccount() : owner;
     const key = `${kind} ${account}`;
     const list = this.#lists.get(key) ?? NAMED[kind].list(this.#caller, account);
     this.#lists.set(key, list);
@@ -86,23 +96,20 @@ export class Names {
 
   /** Those of this name; "vpc/name" where nothing is called so as a whole. */
   async #bearing(kind: NamedKind, all: readonly Candidate[], text: string, scope: NameScope): Promise<Candidate[]> {
-    const named = all.filter(({ name }) => name === text);
+    const named = all.filter((one) => bears(one, text));
     const living = named.filter(({ ended }) => ended !== true);
     if (living.length > 0) return living;
     const slash = text.indexOf("/");
     if (named.length > 0 || !NAMED[kind].inVpc || slash < 1) return named;
     const vpc = await this.id("vpc", text.slice(0, slash), scope);
-    return all.filter(({ name, vpcId }) => vpcId === vpc && name === text.slice(slash + 1));
+    return all.filter((one) => one.vpcId === vpc && bears(one, text.slice(slash + 1)));
   }
 
   #whatThereIs(all: readonly Candidate[], command: string): string {
-    const names = [...new Set(all.filter(({ ended, name }) => ended !== true && name !== "").map(({ name }) => name))].sort();
+    const living = all.filter(({ ended }) => ended !== true).map(({ name, alias = "" }) => (name === "" ? alias : name));
+    const names = [...new Set(living.filter((name) => name !== ""))].sort();
     const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : "";
     const there = names.length === 0 ? "none of yours has a name" : `there are ${names.slice(0, SHOWN).join(", ")}${more}`;
     return `${there}; give a name or an id of \`${command}\`. What is not your account's own is named by its id`;
-  }
-
-  async #ownAccount(): Promise<string> {
-    return (await this.#caller.client(TokenServiceDefinition).whoAmI({})).accountId;
   }
 }

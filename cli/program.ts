@@ -1,4 +1,6 @@
 import { Command } from "commander";
+import { pathOf } from "./cli-error.ts";
+import { exampleOf } from "./examples.ts";
 import { addConsentCommands } from "./commands/consent.ts";
 import { addHostJoin } from "./commands/host-join.ts";
 import { addIdentityCommands } from "./commands/identity.ts";
@@ -32,6 +34,7 @@ export function buildProgram(): Command {
     .option("-o, --output <format>", "table, json (proto JSON), or id (one a line)", "table")
     .option("--request-id <id>", "idempotency key of a call that makes or changes something; default: a new one")
     .addHelpText("after", EPILOGUE)
+    .showHelpAfterError("  remedy: the same with --help shows what there is, with examples")
     .exitOverride();
   addIdentityCommands(program);
   addPrincipalCommands(program);
@@ -47,7 +50,18 @@ export function buildProgram(): Command {
   addLocalCommands(program);
   addServeCommands(program);
   for (const command of commandsBelow(program).filter((one) => one.name() === "list")) addLimit(command);
+  for (const command of commandsBelow(program)) {
+    if (command.commands.length === 0 && !hasExample(command)) command.addHelpText("after", exampleOf(command, pathOf(command)));
+  }
   return program;
+}
+
+/** What the help of a command is, with what was added after it. */
+function hasExample(command: Command): boolean {
+  let text = "";
+  command.configureOutput({ writeOut: (part) => (text += part) }).outputHelp();
+  command.configureOutput({ writeOut: (part) => void process.stdout.write(part) });
+  return /^Examples?:$/m.test(text);
 }
 
 /** Every command below this one, at any depth. */

@@ -1,9 +1,10 @@
 import type { CompatServiceDefinition } from "nice-grpc";
 import type { Command } from "commander";
 import { openChannel } from "#lib/rpc/client.ts";
-import type { PlenumClient, RpcChannel } from "#lib/rpc/client.ts";
+import type { PlenumClient } from "#lib/rpc/client.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
-import { CliError, ExitCode } from "./cli-error.ts";
+import { Role, TokenServiceDefinition } from "#gen/plenum/identity/v1/token.ts";
+import { CliError, ExitCode, isForOperators, pathOf } from "./cli-error.ts";
 import { resolveConnection } from "./connection.ts";
 import type { ConnectionFlags } from "./connection.ts";
 import { Names } from "./names.ts";
@@ -42,6 +43,8 @@ export interface Session extends Caller {
   say(text: string): void;
   /** Whether the answer is for a program. */
   json: boolean;
+  /** The account that was given, else the caller's own; "" for an operator. */
+  account(given: string): Promise<string>;
   /** Whether a call failed because the caller may not make it. */
   refused(error: unknown): boolean;
 }
@@ -49,14 +52,18 @@ export interface Session extends Caller {
 /** Waits of a minute are allowed by the contract; a call must outlive them. */
 const DEADLINE_MS = 75_000;
 
+/** Shorter waits are not worth a word. */
+const TELL_AFTER_MS = 2_000;
+
 /** The longest list that may be asked for. */
 const MAX_LIMIT = 1_000_000;
 
-function open(options: GlobalOptions, channel: RpcChannel): Session {
+function open(options: GlobalOptions, caller: Caller, names: Names): Session {
   const print = (text: string): void => void process.stdout.write(`${text}\n`);
   const limit = options.limit === undefined ? undefined : parseNumber(options.limit, 1, MAX_LIMIT, "limit");
   return {
-    client: (definition) => channel.client(definition),
+    client: (definition) => caller.client(definition),
+    account: async (given) => (given === "" ? await names.ownAccount() : given),
     requestId: options.requestId ?? crypto.randomUUID(),
     async pages(page, items) {
       // One more than is shown, to know whether that is all.
@@ -79,6 +86,28 @@ function open(options: GlobalOptions, channel: RpcChannel): Session {
   };
 }
 
+/** A call that waits for hosts (wait-options.ts) and takes long says so, once. */
+function tellOfWaiting({ wait, timeout }: Record<string, unknown>): NodeJS.Timeout | undefined {
+  if (typeof wait !== "string" || typeof timeout !== "string" || wait === "committed") return undefined;
+  const text = `plenum: waiting up to ${timeout} until it is ${wait}; it is committed, whatever comes of that\n`;
+  return setTimeout(() => process.stderr.write(text), TELL_AFTER_MS);
+}
+
+/**
+ * What an operator's command answers to a customer would read as if there were no hosts or no such host: it says who it is for instead.
+ * @throws CliError for who is no operator
+ */
+async function refuseCustomer(caller: Caller, command: Command, cause?: unknown): Promise<void> {
+  const { accountId, principalId, role } = await caller.client(TokenServiceDefinition).whoAmI({});
+  if (role === Role.OPERATOR) return;
+  throw new CliError(
+    `\`${pathOf(command)}\` is for operators of the installation, and you are ${principalId} of ${accountId}`,
+    "ask an operator, or use an operator's token (--token-file)",
+    ExitCode.NOT_ALLOWED,
+    { cause },
+  );
+}
+
 /**
  * Wraps a command's body: connection from flags, environment or context; closed afterwards. Names among arguments and options become ids
  * (resolve.ts). The last argument is commander's command, the one before it the options.
@@ -99,9 +128,19 @@ export function withSession<Args extends unknown[]>(
     const { endpoint, ca, token } = await resolveConnection(global, process.env);
     const channel = openChannel({ address: endpoint, ca, token, deadlineMs: DEADLINE_MS, repeatUnavailable: true });
     try {
-      const session = open(global, channel);
-      const { args, options } = await resolveNames(new Names(session), command, all.slice(0, -2), all.at(-2) as Record<string, unknown>);
-      await body(session, ...([...args, options] as Args));
+      const names = new Names(channel);
+      // To a customer a list of hosts is empty: who asks is asked first.
+      if (isForOperators(command) && command.name() === "list") await refuseCustomer(channel, command);
+      const { args, options } = await resolveNames(names, command, all.slice(0, -2), all.at(-2) as Record<string, unknown>);
+      const waiting = tellOfWaiting(options);
+      try {
+        await body(open(global, channel, names), ...([...args, options] as Args));
+      } finally {
+        clearTimeout(waiting);
+      }
+    } catch (error) {
+      if (isForOperators(command)) await refuseCustomer(channel, command, error);
+      throw error;
     } finally {
       channel.close();
     }

@@ -8,7 +8,7 @@ import { format, resolveConfig } from "prettier";
 import { describeConfig } from "#lib/config/config.ts";
 import type { ConfigTable } from "#lib/config/config.ts";
 import { addLocalCommands } from "../cli/commands/local.ts";
-import { MIGRATE_CONFIG, SERVE_CONFIG } from "../cli/serve/config.ts";
+import { BOOTSTRAP_CONFIG, MIGRATE_CONFIG, SERVE_CONFIG } from "../cli/serve/config.ts";
 import { COORDINATOR_CONFIG } from "../coordinator/config.ts";
 import { AGENT_CONFIG } from "../host-agent/config.ts";
 import { dropReasons } from "../host-agent/out/datapath/index.ts";
@@ -102,6 +102,12 @@ ${fromEnvironment(COORDINATOR_CONFIG)}
 Variables only.
 
 ${fromEnvironment(MAPPING_CONFIG)}
+
+## plenum bootstrap
+
+\`--server-names\` is what \`plenum serve\` will be given.
+
+${fromFlags(BOOTSTRAP_CONFIG)}
 
 ## plenum migrate
 

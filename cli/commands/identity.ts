@@ -84,7 +84,7 @@ export function addIdentityCommands(program: Command): void {
   token
     .command("issue")
     .description("issue a token; it is shown once (who is no owner: for itself only)")
-    .option("--account <account>", "the account to speak for (not with --role operator)", "")
+    .option("--account <account>", "the account to speak for; absent: your own", "")
     .requiredOption("--principal <name>", "who speaks, for the audit")
     .option("--role <role>", "owner, member, viewer or operator", "owner")
     .option("--ttl <time>", "how long it is valid: 1m to 90d", "1d")
@@ -96,7 +96,7 @@ export function addIdentityCommands(program: Command): void {
     .action(
       withSession(async (session, options: { account: string; principal: string; role: string; ttl: string; out?: string }) => {
         const answer = await session.client(TokenServiceDefinition).issueToken({
-          accountId: options.account,
+          accountId: await session.account(options.account),
           principalId: options.principal,
           role: parseWord(ROLES, options.role, "role"),
           ttl: duration(parseDuration(options.ttl)),

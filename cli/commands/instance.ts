@@ -156,6 +156,8 @@ function addRun(instance: Command): void {
             ExitCode.USAGE,
           );
         }
+        if (argv.length === 0 && (options.env ?? []).length > 0)
+          throw new CliError("--env is for a program that runs in the instance", "name it after --, as in: -- sleep 60", ExitCode.USAGE);
         const answer = await session.client(InstanceServiceDefinition).runInstance({
           requestId: session.requestId,
           ownerAccount: options.owner,

@@ -1,6 +1,7 @@
 import { Option } from "commander";
 import type { Command } from "commander";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { CliError, ExitCode } from "../cli-error.ts";
 import { present, withSession } from "../session.ts";
 import { attachments, interfaces } from "../tables.ts";
 import { addInterfaceWatch } from "./interface-watch.ts";
@@ -223,16 +224,17 @@ function addAttaching(eni: Command): void {
     );
   addWaitOptions(attach);
   const detach = eni
-    .command("detach <attached>")
+    .command("detach [attached]")
     .description("end attachments: of an interface (its name or id), one (eni-attach-…), or all of an instance (i-…)")
+    .option("--instance <instance>", "all of this instance")
     .option("--force", "do not wait for a host whose lease has ended: the others refuse its packets", false)
-    .addHelpText("after", "\nExample:\n  plenum eni detach eni-…")
+    .addHelpText("after", "\nExamples:\n  plenum eni detach web-eth0\n  plenum eni detach --instance web-1 --force")
     .action(
-      withSession(async (session, id: string, options: WaitOptions & { force: boolean }) => {
+      withSession(async (session, id: string | undefined, options: WaitOptions & { force: boolean; instance?: string }) => {
         const answer = await session.client(InterfaceServiceDefinition).detachInterface({
           requestId: session.requestId,
           force: options.force,
-          target: detachTarget(id),
+          target: detachTarget(id, options.instance),
           ...waitFrom(options),
         });
         session.list(attachments, answer.attachments);
@@ -241,10 +243,18 @@ function addAttaching(eni: Command): void {
   addWaitOptions(detach);
 }
 
-function detachTarget(id: string): { $case: "interfaceId" | "attachmentId" | "instanceId"; value: string } {
-  if (id.startsWith("eni-attach-")) return { $case: "attachmentId", value: id };
-  if (id.startsWith("i-")) return { $case: "instanceId", value: id };
-  return { $case: "interfaceId", value: id };
+type DetachTarget = { $case: "interfaceId" | "attachmentId" | "instanceId"; value: string };
+
+/** @throws CliError unless just one of the two is given */
+function detachTarget(id: string | undefined, instanceId: string | undefined): DetachTarget {
+  if ((id === undefined) === (instanceId === undefined))
+    throw new CliError(
+      "detach takes one thing",
+      "name an interface or an attachment, or --instance for all of an instance",
+      ExitCode.USAGE,
+    );
+  if (id === undefined || id.startsWith("i-")) return { $case: "instanceId", value: instanceId ?? id ?? "" };
+  return { $case: id.startsWith("eni-attach-") ? "attachmentId" : "interfaceId", value: id };
 }
 
 function addAttachments(attachment: Command): void {

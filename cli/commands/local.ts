@@ -46,7 +46,19 @@ export function addLocalCommands(program: Command): void {
     .action(async (_options: object, command: Command) => down(command.optsWithGlobals<{ dataDir?: string }>().dataDir));
 }
 
+/** A control plane in a namespace of its own cannot reach servers elsewhere, and one that is not used must not look as if it were. */
+function refuseServers(): void {
+  const [given] = ["DATABASE_URL", "NATS_URL"].filter((name) => (process.env[name] ?? "") !== "");
+  if (given === undefined) return;
+  throw new CliError(
+    `${given} is set, and \`plenum up\` runs a PostgreSQL and a NATS of its own`,
+    `unset ${given}, or install with your own servers: \`plenum bootstrap\` and \`plenum serve\` (docs/guides/install.md)`,
+    ExitCode.USAGE,
+  );
+}
+
 async function up(options: UpOptions): Promise<void> {
+  refuseServers();
   checkRequirements();
   const stop = untilSignal();
   const cluster = await startCluster({

@@ -7,7 +7,7 @@ import { parseWord } from "../values.ts";
 
 export const ROLES = { owner: Role.OWNER, member: Role.MEMBER, viewer: Role.VIEWER, operator: Role.OPERATOR };
 
-const ACCOUNT = "the account; leave it out for an operator's principal";
+const ACCOUNT = "the account; absent: your own, with an operator the installation's";
 
 /** principal. */
 export function addPrincipalCommands(program: Command): void {
@@ -23,7 +23,7 @@ export function addPrincipalCommands(program: Command): void {
       withSession(async (session, principalId: string, options: { account: string; role: string; description: string }) => {
         const answer = await session.client(PrincipalServiceDefinition).createPrincipal({
           requestId: session.requestId,
-          accountId: options.account,
+          accountId: await session.account(options.account),
           principalId,
           role: parseWord(ROLES, options.role, "role"),
           description: options.description,
@@ -37,7 +37,9 @@ export function addPrincipalCommands(program: Command): void {
     .option("--account <account>", ACCOUNT, "")
     .action(
       withSession(async (session, principalId: string, options: { account: string }) => {
-        const answer = await session.client(PrincipalServiceDefinition).getPrincipal({ accountId: options.account, principalId });
+        const answer = await session
+          .client(PrincipalServiceDefinition)
+          .getPrincipal({ accountId: await session.account(options.account), principalId });
         session.one(principals, present(answer.principal, "principal"));
       }),
     );
@@ -66,7 +68,8 @@ export function addPrincipalCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  plenum principal update robot --account acct-… --role owner")
     .action(
       withSession(async (session, principalId: string, options: { account: string; role?: string; description?: string }) => {
-        const { account: accountId, role, description } = options;
+        const { role, description } = options;
+        const accountId = await session.account(options.account);
         const answer = await session.client(PrincipalServiceDefinition).updatePrincipal({
           requestId: session.requestId,
           principal: { accountId, principalId, role: role === undefined ? undefined : parseWord(ROLES, role, "role"), description },
@@ -91,8 +94,10 @@ function addRevocation(principal: Command): void {
     )
     .action(
       withSession(async (session, principalId: string, options: { account: string; withIssued?: true }) => {
-        const { account: accountId, withIssued = false } = options;
-        const answer = await session.client(PrincipalServiceDefinition).revokeTokens({ accountId, principalId, withIssued });
+        const { withIssued = false } = options;
+        const accountId = await session.account(options.account);
+        const request = { requestId: session.requestId, accountId, principalId, withIssued };
+        const answer = await session.client(PrincipalServiceDefinition).revokeTokens(request);
         const revoked = present(answer.principal, "principal");
         if (withIssued) session.list(principals, [revoked, ...answer.issued]);
         else session.one(principals, revoked);
@@ -118,9 +123,9 @@ function addRevocation(principal: Command): void {
       .addHelpText("after", `\nExample:\n  ${example}`)
       .action(
         withSession(async (session, principalId: string, options: { account: string }) => {
-          const answer = await session
-            .client(PrincipalServiceDefinition)
-            [call]({ requestId: session.requestId, accountId: options.account, principalId });
+          const { requestId } = session;
+          const accountId = await session.account(options.account);
+          const answer = await session.client(PrincipalServiceDefinition)[call]({ requestId, accountId, principalId });
           session.one(principals, present(answer.principal, "principal"));
         }),
       );

@@ -69,3 +69,30 @@ export const MIGRATE_CONFIG = {
     secret: true,
   }),
 } as const;
+
+/** Settings of `plenum bootstrap`. */
+export const BOOTSTRAP_CONFIG = {
+  ...MIGRATE_CONFIG,
+  natsUrl: key({
+    env: "NATS_URL",
+    flag: "nats-url",
+    schema: setting.url("nats"),
+    description: "NATS server that the services will use; goes into their files",
+    secret: true,
+  }),
+  configDir: key({
+    env: "PLENUM_CONFIG_DIR",
+    flag: "config-dir",
+    schema: setting.text().default("/etc/plenum"),
+    description: "Directory for what is made: keys, root certificate, a file of settings for each service, the operator's token",
+  }),
+  serverNames: SERVE_CONFIG.serverNames,
+  operator: key({
+    env: "PLENUM_OPERATOR",
+    flag: "operator",
+    schema: setting.text().default("operator"),
+    description: "Name of the first operator, for the audit",
+  }),
+} as const;
+
+export type BootstrapConfig = ConfigOf<typeof BOOTSTRAP_CONFIG>;

@@ -40,7 +40,7 @@ const atLeast = (version: readonly number[], minimum: readonly number[]): boolea
 
 async function findServer(): Promise<{ path: string; version: string }> {
   const path = findExecutable("nats-server");
-  if (path === undefined) throw new Error("there is no nats-server on this machine: install it (Debian: nats-server), or set NATS_URL");
+  if (path === undefined) throw new Error("there is no nats-server on this machine: install it (Debian: nats-server)");
   const { stdout, stderr } = await run(path, ["--version"]);
   const version = parseVersion(stdout + stderr);
   if (version === undefined || !atLeast(version, MINIMUM)) {
