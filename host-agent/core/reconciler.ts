@@ -155,6 +155,7 @@ export class Reconciler {
     interfaces.putRulesets();
     instances.create();
     instances.tellDnsServers();
+    instances.tellIdentity();
     interfaces.meters.put();
     interfaces.makeDevices((id) => instances.tracker.actual(id) !== undefined);
     interfaces.open();
