@@ -7,6 +7,8 @@ const SOONEST_MS = 10_000;
 const LATEST_MS = 150_000;
 const FIRST_WAIT_MS = 200;
 const MAX_WAIT_MS = 30_000;
+/** Between two questions: an agent that starts anew asks for all, and must not use up what its host may call. */
+const SPACING_MS = 10;
 
 export interface InstanceTokensOptions {
   /** Asks the coordinator (HostFeedService.IssueInstanceToken). */
@@ -26,6 +28,7 @@ const REFUSED = new Set(["NOT_FOUND", "PERMISSION_DENIED", "FAILED_PRECONDITION"
 export class InstanceTokens {
   readonly #options: InstanceTokensOptions;
   readonly #kept = new Map<string, AbortController>();
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: InstanceTokensOptions) {
     this.#options = options;
@@ -49,6 +52,8 @@ export class InstanceTokens {
     for (let failures = 0; !signal.aborted;) {
       let wait: number;
       try {
+        await this.#myTurn();
+        if (signal.aborted) return;
         const { token, expireTime } = await this.#options.issue(instanceId, signal);
         if (signal.aborted) return;
         put(token);
@@ -63,6 +68,12 @@ export class InstanceTokens {
       }
       await delay(wait, undefined, { signal, ref: false }).catch(() => undefined); // dropped
     }
+  }
+
+  #myTurn(): Promise<void> {
+    const mine = this.#turn;
+    this.#turn = mine.then(() => delay(SPACING_MS, undefined, { ref: false }));
+    return mine;
   }
 
   #failed(instanceId: string, error: unknown, put: (token: undefined) => void): void {
