@@ -208,6 +208,7 @@ export const auditEntries: ResourceTable<AuditEntry> = {
     PRINCIPAL: (e) => e.principalId,
     "FOR ACCOUNT": (e) => e.onBehalfOf,
     BY: (e) => e.delegationId,
+    VIA: (e) => e.viaInstanceId,
     RESOURCE: (e) => e.resourceId,
     POLICY: (e) => e.reason,
     COUNT: (e) => e.count,

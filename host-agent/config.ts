@@ -22,6 +22,13 @@ export const AGENT_CONFIG = {
     schema: setting.address().optional(),
     description: "Internal listener of the mapping service, host:port; the coordinator's if absent",
   }),
+  apiEndpoint: key({
+    env: "PLENUM_HOST_API_ENDPOINT",
+    flag: "api-endpoint",
+    schema: setting.address().optional(),
+    description:
+      "API listener for instances that act as principals, host:port or unix:/path, as this host reaches it; without it such instances fail here",
+  }),
   substrateAddress: key({
     env: "PLENUM_HOST_SUBSTRATE_ADDRESS",
     flag: "substrate-address",

@@ -20,15 +20,18 @@ import { Agent } from "./in/agent.ts";
 import { HostSession } from "./in/host-session.ts";
 import { IdentityStore, validity } from "./in/identity.ts";
 import type { HostIdentity } from "./in/identity.ts";
+import { InstanceTokens } from "./in/instance-tokens.ts";
 import { join } from "./in/join.ts";
 import { MappingSession } from "./in/mapping-session.ts";
 import { keepRenewed } from "./in/renewal.ts";
 import { soleAgent } from "./in/sole-agent.ts";
+import { TokenChannel } from "./in/token-channel.ts";
 import { agentMetrics } from "./metrics.ts";
 import type { FeedName } from "./metrics.ts";
 import { openDatapath } from "./out/datapath/index.ts";
 import { MAPS } from "./out/datapath/layout.gen.ts";
 import type { Upgrade } from "./out/datapath/index.ts";
+import { ApiDoors } from "./out/instance/api-doors.ts";
 import { NetnsInstanceDriver } from "./out/instance/netns-driver.ts";
 import { VethDevices } from "./out/net/devices.ts";
 import { tunnelOverhead, VxlanUnderlay } from "./out/net/underlay.ts";
@@ -53,11 +56,24 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
 
   const events = NetworkEvents.open(); // before anything is looked at
   shutdown.add("network events", () => Promise.resolve(events.close()));
+  const channel = new TokenChannel(internalEndpoint, () => identity);
+  const doors = new ApiDoors({
+    endpoint: config.apiEndpoint,
+    tokens: new InstanceTokens({ issue: (instanceId, signal) => channel.client().issueInstanceToken({ instanceId }, { signal }), log }),
+    roots: () => identity.caBundle,
+    failed: (instanceId, error) => log.error({ err: error, instance: instanceId }, "an instance's socket of the API failed"),
+  });
+  shutdown.add("instances' way to the API", () => {
+    doors.close();
+    channel.close();
+    return Promise.resolve();
+  });
   const underlay = new VxlanUnderlay({ hostAddress: substrateAddress });
   const substrateMtu = underlay.substrateMtu();
   const instances = new NetnsInstanceDriver({
     prefix: config.namespacePrefix ?? config.name,
     stateDir: joinPath(stateDir, "instances"),
+    doors,
     onExit: () => agent.observe(),
     onUnreadable: (instanceId, error) => log.error({ err: error, instance: instanceId }, "an instance's state is lost; it starts anew"),
   });

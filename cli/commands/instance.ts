@@ -32,6 +32,7 @@ interface RunOptions {
   tag?: string[];
   wait: boolean;
   timeout: string;
+  actsAs: string;
 }
 
 /** instance. */
@@ -73,15 +74,17 @@ export function addInstanceCommands(program: Command): void {
     .description("change what is named, and nothing else")
     .option("--name <name>", "for people")
     .option("--tag <key=value>", "the new tags, whole; may be repeated", collect)
+    .option("--acts-as <principal>", 'principal of its account as whom its processes may call this API; "": nobody')
     .option("--etag <etag>", "only if it is still this version", "")
-    .addHelpText("after", "\nExample:\n  plenum instance update i-… --name web-1")
+    .addHelpText("after", "\nExamples:\n  plenum instance update i-… --name web-1\n  plenum instance update i-… --acts-as robot")
     .action(
-      withSession(async (session, instanceId: string, options: { name?: string; tag?: string[]; etag: string }) => {
-        const updateMask = [...(options.name === undefined ? [] : ["name"]), ...(options.tag === undefined ? [] : ["tags"])];
-        const { etag } = options;
+      withSession(async (session, instanceId: string, options: { name?: string; tag?: string[]; actsAs?: string; etag: string }) => {
+        const { name, tag, actsAs, etag } = options;
+        const given = { name, tags: tag, acts_as: actsAs };
+        const updateMask = Object.entries(given).flatMap(([field, value]) => (value === undefined ? [] : [field]));
         const answer = await session.client(InstanceServiceDefinition).updateInstance({
           requestId: session.requestId,
-          instance: { instanceId, etag, name: options.name, tags: parsePairs(options.tag ?? []) },
+          instance: { instanceId, etag, name, tags: parsePairs(tag ?? []), actsAs },
           updateMask,
         });
         session.one(instances, present(answer.instance, "instance"));
@@ -136,6 +139,7 @@ function addRun(instance: Command): void {
     .option("--owner <account>", "the account that will own it; an operator must name it", "")
     .option("--env <key=value>", "environment of the program; may be repeated", collect)
     .option("--tag <key=value>", "may be repeated", collect)
+    .option("--acts-as <principal>", "principal of its account as whom its processes may call this API (/run/plenum/api.sock)", "")
     .option("--stopped", "make it, do not start it", false)
     .option("--no-wait", "do not wait until it runs")
     .option("--timeout <time>", "wait at most this long", "30s")
@@ -169,6 +173,7 @@ function addRun(instance: Command): void {
           interfaces: [...existing, ...made],
           stopped: options.stopped,
           tags: parsePairs(options.tag ?? []),
+          actsAs: options.actsAs,
         });
         await show(session, answer, options);
       }),

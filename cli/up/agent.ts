@@ -40,11 +40,11 @@ export async function prepareHost(host: HostPlan, plan: Layout, client: PlenumCl
 }
 
 /** The agent of a host, not yet started. `main`: its entry, asked at each start. */
-export function agentOf(host: HostPlan, main: () => string, tell: (line: string) => void): Supervised {
+export function agentOf(host: HostPlan, plan: Layout, main: () => string, tell: (line: string) => void): Supervised {
   return new Supervised({
     name: `agent ${host.name}`,
     namespace: host.namespace,
-    script: () => [main(), ...agentArguments(host)],
+    script: () => [main(), ...agentArguments(host, plan)],
     logFile: host.logFile,
     tell,
     saysReady: false,
@@ -52,11 +52,13 @@ export function agentOf(host: HostPlan, main: () => string, tell: (line: string)
   });
 }
 
-function agentArguments(host: HostPlan): string[] {
+function agentArguments(host: HostPlan, plan: Layout): string[] {
   return [
     ...["--state-dir", host.stateDir],
     ...["--bpffs-dir", host.bpffs],
     ...["--internal-endpoint", INTERNAL_ENDPOINT],
+    // A socket crosses namespaces: nothing more listens on the substrate.
+    ...["--api-endpoint", `unix:${plan.apiSocket}`],
     ...["--substrate-address", host.address],
     ...["--join-token-file", tokenFile(host)],
     ...["--name", host.name],

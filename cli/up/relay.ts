@@ -1,6 +1,7 @@
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import { hasCode } from "#lib/linux/index.ts";
+import { joinSockets } from "#lib/net/join-sockets.ts";
 import { CliError, ExitCode } from "../cli-error.ts";
 
 /** A running relay. */
@@ -20,13 +21,10 @@ export async function startRelay(port: number, socketPath: string): Promise<Rela
     const far = connect({ path: socketPath, allowHalfOpen: true });
     for (const socket of [near, far]) {
       open.add(socket);
-      socket.setNoDelay(true);
       socket.on("close", () => open.delete(socket));
     }
-    // One side's end or fault (the control plane restarts) ends the other: the client sees a broken connection and connects again.
-    near.on("error", () => far.destroy()).on("close", () => far.destroy());
-    far.on("error", () => near.destroy()).on("close", () => near.destroy());
-    near.pipe(far).pipe(near);
+    // When the control plane restarts, the client sees a broken connection and connects again.
+    joinSockets(near, far);
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) =>

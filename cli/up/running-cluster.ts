@@ -109,6 +109,7 @@ export class RunningCluster implements Cluster {
     this.#agents = this.#plan.hosts.map((host, index) =>
       agentOf(
         host,
+        this.#plan,
         () => this.#options.agentMain?.(index) ?? AGENT_MAIN,
         (line) => this.#tell(line),
       ),

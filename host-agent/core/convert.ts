@@ -75,7 +75,8 @@ export function deviceOf(item: AttachmentItem, guestMtu: number): DeviceSpec {
 export function instanceOf(item: InstanceItem, attachments: readonly AttachmentItem[]): InstanceSpec {
   const inOrder = attachments.toSorted((a, b) => a.deviceIndex - b.deviceIndex);
   const dnsServers = [...new Set(inOrder.flatMap((attachment) => attachment.dnsServers))];
-  return { instanceId: item.instanceId, argv: item.argv, env: item.env, dnsServers };
+  const identity = item.actsAs === "" ? "" : `${item.actsAs} since ${item.generation}`;
+  return { instanceId: item.instanceId, argv: item.argv, env: item.env, dnsServers, identity };
 }
 
 export function rulesetOf(item: RulesetItem): Ruleset {

@@ -29,9 +29,10 @@ beforeEach(() => {
 });
 
 function created(argv: string[]): void {
-  instances.tracker.want("i-1", { instanceId: "i-1", argv, env: {}, dnsServers: [] });
+  instances.tracker.want("i-1", { instanceId: "i-1", argv, env: {}, dnsServers: [], identity: "" });
   instances.create();
   instances.tellDnsServers();
+  instances.tellIdentity();
   instances.start(() => true);
   expect(instances.tracker.settled("i-1")).toBe(true);
 }
@@ -65,6 +66,7 @@ test("one without a process is made again when its namespace is taken away, or i
   expect(instances.observe()).toEqual(["i-1"]);
   instances.create();
   instances.tellDnsServers();
+  instances.tellIdentity();
   expect(instances.tracker.settled("i-1")).toBe(true);
   driver.kernel.instances.delete("i-1");
   expect(instances.observe()).toEqual(["i-1"]);

@@ -10,13 +10,17 @@ export interface ActualInstance {
   started: boolean;
   /** Whom its processes ask for names; undefined: not told since this agent runs. */
   dnsServers: readonly string[] | undefined;
+  /** As whom they may call the API; undefined: not told since this agent runs. */
+  identity: string | undefined;
 }
+
+const UNTOLD = { dnsServers: undefined, identity: undefined };
 
 /** Namespaces and processes of instances. */
 export class Instances {
   readonly tracker = new DeltaTracker<string, InstanceSpec, ActualInstance>(
-    // A process does not change while it runs; one that was not started yet may be missing, or others are to be asked for names.
-    (spec, actual) => (actual.started || spec.argv.length === 0) && asksSame(spec, actual),
+    // A process does not change while it runs; one that was not started yet may be missing, or what it is told is to be another.
+    (spec, actual) => (actual.started || spec.argv.length === 0) && isTold(spec, actual),
   );
   readonly #driver: InstanceDriver;
   readonly #attempts: Attempts;
@@ -32,8 +36,7 @@ export class Instances {
 
   /** Takes over what a predecessor left: an interrupted creation is made whole by creating it again. */
   adopt(): void {
-    for (const status of this.#driver.list())
-      this.tracker.doubt(status.instanceId, { status, started: wasStarted(status), dnsServers: undefined });
+    for (const status of this.#driver.list()) this.tracker.doubt(status.instanceId, { status, started: wasStarted(status), ...UNTOLD });
   }
 
   /** Reads what the host has. Returns the ids of those whose status changed. One whose namespace is gone (no path) is to be made again. */
@@ -65,13 +68,13 @@ export class Instances {
       const none = {
         status: { instanceId: id, netnsPath: "", process: { state: "none" as const } },
         started: false,
-        dnsServers: undefined,
+        ...UNTOLD,
       };
       const tried = this.tracker.possible(id) ?? none;
       this.#attempts.run(createKey(id), () => {
         this.tracker.doubt(id, tried);
         const status = this.#driver.create(spec);
-        this.tracker.present(id, { status, started: wasStarted(status), dnsServers: undefined });
+        this.tracker.present(id, { status, started: wasStarted(status), ...UNTOLD });
       });
     }
   }
@@ -89,6 +92,19 @@ export class Instances {
     }
   }
 
+  /** As whom the processes of those that are there may call the API. */
+  tellIdentity(): void {
+    for (const [id, spec] of this.tracker.pendingPuts()) {
+      const actual = this.tracker.actual(id);
+      if (actual === undefined || spec.identity === actual.identity) continue;
+      this.#attempts.run(identityKey(id), () => {
+        this.tracker.present(id, { ...actual, identity: undefined }); // a call that fails may have done it
+        this.#driver.setIdentity(id, spec.identity);
+        this.tracker.present(id, { ...actual, identity: spec.identity });
+      });
+    }
+  }
+
   /** Whether its processes ask whom they are to ask; true of an instance that is not to be there. */
   asksAsWanted(id: string): boolean {
     const spec = this.tracker.wanted(id);
@@ -100,7 +116,7 @@ export class Instances {
   start(ready: (instanceId: string) => boolean): void {
     for (const [id, spec] of this.tracker.pendingPuts()) {
       const actual = this.tracker.actual(id);
-      if (actual === undefined || actual.started || !asksSame(spec, actual) || !ready(id)) continue;
+      if (actual === undefined || actual.started || !isTold(spec, actual) || !ready(id)) continue;
       this.#attempts.run(startKey(id), () => this.tracker.present(id, { ...actual, status: this.#driver.start(spec), started: true }));
     }
   }
@@ -144,10 +160,15 @@ const createKey = (id: string): string => `instance ${id}`;
 const startKey = (id: string): string => `process of ${id}`;
 const removeKey = (id: string): string => `removal of ${id}`;
 const dnsKey = (id: string): string => `DNS servers of ${id}`;
-const keysOf = (id: string): string[] => [createKey(id), dnsKey(id), startKey(id), removeKey(id)];
+const identityKey = (id: string): string => `identity of ${id}`;
+const keysOf = (id: string): string[] => [createKey(id), dnsKey(id), identityKey(id), startKey(id), removeKey(id)];
 
 function asksSame(spec: InstanceSpec, actual: ActualInstance): boolean {
   return actual.dnsServers !== undefined && sameTexts(spec.dnsServers, actual.dnsServers);
+}
+
+function isTold(spec: InstanceSpec, actual: ActualInstance): boolean {
+  return asksSame(spec, actual) && spec.identity === actual.identity;
 }
 
 function wasStarted(status: InstanceStatus): boolean {

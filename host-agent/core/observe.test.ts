@@ -80,7 +80,14 @@ it("makes a namespace anew that somebody has deleted", () => {
   expect(host.reconciler.observe()).toBe(true);
   host.pass();
   expect(host.takeCalls()).toEqual([
-    ...["datapath.closeEndpoint", "instances.create", "instances.setDnsServers", "devices.ensure", "datapath.guardDevice"],
+    ...[
+      "datapath.closeEndpoint",
+      "instances.create",
+      "instances.setDnsServers",
+      "instances.setIdentity",
+      "devices.ensure",
+      "datapath.guardDevice",
+    ],
     "datapath.putEndpoint",
   ]);
   expect(host.reconciler.observe()).toBe(false);

@@ -9,6 +9,7 @@ const ATTACH = [
   "datapath.putRuleset",
   "instances.create",
   "instances.setDnsServers",
+  "instances.setIdentity",
   "datapath.putMeter",
   "devices.ensure",
   "datapath.guardDevice",
@@ -246,6 +247,7 @@ describe("restart", () => {
     expect(host.takeCalls()).toEqual([
       "instances.create",
       "instances.setDnsServers",
+      "instances.setIdentity",
       "datapath.putMeter",
       "devices.ensure",
       "datapath.guardDevice",

@@ -143,6 +143,8 @@ export interface InstanceSpec {
   env: Readonly<Record<string, string>>;
   /** Whom its processes ask for names, in this order. */
   dnsServers: readonly IpText[];
+  /** As whom its processes may call the API, and since when, in words of the feed: with others it gets another token. Empty: as nobody. */
+  identity: string;
 }
 
 export interface InstanceStatus {
@@ -161,9 +163,14 @@ export interface InstanceDriver {
    * Throws before `create`.
    */
   setDnsServers(instanceId: string, servers: readonly IpText[]): void;
+  /**
+   * What the instance's processes, and no others, find in their view from now on, also those that run: the API's socket and a token for
+   * `identity`, as soon as the coordinator gives one; or nothing. Throws before `create`, and where the host has no way to the API.
+   */
+  setIdentity(instanceId: string, identity: string): void;
   /** Start the process if asked for and not running. Survives the agent's death. */
   start(spec: InstanceSpec): InstanceStatus;
-  /** Ends the process (TERM, then KILL), removes the namespace. Unknown id: no effect. */
+  /** Takes away what it had of the API, ends the process (TERM, then KILL), removes the namespace. Unknown id: no effect. */
   remove(instanceId: string): Promise<void>;
   list(): InstanceStatus[];
 }

@@ -158,6 +158,7 @@ export class Reconciler {
     interfaces.putRulesets();
     instances.create();
     instances.tellDnsServers();
+    instances.tellIdentity();
     interfaces.meters.put();
     interfaces.makeDevices((id) => instances.tracker.actual(id) !== undefined);
     interfaces.open();

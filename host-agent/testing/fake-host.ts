@@ -189,7 +189,9 @@ export class FakeHost {
       meters: sorted([...this.pins.meters.values()].map(({ meterId, wireId, direction }) => ({ meterId, wireId, direction }))),
       rulesets: sorted(this.pins.rulesets.values()),
       mappings: sorted(this.pins.mappings.values()),
-      instances: sorted([...this.instanceKernel.instances].map(([id, { process, dnsServers }]) => [id, process.state, dnsServers])),
+      instances: sorted(
+        [...this.instanceKernel.instances].map(([id, { process, dnsServers, identity }]) => [id, process.state, dnsServers, identity]),
+      ),
     };
   }
 

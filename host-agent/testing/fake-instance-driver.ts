@@ -3,7 +3,7 @@ import type { InstanceDriver, InstanceSpec, InstanceStatus } from "../core/ports
 /** What outlives the agent: give the same one to a second FakeInstanceDriver to play a restart. */
 export interface FakeInstanceKernel {
   /** `deleted`: somebody took the namespace away. */
-  instances: Map<string, { process: InstanceStatus["process"]; deleted?: boolean; dnsServers?: readonly string[] }>;
+  instances: Map<string, { process: InstanceStatus["process"]; deleted?: boolean; dnsServers?: readonly string[]; identity?: string }>;
   nextPid: number;
 }
 
@@ -11,7 +11,7 @@ export function fakeInstanceKernel(): FakeInstanceKernel {
   return { instances: new Map(), nextPid: 1000 };
 }
 
-type FaultyCall = "create" | "setDnsServers" | "start" | "remove" | "list";
+type FaultyCall = "create" | "setDnsServers" | "setIdentity" | "start" | "remove" | "list";
 
 export interface FakeInstanceDriverOptions {
   kernel?: FakeInstanceKernel;
@@ -50,6 +50,13 @@ export class FakeInstanceDriver implements InstanceDriver {
     const instance = this.kernel.instances.get(instanceId);
     if (instance === undefined) throw new Error(`${instanceId} has not been created`);
     instance.dnsServers = servers;
+  }
+
+  setIdentity(instanceId: string, identity: string): void {
+    this.#fault("setIdentity");
+    const instance = this.kernel.instances.get(instanceId);
+    if (instance === undefined) throw new Error(`${instanceId} has not been created`);
+    instance.identity = identity;
   }
 
   start(spec: InstanceSpec): InstanceStatus {

@@ -8,7 +8,12 @@ import type {
   Hello,
   HostItem,
 } from "#gen/plenum/host/v1/host_feed.ts";
-import type { IssueInstanceTokenRequest, IssueInstanceTokenResponse, JoinRequest, RenewCertificateRequest } from "#gen/plenum/host/v1/host_feed.ts";
+import type {
+  IssueInstanceTokenRequest,
+  IssueInstanceTokenResponse,
+  JoinRequest,
+  RenewCertificateRequest,
+} from "#gen/plenum/host/v1/host_feed.ts";
 import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { MappingItem, Subscribe, Target, WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";

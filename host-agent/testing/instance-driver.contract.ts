@@ -18,7 +18,7 @@ export interface InstanceDriverHarness {
 export const LONG_RUNNING = ["sh", "-c", "trap 'exit 3' USR1; while :; do sleep 0.05; done"];
 
 export function instanceExample(changes: Partial<InstanceSpec> = {}): InstanceSpec {
-  return { instanceId: "i-one", argv: LONG_RUNNING, env: { COLOUR: "blue" }, dnsServers: [], ...changes };
+  return { instanceId: "i-one", argv: LONG_RUNNING, env: { COLOUR: "blue" }, dnsServers: [], identity: "", ...changes };
 }
 
 function pidOf(status: InstanceStatus): number {
@@ -55,6 +55,7 @@ export function instanceDriverContract(name: string, harness: () => InstanceDriv
     it("refuses to start what was not created", () => {
       expect(() => host.driver.start(instanceExample())).toThrow(/not been created/);
       expect(() => host.driver.setDnsServers("i-one", [])).toThrow(/not been created/);
+      expect(() => host.driver.setIdentity("i-one", "")).toThrow(/not been created/);
     });
 
     it("ends the process and the namespace, and shrugs at what is not there", async () => {

@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { SignJWT, UnsecuredJWT } from "jose";
+import { decodeJwt, SignJWT, UnsecuredJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { testDirectory } from "../db/testing.ts";
 import { newId } from "../ids/ids.ts";
@@ -84,7 +84,13 @@ describe("the token issuer", () => {
     const via = { instanceId: "i-1", hostId: "host-1", generation: 2n ** 62n };
     const { token } = await issuer.issue({ principalId: "robot", accountId: "acct-1", roles: ["member"], ttlSeconds: 60, via });
     expect((await issuer.verify(token)).via).toEqual(via);
-    await expect(issuer.issue({ principalId: "root", accountId: "", roles: ["operator"], via })).rejects.toThrow("no instance is an operator");
+    // One that does not know what such a token stands for looks for another audience.
+    expect(decodeJwt(token).aud).not.toBe(
+      decodeJwt((await issuer.issue({ principalId: "root", accountId: "", roles: ["operator"] })).token).aud,
+    );
+    await expect(issuer.issue({ principalId: "root", accountId: "", roles: ["operator"], via })).rejects.toThrow(
+      "no instance is an operator",
+    );
   });
 
   it("knows its own tokens, also after a restart", async () => {

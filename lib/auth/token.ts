@@ -10,6 +10,8 @@ import type { Caller, InstanceSource, Role, TokenTimes, TokenVerifier } from "..
 
 const ALGORITHM = "EdDSA";
 const AUDIENCE = "plenum";
+/** Of tokens for instances: whoever does not know what those stand for (a server of before) takes none. */
+const INSTANCE_AUDIENCE = "plenum-instance";
 const ISSUER = "plenum";
 /** Forgotten all at once when full: a bound, not a policy. */
 const REMEMBERED_TOKENS = 10_000;
@@ -55,7 +57,7 @@ const viaClaim = z
 
 /** The instance that a token of ours is for; undefined: none. Throws for one of an operator: no instance is one. */
 function viaOf(payload: JWTPayload, caller: Caller): InstanceSource | undefined {
-  if (payload["via"] === undefined) return undefined;
+  if (payload.aud === AUDIENCE) return undefined;
   if (caller.kind === "operator") throw new Error("no instance is an operator");
   return viaClaim.parse(payload["via"]);
 }
@@ -116,7 +118,7 @@ export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
       const token = await new SignJWT({ account: request.accountId, roles: [...request.roles], ...(via === undefined ? {} : { via }) })
         .setProtectedHeader({ alg: ALGORITHM, kid, typ: "JWT" })
         .setIssuer(ISSUER)
-        .setAudience(AUDIENCE)
+        .setAudience(via === undefined ? AUDIENCE : INSTANCE_AUDIENCE)
         .setSubject(request.principalId)
         .setIssuedAt(issuedAt)
         .setJti(randomUUID())
@@ -130,7 +132,7 @@ export async function openTokenIssuer(directory: string): Promise<TokenIssuer> {
       const { payload } = await jwtVerify(token, publicKey, {
         algorithms: [ALGORITHM],
         issuer: ISSUER,
-        audience: AUDIENCE,
+        audience: [AUDIENCE, INSTANCE_AUDIENCE],
         clockTolerance: CLOCK_TOLERANCE_S,
         requiredClaims: ["sub", "exp", "iat"],
       });

@@ -6,6 +6,10 @@ const CLASSES: readonly { readonly words: RegExp; readonly text: string }[] = [
     text: "the host has no room for it: stop the instance and start it again elsewhere",
   },
   {
+    words: /--api-endpoint/,
+    text: "its host has no way to the API for what acts as a principal: an operator gives it one, or let the instance act as nobody",
+  },
+  {
     words: /is being removed|are being ended|do not end|belongs to|is still to be/,
     text: "something that was there before it still ends: wait a little",
   },

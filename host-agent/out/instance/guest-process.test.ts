@@ -33,7 +33,7 @@ it("says which program is missing and whose it is", () => {
 });
 
 it("refuses a program that would be taken for a variable", () => {
-  const paths = { namespacePath: "/nonexistent", logPath: "/nonexistent/log", resolverPath: undefined };
+  const paths = { namespacePath: "/nonexistent", logPath: "/nonexistent/log", mounts: [] };
   const guest = { instanceId: "i-one", argv: ["LD_PRELOAD=x.so"], env: {}, ...paths };
   expect(() => startGuestProcess(findLaunchers(), guest)).toThrow(RangeError);
 });

@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { accessSync, closeSync, constants, openSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { FILE_LIMIT_BYTES } from "./instance-log.ts";
-import { RESOLVER_FILE } from "./resolver-file.ts";
 
 /**
  * All that the programs see which still run as root, and what a guest's process sees where its specification names no other value.
@@ -18,11 +17,11 @@ const BASE_ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/
 const NO_PRIVILEGES = ["--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all,+net_raw"];
 
 /**
- * Still as root, in a mount namespace that only the process and its children are in: the file is put in the host's place, and all else is
- * what it was. The host's later mounts and unmounts get there (a namespace that kept them would keep what the host lets go of), and none
- * of this comes back. The words are arguments, so that none of them is code.
+ * Still as root, in a mount namespace that only the process and its children are in: what is the instance's own is put in the host's place,
+ * and all else is what it was. The host's later mounts and unmounts get there (a namespace that kept them would keep what the host lets go
+ * of), and none of this comes back. The words are arguments (pairs, "--", the program), so that none of them is code.
  */
-const MOUNT_RESOLVER = `mount --bind -- "$1" ${RESOLVER_FILE} && shift && exec "$@"`;
+const MOUNT = `while [ "$1" != -- ]; do mount --bind -- "$1" "$2" || exit; shift 2; done; shift; exec "$@"`;
 
 const FIRST_UID = 0x70000000;
 const UID_COUNT = 0x00ffffff;
@@ -42,8 +41,8 @@ export interface GuestProcess {
   argv: readonly string[];
   env: Readonly<Record<string, string>>;
   logPath: string;
-  /** What the process is to see as /etc/resolv.conf; undefined: the host's. */
-  resolverPath: string | undefined;
+  /** What the process is to see in the host's place: paths of files and directories, and over which they are put. */
+  mounts: readonly { from: string; over: string }[];
 }
 
 /** The programs that put a process into a namespace without privileges (of packages that every Debian has). */
@@ -98,13 +97,8 @@ export function startGuestProcess(launchers: Launchers, guest: GuestProcess): Ch
   const user = ["--reuid", uid, "--regid", uid, "--clear-groups"];
   const variables = Object.entries({ ...BASE_ENVIRONMENT, ...guest.env }).map(([name, value]) => `${name}=${value}`);
   const limits = [`--fsize=${FILE_LIMIT_BYTES}`, "--"];
-  const ownFiles =
-    guest.resolverPath === undefined
-      ? []
-      : [
-          ...[launchers.unshare, "--mount", "--propagation", "slave", "--"],
-          ...[launchers.sh, "-c", MOUNT_RESOLVER, "sh", guest.resolverPath],
-        ];
+  const pairs = guest.mounts.flatMap(({ from, over }) => [from, over]);
+  const ownFiles = [launchers.unshare, "--mount", "--propagation", "slave", "--", launchers.sh, "-c", MOUNT, "sh", ...pairs, "--"];
   const privileged = [`--net=${guest.namespacePath}`, "--", ...ownFiles, launchers.setpriv, ...user, ...NO_PRIVILEGES, "--"];
   const log = openSync(guest.logPath, "a", 0o600);
   try {

@@ -19,6 +19,7 @@ export type InstanceRecord = z.infer<typeof record>;
 
 const SUFFIX = ".json";
 const RESOLVER_SUFFIX = ".resolv.conf";
+const VIEW_SUFFIX = ".view";
 
 /** One file per instance, replaced as a whole, so that a crash leaves the old one or the new one. */
 export class InstanceState {
@@ -65,8 +66,8 @@ export class InstanceState {
   }
 
   forget(instanceId: string): void {
-    const suffixes = [`${SUFFIX}.tmp`, `${SUFFIX}.unreadable`, ".log", ".log.1", RESOLVER_SUFFIX, SUFFIX];
-    for (const suffix of suffixes) rmSync(join(this.#dir, `${instanceId}${suffix}`), { force: true });
+    const suffixes = [`${SUFFIX}.tmp`, `${SUFFIX}.unreadable`, ".log", ".log.1", RESOLVER_SUFFIX, VIEW_SUFFIX, SUFFIX];
+    for (const suffix of suffixes) rmSync(join(this.#dir, `${instanceId}${suffix}`), { force: true, recursive: suffix === VIEW_SUFFIX });
   }
 
   logPath(instanceId: string): string {
@@ -76,6 +77,11 @@ export class InstanceState {
   /** What its processes see as /etc/resolv.conf. */
   resolverPath(instanceId: string): string {
     return join(this.#dir, `${instanceId}${RESOLVER_SUFFIX}`);
+  }
+
+  /** The directory that its processes see as the place of what is for them alone (ApiDoors). */
+  viewPath(instanceId: string): string {
+    return join(this.#dir, `${instanceId}${VIEW_SUFFIX}`);
   }
 
   #path(instanceId: string): string {

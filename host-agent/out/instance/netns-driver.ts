@@ -1,8 +1,9 @@
 import { type ChildProcess } from "node:child_process";
-import { existsSync, readlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readlinkSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import * as linux from "#lib/linux/index.ts";
 import type { InstanceDriver, InstanceSpec, InstanceStatus } from "../../core/ports.ts";
+import { type ApiDoors, makeView, type View, VIEW } from "./api-doors.ts";
 import { findLaunchers, instanceUid, type Launchers, startGuestProcess } from "./guest-process.ts";
 import { boundLog } from "./instance-log.ts";
 import { RESOLVER_FILE, writeResolverFile } from "./resolver-file.ts";
@@ -32,19 +33,22 @@ export interface NetnsDriverOptions {
   onExit?: (status: InstanceStatus) => void;
   /** Told of each instance whose state file cannot be understood. */
   onUnreadable?: (instanceId: string, error: Error) => void;
+  /** What gives instances that act as principals their way to the API; absent: none has one. */
+  doors?: Pick<ApiDoors, "set" | "remove">;
   /** Shorter in tests. */
   termMilliseconds?: number;
 }
 
 /**
  * Instances as network namespaces, with a process in them where one is asked for (D24). The namespace isolates the network only:
- * processes share the host's files, but for /etc/resolv.conf, and process table, without privileges and each instance as a user of its own.
+ * processes share the host's files, but for /etc/resolv.conf and /run/plenum, and process table, without privileges and each instance as a user of its own.
  */
 export class NetnsInstanceDriver implements InstanceDriver {
   readonly #prefix: string;
   readonly #state: InstanceState;
   readonly #onExit: (status: InstanceStatus) => void;
   readonly #termMilliseconds: number;
+  readonly #doors: NetnsDriverOptions["doors"];
   readonly #launchers: Launchers;
   readonly #instances = new Map<string, InstanceRecord>();
   readonly #removals = new Map<string, Promise<void>>();
@@ -57,6 +61,7 @@ export class NetnsInstanceDriver implements InstanceDriver {
     this.#prefix = options.prefix;
     this.#onExit = options.onExit ?? (() => {});
     this.#termMilliseconds = options.termMilliseconds ?? TERM_MILLISECONDS;
+    this.#doors = options.doors;
     this.#launchers = findLaunchers();
     this.#state = new InstanceState(options.stateDir);
     const unreadable: string[] = [];
@@ -98,6 +103,12 @@ export class NetnsInstanceDriver implements InstanceDriver {
     writeResolverFile(this.#state.resolverPath(instanceId), servers);
   }
 
+  setIdentity(instanceId: string, identity: string): void {
+    if (!this.#instances.has(instanceId) || this.#removals.has(instanceId)) throw new Error(`${instanceId} has not been created`);
+    if (this.#doors === undefined && identity !== "") throw new Error("this driver was given no way to the API");
+    this.#doors?.set(instanceId, this.#view(instanceId), identity);
+  }
+
   /**
    * A process that has ended is started again: whether it should be is the caller's to decide.
    * @throws Error before `create`; while processes of a start that an earlier agent did not live to write down are being killed
@@ -118,9 +129,12 @@ export class NetnsInstanceDriver implements InstanceDriver {
     this.#keep({ instanceId, namespace, starting: true });
     const namespacePath = linux.namespacePath(namespace);
     const logPath = this.#state.logPath(instanceId);
+    const view = this.#view(instanceId);
+    makeView(view);
+    mkdirSync(VIEW, { recursive: true, mode: 0o755 }); // where it is mounted over
     const child = startGuestProcess(this.#launchers, {
       ...{ instanceId, argv, env, namespacePath, logPath },
-      resolverPath: mountable ? resolverPath : undefined,
+      mounts: [{ from: view.directory, over: VIEW }, ...(mountable ? [{ from: resolverPath, over: RESOLVER_FILE }] : [])],
     });
     this.#watch(child, instanceId);
     const identity = child.pid === undefined ? undefined : identify(child.pid);
@@ -155,6 +169,10 @@ export class NetnsInstanceDriver implements InstanceDriver {
     if (!INSTANCE_ID.test(instanceId)) throw new RangeError(`not an instance id: ${JSON.stringify(instanceId)}`);
     // The end of a UUIDv7 is its random part; its beginning is the time.
     return `${this.#prefix}-${instanceId.length <= 14 ? instanceId : instanceId.slice(-12)}`;
+  }
+
+  #view(instanceId: string): View {
+    return { directory: this.#state.viewPath(instanceId), gid: instanceUid(instanceId) };
   }
 
   #keep(instance: InstanceRecord): InstanceRecord {
@@ -209,6 +227,7 @@ export class NetnsInstanceDriver implements InstanceDriver {
 
   async #remove(instance: InstanceRecord): Promise<void> {
     const { instanceId } = instance;
+    this.#doors?.remove(instanceId);
     await this.#endProcesses(instance);
     linux.deleteNamedNamespace(instance.namespace);
     this.#state.forget(instanceId);

@@ -52,7 +52,7 @@ class WholeHost {
   attach(wireId: number): Endpoint {
     const instanceId = `i-${wireId}`;
     const guestMtu = this.underlay.substrateMtu() - tunnelOverhead(this.address);
-    this.instances.create({ instanceId, argv: [], env: {}, dnsServers: [] });
+    this.instances.create({ instanceId, argv: [], env: {}, dnsServers: [], identity: "" });
     const guestMac = `02:00:00:00:01:${wireId.toString(16).padStart(2, "0")}`;
     const addresses = [`10.5.0.${wireId}/24`];
     const spec = deviceExample({ wireId, instanceId, guestMac, gatewayMac: GATEWAY_MAC, guestMtu, addresses, gateways: ["10.5.0.1"] });
