@@ -63,7 +63,7 @@ export async function startTestCluster(settings: Partial<MappingConfig> = {}): P
     channels.push(channel);
     return channel.client(MappingServiceDefinition);
   };
-  const hostClient = async (number: number): Promise<Client> => open(await ca.issueUri(hostUri(hostId(number)), 60_000));
+  const hostClient = async (number: number): Promise<Client> => open(await ca.issueUri(hostUri(hostId(number)), 600_000));
   return {
     coordinator,
     hub,
