@@ -1,9 +1,9 @@
 import { ServerError, Status } from "nice-grpc-common";
-import { BadRequest, ErrorInfo, RichServerError } from "nice-grpc-error-details";
+import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-error-details";
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { mapError, MAX_STATUS_BYTES } from "./error-mapping.ts";
-import { invalidArguments, notFound } from "./errors.ts";
+import { PlenumError, invalidArguments, notFound } from "./errors.ts";
 
 function map(error: unknown, closing = false): { mapped: ServerError; logged: string } {
   let logged = "";
@@ -44,6 +44,12 @@ describe("mapping of errors", () => {
       { metadata: { field: "spec.name" } },
       { fieldViolations: [{ field: "spec.name", description: "is empty: give one" }] },
     ]);
+  });
+
+  it("says when to come back in the way that clients know (B9)", () => {
+    const error = new PlenumError({ code: Status.RESOURCE_EXHAUSTED, reason: "RATE_LIMITED", message: "later", retryAfterMs: 12_345 });
+    const found = (map(error).mapped as RichServerError).extra.find((one): one is RetryInfo => one.$type === RetryInfo.$type);
+    expect(found?.retryDelay).toMatchObject({ seconds: 12, nanos: 345_000_000 });
   });
 
   it("logs nothing of our own errors, and all of a bug under the id that the caller gets", () => {

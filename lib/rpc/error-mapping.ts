@@ -1,4 +1,4 @@
-import { BadRequest, ErrorInfo, RichServerError } from "nice-grpc-error-details";
+import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-error-details";
 import type { ErrorDetails } from "nice-grpc-error-details";
 import { ServerError, Status } from "nice-grpc-common";
 import { v7 as uuidv7 } from "uuid";
@@ -45,6 +45,12 @@ function firstViolations(violations: PlenumError["violations"], budget: number):
   return BadRequest.fromPartial({ fieldViolations });
 }
 
+/** What clients that know nothing of ours go by when they repeat a call. */
+function retryInfo(afterMs: number): RetryInfo {
+  const seconds = Math.floor(afterMs / 1_000);
+  return RetryInfo.fromPartial({ retryDelay: { seconds, nanos: Math.round((afterMs - seconds * 1_000) * 1_000_000) } });
+}
+
 /** What goes over the wire for one of our errors. */
 export function toServerError(error: PlenumError): RichServerError {
   const message = clip(error.message, MAX_MESSAGE_BYTES);
@@ -57,6 +63,7 @@ export function toServerError(error: PlenumError): RichServerError {
     const used = Buffer.byteLength(message) + ErrorInfo.encode(info).finish().length + ENVELOPE_BYTES;
     details.push(firstViolations(error.violations, MAX_STATUS_BYTES - used));
   }
+  if (error.retryAfterMs !== undefined) details.push(retryInfo(error.retryAfterMs));
   return new RichServerError(error.code, message, details);
 }
 
