@@ -34,7 +34,7 @@ export { applyStatuses, detachAllOf, placeAttachments, unplaceAttachments } from
 export type { AttachmentSaid } from "./move.ts";
 export { forcedAttachments, forgetOldAttachments, instancesOfAttachments, standingOfInstances } from "./out/attachment-store.ts";
 export type { InstanceAttachments } from "./out/attachment-store.ts";
-export { hostScope, networkScope, tellHost } from "./out/changes.ts";
+export { forgetReadRulesets, hostScope, networkScope, tellHost } from "./out/changes.ts";
 export { interfaceZones } from "./out/interface-store.ts";
 export { addDrops, addReadings } from "./out/meter-store.ts";
 export type { Signals } from "./out/signals.ts";
