@@ -51,6 +51,20 @@ describe("a service's database", () => {
     expect(rows).toEqual([{ owner: "made" }]);
   });
 
+  it("is migrated however long that takes: the bound of statements is for calls", async () => {
+    const hurried = openDatabase<unknown>({ url: server.url, statementTimeoutMs: 200, log: silentLog() });
+    const slow = { ...first, "0002_large": sqlMigration("SELECT pg_sleep(0.6)") };
+    try {
+      // The second one waits for the first, which takes longer than a statement may.
+      const runs = await Promise.all([1, 2].map(() => migrate(hurried.kysely, "large", slow)));
+      expect(runs.flat().sort()).toEqual(["0001_account", "0002_large"]);
+      const { rows } = await sql<{ bound: string }>`SELECT current_setting('statement_timeout') AS bound`.execute(hurried.kysely);
+      expect(rows).toEqual([{ bound: "200ms" }]);
+    } finally {
+      await hurried.close();
+    }
+  });
+
   it("stays as it was when a migration fails, and the error says which", async () => {
     const broken = {
       ...first,
