@@ -11,6 +11,11 @@ export function isTransactionConflict(error: unknown): boolean {
   return state === "40001" || state === "40P01";
 }
 
+/** The server ended it: a statement ran, or waited for others, for longer than statements may; or its transaction did nothing for too long. */
+export function isOutOfTime(error: unknown): boolean {
+  return ["57014", "25P03"].includes(sqlState(error));
+}
+
 /** Name of the constraint that a statement broke, or undefined. `state` 23505 unique, 23503 foreign key, 23514 check, 23P01 exclusion. */
 export function violatedConstraint(error: unknown): { state: string; constraint: string } | undefined {
   const state = sqlState(error);
