@@ -154,6 +154,13 @@ describe("a service's database", () => {
     expect(runs).toBe(6);
   });
 
+  it("lets go of what a process holds that hangs, before those who wait for it give up", async () => {
+    const { rows } = await sql<{ before: boolean }>`
+      SELECT current_setting('idle_in_transaction_session_timeout')::interval BETWEEN interval '1 second'
+             AND current_setting('statement_timeout')::interval / 2 AS before`.execute(admin.kysely);
+    expect(rows).toEqual([{ before: true }]);
+  });
+
   it("shows one moment to all reads of a snapshot, and lets it write nothing", async () => {
     await migrate(admin.kysely, "views", first);
     const { kysely } = open("views");
