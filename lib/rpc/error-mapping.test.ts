@@ -69,6 +69,8 @@ describe("mapping of errors", () => {
     ["a socket that is not there", Object.assign(new Error("x"), { code: "ENOENT", syscall: "connect" }), Status.UNAVAILABLE],
     ["a file that is not there", Object.assign(new Error("x"), { code: "ENOENT", syscall: "open" }), Status.INTERNAL],
     ["a connection that ended under a query", new Error("Connection terminated unexpectedly"), Status.UNAVAILABLE],
+    ["a statement that took too long, waiting for others", Object.assign(new Error("x"), { code: "57014" }), Status.UNAVAILABLE],
+    ["a transaction that did nothing for too long", Object.assign(new Error("x"), { code: "25P03" }), Status.UNAVAILABLE],
     ["a serialization failure", Object.assign(new Error("x"), { code: "40001" }), Status.ABORTED],
     ["a constraint nobody foresaw", Object.assign(new Error("x"), { code: "23505" }), Status.INTERNAL],
     ["a status of a library", new ServerError(Status.NOT_FOUND, "x"), Status.NOT_FOUND],

@@ -2,7 +2,7 @@ import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-err
 import type { ErrorDetails } from "nice-grpc-error-details";
 import { ServerError, Status } from "nice-grpc-common";
 import { v7 as uuidv7 } from "uuid";
-import { isDatabaseUnavailable, isTransactionConflict } from "../db/errors.ts";
+import { isDatabaseUnavailable, isOutOfTime, isTransactionConflict } from "../db/errors.ts";
 import type { Logger } from "../log/log.ts";
 import { PlenumError, aborted, unavailable } from "./errors.ts";
 
@@ -87,6 +87,10 @@ export function mapError(error: unknown, call: { method: string; closing: boolea
   if (isDatabaseUnavailable(error)) {
     call.log.warn({ err: error, method: call.method, errorId }, "the database does not answer");
     return toServerError(unavailable(`the database does not answer; repeat the call (error ${errorId})`, { error_id: errorId }));
+  }
+  if (isOutOfTime(error)) {
+    call.log.warn({ err: error, method: call.method, errorId }, "the database was not done in time");
+    return toServerError(unavailable(`the database was not done in time; repeat the call (error ${errorId})`, { error_id: errorId }));
   }
   call.log.error({ err: error, method: call.method, errorId }, "a handler failed: a bug");
   return toServerError(
