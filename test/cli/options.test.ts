@@ -355,6 +355,9 @@ describe("audit and drops", () => {
     expect(await entries("--until", "1h")).toEqual([]);
     expect(await plenum("audit", "list", "--since", "tomorrow")).toMatchObject(refused(2, "is not a time"));
     expect(words(await good("drops"))).toEqual(["WHERE REASON PACKETS"]);
+    const eni = await id("eni", "create", "--subnet", "front");
+    expect(words(await good("drops", eni))).toEqual(["WHERE REASON PACKETS"]);
+    expect(await plenum("drops", "nothing")).toMatchObject(refused(5, "no interface named"));
   });
 });
 
