@@ -334,7 +334,7 @@ describe("an operator's command", () => {
 describe("audit and drops", () => {
   it("show what each option says", async () => {
     expect(words(await good("audit", "list", "--limit", "1"))[0]).toBe(
-      "TIME DECISION ACTION PRINCIPAL FOR ACCOUNT BY RESOURCE POLICY COUNT FROM",
+      "TIME DECISION ACTION PRINCIPAL FOR ACCOUNT BY VIA RESOURCE POLICY COUNT FROM",
     );
     const entries = async (...filter: string[]) => (await json("audit", "list", ...filter))["entries"] as Record<string, string>[];
     const made = await entries(
