@@ -16,9 +16,9 @@ export const instanceRef = (instance: { instanceId: string; ownerAccount: string
   ownerAccount: instance.ownerAccount,
 });
 
-/** In its own right, not by a list. */
-const owns = ({ subject }: WriteCall, row: InterfaceRow): boolean =>
-  subject.kind === "operator" || (subject.role === "owner" && subject.accountId === row.owner_account);
+/** Of an account's records: in its own right, not by a list. */
+export const ownsRecordsOf = ({ subject }: WriteCall, accountId: string): boolean =>
+  subject.kind === "operator" || (subject.role === "owner" && subject.accountId === accountId);
 
 /** A consent that the caller was given and that does not allow it now is named: it can see that one in any case. */
 async function requireRecord(call: WriteCall, ref: ResourceRef): Promise<void> {
@@ -57,7 +57,7 @@ export async function authoriseAttach(
   rows: ReadonlyMap<string, InterfaceRow>,
   instances: ReadonlyMap<string, LockedInstance>,
 ): Promise<void> {
-  const listed = [...rows.values()].filter((row) => !owns(call, row)).map((row) => row.interface_id);
+  const listed = [...rows.values()].filter((row) => !ownsRecordsOf(call, row.owner_account)).map((row) => row.interface_id);
   const grants = await grantsFor(call.tx, listed);
   for (const { interfaceId, instanceId, deleteOnTerminate } of wanted) {
     const row = rows.get(interfaceId);
@@ -69,7 +69,7 @@ export async function authoriseAttach(
       throw notFound("instance", instanceId);
     }
     await requireAttach(call, ref, instanceRef(instance), deleteOnTerminate);
-    if (!owns(call, row)) await countAttachment(call, ref);
+    if (!ownsRecordsOf(call, row.owner_account)) await countAttachment(call, ref);
   }
 }
 

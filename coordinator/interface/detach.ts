@@ -4,7 +4,7 @@ import { parseId } from "#lib/ids/ids.ts";
 import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
-import { instanceRef } from "./attach-rights.ts";
+import { instanceRef, ownsRecordsOf } from "./attach-rights.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { interfaceRef } from "./create.ts";
 import { ACTION, attachmentRef, requireForce } from "./detach-rights.ts";
@@ -40,10 +40,10 @@ async function rowsOf(call: WriteCall, directory: InstanceDirectory, target: Tar
       return rows;
     }
     case "interface": {
-      const row = (await readInterfaces(call.tx, [target.id])).get(target.id);
-      if (row === undefined) throw notFound("interface", target.id);
       const rows = await readAttachments(call.tx, { interfaceIds: [target.id] });
       if (rows.length > 0) return rows;
+      const row = (await readInterfaces(call.tx, [target.id])).get(target.id);
+      if (row === undefined) throw notFound("interface", target.id);
       call.requireSee(interfaceRef(row, (await grantsFor(call.tx, [target.id])).get(target.id)));
       throw failedPrecondition("NOT_ATTACHED", `${target.id} is attached to nothing`, { interface_id: target.id });
     }
@@ -68,10 +68,8 @@ export async function detachInterfaces(
   force = false,
 ): Promise<AttachmentRow[]> {
   const found = await rowsOf(call, directory, target);
-  const grants = await grantsFor(
-    call.tx,
-    found.map((row) => row.interface_id),
-  );
+  const listed = found.filter((row) => !ownsRecordsOf(call, row.interface_owner)).map((row) => row.interface_id);
+  const grants = await grantsFor(call.tx, listed);
   if (target.kind !== "instance") {
     for (const row of found) {
       const named: ResourceRef = attachmentRef(row, grants.get(row.interface_id));
