@@ -108,8 +108,8 @@ export interface Calls {
   read<Res>(context: CallContext, action: string, fn: (call: ReadCall) => Promise<Res>): Promise<Res>;
   /** The same by one statement: `query`'s rows, of one moment with what the caller may be then. None: one row of nulls. */
   readAtOnce<Row, Res>(context: CallContext, action: string, query: RawBuilder<Row>, fn: (sight: Sight, rows: Row[]) => Res): Promise<Res>;
-  /** A write that nobody's call stands behind (a host's report, a sweeper): no audit, no idempotency, and `now` is not to be asked. `subject` default: COORDINATOR. */
-  internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject?: Subject): Promise<Written<Res>>;
+  /** A write that nobody's call stands behind (a host's report, a sweeper): no audit, no idempotency, and `now` is not to be asked. `behalf`: of somebody all the same. */
+  internal<Res>(fn: (call: WriteCall) => Promise<Res>, behalf?: Subject): Promise<Written<Res>>;
   /** Drop idempotency keys older than 24 hours; run it now and then. */
   sweep(): Promise<void>;
 }

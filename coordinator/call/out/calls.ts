@@ -148,9 +148,10 @@ class DatabaseCalls implements Calls {
     }
   }
 
-  async internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject: Subject = COORDINATOR): Promise<Written<Res>> {
+  async internal<Res>(fn: (call: WriteCall) => Promise<Res>, behalf?: Subject): Promise<Written<Res>> {
     const outcome = await transaction(this.#options.db, async (tx) => {
-      const scope = new WriteScope({ tx, subject, now: undefined, action: "internal", refusals: new Refusals(NO_ORIGIN) });
+      const now = behalf === undefined ? undefined : (await startOf(tx, sql<null>`NULL`)).now;
+      const scope = new WriteScope({ tx, subject: behalf ?? COORDINATOR, now, action: "internal", refusals: new Refusals(NO_ORIGIN) });
       return this.#finish(tx, scope, await fn(scope));
     });
     return this.#afterCommit(outcome);
