@@ -226,8 +226,10 @@ test("a detach after a restart removes endpoint, device and at last the meter", 
   const session = host.session as ScriptedSession;
   tell(host, attachment(item(1, { wanted: Wanted.ABSENT, generation: 2n })));
   await session.attachment("eni-attach-1", AppliedState.ABSENT, 2n);
-  expect(linux.withNetlink(host.netns, (nl) => linux.getLinks(nl).map((link) => link.name))).not.toContain("pv00000001");
+  // Whether or not its device is there for another moment.
   expect((await inNamespace(guests[0] ?? "", "ping", "-c1", "-W1", "10.0.101.2")).ok).toBe(false);
+  const devices = (): string[] => linux.withNetlink(host.netns, (nl) => linux.getLinks(nl).map((link) => link.name));
+  await expect.poll(devices).not.toContain("pv00000001");
   tell(host, instance(instanceItem(1, { wanted: Wanted.ABSENT, generation: 2n })));
   await session.until((s) => s.applied.flatMap((a) => a.instances).some((i) => i.state === AppliedState.ABSENT));
   expect(linux.listNamedNamespaces().filter((name) => name.startsWith(`${prefix}h1`))).toEqual([]);

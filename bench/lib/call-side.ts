@@ -45,7 +45,8 @@ async function serve(directory: string): Promise<void> {
   const world = await startWorld();
   const hosts = [await world.host(), await world.host()];
   const { accountId, clients } = await world.account();
-  const networks = await Promise.all([0, 1, 2, 3].map(() => world.network(clients)));
+  // Creates in one subnet wait for each other: as many as there are at once.
+  const networks = await Promise.all(Array.from({ length: 16 }, () => world.network(clients)));
   const [network] = networks;
   if (network === undefined) throw new Error("no network was made");
   const instances: string[] = [];

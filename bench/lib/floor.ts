@@ -43,7 +43,7 @@ export function floorOf(namespaces: Namespaces, cleanup: Cleanup): () => Floor {
     datapath.dropMeter(wireId, BigInt(wireId));
     datapath.deleteRuleset(wireId);
     const closed = performance.now();
-    devices.remove(wireId);
+    devices.remove([wireId]);
     return { devicesMs: made - start, mapsMs: open - made, removeMs: performance.now() - closed };
   };
 }

@@ -1,4 +1,4 @@
-import type { Transaction } from "kysely";
+import type { RawBuilder, Transaction } from "kysely";
 import type { Caller } from "#lib/rpc/caller.ts";
 import type { PlenumError } from "#lib/rpc/errors.ts";
 import type { Decision, ResourceRef } from "./core/decide.ts";
@@ -114,8 +114,13 @@ export interface Calls {
   write<Res>(context: CallContext, options: WriteOptions<Res>, fn: (call: WriteCall) => Promise<Res>): Promise<Written<Res>>;
   /** Read in one consistent view. */
   read<Res>(context: CallContext, action: string, fn: (call: ReadCall) => Promise<Res>): Promise<Res>;
-  /** A write that nobody's call stands behind (a host's report, a sweeper): no audit, no idempotency. `subject` default: COORDINATOR. */
-  internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject?: Subject): Promise<Written<Res>>;
+  /** The same by one statement: `query`'s rows, of one moment with what the caller may be then. None: one row of nulls. */
+  readAtOnce<Row, Res>(context: CallContext, action: string, query: RawBuilder<Row>, fn: (sight: Sight, rows: Row[]) => Res): Promise<Res>;
+  /**
+   * A write that nobody's call stands behind (a host's report, a sweeper): no audit, no idempotency, and `now` is not to be asked. `behalf`:
+   * of somebody all the same.
+   */
+  internal<Res>(fn: (call: WriteCall) => Promise<Res>, behalf?: Subject): Promise<Written<Res>>;
   /**
    * A host's call, which no policy decides but what it showed (`rule`: its certificate, a join token): what `fn` names by `concerns` goes
    * into the audit.

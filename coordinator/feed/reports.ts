@@ -80,7 +80,7 @@ export async function takeCounters({ calls }: ReportDependencies, hostId: string
   const drops = counters.drops.map((drop) => ({ ...drop, reason: clean(drop.reason).slice(0, 128), epoch: drop.epoch ?? life }));
   await calls.internal(async (call) => {
     if (!(await sessionLives(call.tx, hostId, epoch))) throw staleSession(epoch);
-    await addReadings(call.tx, hostId, counters.readTime ?? call.now, meters);
+    await addReadings(call.tx, hostId, counters.readTime, meters);
     await addDrops(
       call.tx,
       hostId,

@@ -22,7 +22,7 @@ export { operationMessage } from "./in/operation-message.ts";
 export { getOperation } from "./out/operations.ts";
 export type { Operation, Operations, OperationStateName } from "./out/operations.ts";
 export { principalRef, principalStanding } from "./out/principals.ts";
-export { countUse, requireRoom, writeQuotaDefaults } from "./out/quotas.ts";
+export { countPart, countUse, requireRoom, writeQuotaDefaults } from "./out/quotas.ts";
 export { Wake } from "./out/wake.ts";
 
 export interface IdentityModule {

@@ -70,4 +70,14 @@ export const identityMigrations: Migrations = {
     ALTER TABLE principal DROP CONSTRAINT principal_role_check;
     ALTER TABLE principal ADD CONSTRAINT principal_role CHECK (role IN ('operator', 'owner', 'member', 'viewer'));
   `),
+  "0083_account_use_part": sqlMigration(`
+    -- What of a count many transactions of one account raise at once: each in one of its parts, by chance. A part alone may be below 0.
+    CREATE TABLE account_use_part (
+      account_id text NOT NULL,
+      quota      text NOT NULL,
+      part       smallint NOT NULL,
+      used       bigint NOT NULL,
+      PRIMARY KEY (account_id, quota, part)
+    ) WITH (fillfactor = 50);
+  `),
 };

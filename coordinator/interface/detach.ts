@@ -2,6 +2,7 @@ import type { DetachInterfaceRequest } from "#gen/plenum/nivc/v1/interface_servi
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { failedPrecondition, invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { inOwnRight } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor } from "../consent/api.ts";
 import { instanceRef } from "./attach-rights.ts";
@@ -40,10 +41,10 @@ async function rowsOf(call: WriteCall, directory: InstanceDirectory, target: Tar
       return rows;
     }
     case "interface": {
-      const row = (await readInterfaces(call.tx, [target.id])).get(target.id);
-      if (row === undefined) throw notFound("interface", target.id);
       const rows = await readAttachments(call.tx, { interfaceIds: [target.id] });
       if (rows.length > 0) return rows;
+      const row = (await readInterfaces(call.tx, [target.id])).get(target.id);
+      if (row === undefined) throw notFound("interface", target.id);
       call.requireSee(interfaceRef(row, (await grantsFor(call.tx, [target.id])).get(target.id)));
       throw failedPrecondition("NOT_ATTACHED", `${target.id} is attached to nothing`, { interface_id: target.id });
     }
@@ -68,10 +69,8 @@ export async function detachInterfaces(
   force = false,
 ): Promise<AttachmentRow[]> {
   const found = await rowsOf(call, directory, target);
-  const grants = await grantsFor(
-    call.tx,
-    found.map((row) => row.interface_id),
-  );
+  const listed = found.filter((row) => !inOwnRight(call.subject, attachmentRef(row))).map((row) => row.interface_id);
+  const grants = await grantsFor(call.tx, listed);
   for (const row of found) {
     const named: ResourceRef = attachmentRef(row, grants.get(row.interface_id));
     // A refusal speaks of what the caller named.

@@ -1,4 +1,4 @@
-import type { Kysely } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
 import type { Tx } from "../call/api.ts";
 import type { HostFacts } from "./core/conditions.ts";
 
@@ -35,6 +35,10 @@ export interface InstanceDirectory {
   hosts(db: Reader, hostIds: readonly string[]): Promise<ReadonlyMap<string, HostFacts & PlacedHost>>;
   /** Those of the hosts that are silent, and stay so until the transaction ends: no session of theirs opens within it. Waits for nothing. */
   holdSilent(tx: Tx, hostIds: readonly string[]): Promise<ReadonlySet<string>>;
-  /** Newest version of each network that a host has applied in its present session: key `${hostId} ${networkId}`. */
-  networkVersions(db: Reader, networkIds: readonly bigint[]): Promise<ReadonlyMap<string, bigint>>;
+  /** The same as part of a larger statement: jsonb for {@link hostsIn}. `hostIds`: SQL of a text[]. */
+  hostsQuery(hostIds: RawBuilder<unknown>): RawBuilder<unknown>;
+  /** What the part's answer says. */
+  hostsIn(answer: unknown): ReadonlyMap<string, HostFacts & PlacedHost>;
+  /** SQL of a table (host_id, network_id, version): the newest version of each network that a host has applied in its present session. */
+  readonly networkVersions: RawBuilder<unknown>;
 }

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ConsentServiceDefinition, ConsentState } from "#gen/plenum/consent/v1/consent.ts";
 import type { Caller } from "#lib/rpc/caller.ts";
 import { newId } from "#lib/ids/ids.ts";
+import { COORDINATOR } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import {
   consentsOf,
@@ -32,7 +33,8 @@ beforeEach(() => {
   thing = { kind: "interface", id: newId("eni"), ownerAccount: newId("acct") };
 });
 
-const within = async <Result>(fn: (call: WriteCall) => Promise<Result>): Promise<Result> => (await system.calls.internal(fn)).result;
+const within = async <Result>(fn: (call: WriteCall) => Promise<Result>): Promise<Result> =>
+  (await system.calls.internal(fn, COORDINATOR)).result;
 const forEver = { principalId: "", validFrom: null, validUntil: null, maximum: null };
 const granted = (action: string, accounts: string[]) =>
   within((call) =>

@@ -4,6 +4,8 @@ import { QuotaServiceDefinition } from "#gen/plenum/identity/v1/quota.ts";
 import { SubnetServiceDefinition } from "#gen/plenum/network/v1/subnet.ts";
 import type { PlenumClient } from "#lib/rpc/client.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
+import { transaction } from "#lib/db/transaction.ts";
+import { countPart } from "../identity/api.ts";
 import { reasonOf } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
@@ -115,6 +117,38 @@ it("records are bounded: a batch is all or none, what is deleted makes room", as
   await clients.interfaces.deleteInterface({ interfaceId: made[0] ?? "" });
   await one();
   expect(await quota("interfaces")).toMatchObject({ maximum: 3n, used: 3n });
+});
+
+it("records are bounded exactly however many are made at once in other subnets, and deleted ones make room in whatever part", async () => {
+  const subnets = await Promise.all([0, 1, 2, 3].map(() => world.network(clients)));
+  await set("interfaces", 5n);
+  const one = (index: number) => clients.interfaces.createInterface({ spec: { subnetId: subnets[index % 4]?.subnetId ?? "" } });
+  const outcomes = await Promise.allSettled(Array.from({ length: 16 }, (_, index) => one(index)));
+  expect(kept(outcomes)).toBe(5);
+  const made = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value.interface?.interfaceId ?? ""] : []));
+  expect(await quota("interfaces")).toMatchObject({ used: 5n });
+  for (const interfaceId of made) await clients.interfaces.deleteInterface({ interfaceId });
+  expect(await quota("interfaces")).toMatchObject({ used: 0n });
+  expect(kept(await Promise.allSettled(Array.from({ length: 8 }, (_, index) => one(index))))).toBe(5);
+});
+
+it("a count that is raised in parts is exact where it comes to its bound, and waits for nobody before", async () => {
+  await set("interfaces", 30_000n);
+  const count = (amount: number, part: number, held?: Promise<void>) =>
+    transaction(world.db.kysely, async (tx) => {
+      await countPart(tx, accountId, "interfaces", amount, `eni-${part.toString(16)}`);
+      await held;
+    });
+  const held = Promise.withResolvers<void>();
+  const first = count(1_000, 0, held.promise);
+  await count(1_000, 1); // the other has not ended
+  held.resolve();
+  await first;
+  const outcomes = await Promise.allSettled(Array.from({ length: 40 }, (_, index) => count(1_000, index % 16)));
+  expect(kept(outcomes)).toBe(28);
+  const reasons = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [(outcome.reason as { reason?: string }).reason] : []));
+  expect(new Set(reasons)).toEqual(new Set(["LIMIT_EXCEEDED"]));
+  expect(await quota("interfaces")).toMatchObject({ used: 30_000n });
 });
 
 it("only what there is can be set, by an operator", async () => {

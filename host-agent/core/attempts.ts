@@ -48,10 +48,20 @@ export class Attempts {
     return this.#putOff;
   }
 
+  /** Whether the step failed lately, and is not to be tried in this pass. */
+  waits(key: string): boolean {
+    const failure = this.#failures.get(key);
+    return failure !== undefined && failure.at > this.#now;
+  }
+
+  /** Whether this pass has run a step. */
+  get worked(): boolean {
+    return this.#tried.size > 0;
+  }
+
   /** Runs `step` unless it failed lately or the pass has had its time (an `urgent` one runs all the same). True: it ran and worked. */
   run(key: string, step: () => void, urgent = false): boolean {
-    const failure = this.#failures.get(key);
-    if (failure !== undefined && failure.at > this.#now) return false;
+    if (this.waits(key)) return false;
     if (!urgent && (this.#putOff || (this.#tried.size > 0 && this.#clock() >= this.#end))) {
       this.#putOff = true;
       return false;

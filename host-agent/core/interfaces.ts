@@ -3,6 +3,7 @@ import type { Attempts } from "./attempts.ts";
 import { deviceOf, endpointOf, sameDevice, sameEndpoint } from "./convert.ts";
 import type { EndpointSpec } from "./convert.ts";
 import { Guards } from "./guards.ts";
+import { Leftovers } from "./leftovers.ts";
 import { Meters } from "./meters.ts";
 import type { LastReadings, MeterTimes } from "./meters.ts";
 import type { Datapath, Device, Devices, DeviceSpec, Endpoint, NetworkNews, Ruleset } from "./ports.ts";
@@ -23,6 +24,7 @@ export class Interfaces {
   readonly devices = new DeltaTracker<number, DeviceSpec, ActualDevice>((w, a) => a.spec !== undefined && sameDevice(w, a.spec));
   readonly endpoints = new DeltaTracker<number, Endpoint>(sameEndpoint);
   readonly #guards: Guards;
+  readonly #leftovers = new Leftovers();
   readonly #specs = new Map<number, EndpointSpec>();
   /** Wanted rulesets that no kernel will ever hold, with the reason. What names one is closed: its old rules are not wanted any more. */
   readonly #impossible = new Map<number, string>();
@@ -209,15 +211,30 @@ export class Interfaces {
     return this.meters.retire(now, ({ wireId, meterId }) => this.endpoints.possible(wireId)?.meterId === meterId);
   }
 
-  removeDevices(): void {
-    for (const [wireId, device] of this.devices.pendingDeletes()) {
-      if (this.endpoints.possible(wireId) !== undefined || this.meters.owesReading(wireId)) continue;
-      this.#attempts.run(deviceKey(wireId), () => {
-        this.devices.doubt(wireId, device);
-        this.#driver.remove(wireId);
-        this.devices.absent(wireId);
+  /** What is gone for everybody but the guest, which may keep an idle device a moment longer (Leftovers). Returns when to look again. */
+  removeDevices(now: number): number | undefined {
+    const leftovers = this.devices.pendingDeletes().filter(([wireId]) => {
+      const closed = this.endpoints.possible(wireId) === undefined && !this.meters.owesReading(wireId);
+      return closed && !this.#attempts.waits(deviceKey(wireId));
+    });
+    const inTheWay = (): boolean => this.devices.pendingPuts().some(([, spec]) => this.#taken(spec));
+    const wires = leftovers.map(([wireId]) => wireId);
+    const { due, lookAt } = this.#leftovers.due(now, wires, { urgent: inTheWay(), busy: this.#attempts.worked });
+    const removed = this.#remove(leftovers.filter(([wireId]) => due.has(wireId)));
+    return removed && (inTheWay() || leftovers.length > due.size || this.devices.pendingPuts().length > 0) ? now : lookAt;
+  }
+
+  /** True: at least one. */
+  #remove(going: readonly [number, ActualDevice][]): boolean {
+    const remove = (key: string, some: typeof going): boolean =>
+      this.#attempts.run(key, () => {
+        for (const [wireId, device] of some) this.devices.doubt(wireId, device);
+        this.#driver.remove(some.map(([wireId]) => wireId));
+        for (const [wireId] of some) this.devices.absent(wireId);
       });
-    }
+    if (going.length > 1 && remove(MANY_KEY, going)) return true;
+    // One that cannot be removed must not keep the others.
+    return going.filter((one) => remove(deviceKey(one[0]), [one])).length > 0;
   }
 
   deleteRulesets(): void {
@@ -241,9 +258,9 @@ export class Interfaces {
     return this.endpoints.settled(wireId) && this.devices.settled(wireId);
   }
 
-  /** Nothing of it is left but a meter whose last reading was reported. */
+  /** No packet passes, and its last reading was reported. Its meter and its device may be left, which nothing can pass. */
   isGone(wireId: number): boolean {
-    return this.endpoints.possible(wireId) === undefined && this.devices.possible(wireId) === undefined && !this.meters.owesReading(wireId);
+    return this.endpoints.possible(wireId) === undefined && !this.meters.owesReading(wireId);
   }
 
   /** Whether an instance still has a device. */
@@ -315,5 +332,6 @@ export class Interfaces {
 
 const rulesetKey = (id: number): string => `ruleset ${id}`;
 const closeKey = (wireId: number): string => `closing of ${wireId}`;
+const MANY_KEY = "removal of devices";
 const deviceKey = (wireId: number): string => `device of ${wireId}`;
 const endpointKey = (wireId: number): string => `endpoint of ${wireId}`;

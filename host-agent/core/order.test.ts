@@ -53,7 +53,7 @@ describe("order", () => {
     expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
   });
 
-  it("detaches endpoint first, then reads, then removes, then drops the meter", () => {
+  it("detaches endpoint first, then reads and says that it is gone, then removes, then drops the meter", () => {
     attached();
     host.takeCalls();
     states();
@@ -62,10 +62,14 @@ describe("order", () => {
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
     expect([wakeAt, host.finals, states()]).toEqual([50, [], []]);
     host.now = 50;
-    const linger = host.reconciler.pass().wakeAt;
+    const leave = host.reconciler.pass().wakeAt;
     expect(host.finals).toEqual([1001n]);
+    expect(host.takeCalls()).toEqual([]);
+    expect([leave, states()]).toEqual([60, [["eni-attach-1", AppliedState.ABSENT, ""]]]);
+    host.now = 60;
+    const linger = host.reconciler.pass().wakeAt;
     expect(host.takeCalls()).toEqual(["devices.remove"]);
-    expect([linger, states()]).toEqual([30_050, [["eni-attach-1", AppliedState.ABSENT, ""]]]);
+    expect([linger, states()]).toEqual([30_050, []]);
     host.now = 30_050;
     host.pass();
     expect(host.takeCalls()).toEqual(["datapath.dropMeter"]);
@@ -79,9 +83,67 @@ describe("order", () => {
     tell(detached());
     for (host.now of [0, 60, 100_000]) host.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
+    states();
     host.connected = true;
+    for (host.now of [100_000, 100_010]) host.pass();
+    expect(host.takeCalls()).toEqual(["devices.remove"]);
+    expect(states()).toEqual([["eni-attach-1", AppliedState.ABSENT, ""]]);
+  });
+
+  it("removes devices of several attachments at once, and answers an attach first", () => {
+    attached();
+    for (const n of [3, 4]) tell(attachment(attachmentItem(n, 2, { deviceIndex: n })));
+    host.pass();
+    host.takeCalls();
+    states();
+    tell(detached());
+    for (const n of [3, 4]) tell(attachment(attachmentItem(n, 2, { deviceIndex: n, wanted: Wanted.ABSENT, generation: 2n })));
+    for (host.now of [0, 50]) host.pass();
+    expect(states().map(([, state]) => state)).toEqual([AppliedState.ABSENT, AppliedState.ABSENT, AppliedState.ABSENT]);
+    host.takeCalls();
+    host.now = 60;
+    tell(attachment(attachmentItem(5, 2, { deviceIndex: 5 })));
+    const { wakeAt } = host.reconciler.pass();
+    expect(host.takeCalls()).not.toContain("devices.remove");
+    expect([wakeAt, states()]).toEqual([60, [["eni-attach-5", AppliedState.PRESENT, ""]]]);
     host.pass();
     expect(host.takeCalls()).toEqual(["devices.remove"]);
+    expect([...host.deviceKernel.pairs.keys()]).toEqual([5]);
+  });
+
+  it("removes each by itself where they cannot go together, and one that cannot go keeps no other", () => {
+    let stuck = 2;
+    host = new FakeHost({
+      fault: (call) => {
+        if (call === "devices.remove" && stuck-- > 0) throw new Error("EBUSY");
+      },
+    });
+    attached();
+    tell(attachment(attachmentItem(3, 2, { deviceIndex: 3 })));
+    host.pass();
+    tell(detached(), attachment(attachmentItem(3, 2, { deviceIndex: 3, wanted: Wanted.ABSENT, generation: 2n })));
+    for (host.now of [0, 50, 60]) host.pass();
+    expect(host.failures).toEqual(["removal of devices: EBUSY", "device of 1: EBUSY"]);
+    expect([...host.deviceKernel.pairs.keys()]).toEqual([1]);
+    host.now = 200;
+    host.pass();
+    host.now = 210;
+    host.pass();
+    expect(host.deviceKernel.pairs.size).toBe(0);
+  });
+
+  it("removes after a restart what was said to be gone and was not removed any more", () => {
+    attached();
+    tell(detached());
+    for (host.now of [0, 50]) host.pass();
+    expect(states().at(-1)?.[1]).toBe(AppliedState.ABSENT);
+    expect(host.deviceKernel.pairs.size).toBe(1);
+    host.restart(); // the coordinator has heard of it: it asks for nothing any more
+    world.attachments.clear();
+    host.snapshot(world);
+    for (host.now of [100, 150, 160]) host.pass();
+    expect(host.deviceKernel.pairs.size).toBe(0);
+    expect(host.pins.endpoints.size).toBe(0);
   });
 
   it("keeps the meter of an attachment that comes back", () => {
@@ -94,16 +156,17 @@ describe("order", () => {
     expect(states()).toEqual([["eni-attach-1", AppliedState.PRESENT, ""]]);
   });
 
-  it("gives an attachment that comes back its new meter, and fresh drop counters", () => {
+  it.each([
+    ["the device that is still there", [0, 50], []],
+    ["another device", [0, 50, 60], ["devices.ensure", "datapath.guardDevice"]],
+  ])("gives an attachment that comes back its new meter, fresh drop counters and %s", (_, times, made) => {
     attached();
     tell(detached());
-    for (host.now of [0, 50]) host.pass();
+    for (host.now of times) host.pass();
     host.takeCalls();
     tell(attachment(attachmentItem(1, 2, { generation: 3n, meterId: 2001n })));
     host.pass();
-    expect(host.takeCalls()).toEqual([
-      ...["datapath.dropMeter", "datapath.putMeter", "devices.ensure", "datapath.guardDevice", "datapath.putEndpoint"],
-    ]);
+    expect(host.takeCalls()).toEqual(["datapath.dropMeter", "datapath.putMeter", ...made, "datapath.putEndpoint"]);
     host.now = 40_000;
     host.pass();
     expect(host.takeCalls()).toEqual([]);
@@ -129,7 +192,7 @@ describe("order", () => {
     host.takeCalls();
     host.safe = false;
     tell(detached());
-    for (host.now of [0, 50]) host.pass();
+    for (host.now of [0, 50, 60]) host.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint", "devices.remove"]);
     expect(states()).toEqual([["eni-attach-1", AppliedState.ABSENT, ""]]);
     for (host.now of [100, 1_000_000]) host.pass();
@@ -173,8 +236,7 @@ describe("order", () => {
     tell(instance(instanceItem(2, { wanted: Wanted.ABSENT, generation: 2n })), detached());
     host.pass();
     expect(host.takeCalls()).toEqual(["datapath.closeEndpoint"]);
-    host.now = 50;
-    host.pass();
+    for (host.now of [50, 60]) host.pass();
     expect(host.takeCalls()).toEqual(["devices.remove", "instances.remove"]);
     await Promise.resolve();
     host.pass();

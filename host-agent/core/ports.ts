@@ -210,8 +210,8 @@ export interface Devices {
    * no packet can pass unjudged.
    */
   ensure(spec: DeviceSpec, guard: (ifindex: number) => void): Device;
-  /** Unknown id: no effect. */
-  remove(wireId: number): void;
+  /** All of them, for the price of little more than one. Unknown ids: no effect. Throws: some may be left. */
+  remove(wireIds: readonly number[]): void;
   list(): FoundDevice[];
 }
 

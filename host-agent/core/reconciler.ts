@@ -165,14 +165,14 @@ export class Reconciler {
     instances.start((id) => this.#ready(id));
     const networks = this.mappings.apply();
     const wakeAt = interfaces.retireMeters(now);
-    interfaces.removeDevices();
+    const leaveAt = interfaces.removeDevices(now);
     instances.remove((id) => this.#free(id));
     interfaces.deleteRulesets();
     const complete = !attempts.putOff;
     if (complete) this.#appliedVersion = this.host.version;
     this.statuses.refresh();
     this.#forget();
-    return { complete, wakeAt: earliest(wakeAt, attempts.end()), networks };
+    return { complete, wakeAt: earliest(earliest(wakeAt, leaveAt), attempts.end()), networks };
   }
 
   /** Newest version of the host's scope of which every item was brought to the kernel or reported as FAILED, or is on its way out. */

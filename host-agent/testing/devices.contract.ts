@@ -117,11 +117,29 @@ export function devicesContract(name: string, harness: () => DevicesHarness): vo
 
     it("removes both ends, and shrugs at what is not there", () => {
       const device = host.devices.ensure(deviceExample(), noGuard);
-      host.devices.remove(device.wireId);
-      host.devices.remove(device.wireId);
-      host.devices.remove(0xdead);
+      host.devices.remove([device.wireId]);
+      host.devices.remove([device.wireId]);
+      host.devices.remove([0xdead]);
+      host.devices.remove([]);
       expect(host.devices.list()).toEqual([]);
       expect(host.guest("i-one", 0)).toBeUndefined();
+    });
+
+    it("removes many at once, and no other", () => {
+      const specs = [0, 1, 2].map((deviceIndex) =>
+        deviceExample({
+          ...{ wireId: 0xa1 + deviceIndex, deviceIndex, guestMac: `02:00:00:00:00:a${deviceIndex + 1}` },
+          ...{ addresses: [`10.0.${deviceIndex}.5/24`], gateways: [`10.0.${deviceIndex}.1`] },
+        }),
+      );
+      const other = host.devices.ensure(deviceExample({ wireId: 0xb1, instanceId: "i-two", guestMac: "02:00:00:00:00:b1" }), noGuard);
+      for (let round = 0; round < 2; round += 1) {
+        for (const spec of specs) host.devices.ensure(spec, noGuard);
+        host.devices.remove([0xa1, 0xdead, 0xa3, 0xa2]);
+        expect(host.devices.list()).toEqual([found(other)]);
+        for (const { deviceIndex } of specs) expect(host.guest("i-one", deviceIndex)).toBeUndefined();
+      }
+      expect(host.guest("i-two", 0)?.up).toBe(true);
     });
 
     it("leaves a device down that could not be guarded, and completes it later", () => {

@@ -59,9 +59,9 @@ export class FakeDevices implements Devices {
     return { wireId: spec.wireId, instanceId: spec.instanceId, ifindex: pair.ifindex };
   }
 
-  remove(wireId: number): void {
+  remove(wireIds: readonly number[]): void {
     this.#fault("remove");
-    this.kernel.pairs.delete(wireId);
+    for (const wireId of wireIds) this.kernel.pairs.delete(wireId);
   }
 
   list(): FoundDevice[] {

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Transaction } from "kysely";
+import type { RawBuilder, Transaction } from "kysely";
 import type { Bus } from "../bus/bus.ts";
 import { encodeHint, hintSubject, scopeKind } from "./hint.ts";
 
@@ -20,16 +20,22 @@ export interface AppendedChange extends Change {
 
 /**
  * Write changes to the log of the feed in the transaction's own schema (its search path). The last statement of a writing
- * transaction: from here to the commit it holds the scopes. Hand the result to {@link publishHints} once committed.
+ * transaction: from here to the commit it holds the scopes. Hand the result to {@link publishHints} once committed. `beside`: named parts
+ * ("name AS (INSERT …)") that the same statement writes.
  */
-export async function appendChanges<Tables>(tx: Transaction<Tables>, changes: readonly Change[]): Promise<AppendedChange[]> {
-  if (changes.length === 0) return [];
+export async function appendChanges<Tables>(
+  tx: Transaction<Tables>,
+  changes: readonly Change[],
+  beside: readonly RawBuilder<unknown>[] = [],
+): Promise<AppendedChange[]> {
+  if (changes.length === 0 && beside.length === 0) return [];
   const payloads = new Map(changes.map(({ scope, payload }) => [scope, payload]));
   if (payloads.size !== changes.length) throw new Error("a scope occurs twice: put a transaction's changes of one scope into one payload");
   for (const scope of payloads.keys()) scopeKind(scope); // a scope nobody could follow must not be written
   const scopes = [...payloads.keys()];
   const bytes = scopes.map((scope) => Buffer.from(payloads.get(scope) ?? []));
   const { rows } = await sql<{ scope: string; version: bigint; mark: bigint; prev_mark: bigint }>`
+    ${beside.length === 0 ? sql`` : sql`WITH ${sql.join(beside)}`}
     SELECT scope, version, mark, prev_mark FROM append_changes(${scopes}::text[], ${bytes}::bytea[])`.execute(tx);
   return rows.map(({ scope, version, mark, prev_mark: prevMark }) => {
     return { scope, version, prev: version - 1n, mark, prevMark, payload: payloads.get(scope) ?? new Uint8Array() };

@@ -8,7 +8,7 @@ export { inNewNamespace, OWN_NAMESPACE, withNamespace } from "./namespace.ts";
 export { addAddress, deleteAddress, getAddresses, type InterfaceAddress } from "./netlink/address.ts";
 export { NetworkEvents, type NetworkNews } from "./netlink/events.ts";
 export { getIngressProgram } from "./netlink/filter.ts";
-export { createBridge, createVeth, deleteLink, getLink, getLinks, setLink } from "./netlink/link.ts";
+export { createBridge, createVeth, deleteGroup, deleteLink, getLink, getLinks, setLink } from "./netlink/link.ts";
 export type { Link, LinkChange, NewVeth } from "./netlink/link.ts";
 export { networkText, prefixText } from "./netlink/address-bytes.ts";
 export { addNeighbour } from "./netlink/neighbour.ts";

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Kysely } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
 import { newId } from "#lib/ids/ids.ts";
 import type { Effect, ResourceRef } from "../core/decide.ts";
 import type { Origin } from "../core/origin.ts";
@@ -35,9 +35,13 @@ function behalfOf({ subject, resource, delegation }: AuditRecord): string {
 
 /** Write decisions, all in one statement. */
 export async function writeAudit(db: Kysely<unknown>, records: readonly AuditRecord[]): Promise<void> {
-  if (records.length === 0) return;
+  if (records.length > 0) await insertAudit(records).execute(db);
+}
+
+/** The statement, alone or as part of another. At least one record. */
+export function insertAudit(records: readonly AuditRecord[]): RawBuilder<unknown> {
   const column = (value: (record: AuditRecord) => string): string[] => records.map(value);
-  await sql`
+  return sql`
     INSERT INTO audit_entry (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden, reason,
                              on_behalf_of, delegation_id, peer, request_id, details, via_instance, via_host)
     SELECT entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account,
@@ -51,5 +55,5 @@ export async function writeAudit(db: Kysely<unknown>, records: readonly AuditRec
       ${column((r) => r.origin.peer)}::text[], ${column((r) => r.origin.requestId)}::text[], ${column((r) => JSON.stringify(r.origin.details))}::jsonb[],
       ${column((r) => r.subject.via?.instanceId ?? "")}::text[], ${column((r) => r.subject.via?.hostId ?? "")}::text[]
     ) AS t (entry_id, principal_id, account_id, action, resource_kind, resource_id, resource_account, effect, reason, on_behalf_of,
-            delegation_id, peer, request_id, details, via_instance, via_host)`.execute(db);
+            delegation_id, peer, request_id, details, via_instance, via_host)`;
 }

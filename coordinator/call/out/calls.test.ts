@@ -303,6 +303,32 @@ describe("a read", () => {
   });
 });
 
+describe("a read by one statement", () => {
+  const query = sql<{ name: string | null }>`SELECT name FROM made`;
+  const read = (caller: Caller, resource = thing) =>
+    calls.readAtOnce({ caller, method: METHOD }, "test:Get", query, (sight, rows) => {
+      sight.requireSee(resource);
+      return { role: sight.subject.role, names: rows.map((row) => row.name) };
+    });
+
+  it("answers what is there and what the caller may be at that moment; nothing is a row of nulls", async () => {
+    expect(await read(owner)).toEqual({ role: "owner", names: [null] });
+    await write(owner, "one");
+    standings.set("alice", "viewer");
+    expect(await read(owner)).toEqual({ role: "viewer", names: ["one"] });
+  });
+
+  it("is refused and audited as any other", async () => {
+    await expect(read(stranger)).rejects.toMatchObject({ reason: "RESOURCE_NOT_FOUND" });
+    standings.set("alice", "disabled");
+    await expect(read(owner)).rejects.toThrow(PlenumError);
+    expect((await audit()).map((row) => row.reason)).toEqual(["default deny", "principal disabled"]);
+    await expect(calls.readAtOnce({ caller: { ...owner, kind: "anonymous" }, method: METHOD }, "test:Get", query, () => 1)).rejects.toThrow(
+      PlenumError,
+    );
+  });
+});
+
 describe("page tokens", () => {
   it("are opened by another copy, not by another caller or for another filter", async () => {
     const [one, other] = await Promise.all([openSharedPageTokens(db.kysely), openSharedPageTokens(db.kysely)]);

@@ -8,17 +8,17 @@ import type { AppendedChange } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { PlenumError, unauthenticated } from "#lib/rpc/errors.ts";
 import { requestId as checkRequestId } from "#lib/rpc/validate.ts";
-import type { CallContext, Calls, ReadCall, Tx, WriteCall, WriteOptions, Written } from "../api.ts";
+import type { CallContext, Calls, ReadCall, Sight, Tx, WriteCall, WriteOptions, Written } from "../api.ts";
 import type { ResourceGrant, ResourceRef } from "../core/decide.ts";
 import { fingerprint } from "../core/fingerprint.ts";
 import { NO_ORIGIN, originOf } from "../core/origin.ts";
 import { COORDINATOR, standingSubject, subjectOf } from "../core/subject.ts";
 import type { Standing, Subject } from "../core/subject.ts";
-import { writeAudit } from "./audit.ts";
+import { insertAudit, writeAudit } from "./audit.ts";
 import type { AuditRecord } from "./audit.ts";
-import { claim, idempotencyKey, keep } from "./idempotency.ts";
+import { claim, idempotencyKey, keeping } from "./idempotency.ts";
 import type { AllowedAction, IdempotencyKey } from "./idempotency.ts";
-import { Refusals, WriteScope } from "./write-scope.ts";
+import { CallerSight, Refusals, WriteScope } from "./write-scope.ts";
 
 /** Grants that others hold on resources now, by resource id. */
 export type GrantSource = (tx: Tx, resourceIds: readonly string[]) => Promise<ReadonlyMap<string, readonly ResourceGrant[]>>;
@@ -74,8 +74,6 @@ async function startOf(tx: Tx, standing: RawBuilder<Standing | null>): Promise<S
   return start;
 }
 
-const UNASKED = sql<null>`NULL`;
-
 interface Outcome<Res> {
   readonly result: Res;
   readonly changes: readonly AppendedChange[];
@@ -104,9 +102,13 @@ class DatabaseCalls implements Calls {
         }
         const result = await fn(scope);
         await this.#hold(tx, scope);
-        if (keyed !== undefined) await keep(tx, keyed.key, { response: keyed.encode(result), allowed: scope.allowed() });
-        await writeAudit(tx, scope.auditRecords());
-        return this.#finish(tx, scope, result);
+        const records = scope.auditRecords();
+        const beside = records.length === 0 ? [] : [sql`audited AS (${insertAudit(records)})`];
+        if (keyed !== undefined) {
+          const answer = { response: keyed.encode(result), allowed: scope.allowed() };
+          beside.push(sql`kept AS (${keeping(keyed.key, answer)})`);
+        }
+        return this.#finish(tx, scope, result, beside);
       });
       return this.#afterCommit(outcome);
     } catch (error) {
@@ -128,10 +130,30 @@ class DatabaseCalls implements Calls {
     }
   }
 
-  async internal<Res>(fn: (call: WriteCall) => Promise<Res>, subject: Subject = COORDINATOR): Promise<Written<Res>> {
+  async readAtOnce<Row, Res>(
+    context: CallContext,
+    action: string,
+    query: RawBuilder<Row>,
+    fn: (sight: Sight, rows: Row[]) => Res,
+  ): Promise<Res> {
+    const { db, standing } = this.#options;
+    const caller = known(subjectOf(context.caller));
+    const refusals = new Refusals(originOf(context));
+    try {
+      const { rows } = await sql<Row & { caller_standing: Standing | null }>`
+        SELECT * FROM (SELECT (${standing(caller, false)}) AS caller_standing) AS caller LEFT JOIN (${query}) AS found ON true`.execute(db);
+      const subject = admitted(caller, rows[0]?.caller_standing ?? null, { action, refusals });
+      return fn(new CallerSight({ subject, action, refusals }), rows);
+    } catch (error) {
+      await this.#writeRefusal(refusals.recordOf(error, caller, action), error);
+      throw error;
+    }
+  }
+
+  async internal<Res>(fn: (call: WriteCall) => Promise<Res>, behalf?: Subject): Promise<Written<Res>> {
     const outcome = await transaction(this.#options.db, async (tx) => {
-      const { now } = await startOf(tx, UNASKED);
-      const scope = new WriteScope({ tx, subject, now, action: "internal", refusals: new Refusals(NO_ORIGIN) });
+      const now = behalf === undefined ? undefined : (await startOf(tx, sql<null>`NULL`)).now;
+      const scope = new WriteScope({ tx, subject: behalf ?? COORDINATOR, now, action: "internal", refusals: new Refusals(NO_ORIGIN) });
       return this.#finish(tx, scope, await fn(scope));
     });
     return this.#afterCommit(outcome);
@@ -144,7 +166,7 @@ class DatabaseCalls implements Calls {
   ): Promise<Written<Res>> {
     const subject = subjectOf(context.caller);
     const outcome = await transaction(this.#options.db, async (tx) => {
-      const { now } = await startOf(tx, UNASKED);
+      const { now } = await startOf(tx, sql<null>`NULL`);
       const scope = new WriteScope({ tx, subject, now, action, refusals: new Refusals(originOf(context)) });
       const result = await fn(scope);
       await writeAudit(tx, scope.auditRecords(rule));
@@ -160,9 +182,7 @@ class DatabaseCalls implements Calls {
   async #open(tx: Tx, caller: Subject, start: { action: string; refusals: Refusals; hold: boolean }): Promise<WriteScope> {
     const { action, refusals, hold } = start;
     const { now, standing } = await startOf(tx, this.#options.standing(caller, hold));
-    const subject = standingSubject(caller, standing);
-    if (typeof subject === "string") throw refusals.refuseBarred(caller, action, subject);
-    return new WriteScope({ tx, subject, now, action, refusals });
+    return new WriteScope({ tx, subject: admitted(caller, standing, { action, refusals }), now, action, refusals });
   }
 
   /** C14: what rests on consents is decided a last time with those that nobody can take back before the commit. */
@@ -174,8 +194,8 @@ class DatabaseCalls implements Calls {
   }
 
   /** The last statement: from here to the commit the scopes' rows are locked (C1). */
-  async #finish<Res>(tx: Tx, scope: WriteScope, result: Res): Promise<Outcome<Res>> {
-    const changes = await appendChanges(tx, scope.changes());
+  async #finish<Res>(tx: Tx, scope: WriteScope, result: Res, beside: readonly RawBuilder<unknown>[] = []): Promise<Outcome<Res>> {
+    const changes = await appendChanges(tx, scope.changes(), beside);
     return { result, changes, committed: scope.committed(), repeated: false };
   }
 
@@ -220,6 +240,13 @@ class DatabaseCalls implements Calls {
       );
     }
   }
+}
+
+/** What the caller may be now. Throws the refusal of one from whom nothing is taken. */
+function admitted(caller: Subject, standing: Standing | null, { action, refusals }: { action: string; refusals: Refusals }): Subject {
+  const subject = standingSubject(caller, standing);
+  if (typeof subject === "string") throw refusals.refuseBarred(caller, action, subject);
+  return subject;
 }
 
 /** Nobody in particular reads or writes nothing here, whatever the listener let through. */

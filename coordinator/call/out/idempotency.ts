@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
 import { alreadyExists } from "#lib/rpc/errors.ts";
 import type { Tx } from "../api.ts";
 import type { ResourceRef } from "../core/decide.ts";
@@ -58,9 +59,6 @@ export async function claim(tx: Tx, key: IdempotencyKey, hash: Uint8Array): Prom
   return { response: row.response, allowed: row.allowed };
 }
 
-/** Keep the answer for repeats. */
-export async function keep(tx: Tx, key: IdempotencyKey, answer: StoredAnswer): Promise<void> {
-  await sql`
-    UPDATE idempotency SET response = ${Buffer.from(answer.response)}, allowed = ${JSON.stringify(answer.allowed)}::jsonb
-    WHERE ${where(key)}`.execute(tx);
-}
+/** Keep the answer for repeats: a statement, as part of another. */
+export const keeping = (key: IdempotencyKey, answer: StoredAnswer): RawBuilder<unknown> => sql`
+  UPDATE idempotency SET response = ${Buffer.from(answer.response)}, allowed = ${JSON.stringify(answer.allowed)}::jsonb WHERE ${where(key)}`;

@@ -1,7 +1,7 @@
 import { barredError } from "#lib/rpc/barred.ts";
 import type { Barred } from "#lib/rpc/barred.ts";
 import { notFound, permissionDenied, PlenumError } from "#lib/rpc/errors.ts";
-import type { Tx, WriteCall } from "../api.ts";
+import type { Sight, Tx, WriteCall } from "../api.ts";
 import { actsBy, inOwnRight, isGrantee, SEE } from "../core/decide.ts";
 import type { Decision, ResourceGrant, ResourceRef } from "../core/decide.ts";
 import type { Origin } from "../core/origin.ts";
@@ -93,25 +93,16 @@ export class Refusals {
 
 const identity = (action: string, resource: ResourceRef): string => `${action} ${resource.kind} ${resource.id}`;
 
-/** What one run of a writing call collects until its end. */
-export class WriteScope implements WriteCall {
-  readonly tx: Tx;
+/** What may be asked of the caller. */
+export class CallerSight implements Sight {
   readonly subject: Subject;
-  readonly now: Date;
   readonly #action: string;
   readonly #refusals: Refusals;
-  readonly #allowed = new Map<string, { action: string; resource: ResourceRef; rule: string }>();
-  readonly #concerned = new Map<string, ResourceRef>();
-  readonly #held = new Set<string>();
-  readonly #changes = new Map<string, Uint8Array[]>();
-  readonly #afterCommit: ((versions: ReadonlyMap<string, bigint>) => void)[] = [];
 
-  constructor(start: { tx: Tx; subject: Subject; now: Date; action: string; refusals: Refusals }) {
-    this.tx = start.tx;
-    this.subject = start.subject;
-    this.now = start.now;
-    this.#action = start.action;
-    this.#refusals = start.refusals;
+  constructor({ subject, action, refusals }: { subject: Subject; action: string; refusals: Refusals }) {
+    this.subject = subject;
+    this.#action = action;
+    this.#refusals = refusals;
   }
 
   canSee(resource: ResourceRef): boolean {
@@ -121,6 +112,33 @@ export class WriteScope implements WriteCall {
   requireSee(resource: ResourceRef): void {
     const decision = decide(this.subject, SEE, resource);
     if (decision.effect !== "allow") throw this.#refusals.refuse(this.subject, this.#action, resource, decision);
+  }
+}
+
+/** What one run of a writing call collects until its end. */
+export class WriteScope extends CallerSight implements WriteCall {
+  readonly tx: Tx;
+  readonly #now: Date | undefined;
+  readonly #action: string;
+  readonly #refusals: Refusals;
+  readonly #allowed = new Map<string, { action: string; resource: ResourceRef; rule: string }>();
+  readonly #concerned = new Map<string, ResourceRef>();
+  readonly #held = new Set<string>();
+  readonly #changes = new Map<string, Uint8Array[]>();
+  readonly #afterCommit: ((versions: ReadonlyMap<string, bigint>) => void)[] = [];
+
+  /** `now` undefined: nobody asked the database. */
+  constructor(start: { tx: Tx; subject: Subject; now: Date | undefined; action: string; refusals: Refusals }) {
+    super(start);
+    this.tx = start.tx;
+    this.#now = start.now;
+    this.#action = start.action;
+    this.#refusals = start.refusals;
+  }
+
+  get now(): Date {
+    if (this.#now === undefined) throw new Error("what is nobody's call has no clock: let the statement ask now()");
+    return this.#now;
   }
 
   may(action: string, resource: ResourceRef): Decision {

@@ -29,10 +29,13 @@ export async function writeQuotaDefaults(db: Kysely<unknown>, defaults: Readonly
 export async function accountQuotas(tx: Tx, accountId: string): Promise<AccountQuota[]> {
   const { rows } = await sql<AccountQuota>`
     SELECT d.quota AS name, coalesce(own.maximum, d.maximum) AS maximum, own.maximum IS NOT NULL AS own,
-           CASE WHEN d.quota = ANY(${QUOTA_NAMES.filter(isDaily)}::text[]) AND use.day <> ${TODAY} THEN 0 ELSE use.used END AS used
+           CASE WHEN d.quota = ANY(${QUOTA_NAMES.filter(isDaily)}::text[]) AND use.day <> ${TODAY} THEN 0
+                WHEN parts.used IS NULL THEN use.used ELSE greatest(0, coalesce(use.used, 0) + parts.used) END AS used
     FROM quota_default d
     LEFT JOIN account_quota own ON own.account_id = ${accountId} AND own.quota = d.quota
     LEFT JOIN account_use use ON use.account_id = ${accountId} AND use.quota = d.quota
+    LEFT JOIN (SELECT quota, sum(used)::bigint AS used FROM account_use_part WHERE account_id = ${accountId} GROUP BY quota) parts
+      ON parts.quota = d.quota
     ORDER BY d.quota`.execute(tx);
   return rows;
 }
@@ -63,6 +66,66 @@ export async function countUse(tx: Tx, accountId: string, quota: QuotaName, amou
   if (amount > 0) refuseAbove(accountId, quota, await maximumOf(tx, accountId, quota), used, BigInt(amount));
 }
 
+/** Into how many parts a count is divided that many raise at once, and what one transaction adds at most without holding all of them. */
+const PARTS = 16;
+const MOST = 1_000;
+/** What transactions that nobody sees yet may have added to the other parts: one holds each. */
+const UNSEEN = (PARTS - 1) * MOST;
+
+interface Part {
+  readonly accountId: string;
+  readonly quota: QuotaName;
+  readonly part: number;
+}
+
+/**
+ * The same for what many make at once (interfaces): each counts in a part of its own, by chance (the last digit of `id`, hexadecimal), so
+ * that they do not wait for each other's commits. Exact all the same: each leaves room for what the others may be adding, and who does
+ * not find so much holds all parts, and has waited for the others.
+ */
+export async function countPart(tx: Tx, accountId: string, quota: QuotaName, amount: number, id: string): Promise<void> {
+  const digit = Number.parseInt(id.slice(-1), PARTS);
+  const of = { accountId, quota, part: Number.isNaN(digit) ? 0 : digit };
+  const held = await raise(tx, of, amount, amount > MOST);
+  if (amount <= 0) return;
+  let { used, maximum } = await roomOf(tx, of);
+  if (held < PARTS && used + BigInt(UNSEEN) > maximum) {
+    // There was room before the part was held.
+    await raise(tx, of, 0, true);
+    ({ used, maximum } = await roomOf(tx, of));
+  }
+  refuseAbove(accountId, quota, maximum, used, BigInt(amount));
+}
+
+const usedIn = ({ accountId, quota }: Part) => sql`
+  (coalesce((SELECT used FROM account_use WHERE account_id = ${accountId} AND quota = ${quota}), 0)
+   + coalesce((SELECT sum(used) FROM account_use_part WHERE account_id = ${accountId} AND quota = ${quota}), 0))::bigint`;
+
+/** Add to a part and hold it until the end; all parts, in their order, with `all` or where little room is seen. How many are held. */
+async function raise(tx: Tx, of: Part, amount: number, all: boolean): Promise<number> {
+  const { accountId, quota, part } = of;
+  const { rows } = await sql`
+    INSERT INTO account_use_part AS use (account_id, quota, part, used)
+    SELECT ${accountId}, ${quota}, one, CASE WHEN one = ${part}::int THEN ${amount}::bigint ELSE 0 END
+    FROM generate_series(0, ${PARTS - 1}::int) AS one
+    WHERE one = ${part}::int OR ${all}::boolean
+      OR (${amount}::bigint > 0 AND ${usedIn(of)} + ${amount}::bigint + ${UNSEEN}::bigint > ${maximumIn(accountId, quota)})
+    ORDER BY one
+    ON CONFLICT (account_id, quota, part) DO UPDATE SET used = use.used + excluded.used
+    RETURNING 1`.execute(tx);
+  return rows.length;
+}
+
+/** By a statement after the lock. */
+async function roomOf(tx: Tx, of: Part): Promise<{ used: bigint; maximum: bigint }> {
+  const { rows } = await sql<{ used: bigint; maximum: bigint | null }>`
+    SELECT ${usedIn(of)} AS used, ${maximumIn(of.accountId, of.quota)} AS maximum`.execute(tx);
+  const used = rows[0]?.used ?? 0n;
+  const maximum = rows[0]?.maximum ?? undefined;
+  if (maximum === undefined) throw new Error(`the installation has no quota ${of.quota}`);
+  return { used, maximum };
+}
+
 /** The same for what is counted by its rows: `count` of them are there, and the lock under which they were counted is held. */
 export async function requireRoom(tx: Tx, accountId: string, quota: QuotaName, count: bigint): Promise<void> {
   refuseAbove(accountId, quota, await maximumOf(tx, accountId, quota), count + 1n, 1n);
@@ -72,11 +135,13 @@ function refuseAbove(accountId: string, quota: QuotaName, maximum: bigint, wante
   if (wanted > maximum) throw overQuota(accountId, quota, maximum, wanted - amount);
 }
 
+const maximumIn = (accountId: string, quota: QuotaName) => sql`
+  coalesce((SELECT maximum FROM account_quota WHERE account_id = ${accountId} AND quota = ${quota}),
+           (SELECT maximum FROM quota_default WHERE quota = ${quota}))`;
+
 async function maximumOf(tx: Tx, accountId: string, quota: QuotaName): Promise<bigint> {
-  const { rows } = await sql<{ maximum: bigint }>`
-    SELECT coalesce((SELECT maximum FROM account_quota WHERE account_id = ${accountId} AND quota = ${quota}), maximum) AS maximum
-    FROM quota_default WHERE quota = ${quota}`.execute(tx);
-  const [row] = rows;
-  if (row === undefined) throw new Error(`the installation has no quota ${quota}`);
-  return row.maximum;
+  const { rows } = await sql<{ maximum: bigint | null }>`SELECT ${maximumIn(accountId, quota)} AS maximum`.execute(tx);
+  const maximum = rows[0]?.maximum ?? undefined;
+  if (maximum === undefined) throw new Error(`the installation has no quota ${quota}`);
+  return maximum;
 }

@@ -41,6 +41,7 @@ import { checkFilter, silentHosts } from "./filter.ts";
 import { attachmentMessages, interfaceMessages } from "./messages.ts";
 import { recordMessage, requireSeeAll, settling } from "./settle.ts";
 import type { After } from "./settle.ts";
+import type { Begun } from "../wait.ts";
 import { visibleTo } from "./visible.ts";
 import type { InterfaceWatches } from "./watch-interfaces.ts";
 
@@ -82,17 +83,25 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     after: Pick<After, "wait" | "timeoutMs" | "goal">,
     act: (call: WriteCall) => Promise<readonly AttachmentRow[]>,
   ): Promise<{ attachments: Attachment[]; asked: readonly string[] }> {
-    let rows: readonly AttachmentRow[] = [];
+    let begun: Begun | undefined;
     const keyed = { action: context.action, requestId: request.requestId, request, ...storedIds };
-    const written = await calls.write(context, keyed, async (call) => {
-      rows = await act(call);
-      return rows.map((row) => row.attachment_id);
-    });
+    const written = await calls
+      .write(context, keyed, async (call) => {
+        begun?.watch.close(); // it runs again
+        const rows = await act(call);
+        const ids = rows.map((row) => row.attachment_id);
+        begun = { rows, watch: signals.watch(after.wait === WaitFor.COMMITTED ? [] : ids) };
+        return ids;
+      })
+      .catch((error: unknown) => {
+        begun?.watch.close();
+        throw error;
+      });
     const asked = written.result;
-    if (written.repeated) rows = await readAttachments(db, { attachmentIds: asked, over: true });
+    const rows = begun?.rows ?? (await readAttachments(db, { attachmentIds: asked, over: true }));
     const networks = new Map(rows.map((row) => [row.attachment_id, row.network_id]));
     const awaited = asked.map((id) => ({ id, networkId: networks.get(id) }));
-    return { attachments: await settle.attachments(context, { ...after, versions: written.versions }, awaited), asked };
+    return { attachments: await settle.attachments(context, { ...after, versions: written.versions }, awaited, begun), asked };
   }
 
   async function attach(

@@ -15,11 +15,11 @@ import { readAttachments } from "../out/attachment-store.ts";
 import { networkScope } from "../out/changes.ts";
 import { trafficOf } from "../out/meter-store.ts";
 import type { TrafficSum } from "../out/meter-store.ts";
-import { forceFacts, observe, reachOf, versionThatMatters } from "../out/reach.ts";
+import { lookAround } from "../out/look.ts";
+import type { Look } from "../out/look.ts";
+import { forceFacts, reachOf, versionThatMatters } from "../out/reach.ts";
 import type { Observation } from "../out/reach.ts";
-import { residueOf } from "../out/residue-store.ts";
 import type { AttachmentRow, InterfaceRow } from "../out/rows.ts";
-import { together } from "../out/together.ts";
 
 /** Whoever asks. */
 export type Viewer = Sight["subject"];
@@ -58,7 +58,12 @@ export async function attachmentMessages(
   rows: readonly AttachmentRow[],
   waited?: Waited,
 ): Promise<Attachment[]> {
-  return (await attachmentsSeen(db, directory, viewer, rows, waited)).map(({ message }) => message);
+  return messagesOf(db, viewer, await lookAround(db, directory, rows), waited);
+}
+
+/** The same of attachments that were looked at already. */
+export async function messagesOf(db: Reader, viewer: Viewer, look: Look, waited?: Waited): Promise<Attachment[]> {
+  return (await attachmentsSeen(db, viewer, look, waited)).map(({ message }) => message);
 }
 
 interface Seen {
@@ -67,24 +72,7 @@ interface Seen {
   readonly troubled: boolean;
 }
 
-async function attachmentsSeen(
-  db: Reader,
-  directory: InstanceDirectory,
-  viewer: Viewer,
-  rows: readonly AttachmentRow[],
-  waited?: Waited,
-): Promise<Seen[]> {
-  const ids = rows.map((row) => row.attachment_id);
-  const [seen, [sums, residue]] = await together(
-    db,
-    () => observe(db, directory, rows),
-    () =>
-      together(
-        db,
-        () => trafficOf(db, "attachment_id", ids),
-        () => residueOf(db, ids),
-      ),
-  );
+async function attachmentsSeen(db: Reader, viewer: Viewer, { rows, seen, sums, residue }: Look, waited?: Waited): Promise<Seen[]> {
   const messages: Seen[] = [];
   for (const row of rows) {
     const sight = sightOf(viewer, row);
@@ -184,14 +172,14 @@ export async function interfaceMessages(
   const ids = rows.map((row) => row.interface_id);
   if (ids.length === 0) return [];
   const attached = await readAttachments(tx, { interfaceIds: ids });
-  const messages = await attachmentsSeen(tx, directory, viewer, attached, waited);
+  const messages = await attachmentsSeen(tx, viewer, await lookAround(tx, directory, attached), waited);
   const attachments = Map.groupBy(messages, ({ message }) => message.interfaceId);
   const consents = await listedConsents(tx, ids);
   const limits = await limitsOf(
     tx,
     [...consents.values()].flatMap((own) => own.map((consent) => consent.consentId)),
   );
-  const sums = await trafficOf(tx, "interface_id", ids);
+  const sums = await trafficOf(tx, ids);
   return rows.map((row) => {
     const seen = attachments.get(row.interface_id) ?? [];
     const own = seen.map(({ message }) => message);

@@ -8,6 +8,7 @@ import { reconfigureLocked } from "../move.ts";
 import { namedAddressCounts } from "../out/address-store.ts";
 import { lockAttachments } from "../out/attachment-store.ts";
 import { carriedBy, enforcementOf } from "../out/enforcement-store.ts";
+import { lookAt } from "../out/look.ts";
 import { interfacesOf } from "../out/interface-store.ts";
 import type { Signals } from "../out/signals.ts";
 import { waitForHosts } from "../wait.ts";
@@ -41,7 +42,8 @@ export function registerAtNetwork(network: NetworkModule, { db, directory, signa
     async wait(groupSetIds, timeoutMs, signal) {
       const attachmentIds = await carriedBy(db, groupSetIds);
       const goal = { goal: "enforced", wait: WaitFor.PROGRAMMED } as const;
-      await waitForHosts(db, directory, signals, { ...goal, attachmentIds, networkIds: [], timeoutMs, versions: new Map() }, signal);
+      const look = (ids: readonly string[]) => lookAt(db, directory, ids);
+      await waitForHosts(db, signals, { ...goal, attachmentIds, networkIds: [], timeoutMs, versions: new Map(), look }, signal);
     },
   });
   network.onRulesetsChanged(async (call, changes) => {

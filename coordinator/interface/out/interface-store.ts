@@ -4,7 +4,7 @@ import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import { InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import { tellWatchers } from "../../call/api.ts";
 import type { Tx, WriteCall } from "../../call/api.ts";
-import { countUse } from "../../identity/api.ts";
+import { countPart } from "../../identity/api.ts";
 import { jsonRows } from "./rows.ts";
 import type { InterfaceRow } from "./rows.ts";
 
@@ -19,9 +19,9 @@ const told = (call: WriteCall, rows: readonly Pick<InterfaceRow, "interface_id" 
   );
 
 /** Count records by owner, in one order of owners for everybody. */
-async function countByOwner(tx: Tx, rows: readonly Pick<InterfaceRow, "owner_account">[], sign: 1 | -1): Promise<void> {
-  const owners = Map.groupBy(rows, (row) => row.owner_account);
-  for (const owner of [...owners.keys()].sort()) await countUse(tx, owner, "interfaces", sign * (owners.get(owner)?.length ?? 0));
+async function countByOwner(tx: Tx, rows: readonly Pick<InterfaceRow, "owner_account" | "interface_id">[], sign: 1 | -1): Promise<void> {
+  const owners = [...Map.groupBy(rows, (row) => row.owner_account)].sort(([a], [b]) => (a < b ? -1 : 1));
+  for (const [owner, own] of owners) await countPart(tx, owner, "interfaces", sign * own.length, own[0]?.interface_id ?? "");
 }
 
 /** Insert records with their addresses: one statement for any number. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): above an owner's quota. */

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
 import type { Tx } from "../../call/api.ts";
 import type { Reader } from "../ports.ts";
 
@@ -33,14 +34,14 @@ export interface TrafficSum {
 
 /**
  * Take a host's readings: only of its own meters, and the largest of each epoch (C22), so that their order and repeats mean nothing.
- * `readTime` is the host's clock, bounded by ours.
+ * `readTime` is the host's clock, bounded by ours; undefined: it did not say.
  */
-export async function addReadings(tx: Tx, hostId: string, readTime: Date, readings: readonly Reading[]): Promise<void> {
+export async function addReadings(tx: Tx, hostId: string, readTime: Date | undefined, readings: readonly Reading[]): Promise<void> {
   if (readings.length === 0) return;
   const column = (value: (reading: Reading) => bigint): bigint[] => readings.map(value);
   await sql`
     INSERT INTO meter_reading AS old (meter_id, epoch, egress_packets, egress_bytes, ingress_packets, ingress_bytes, read_time)
-    SELECT m.meter_id, r.epoch, max(r.ep), max(r.eb), max(r.ip), max(r.ib), least(${readTime}::timestamptz, now())
+    SELECT m.meter_id, r.epoch, max(r.ep), max(r.eb), max(r.ip), max(r.ib), least(${readTime ?? null}::timestamptz, now())
     FROM unnest(${column((r) => r.meterId)}::bigint[], ${column((r) => r.epoch)}::bigint[],
                 ${column((r) => r.egressPackets)}::bigint[], ${column((r) => r.egressBytes)}::bigint[],
                 ${column((r) => r.ingressPackets)}::bigint[], ${column((r) => r.ingressBytes)}::bigint[]) AS r (meter_id, epoch, ep, eb, ip, ib)
@@ -75,35 +76,48 @@ interface SumRow {
   readonly egress_bytes: string;
   readonly ingress_packets: string;
   readonly ingress_bytes: string;
-  readonly read_time: Date | null;
+  /** Text where it comes out of jsonb. */
+  readonly read_time: Date | string | null;
   readonly drops: Readonly<Record<string, string>> | null;
 }
 
-/** Sums by interface or by attachment. Those without a meter are left out. */
-export async function trafficOf(
-  db: Reader,
-  by: "interface_id" | "attachment_id",
-  ids: readonly string[],
-): Promise<ReadonlyMap<string, TrafficSum>> {
-  if (ids.length === 0) return new Map();
+/** Which meters' sums. */
+type SumKey = "interface_id" | "attachment_id";
+
+/** `ids`: SQL of a text[]. */
+function sumsQuery(by: SumKey, ids: RawBuilder<unknown>): RawBuilder<SumRow> {
   const key = sql.ref(by);
-  const { rows } = await sql<SumRow>`
-    WITH mine AS MATERIALIZED (SELECT ${key} AS id, meter_id, wire_id, host_id FROM meter WHERE ${key} = ANY(${ids}::text[])),
+  return sql<SumRow>`
+    WITH metered AS MATERIALIZED (SELECT ${key} AS id, meter_id, wire_id, host_id FROM meter WHERE ${key} = ANY(${ids})),
     dropped AS (
       SELECT id, jsonb_object_agg(reason, packets::text) AS drops
       FROM (
         SELECT id, reason, sum(packets) AS packets
-        FROM (SELECT DISTINCT id, wire_id, host_id FROM mine) AS place JOIN attachment_drop USING (wire_id, host_id) GROUP BY 1, 2
+        FROM (SELECT DISTINCT id, wire_id, host_id FROM metered) AS place JOIN attachment_drop USING (wire_id, host_id) GROUP BY 1, 2
       ) d GROUP BY id
     ), counted AS (
       SELECT id, coalesce(sum(egress_packets), 0)::text AS egress_packets, coalesce(sum(egress_bytes), 0)::text AS egress_bytes,
              coalesce(sum(ingress_packets), 0)::text AS ingress_packets, coalesce(sum(ingress_bytes), 0)::text AS ingress_bytes,
              max(read_time) AS read_time
-      FROM mine LEFT JOIN meter_reading USING (meter_id) GROUP BY 1
+      FROM metered LEFT JOIN meter_reading USING (meter_id) GROUP BY 1
     )
-    SELECT counted.*, drops FROM counted LEFT JOIN dropped USING (id)`.execute(db);
+    SELECT counted.*, drops FROM counted LEFT JOIN dropped USING (id)`;
+}
+
+/** Sums by interface. Those without a meter are left out. */
+export async function trafficOf(db: Reader, interfaceIds: readonly string[]): Promise<ReadonlyMap<string, TrafficSum>> {
+  if (interfaceIds.length === 0) return new Map();
+  const { rows } = await sumsQuery("interface_id", sql`${interfaceIds}::text[]`).execute(db);
   return new Map(rows.map((row) => [row.id, sumOf(row)]));
 }
+
+/** Part of a larger statement: jsonb of attachments' sums, for {@link trafficIn}. `attachmentIds`: SQL of a text[]. */
+export const trafficQuery = (attachmentIds: RawBuilder<unknown>): RawBuilder<unknown> =>
+  sql`SELECT jsonb_agg(to_jsonb(sums)) FROM (${sumsQuery("attachment_id", attachmentIds)}) AS sums`;
+
+/** Sums by attachment. Those without a meter are left out. */
+export const trafficIn = (answer: unknown): ReadonlyMap<string, TrafficSum> =>
+  new Map(((answer ?? []) as SumRow[]).map((row) => [row.id, sumOf(row)]));
 
 function sumOf(row: SumRow): TrafficSum {
   const dropsByReason = Object.fromEntries(Object.entries(row.drops ?? {}).map(([reason, packets]) => [reason, BigInt(packets)]));
@@ -114,6 +128,6 @@ function sumOf(row: SumRow): TrafficSum {
     ingressBytes: BigInt(row.ingress_bytes),
     droppedPackets: Object.values(dropsByReason).reduce((sum, packets) => sum + packets, 0n),
     dropsByReason,
-    readTime: row.read_time ?? undefined,
+    readTime: row.read_time === null ? undefined : new Date(row.read_time),
   };
 }

@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
 import { NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { Tx } from "../../call/api.ts";
 import type { HostFacts, ReachFacts } from "../core/conditions.ts";
@@ -7,7 +8,6 @@ import type { Watcher } from "../core/force.ts";
 import type { InstanceDirectory, PlacedHost, Reader } from "../ports.ts";
 import { prefixOf } from "../core/items.ts";
 import { networkScope } from "./changes.ts";
-import { together } from "./together.ts";
 import type { AttachmentRow } from "./rows.ts";
 
 /** How far the connected hosts of one network are. */
@@ -45,40 +45,67 @@ export async function observeHeld(tx: Tx, directory: InstanceDirectory, rows: re
   };
 }
 
-/** Look at the hosts of these attachments, and at those of their networks. */
-export async function observe(db: Reader, directory: InstanceDirectory, rows: readonly AttachmentRow[]): Promise<Observation> {
-  const own = rows.flatMap((row) => row.host_id ?? []);
-  const networkIds = [...new Set(rows.filter((row) => row.host_id !== null).map((row) => row.network_id))];
-  if (networkIds.length === 0) return { hosts: new Map(), networks: new Map() };
-  const watchers = sql<{ network_id: bigint; host_id: string; watches: boolean; level: bigint | null }>`
-    SELECT network_id, host_id, watches, version AS level FROM (
+/** Part of a larger statement: jsonb for {@link observationIn}. SQL of a bigint[] and of a text[]. */
+export function observationQuery(
+  directory: InstanceDirectory,
+  networkIds: RawBuilder<unknown>,
+  hostIds: RawBuilder<unknown>,
+): RawBuilder<unknown> {
+  return sql`
+    WITH watching AS MATERIALIZED (
       SELECT network_id, host_id, bool_or(watches) AS watches FROM (
         SELECT network_id, host_id, wanted = 1 AS watches FROM attachment
-        WHERE network_id = ANY(${networkIds}::bigint[]) AND host_id IS NOT NULL AND state <> 4
+        WHERE network_id = ANY(${networkIds}) AND host_id IS NOT NULL AND state <> 4
         UNION ALL
-        SELECT network_id, host_id, false FROM attachment_residue WHERE network_id = ANY(${networkIds}::bigint[])
+        SELECT network_id, host_id, false FROM attachment_residue WHERE network_id = ANY(${networkIds})
       ) AS had GROUP BY network_id, host_id
-    ) AS watching LEFT JOIN scope ON scope = 'network:' || network_id`;
-  const [{ rows: watching }, versions] = await together(
-    db,
-    () => watchers.execute(db),
-    () => directory.networkVersions(db, networkIds),
-  );
-  const hosts = await directory.hosts(db, [...own, ...watching.map((row) => row.host_id)]);
-  const byNetwork = Map.groupBy(watching, (row) => row.network_id);
+    )
+    SELECT jsonb_build_object(
+      'watching', (
+        SELECT jsonb_agg(jsonb_build_object('networkId', w.network_id::text, 'hostId', w.host_id, 'watches', w.watches,
+                                            'level', level.version::text, 'applied', applied.version::text))
+        FROM watching w LEFT JOIN scope AS level ON level.scope = 'network:' || w.network_id
+        LEFT JOIN ${directory.networkVersions} AS applied ON applied.network_id = w.network_id AND applied.host_id = w.host_id),
+      'hosts', (${directory.hostsQuery(sql`ARRAY(SELECT host_id FROM watching UNION SELECT unnest(${hostIds}))`)}))`;
+}
+
+interface Watching {
+  readonly networkId: string;
+  readonly hostId: string;
+  readonly watches: boolean;
+  readonly level: string | null;
+  readonly applied: string | null;
+}
+
+/** What the part's answer says of these networks. */
+export function observationIn(directory: InstanceDirectory, answer: unknown, networkIds: readonly bigint[]): Observation {
+  const { watching, hosts: facts } = answer as { watching: Watching[] | null; hosts: unknown };
+  const hosts = directory.hostsIn(facts);
+  const byNetwork = Map.groupBy(watching ?? [], (row) => row.networkId);
   const networks = networkIds.map((id): [bigint, NetworkProgress] => {
-    const all = byNetwork.get(id) ?? [];
+    const all = (byNetwork.get(id.toString()) ?? []).map((row) => ({ ...row, applied: BigInt(row.applied ?? 0) }));
     // A host whose every attachment there is on its way out applies no further version: nobody waits for it.
-    const connected = all.filter((row) => row.watches && hosts.get(row.host_id)?.connected === true);
-    const applied = new Map(connected.map((row) => [row.host_id, versions.get(`${row.host_id} ${id}`) ?? 0n]));
-    const watchers = all.map(({ host_id: hostId }) => ({
-      hostId,
-      silent: hosts.get(hostId)?.silent ?? true,
-      applied: versions.get(`${hostId} ${id}`) ?? 0n,
-    }));
-    return [id, { level: all[0]?.level ?? 0n, applied, watchers }];
+    const connected = all.filter((row) => row.watches && hosts.get(row.hostId)?.connected === true);
+    const applied = new Map(connected.map((row) => [row.hostId, row.applied]));
+    const watchers = all.map((row) => ({ hostId: row.hostId, silent: hosts.get(row.hostId)?.silent ?? true, applied: row.applied }));
+    return [id, { level: BigInt(all[0]?.level ?? 0), applied, watchers }];
   });
   return { hosts, networks: new Map(networks) };
+}
+
+/** The networks in which these attachments are on a host. */
+export const networksOf = (rows: readonly AttachmentRow[]): bigint[] => [
+  ...new Set(rows.filter((row) => row.host_id !== null).map((row) => row.network_id)),
+];
+
+/** Look at the hosts of these attachments, and at those of their networks. */
+export async function observe(db: Reader, directory: InstanceDirectory, rows: readonly AttachmentRow[]): Promise<Observation> {
+  const networkIds = networksOf(rows);
+  if (networkIds.length === 0) return { hosts: new Map(), networks: new Map() };
+  const own = rows.flatMap((row) => row.host_id ?? []);
+  const query = observationQuery(directory, sql`${networkIds}::bigint[]`, sql`${own}::text[]`);
+  const { rows: answers } = await sql<{ seen: unknown }>`SELECT (${query}) AS seen`.execute(db);
+  return observationIn(directory, answers[0]?.seen, networkIds);
 }
 
 /** Which connected hosts of the network lack `version`. */

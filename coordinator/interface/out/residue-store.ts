@@ -1,4 +1,5 @@
 import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
 import type { Tx } from "../../call/api.ts";
 import type { Reader } from "../ports.ts";
 import { jsonRows } from "./rows.ts";
@@ -45,13 +46,15 @@ export async function replaceResidue(tx: Tx, hostId: string, attachmentIds: read
   await sql`DELETE FROM attachment_residue WHERE host_id = ${hostId} AND attachment_id = ANY(${attachmentIds}::text[])`.execute(tx);
 }
 
-/** By attachment, the hosts that may still carry it, in order of id. Attachments without any are left out. */
-export async function residueOf(db: Reader, attachmentIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
-  const { rows } = await sql<{ attachment_id: string; host_ids: string[] }>`
+/** Part of a larger statement: jsonb for {@link residueIn}. `attachmentIds`: SQL of a text[]. */
+export const residueQuery = (attachmentIds: RawBuilder<unknown>): RawBuilder<unknown> => sql`
+  SELECT jsonb_object_agg(attachment_id, host_ids) FROM (
     SELECT attachment_id, array_agg(host_id ORDER BY host_id) AS host_ids FROM attachment_residue
-    WHERE attachment_id = ANY(${attachmentIds}::text[]) GROUP BY attachment_id`.execute(db);
-  return new Map(rows.map((row) => [row.attachment_id, row.host_ids]));
-}
+    WHERE attachment_id = ANY(${attachmentIds}) GROUP BY attachment_id) AS residue`;
+
+/** By attachment, the hosts that may still carry it, in order of id. Attachments without any are left out. */
+export const residueIn = (answer: unknown): ReadonlyMap<string, readonly string[]> =>
+  new Map(Object.entries((answer ?? {}) as Record<string, string[]>));
 
 /** What a host is to let go of, with the generation and the meter that it knows. */
 export async function residueOnHost(db: Reader, hostId: string): Promise<AttachmentRow[]> {

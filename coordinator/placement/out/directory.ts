@@ -2,27 +2,27 @@ import { sql } from "kysely";
 import type { Tx } from "../../call/api.ts";
 import type { HostFacts, InstanceDirectory, LockedInstance, PlacedHost, Reader } from "../../interface/api.ts";
 import { attachable, runs, stateName } from "../core/instance-state.ts";
-import { holdSilent, networkVersions, readHosts } from "./host-store.ts";
+import { holdSilent, hostsInJson, readHosts, readHostsAsJson } from "./host-store.ts";
+import type { HostColumns } from "./host-store.ts";
 import { lockPlacedInstances } from "./instance-store.ts";
 import type { InstanceRow, PlacedInstanceRow } from "./instance-store.ts";
 
+function factsOf(row: HostColumns): HostFacts & PlacedHost {
+  return {
+    hostId: row.host_id,
+    zoneId: row.zone_id,
+    substrateAddress: row.substrate_address,
+    connected: row.connected,
+    silent: row.silent,
+    lastSeen: row.last_seen ?? undefined,
+    leaseEnd: row.lease_end ?? undefined,
+    cutOff: row.connected && (row.device_ready === false || row.tunnel_ready === false),
+  };
+}
+
 async function hosts(db: Reader, hostIds: readonly string[]): Promise<ReadonlyMap<string, HostFacts & PlacedHost>> {
   const rows = await readHosts(db, [...new Set(hostIds)]);
-  return new Map(
-    [...rows].map(([id, row]) => [
-      id,
-      {
-        hostId: id,
-        zoneId: row.zone_id,
-        substrateAddress: row.substrate_address,
-        connected: row.connected,
-        silent: row.silent,
-        lastSeen: row.last_seen ?? undefined,
-        leaseEnd: row.lease_end ?? undefined,
-        cutOff: row.connected && (row.device_ready === false || row.tunnel_ready === false),
-      },
-    ]),
-  );
+  return new Map([...rows].map(([id, row]) => [id, factsOf(row)]));
 }
 
 /** A locked row as the interface module sees it. */
@@ -54,6 +54,8 @@ export const instanceDirectory: InstanceDirectory = {
     return new Map(rows.map((row) => [row.instance_id, row.owner_account]));
   },
   hosts,
+  hostsQuery: readHostsAsJson,
+  hostsIn: (answer) => new Map(hostsInJson(answer).map((row) => [row.host_id, factsOf(row)])),
   holdSilent,
-  networkVersions,
+  networkVersions: sql`host_network_version`,
 };

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Kysely } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
 import type { Tx } from "../../call/api.ts";
 import { HEARD_SINCE, LEASE } from "./service-store.ts";
 import { CARRIES } from "./substrate-store.ts";
@@ -47,6 +47,25 @@ export async function readHosts(db: Kysely<unknown>, ids: readonly string[]): Pr
   if (ids.length === 0) return new Map();
   const { rows } = await sql<HostRow>`SELECT ${COLUMNS} FROM host WHERE host_id = ANY(${ids}::text[])`.execute(db);
   return new Map(rows.map((row) => [row.host_id, row]));
+}
+
+/** What every reader of a host wants of its row. */
+export type HostColumns = Pick<
+  HostRow,
+  "host_id" | "zone_id" | "substrate_address" | "connected" | "silent" | "last_seen" | "lease_end" | "device_ready" | "tunnel_ready"
+>;
+
+/** The same as part of a larger statement: one value, for {@link hostsInJson}. `ids`: SQL of a text[]. */
+export const readHostsAsJson = (ids: RawBuilder<unknown>): RawBuilder<unknown> => sql`
+  SELECT jsonb_agg(jsonb_build_object(
+    'host_id', host_id, 'zone_id', zone_id, 'substrate_address', host(substrate_address), 'connected', ${CONNECTED}, 'silent', ${SILENT},
+    'last_seen', last_seen, 'lease_end', ${LEASE_END}, 'device_ready', device_ready, 'tunnel_ready', tunnel_ready))
+  FROM host WHERE host_id = ANY(${ids})`;
+
+/** Times are text there. */
+export function hostsInJson(answer: unknown): HostColumns[] {
+  const time = (text: Date | string | null): Date | null => (text === null ? null : new Date(text));
+  return ((answer ?? []) as HostColumns[]).map((row) => ({ ...row, last_seen: time(row.last_seen), lease_end: time(row.lease_end) }));
 }
 
 /**
@@ -123,13 +142,6 @@ export async function connectedHosts(tx: Tx): Promise<FreeHost[]> {
     FROM host h LEFT JOIN instance i ON i.host_id = h.host_id
     WHERE ${CONNECTED} GROUP BY h.host_id`.execute(tx);
   return rows;
-}
-
-/** Newest applied version by `${host_id} ${network_id}`. */
-export async function networkVersions(db: Kysely<unknown>, networkIds: readonly bigint[]): Promise<ReadonlyMap<string, bigint>> {
-  const { rows } = await sql<{ network_id: bigint; host_id: string; version: bigint }>`
-    SELECT network_id, host_id, version FROM host_network_version WHERE network_id = ANY(${networkIds}::bigint[])`.execute(db);
-  return new Map(rows.map((row) => [`${row.host_id} ${row.network_id}`, row.version]));
 }
 
 /** Numbered drops of the host itself, counted since its counter was made: `epoch` names that. */

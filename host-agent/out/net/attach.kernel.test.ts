@@ -176,7 +176,7 @@ describe("instances, devices, tunnel and programs of two hosts together", () => 
 
   it("carry nothing after detach, and leave the guest without the device", async () => {
     right.datapath.closeEndpoint(20);
-    right.devices.remove(20);
+    right.devices.remove([20]);
     expect(await left.ping(10, "10.5.0.20")).toBe(false);
     expect(linux.withNetlink(right.instances.netnsPath("i-20"), (nl) => linux.getLinks(nl).map((link) => link.name))).toEqual(["lo"]);
   });

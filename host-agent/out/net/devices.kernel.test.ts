@@ -81,7 +81,7 @@ describe("packets through VethDevices", () => {
     // 20 bytes of IP header and 8 of ICMP beside the payload.
     expect(await ping("i-one", "-Mdo", "-s1422", "10.0.2.5")).toBe(true);
     expect(await ping("i-one", "-Mdo", "-s1423", "10.0.2.5")).toBe(false);
-    open(host).remove(2);
+    open(host).remove([2]);
     expect(await ping("i-one", "10.0.2.5")).toBe(false);
   });
 
@@ -162,7 +162,7 @@ describe("VethDevices in an instance that plays root", () => {
     expect(view()).not.toEqual(before);
     open(host).ensure(deviceExample(), () => {});
     expect(view()).toEqual(before);
-    open(host).remove(deviceExample().wireId);
+    open(host).remove([deviceExample().wireId]);
     expect(inGuest((nl) => [linux.getOwnRoutes(nl), linux.getOwnRules(nl)])).toEqual([[], []]);
   });
 

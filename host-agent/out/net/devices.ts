@@ -1,9 +1,14 @@
+import { randomInt } from "node:crypto";
 import { closeSync, existsSync, openSync } from "node:fs";
 import * as linux from "#lib/linux/index.ts";
 import type { Device, Devices, DeviceSpec, FoundDevice } from "../../core/ports.ts";
 import { aliasOf, guestDeviceName, hostDeviceName, ownerOf, wireIdOf } from "./device-name.ts";
 import { closeToHost, configureGuest, forgetGuest, quietGuestDevice } from "./guest-network.ts";
 import { nobodysMac } from "./nobodys-mac.ts";
+
+/** Numbers of groups that nobody would choose by hand. */
+const FIRST_GROUP = 2 ** 24;
+const LAST_GROUP = 2 ** 31;
 
 export interface VethDevicesOptions {
   /** Path of an instance's network namespace, from its id. */
@@ -52,15 +57,24 @@ export class VethDevices implements Devices {
     );
   }
 
-  remove(wireId: number): void {
-    const owner = linux.withNetlink(this.#hostNamespace, (nl) => {
-      const link = linux.getLink(nl, hostDeviceName(wireId));
-      if (link !== undefined) linux.deleteLink(nl, link.ifindex);
-      return link && ownerOf(link.alias);
+  /** The kernel waits for each request until nobody uses what it takes away (tens of milliseconds): many go with one, as a group. */
+  remove(wireIds: readonly number[]): void {
+    const links = linux.withNetlink(this.#hostNamespace, (nl) => {
+      const there = wireIds.flatMap((wireId) => linux.getLink(nl, hostDeviceName(wireId)) ?? []);
+      const [only] = there;
+      if (there.length === 1 && only !== undefined) linux.deleteLink(nl, only.ifindex);
+      else if (there.length > 1) {
+        // Another number each time: what a request that was interrupted has left in a group is not taken for this one's.
+        const group = randomInt(FIRST_GROUP, LAST_GROUP);
+        for (const link of there) linux.setLink(nl, link.ifindex, { group });
+        linux.deleteGroup(nl, group);
+      }
+      return there;
     });
-    if (owner === undefined) return;
-    const guestPath = this.#netnsPath(owner.instanceId);
-    if (existsSync(guestPath)) linux.withNetlink(guestPath, (nl) => forgetGuest(nl, owner.deviceIndex));
+    for (const owner of links.flatMap((link) => ownerOf(link.alias) ?? [])) {
+      const guestPath = this.#netnsPath(owner.instanceId);
+      if (existsSync(guestPath)) linux.withNetlink(guestPath, (nl) => forgetGuest(nl, owner.deviceIndex));
+    }
   }
 
   /** A pair that was interrupted half-made has the instance id "". */

@@ -17,6 +17,7 @@ const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_FD = 28;
 const IFLA_IFALIAS = 20;
+const IFLA_GROUP = 27;
 const IFLA_EXT_MASK = 29;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -149,6 +150,8 @@ export interface LinkChange {
   master?: number;
   /** Up to 255 bytes, free text. */
   alias?: string;
+  /** A number that devices may share, to be named by it together; 0 is every device's at first. */
+  group?: number;
 }
 
 /** Changes what is named and nothing else. @throws KernelError ENODEV */
@@ -158,6 +161,7 @@ export function setLink(nl: NetlinkSocket, ifindex: number, change: LinkChange):
   if (change.mac !== undefined) parts.push(attribute(IFLA_ADDRESS, macBytes(change.mac)));
   if (change.name !== undefined) parts.push(nameAttribute(change.name));
   if (change.master !== undefined) parts.push(u32(IFLA_MASTER, change.master));
+  if (change.group !== undefined) parts.push(u32(IFLA_GROUP, change.group));
   if (change.alias !== undefined) parts.push(text(IFLA_IFALIAS, change.alias));
   nl.change(RTM_NEWLINK, 0, Buffer.concat(parts), `set ${JSON.stringify(change)} on device ${ifindex}`);
 }
@@ -167,6 +171,19 @@ export function deleteLink(nl: NetlinkSocket, which: string | number): void {
   const body = typeof which === "number" ? header(which) : Buffer.concat([header(), nameAttribute(which)]);
   try {
     nl.change(RTM_DELLINK, 0, body, `delete device ${which}`);
+  } catch (error) {
+    if (!hasCode(error, "ENODEV")) throw error;
+  }
+}
+
+/**
+ * All devices of a group (not 0) in one request, so that the kernel waits once for all of them, and not for each. None there: no effect.
+ * @throws KernelError EOPNOTSUPP if one of them cannot be deleted: then none is
+ */
+export function deleteGroup(nl: NetlinkSocket, group: number): void {
+  if (group === 0) throw new RangeError("group 0 is every device's");
+  try {
+    nl.change(RTM_DELLINK, 0, Buffer.concat([header(), u32(IFLA_GROUP, group)]), `delete devices of group ${group}`);
   } catch (error) {
     if (!hasCode(error, "ENODEV")) throw error;
   }

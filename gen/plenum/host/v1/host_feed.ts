@@ -20,7 +20,7 @@ export const AppliedState = {
   UNSPECIFIED: 0,
   /** PRESENT - All of it. */
   PRESENT: 1,
-  /** ABSENT - None of it. */
+  /** ABSENT - None of it. Of an attachment: no packet passes, and its last reading was sent; its idle device may be left for a moment. */
   ABSENT: 2,
   /** FAILED - The host tried and could not; it goes on trying. */
   FAILED: 3,
