@@ -16,10 +16,12 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-/** Whoever changes a row of the table holds it for a while before it goes on. */
-const linger = (table: string) => sql`CREATE TRIGGER pause BEFORE UPDATE ON ${sql.table(table)} FOR EACH ROW EXECUTE FUNCTION pause()`;
+/** Whoever writes a row of the table holds it for a while before it goes on. */
+const linger = (table: string) =>
+  sql`CREATE TRIGGER pause BEFORE INSERT OR UPDATE ON ${sql.table(table)} FOR EACH ROW EXECUTE FUNCTION pause()`;
 afterEach(async () => {
-  for (const table of ["interface", "account_use"]) await sql`DROP TRIGGER IF EXISTS pause ON ${sql.table(table)}`.execute(world.db.kysely);
+  for (const table of ["interface", "account_use_part"])
+    await sql`DROP TRIGGER IF EXISTS pause ON ${sql.table(table)}`.execute(world.db.kysely);
 });
 
 /** Deadlocks so far. A server process publishes its statistics when it has nothing to do, once a second at most. */
@@ -79,7 +81,7 @@ test("an instance that is run with a new record and an old one, and the old one'
   const { clients, subnetId, record } = await scene();
   const interfaceId = await record();
   const before = await deadlocks();
-  await linger("account_use").execute(world.db.kysely);
+  await linger("account_use_part").execute(world.db.kysely);
   const run = clients.instances.runInstance({
     zoneId: ZONE,
     interfaces: [{ source: { $case: "create", value: { subnetId } } }, { source: { $case: "interfaceId", value: interfaceId } }],
