@@ -318,7 +318,7 @@ describe("a read by one statement", () => {
     expect(await read(owner)).toEqual({ role: "viewer", names: ["one"] });
   });
 
-  it("is refused and audited as any other", async () => {
+  it("is refused and audited like the others", async () => {
     await expect(read(stranger)).rejects.toMatchObject({ reason: "RESOURCE_NOT_FOUND" });
     standings.set("alice", "disabled");
     await expect(read(owner)).rejects.toThrow(PlenumError);
