@@ -99,6 +99,8 @@ export interface Cell {
   /** The caller's own account's estate; of callers without one: the target. */
   readonly own: Estate;
   readonly hostId: string;
+  /** A host that nothing else is asked of. */
+  readonly spareHostId: string;
   readonly zoneId: string;
   /** An account that nothing else is asked of. */
   readonly spareAccount: string;
@@ -195,6 +197,8 @@ export const RPCS: Readonly<Record<string, Entry>> = {
     class: "operators' own",
     request: ({ hostId }) => ({ host: { hostId, schedulable: true }, updateMask: ["schedulable"] }),
   },
+  "host.v1.HostService/BarHost": { class: "operators' own", request: ({ spareHostId }) => ({ hostId: spareHostId, reason: "r" }) },
+  "host.v1.HostService/UnbarHost": { class: "operators' own", request: ({ spareHostId }) => ({ hostId: spareHostId }) },
   "host.v1.HostService/ListHosts": {
     class: "operators' list",
     request: () => ({}),
