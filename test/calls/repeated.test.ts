@@ -88,6 +88,13 @@ beforeAll(async () => {
       const resourceId = await estate.freshInterface();
       return (await owner.client(ConsentServiceDefinition).listConsents({ resourceId })).consents[0]?.consentId ?? "";
     },
+    async deletableHost() {
+      const number = next();
+      const gone = await join(`gone-${number}`, `198.18.1.${number}`);
+      await gone.close();
+      await operator.client(HostServiceDefinition).barHost({ hostId: gone.hostId, reason: "gone" });
+      return gone.hostId;
+    },
     async startable() {
       const source = { $case: "create" as const, value: { subnetId: estate.subnetId } };
       const made = await owner.client(InstanceServiceDefinition).runInstance({ stopped: true, interfaces: [{ source }] });

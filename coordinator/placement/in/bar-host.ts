@@ -1,5 +1,5 @@
-import type { BarHostRequest, BarHostResponse, UnbarHostRequest, UnbarHostResponse } from "#gen/plenum/host/v1/host.ts";
-import type { Host } from "#gen/plenum/host/v1/host.ts";
+import type { BarHostRequest, BarHostResponse, DeleteHostRequest, DeleteHostResponse } from "#gen/plenum/host/v1/host.ts";
+import type { Host, UnbarHostRequest, UnbarHostResponse } from "#gen/plenum/host/v1/host.ts";
 import type { Bus } from "#lib/bus/bus.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import type { ServerContext } from "#lib/rpc/definition.ts";
@@ -7,6 +7,8 @@ import { notFound } from "#lib/rpc/errors.ts";
 import { displayName } from "#lib/rpc/validate.ts";
 import { storedNothing } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
+import type { Signals } from "../../interface/api.ts";
+import { deleteHost } from "../delete-host.ts";
 import { hostRef } from "../core/refs.ts";
 import { barHost, unbarHost } from "../out/bar-store.ts";
 import { hostMessages } from "./messages.ts";
@@ -16,9 +18,9 @@ export const BAR_SUBJECT = "plenum.int.bar";
 
 const MAX_REASON = 256;
 
-/** BarHost and UnbarHost as in the proto. */
+/** BarHost, UnbarHost and DeleteHost as in the proto. */
 export function barCalls(
-  { calls, bus }: { calls: Calls; bus: Bus },
+  { calls, bus, signals }: { calls: Calls; bus: Bus; signals: Signals },
   read: (context: ServerContext, hostId: string) => Promise<Host | undefined>,
 ) {
   return {
@@ -47,6 +49,17 @@ export function barCalls(
         return (await hostMessages(call.tx, [row]))[0];
       });
       return { host: host ?? (await read(context, hostId)) };
+    },
+
+    async deleteHost(request: DeleteHostRequest, context: ServerContext): Promise<DeleteHostResponse> {
+      const hostId = parseId("host", request.hostId, "host_id");
+      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      await calls.write(context, options, async (call) => {
+        call.require(context.action, hostRef(hostId));
+        const confirmed = await deleteHost(call, hostId);
+        call.afterCommit(() => signals.announce(confirmed));
+      });
+      return {};
     },
   };
 }

@@ -11,6 +11,7 @@ import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
 import { durationMs, INSTALLATION, maskField, openPage, storedNothing } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
+import type { Signals } from "../../interface/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { hostRef } from "../core/refs.ts";
 import { tokenHash } from "../join.ts";
@@ -23,7 +24,13 @@ const MINUTE_MS = 60_000;
 const TTL = { minMs: MINUTE_MS, maxMs: 7 * 24 * 60 * MINUTE_MS, absentMs: 60 * MINUTE_MS };
 
 /** HostService as in the proto. */
-export function hostService(deps: { calls: Calls; pages: PageTokens; ca: CertificateAuthority; bus: Bus }): ServiceBinding {
+export function hostService(deps: {
+  calls: Calls;
+  pages: PageTokens;
+  ca: CertificateAuthority;
+  bus: Bus;
+  signals: Signals;
+}): ServiceBinding {
   const { calls, pages, ca } = deps;
   const read = (context: ServerContext, hostId: string): Promise<Host | undefined> =>
     calls.read(context, context.action, async (call) => {

@@ -39,3 +39,15 @@ export async function barredAmong(db: Kysely<unknown>, hostIds: readonly string[
     SELECT host_id FROM host WHERE host_id = ANY(${hostIds}::text[]) AND bar_time IS NOT NULL`.execute(db);
   return rows.map((row) => row.host_id);
 }
+
+/** The host, and nothing is placed on it until the transaction's end. */
+export async function lockHost(tx: Tx, hostId: string): Promise<Pick<HostRow, "bar_time"> | undefined> {
+  const { rows } = await sql<Pick<HostRow, "bar_time">>`SELECT bar_time FROM host WHERE host_id = ${hostId} FOR UPDATE`.execute(tx);
+  return rows[0];
+}
+
+/** Forget a host, and the tokens by which it joined: with its old key they would make it a host again. */
+export async function removeHost(tx: Tx, hostId: string): Promise<void> {
+  await sql`DELETE FROM join_token WHERE host_id = ${hostId}`.execute(tx);
+  await sql`DELETE FROM host WHERE host_id = ${hostId}`.execute(tx);
+}

@@ -103,6 +103,18 @@ export async function lockPlacedInstances(tx: Tx, ids: readonly string[]): Promi
   return rows;
 }
 
+/** Instances that a host carries or has not let go of, some by name, and how many there are. */
+export async function placedOn(
+  tx: Tx,
+  hostId: string,
+  limit: number,
+): Promise<{ rows: Pick<InstanceRow, "instance_id" | "owner_account">[]; count: number }> {
+  const { rows } = await sql<Pick<InstanceRow, "instance_id" | "owner_account"> & { count: number }>`
+    SELECT instance_id, owner_account, (count(*) OVER ())::int AS count FROM instance
+    WHERE host_id = ${hostId} ORDER BY instance_id LIMIT ${limit}`.execute(tx);
+  return { rows, count: rows[0]?.count ?? 0 };
+}
+
 export async function readInstance(db: Kysely<unknown>, id: string): Promise<InstanceRow | undefined> {
   const { rows } = await sql<InstanceRow>`SELECT * FROM instance WHERE instance_id = ${id}`.execute(db);
   return rows[0];

@@ -199,6 +199,11 @@ export const RPCS: Readonly<Record<string, Entry>> = {
   },
   "host.v1.HostService/BarHost": { class: "operators' own", request: ({ spareHostId }) => ({ hostId: spareHostId, reason: "r" }) },
   "host.v1.HostService/UnbarHost": { class: "operators' own", request: ({ spareHostId }) => ({ hostId: spareHostId }) },
+  "host.v1.HostService/DeleteHost": {
+    class: "operators' own",
+    allowed: "FAILED_PRECONDITION WRONG_STATE", // it is not barred
+    request: ({ hostId }) => ({ hostId }),
+  },
   "host.v1.HostService/ListHosts": {
     class: "operators' list",
     request: () => ({}),

@@ -14,6 +14,8 @@ export interface Place {
   freshGroup(): Promise<string>;
   /** A consent that nothing else is asked of. */
   freshConsent(): Promise<string>;
+  /** A host that may be deleted. */
+  deletableHost(): Promise<string>;
   /** An instance that may start. */
   startable(): Promise<string>;
 }
@@ -72,6 +74,11 @@ export const REPEATS: Readonly<Record<string, Repeatable>> = {
   "host.v1.HostService/UnbarHost": {
     by: "operator",
     request: ({ spareHostId }) => ({ hostId: spareHostId }),
+    other: { hostId: `host-${"0".repeat(32)}` },
+  },
+  "host.v1.HostService/DeleteHost": {
+    by: "operator",
+    request: async (place) => ({ hostId: await place.deletableHost() }),
     other: { hostId: `host-${"0".repeat(32)}` },
   },
   "identity.v1.AccountService/CreateAccount": { by: "operator", request: () => ({ name: "repeated" }), other: { description: "x" } },

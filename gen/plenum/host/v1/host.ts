@@ -197,6 +197,16 @@ export interface UnbarHostResponse {
   host: Host | undefined;
 }
 
+export interface DeleteHostRequest {
+  /** `host-…`. Required. */
+  hostId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+}
+
+export interface DeleteHostResponse {
+}
+
 export interface ListHostsRequest {
   /** 1 to 1,000; 0 means 100. */
   pageSize: number;
@@ -1629,6 +1639,151 @@ export const UnbarHostResponse: MessageFns<UnbarHostResponse> = {
   },
 };
 
+function createBaseDeleteHostRequest(): DeleteHostRequest {
+  return { hostId: "", requestId: "" };
+}
+
+export const DeleteHostRequest: MessageFns<DeleteHostRequest> = {
+  encode(message: DeleteHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hostId !== "") {
+      writer.uint32(10).string(message.hostId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteHostRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteHostRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteHostRequest {
+    return {
+      hostId: isSet(object.hostId)
+        ? globalThis.String(object.hostId)
+        : isSet(object.host_id)
+        ? globalThis.String(object.host_id)
+        : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteHostRequest): unknown {
+    const obj: any = {};
+    if (message.hostId !== "") {
+      obj.hostId = message.hostId;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteHostRequest>): DeleteHostRequest {
+    return DeleteHostRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteHostRequest>): DeleteHostRequest {
+    const message = createBaseDeleteHostRequest();
+    message.hostId = object.hostId ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteHostResponse(): DeleteHostResponse {
+  return {};
+}
+
+export const DeleteHostResponse: MessageFns<DeleteHostResponse> = {
+  encode(_: DeleteHostResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteHostResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteHostResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteHostResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteHostResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteHostResponse>): DeleteHostResponse {
+    return DeleteHostResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<DeleteHostResponse>): DeleteHostResponse {
+    const message = createBaseDeleteHostResponse();
+    return message;
+  },
+};
+
 function createBaseListHostsRequest(): ListHostsRequest {
   return { pageSize: 0, pageToken: "", zoneId: "" };
 }
@@ -1944,6 +2099,24 @@ export const HostServiceDefinition = {
         },
       },
     },
+    /**
+     * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
+     * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
+     * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
+     * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+     */
+    deleteHost: {
+      name: "DeleteHost",
+      requestType: DeleteHostRequest as typeof DeleteHostRequest,
+      requestStream: false,
+      responseType: DeleteHostResponse as typeof DeleteHostResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [Buffer.from([15, 104, 111, 115, 116, 58, 68, 101, 108, 101, 116, 101, 72, 111, 115, 116]) as Buffer],
+        },
+      },
+    },
     /** List hosts. Operator. Safe to repeat. */
     listHosts: {
       name: "ListHosts",
@@ -1995,6 +2168,16 @@ export interface HostServiceImplementation<CallContextExt = {}> {
    * barred, change nothing. Errors: NOT_FOUND.
    */
   unbarHost(request: UnbarHostRequest, context: CallContext & CallContextExt): Promise<DeepPartial<UnbarHostResponse>>;
+  /**
+   * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
+   * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
+   * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+   */
+  deleteHost(
+    request: DeleteHostRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<DeleteHostResponse>>;
   /** List hosts. Operator. Safe to repeat. */
   listHosts(request: ListHostsRequest, context: CallContext & CallContextExt): Promise<DeepPartial<ListHostsResponse>>;
 }
@@ -2034,6 +2217,16 @@ export interface HostServiceClient<CallOptionsExt = {}> {
    * barred, change nothing. Errors: NOT_FOUND.
    */
   unbarHost(request: DeepPartial<UnbarHostRequest>, options?: CallOptions & CallOptionsExt): Promise<UnbarHostResponse>;
+  /**
+   * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
+   * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
+   * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+   */
+  deleteHost(
+    request: DeepPartial<DeleteHostRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<DeleteHostResponse>;
   /** List hosts. Operator. Safe to repeat. */
   listHosts(request: DeepPartial<ListHostsRequest>, options?: CallOptions & CallOptionsExt): Promise<ListHostsResponse>;
 }
