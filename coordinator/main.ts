@@ -57,7 +57,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
     directory: instanceDirectory,
     maxWatches: config.maxWatches,
   });
-  const placement = createPlacement({ calls, pages, ca, operations: identity.operations, network, signals: interfaces.signals });
+  const placement = createPlacement({ calls, pages, ca, bus, operations: identity.operations, network, signals: interfaces.signals });
   const feed = createFeed({
     calls,
     db,

@@ -7,6 +7,7 @@ import { mappingConfig } from "./config.ts";
 import type { MappingConfig } from "./config.ts";
 import { mappingBinding } from "./in/binding.ts";
 import { mappingMetrics } from "./metrics.ts";
+import { BarredHosts } from "./out/barred-hosts.ts";
 import { BarredOperators } from "./out/barred-operators.ts";
 import { NetworkRegistry } from "./out/network-registry.ts";
 import { FEED_SCHEMA } from "./out/tables.ts";
@@ -20,6 +21,7 @@ export function startMappingService(ctx: ServiceContext, config: MappingConfig =
   const reader = createScopeReader({ db: db.kysely, schema: FEED_SCHEMA, bus: ctx.bus, log, checkEveryMs: config.checkEveryMs });
   const authority = new WatchAuthority({ db: db.kysely, log, recheckMs: config.recheckMs, sweepMs: config.authoritySweepMs });
   const operators = new BarredOperators({ db: db.kysely, bus: ctx.bus, log, everyMs: config.checkEveryMs });
+  const hosts = new BarredHosts({ db: db.kysely, bus: ctx.bus, log, everyMs: config.checkEveryMs });
   const metrics = mappingMetrics(ctx.registry, { feeds: () => networks.feeds, watches: () => authority.size });
   feedMetrics(ctx.registry, reader, "mapping");
   const networks = new NetworkRegistry({
@@ -40,6 +42,7 @@ export function startMappingService(ctx: ServiceContext, config: MappingConfig =
     networks,
     authority,
     operators,
+    hosts,
     loadLimitMs: config.loadLimitMs,
     onStream: metrics.stream,
     onFrame: metrics.frame,
@@ -51,6 +54,7 @@ export function startMappingService(ctx: ServiceContext, config: MappingConfig =
     noteRefusals: (rows) => writeRefusals(db.kysely, rows),
     async stop() {
       await operators.close();
+      await hosts.close();
       await networks.close();
       await reader.close();
       await authority.close();

@@ -258,6 +258,25 @@ test("when the streams end nothing is left of them, and the networks leave memor
   expect(await metric(cluster.registry, "plenum_mapping_frames_total")).toBeGreaterThan(0);
 });
 
+test.each([true, false])("a barred host's streams end, and it is let into none; the hint arrives: %s", async (hinted) => {
+  const number = hinted ? 91 : 92;
+  const network = await newNetwork(number, 1);
+  await cluster.coordinator.write(network, [item(1, 1)]);
+  const [barred, other] = [await newHost(number), await newHost(1)];
+  for (const host of [barred, other]) {
+    host.subscribe(network);
+    await host.untilVersion(network, 1n);
+  }
+  await cluster.coordinator.barHost(number, hinted);
+  expect(await barred.done).toBe("PERMISSION_DENIED");
+  const again = await newHost(number);
+  expect(await again.done).toBe("PERMISSION_DENIED");
+  await cluster.coordinator.write(network, [item(2, 2)]);
+  await other.untilVersion(network, 2n);
+  expect(barred.held(network)).toEqual(heldOf(item(1, 1)));
+  await other.cancel();
+});
+
 test("a server that closes ends streams with UNAVAILABLE", async () => {
   const network = await newNetwork(1);
   const host = await newHost(1);

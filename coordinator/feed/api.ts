@@ -9,6 +9,7 @@ import type { Calls } from "../call/api.ts";
 import type { Operations } from "../identity/api.ts";
 import type { Signals } from "../interface/api.ts";
 import { hostFeedService } from "./in/host-feed-service.ts";
+import { watchBars } from "./out/bar-watch.ts";
 import { Sessions } from "./out/sessions.ts";
 import { VersionWriter } from "./out/version-writer.ts";
 
@@ -36,11 +37,13 @@ export function createFeed(options: {
   readonly log: Logger;
 }): FeedModule {
   const sessions = new Sessions(options.bus);
+  const bars = watchBars({ ...options, sessions, db: options.leases });
   const versions = new VersionWriter(options.leases, options.signals);
   return {
     bindings: [hostFeedService({ ...options, sessions, versions })],
     sessions: () => sessions.size,
     async stop() {
+      await bars.stop();
       sessions.close();
       await versions.idle();
     },

@@ -143,4 +143,9 @@ export const feedMigrations: Migrations = {
       INTO appended FROM append_changes(scopes, payloads) AS c;
     END $$;
   `),
+  "0099_feed_barred_hosts": sqlMigration(`
+    -- Hosts from which nothing is taken (placement's 0098).
+    CREATE VIEW ${VIEWS}.barred_host AS SELECT host_id FROM ${SCHEMA}.host WHERE bar_time IS NOT NULL;
+    GRANT SELECT ON ${VIEWS}.barred_host TO ${READER};
+  `),
 };

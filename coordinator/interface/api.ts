@@ -26,6 +26,7 @@ export type { WantedAttachment } from "./attach-checks.ts";
 export type { HostFacts } from "./core/conditions.ts";
 export { failureSeenBy } from "./core/failure-class.ts";
 export type { InstanceDirectory, LockedInstance, PlacedHost, Reader } from "./ports.ts";
+export { awaitedForResidue, carriedOn, forgetResidue } from "./departed-host.ts";
 export { createInterfaces } from "./create.ts";
 export type { WantedInterface } from "./create.ts";
 export { FORCED_KEY, forceAllOf, leaseRuns, settleForced } from "./force.ts";

@@ -87,7 +87,11 @@ export async function settleForced(call: WriteCall, directory: InstanceDirectory
   const ids = new Set(off.map((row) => row.attachment_id));
   // As they were: each with the host that it is off.
   const before = rows.filter((row) => ids.has(row.attachment_id));
-  await leaveResidue(call.tx, before);
+  const residue = before.flatMap((row) => {
+    const progress = seen.networks.get(row.network_id);
+    return progress === undefined ? [] : [{ ...row, version: neededVersion(row, progress) }];
+  });
+  await leaveResidue(call.tx, residue);
   for (const [hostId, own] of Map.groupBy(before, (row) => row.host_id ?? "")) {
     await forgetRulesets(
       call,

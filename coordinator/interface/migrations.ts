@@ -251,4 +251,8 @@ export const interfaceMigrations: Migrations = {
       SELECT (one).* FROM changed;
     END $$;
   `),
+  "0098_residue_version": sqlMigration(`
+    -- The network's version without the mapping: a host that has it takes nothing from the old one. NULL: ended before this was kept.
+    ALTER TABLE attachment_residue ADD COLUMN version bigint;
+  `),
 };

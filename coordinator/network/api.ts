@@ -8,7 +8,7 @@ import { GroupSetsMissing, internGroupSets } from "./out/group-sets.ts";
 import { Hooks } from "./out/hooks.ts";
 import type { BlockedKind, BlockersOf, Enforcers, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 
-export { NAMED_BLOCKERS, refusalOf } from "./core/blockers.ts";
+export { allBlockers, NAMED_BLOCKERS, refusalOf } from "./core/blockers.ts";
 export { securityGroupRef, subnetRef, vpcRef } from "./core/refs.ts";
 export type { Blocker, Blockers, GroupSet, Rule, RuleDirection, RuleProtocol, SecurityGroup, Subnet, Vpc } from "./core/model.ts";
 export { networkMigrations } from "./migrations.ts";

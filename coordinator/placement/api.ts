@@ -1,5 +1,6 @@
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
+import type { Bus } from "#lib/bus/bus.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import type { Calls } from "../call/api.ts";
@@ -11,6 +12,8 @@ import { hostService } from "./in/host-service.ts";
 import { instanceService } from "./in/instance-service.ts";
 import { instancesOnHost } from "./out/instance-store.ts";
 
+export { BAR_SUBJECT } from "./in/bar-host.ts";
+export { barredAmong } from "./out/bar-store.ts";
 export { leavesHost } from "./core/instance-state.ts";
 export { hostRef } from "./core/refs.ts";
 export { issueInstanceToken } from "./issue-token.ts";
@@ -44,6 +47,7 @@ export function createPlacement(options: {
   calls: Calls;
   pages: PageTokens;
   ca: CertificateAuthority;
+  bus: Bus;
   operations: Operations;
   network: Pick<NetworkModule, "withGroupSets">;
   signals: Signals;

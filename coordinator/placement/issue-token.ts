@@ -1,5 +1,5 @@
 import type { TokenIssuer } from "#lib/auth/token.ts";
-import { barredError } from "#lib/rpc/barred.ts";
+import { barredError, hostBarred } from "#lib/rpc/barred.ts";
 import type { InstanceSource, Role } from "#lib/rpc/caller.ts";
 import type { ServerContext } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
@@ -8,6 +8,7 @@ import { principalDisabled } from "../identity/api.ts";
 import { instanceRef } from "../interface/api.ts";
 import { runs, stateName } from "./core/instance-state.ts";
 import { actorStanding, noteVouched } from "./out/acting-store.ts";
+import { barredAmong } from "./out/bar-store.ts";
 import { lockInstances, readInstance } from "./out/instance-store.ts";
 import type { InstanceRow } from "./out/instance-store.ts";
 
@@ -46,8 +47,10 @@ function roleOf(standing: Standing | null, who: { principalId: string; accountId
   }
 }
 
-/** NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE, NO_INSTANCE_IDENTITY, PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED). */
+/** NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE, NO_INSTANCE_IDENTITY, PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED, HOST_BARRED). */
 async function grantOf(call: ReadCall, row: InstanceRow | undefined, instanceId: string): Promise<Grant> {
+  const { hostId: asking = "" } = call.subject;
+  if ((await barredAmong(call.tx, [asking])).length > 0) throw hostBarred(asking);
   if (row === undefined) throw notFound("instance", instanceId);
   call.requireSee(carried(row));
   const { host_id: hostId, generation, owner_account: accountId, acts_as: principalId } = row;

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { JoinRequest } from "#gen/plenum/host/v1/host_feed.ts";
 import { parseJoinToken } from "#lib/auth/join-token.ts";
 import { formatAddress } from "#lib/net/address.ts";
+import { hostBarred } from "#lib/rpc/barred.ts";
 import { invalidArgument, unauthenticated } from "#lib/rpc/errors.ts";
 import { addressField } from "#lib/rpc/validate.ts";
 import { slug } from "../call/api.ts";
@@ -43,7 +44,7 @@ async function liveToken(tx: Tx, token: string): Promise<JoinTokenRow> {
 /**
  * Make the machine a host, or find the host that it is already: a repeat with the same key or one that it was renewed with, by this
  * token or another one, is the same host (C8). The key that it shows is its key from now on. Answers its id and zone, and who
- * made the token.
+ * made the token. PERMISSION_DENIED (HOST_BARRED).
  */
 export async function joinHost(
   call: WriteCall,
@@ -56,6 +57,7 @@ export async function joinHost(
   const free = token.key_fingerprint === null || token.key_fingerprint === keyFingerprint || token.host_id === known?.host_id;
   if (!free) throw bad("was used by another key");
   if (known !== undefined) {
+    if (known.barred) throw hostBarred(known.host_id);
     if (known.name !== wanted.name)
       throw invalidArgument("name", `is ${wanted.name}`, `this key joined as ${known.name}; a host's name does not change`);
     if (known.substrate_address !== wanted.substrateAddress) {

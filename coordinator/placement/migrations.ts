@@ -151,4 +151,21 @@ export const placementMigrations: Migrations = {
                      AND i.acts_as = $5 AND i.state IN (1, 2));
     END $$;
   `),
+  "0098_host_bar": sqlMigration(`
+    ALTER TABLE host ADD COLUMN bar_time timestamptz,                 -- since when nothing is taken from it (C8); NULL: it is
+                     ADD COLUMN bar_reason text NOT NULL DEFAULT '';  -- the operator's words
+
+    -- As before (0087), and only while its host is not barred: who bars it takes the second lock alone, and first.
+    CREATE OR REPLACE FUNCTION instance_acts(instance_id text, host_id text, generation bigint, account_id text, principal_id text, hold boolean)
+    RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN
+      IF hold THEN
+        PERFORM pg_advisory_xact_lock_shared(87, hashtext($1));
+        PERFORM pg_advisory_xact_lock_shared(98, hashtext($2));
+      END IF;
+      RETURN EXISTS (SELECT FROM instance i JOIN host h ON h.host_id = i.host_id
+                     WHERE i.instance_id = $1 AND i.host_id = $2 AND i.generation = $3 AND i.owner_account = $4
+                     AND i.acts_as = $5 AND i.state IN (1, 2) AND h.bar_time IS NULL);
+    END $$;
+  `),
 };

@@ -39,7 +39,7 @@ function refusalOf(why: Barred, { principalId, accountId, instanceId = "" }: Bar
       return { code: Status.PERMISSION_DENIED, reason: "ACCOUNT_SUSPENDED", message, facts: { account_id: accountId } };
     }
     case "ended": {
-      const message = `this token was for ${instanceId} as it ran then: it was stopped or moved since, or acts as somebody else`;
+      const message = `this token was for ${instanceId} as it ran then: it was stopped or moved since, acts as somebody else, or its host was barred`;
       return { code: Status.UNAUTHENTICATED, reason: "INSTANCE_TOKEN_ENDED", message, facts: { instance_id: instanceId } };
     }
   }
@@ -48,4 +48,10 @@ function refusalOf(why: Barred, { principalId, accountId, instanceId = "" }: Bar
 /** What the caller is told. */
 export function barredError(why: Barred, caller: BarredCaller): PlenumError {
   return new PlenumError(refusalOf(why, caller));
+}
+
+/** What a host is told that an operator barred, wherever it calls. */
+export function hostBarred(hostId: string): PlenumError {
+  const message = `${hostId} was barred by an operator: nothing is taken from it until it is unbarred (\`plenum host unbar\`)`;
+  return new PlenumError({ code: Status.PERMISSION_DENIED, reason: "HOST_BARRED", message, facts: { host_id: hostId } });
 }

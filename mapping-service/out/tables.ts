@@ -21,6 +21,8 @@ export interface CoordinatorFeed {
   "coordinator_feed.host_network": { host_id: string; network_id: bigint };
   /** Operators some of whose tokens count no more: all while disabled, else those issued before a time. */
   "coordinator_feed.barred_operator": { principal_id: string; disabled: boolean; tokens_not_before: Date | null };
+  /** Hosts from which nothing is taken. */
+  "coordinator_feed.barred_host": { host_id: string };
 }
 
 /** Columns by view, for the contract test. `scope` and `change` are read by lib/feed. */
@@ -28,6 +30,7 @@ export const COORDINATOR_FEED_COLUMNS = {
   network: ["network_id", "vni", "vpc_id"],
   mapping: ["network_id", "prefix", "interface_id", "attachment_id", "wire_id", "host_id", "host_address", "group_set_id", "mac_address"],
   host_network: ["host_id", "network_id"],
+  barred_host: ["host_id"],
   barred_operator: ["principal_id", "disabled", "tokens_not_before"],
   scope: ["scope", "version", "mark"],
   change: ["scope", "version", "payload", "mark", "prev_mark"],

@@ -48,6 +48,7 @@ export class TestCoordinator {
          wire_id bigint NOT NULL, host_id text NOT NULL, host_address text NOT NULL, group_set_id bigint NOT NULL, mac_address text NOT NULL,
          PRIMARY KEY (network_id, prefix, attachment_id))`,
       `CREATE TABLE barred_operator (principal_id text PRIMARY KEY, disabled boolean NOT NULL, tokens_not_before timestamptz)`,
+      `CREATE TABLE barred_host (host_id text PRIMARY KEY)`,
       `CREATE TABLE host_network (host_id text NOT NULL, network_id bigint NOT NULL, PRIMARY KEY (host_id, network_id))`,
     ]) {
       await sql.raw(statement).execute(database.kysely);
@@ -63,6 +64,15 @@ export class TestCoordinator {
       this.#database.kysely,
     );
     if (hinted) this.#bus.publish("plenum.int.principal", Buffer.from(`\n${principalId}`));
+  }
+
+  /** Bar a host; the hint may be lost. */
+  async barHost(host: number, hinted = true): Promise<void> {
+    await this.#database.kysely
+      .insertInto("coordinator_feed.barred_host")
+      .values({ host_id: hostId(host) })
+      .execute();
+    if (hinted) this.#bus.publish("plenum.int.bar", Buffer.from(hostId(host)));
   }
 
   async createNetwork(networkId: bigint, vni: number, hosts: readonly number[] = []): Promise<void> {

@@ -25,21 +25,17 @@ let channels: Readonly<Record<CallerName, RpcChannel>>;
 let estates: Readonly<Record<TargetName, Estate>>;
 let ofGrantee: Estate;
 let hostId: string;
+let spareHostId: string;
 let spareAccount: string;
 let serial = 0;
 
 /** A host that has joined, with its certificate. */
-async function joinHost(operator: RpcChannel): Promise<RpcChannel> {
-  await operator.client(TopologyServiceDefinition).createZone({ zoneId: ZONE, regionId: "region-1" });
+async function joinHost(operator: RpcChannel, name: string, substrateAddress: string): Promise<{ hostId: string; channel: RpcChannel }> {
   const { token } = await operator.client(HostServiceDefinition).createJoinToken({ zoneId: ZONE });
   const { csr, key } = await createHostRequest();
   const der = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
-  const joined = await installation
-    .channel({})
-    .client(HostFeedServiceDefinition)
-    .join({ token, csr: der, name: "h", substrateAddress: "198.18.0.1" });
-  ({ hostId } = joined);
-  return installation.channel({ cert: joined.certificate, key });
+  const joined = await installation.channel({}).client(HostFeedServiceDefinition).join({ token, csr: der, name, substrateAddress });
+  return { hostId: joined.hostId, channel: installation.channel({ cert: joined.certificate, key }) };
 }
 
 /** An instance of A's that acts as its owner, as the database has it when the host has said that it runs; no host needs to be connected. */
@@ -61,7 +57,10 @@ beforeAll(async () => {
   const operator = await as({ role: "operator" });
   const [a = "", b = "", c = "", d = ""] = await Promise.all(["a", "b", "c", "d"].map((name) => makeAccount(operator, name)));
   spareAccount = await makeAccount(operator, "spare");
-  const host = await joinHost(operator);
+  await operator.client(TopologyServiceDefinition).createZone({ zoneId: ZONE, regionId: "region-1" });
+  const host = await joinHost(operator, "h", "198.18.0.1");
+  ({ hostId } = host);
+  ({ hostId: spareHostId } = await joinHost(operator, "spare", "198.18.0.2"));
   const owner = await as({ role: "owner", accountId: a });
   channels = {
     operator,
@@ -71,7 +70,7 @@ beforeAll(async () => {
     viewer: await as({ role: "viewer", accountId: a, principalId: "vic" }),
     other: await as({ role: "owner", accountId: b }),
     grantee: await as({ role: "owner", accountId: c }),
-    host,
+    host: host.channel,
     anonymous: installation.channel({}),
   };
   estates = { A: await makeEstate(channels.owner, a, c), B: await makeEstate(channels.other, b, d) };
@@ -137,7 +136,7 @@ describe("the matrix", () => {
           { owner: estates.A, instance: estates.A, member: estates.A, viewer: estates.A, other: estates.B, grantee: ofGrantee }[
             caller as string
           ] ?? estate;
-        return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, zoneId: ZONE, spareAccount, serial })}`;
+        return `${caller} on ${target}: ${await outcomeOf(caller, rpc, entry, { target: estate, own, hostId, spareHostId, zoneId: ZONE, spareAccount, serial })}`;
       }),
     );
     expect(found).toEqual(cells.map(({ caller, target, expected }) => `${caller} on ${target}: ${expected}`));

@@ -55,14 +55,20 @@ beforeAll(async () => {
   owner = installation.channel({ token: await installation.token({ role: "owner", accountId }) });
   const estate = await makeEstate(owner, accountId, grantee);
   await operator.client(TopologyServiceDefinition).createZone({ zoneId: "zone-a", regionId: "region-1" });
-  const { token } = await operator.client(HostServiceDefinition).createJoinToken({ zoneId: "zone-a" });
-  host = await FakeHost.join({ address: installation.address, ca: installation.ca }, token, "h", "198.18.0.1");
+  const join = async (name: string, substrateAddress: string): Promise<FakeHost> => {
+    const { token } = await operator.client(HostServiceDefinition).createJoinToken({ zoneId: "zone-a" });
+    return FakeHost.join({ address: installation.address, ca: installation.ca }, token, name, substrateAddress);
+  };
+  host = await join("h", "198.18.0.1");
+  const spare = await join("spare", "198.18.0.2");
+  await spare.close();
   await host.connect();
   let serial = 0;
   const next = (): number => (serial += 1);
   place = {
     estate,
     hostId: host.hostId,
+    spareHostId: spare.hostId,
     spareAccount,
     async freshVpc() {
       const made = await owner
@@ -82,6 +88,13 @@ beforeAll(async () => {
     async freshConsent() {
       const resourceId = await estate.freshInterface();
       return (await owner.client(ConsentServiceDefinition).listConsents({ resourceId })).consents[0]?.consentId ?? "";
+    },
+    async deletableHost() {
+      const number = next();
+      const gone = await join(`gone-${number}`, `198.18.1.${number}`);
+      await gone.close();
+      await operator.client(HostServiceDefinition).barHost({ hostId: gone.hostId, reason: "gone" });
+      return gone.hostId;
     },
     async startable() {
       const source = { $case: "create" as const, value: { subnetId: estate.subnetId } };

@@ -7,7 +7,7 @@ import { parseId } from "#lib/ids/ids.ts";
 import { requireHost } from "#lib/rpc/caller.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
-import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { invalidArgument } from "#lib/rpc/errors.ts";
 import { checkJoin, hostRef, issueInstanceToken, joinHost, openSession, readHostRequest, renewKey } from "../../placement/api.ts";
 import { HostSession } from "../session.ts";
 import type { SessionDependencies } from "../session.ts";
@@ -80,7 +80,6 @@ export function hostFeedService(
           maxInstances: bounded(hello.capacity?.maxInstances),
           maxAttachments: bounded(hello.capacity?.maxAttachments),
         });
-        if (opened === undefined) throw notFound("host", hostId);
         call.concerns(hostRef(hostId));
         return opened;
       });

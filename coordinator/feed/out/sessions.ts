@@ -34,6 +34,16 @@ export class Sessions {
     return this.#open.size;
   }
 
+  /** Whose they are. */
+  hosts(): string[] {
+    return [...new Set([...this.#open].map((session) => session.hostId))];
+  }
+
+  /** End all that the host has here. */
+  endAll(hostId: string, failure: Error): void {
+    for (const session of this.#open) if (session.hostId === hostId) session.end(failure);
+  }
+
   add(session: Endable): void {
     this.#endOlder(session.hostId, session.epoch);
     this.#open.add(session);

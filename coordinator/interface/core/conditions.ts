@@ -160,6 +160,8 @@ function detached(at: Observed, facts: ConditionFacts): Fact {
   const left = at.unconfirmed ?? [];
   if (at.state === AttachmentState.DETACHED && left.length > 0)
     return { status: TRUE, reason: "Forced", message: unconfirmed(left, facts) };
+  if (at.state === AttachmentState.DETACHED && at.hostId !== null && facts.host === undefined && at.appliedState !== AppliedState.ABSENT)
+    return { status: TRUE, reason: "HostDeleted", message: "its host was deleted and never said so; every other one refuses its packets" };
   if (at.state === AttachmentState.DETACHED) return { status: TRUE, reason: "Applied", message: "" };
   if (facts.force !== undefined && facts.host?.silent === true) return forced(at, facts.force, facts);
   // C7: it forwards without us, so only its own word ends the attachment.

@@ -10,20 +10,26 @@ import type { AttachmentRow } from "./rows.ts";
  * go whenever it connects. An attachment has at most one row a host, and none at the host that carries it.
  */
 
+/** `version`: the network's without the mapping, which the other hosts had applied then. */
+export type Residue = Pick<AttachmentRow, "host_id" | "attachment_id" | "network_id" | "generation" | "meter_id"> & {
+  readonly version: bigint;
+};
+
 /** These attachments are off the hosts that their rows name, without those hosts' word. They are locked by the caller. */
-export async function leaveResidue(tx: Tx, rows: readonly AttachmentRow[]): Promise<void> {
+export async function leaveResidue(tx: Tx, rows: readonly Residue[]): Promise<void> {
   if (rows.length === 0) return;
-  const given = rows.map(({ host_id, attachment_id, network_id, generation, meter_id }) => ({
+  const given = rows.map(({ host_id, attachment_id, network_id, generation, meter_id, version }) => ({
     host_id,
     attachment_id,
     network_id,
     generation,
     meter_id,
+    version,
   }));
   await sql`
-    INSERT INTO attachment_residue (host_id, attachment_id, network_id, generation, meter_id)
+    INSERT INTO attachment_residue (host_id, attachment_id, network_id, generation, meter_id, version)
     SELECT * FROM jsonb_to_recordset(${jsonRows(given)}::jsonb)
-      AS t (host_id text, attachment_id text, network_id bigint, generation bigint, meter_id bigint)`.execute(tx);
+      AS t (host_id text, attachment_id text, network_id bigint, generation bigint, meter_id bigint, version bigint)`.execute(tx);
 }
 
 /** A host said that it let go of these generations of attachments. Answers what that ended. */
@@ -62,4 +68,17 @@ export async function residueOnHost(db: Reader, hostId: string): Promise<Attachm
     SELECT a.*, r.generation AS known, r.meter_id AS counted FROM attachment_residue r JOIN attachment a USING (attachment_id)
     WHERE r.host_id = ${hostId} ORDER BY attachment_id`.execute(db);
   return rows.map(({ known, counted, ...row }) => ({ ...row, generation: known, meter_id: counted }));
+}
+
+/** By network, the version from which on nothing that was forced off this host is believed; networks of before that was kept are left out. */
+export async function residueVersions(db: Reader, hostId: string): Promise<ReadonlyMap<bigint, bigint>> {
+  const { rows } = await sql<{ network_id: bigint; version: bigint }>`
+    SELECT network_id, max(version) AS version FROM attachment_residue
+    WHERE host_id = ${hostId} GROUP BY network_id HAVING count(*) = count(version)`.execute(db);
+  return new Map(rows.map((row) => [row.network_id, row.version]));
+}
+
+/** The host will never say anything of them. */
+export async function dropResidue(tx: Tx, hostId: string): Promise<void> {
+  await sql`DELETE FROM attachment_residue WHERE host_id = ${hostId}`.execute(tx);
 }

@@ -13,6 +13,8 @@ const well: HostObserved = {
   tunnelReady: true,
   substrateMessage: "",
   substrateTime: new Date(2_000),
+  barTime: null,
+  barReason: "",
 };
 
 test.each<[string, Partial<HostObserved>, ConditionStatus, string]>([
@@ -26,4 +28,10 @@ test.each<[string, Partial<HostObserved>, ConditionStatus, string]>([
   expect(connected).toMatchObject({ type: "Connected", status: changes.connected === false ? FALSE : TRUE });
   expect(substrate).toMatchObject({ type: "SubstrateReady", status, reason, message: status === FALSE ? "x" : expect.any(String) });
   expect(substrate?.lastTransitionTime).toEqual(new Date(changes.connected === false || changes.substrateTime === null ? 5_000 : 2_000));
+});
+
+test("a barred host says so first, in the operator's words, and that it is not waited for", () => {
+  const [barred, connected] = hostConditions({ ...well, connected: false, barTime: new Date(9_000), barReason: "stolen" });
+  expect(barred).toMatchObject({ type: "Barred", status: TRUE, message: "stolen", lastTransitionTime: new Date(9_000) });
+  expect(connected).toMatchObject({ type: "Connected", status: FALSE, reason: "HostBarred" });
 });

@@ -12,6 +12,9 @@ export interface HostObserved {
   readonly tunnelReady: boolean | null;
   readonly substrateMessage: string;
   readonly substrateTime: Date | null;
+  /** Since when, and why, it is barred; null: it is not. */
+  readonly barTime: Date | null;
+  readonly barReason: string;
 }
 
 const { TRUE, FALSE, UNKNOWN } = ConditionStatus;
@@ -20,6 +23,7 @@ type Fact = Pick<Condition, "status" | "reason" | "message">;
 function connected(at: HostObserved): Fact {
   if (at.connected) return { status: TRUE, reason: "SessionOpen", message: "" };
   const since = at.lastSeen === null ? "it never connected" : `silent since ${at.lastSeen.toISOString()}`;
+  if (at.barTime !== null) return { status: FALSE, reason: "HostBarred", message: `${since}; it goes on forwarding what it knows` };
   return { status: FALSE, reason: "HostDisconnected", message: `${since}; it goes on forwarding what it knows: start its agent` };
 }
 
@@ -33,10 +37,21 @@ function substrateReady(at: HostObserved): Fact {
   return { status: TRUE, reason: "Ready", message: "" };
 }
 
-/** "Connected" and "SubstrateReady", for operators. */
+/** "Barred", where it is, "Connected" and "SubstrateReady", for operators. */
 export function hostConditions(at: HostObserved): Condition[] {
   const seen = at.lastSeen ?? at.createTime;
+  const barred: Condition[] =
+    at.barTime === null
+      ? []
+      : [
+          {
+            ...{ type: "Barred", status: TRUE, reason: "BarredByOperator", message: at.barReason },
+            observedGeneration: at.sessionEpoch,
+            lastTransitionTime: at.barTime,
+          },
+        ];
   return [
+    ...barred,
     { type: "Connected", ...connected(at), observedGeneration: at.sessionEpoch, lastTransitionTime: seen },
     {
       type: "SubstrateReady",

@@ -2,6 +2,7 @@ import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
 import type { Host } from "#gen/plenum/host/v1/host.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
 import { newJoinToken } from "#lib/auth/join-token.ts";
+import type { Bus } from "#lib/bus/bus.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
@@ -10,18 +11,27 @@ import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { displayName, required } from "#lib/rpc/validate.ts";
 import { durationMs, INSTALLATION, maskField, openPage, storedNothing } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
+import type { Signals } from "../../interface/api.ts";
 import { requireZone } from "../../topology/api.ts";
 import { hostRef } from "../core/refs.ts";
 import { tokenHash } from "../join.ts";
 import { listHosts, readHosts, setSchedulable } from "../out/host-store.ts";
 import { insertJoinToken } from "../out/join-store.ts";
+import { barCalls } from "./bar-host.ts";
 import { hostMessages } from "./messages.ts";
 
 const MINUTE_MS = 60_000;
 const TTL = { minMs: MINUTE_MS, maxMs: 7 * 24 * 60 * MINUTE_MS, absentMs: 60 * MINUTE_MS };
 
 /** HostService as in the proto. */
-export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTokens; ca: CertificateAuthority }): ServiceBinding {
+export function hostService(deps: {
+  calls: Calls;
+  pages: PageTokens;
+  ca: CertificateAuthority;
+  bus: Bus;
+  signals: Signals;
+}): ServiceBinding {
+  const { calls, pages, ca } = deps;
   const read = (context: ServerContext, hostId: string): Promise<Host | undefined> =>
     calls.read(context, context.action, async (call) => {
       call.requireSee(hostRef(hostId));
@@ -62,6 +72,8 @@ export function hostService({ calls, pages, ca }: { calls: Calls; pages: PageTok
       });
       return { host: host ?? (await read(context, hostId)) };
     },
+
+    ...barCalls(deps, read),
 
     async listHosts(request, context) {
       const zoneId = displayName(request.zoneId, "zone_id", { max: 63 });

@@ -83,6 +83,11 @@ export async function instanceMessages(db: Reader, viewer: Sight["subject"], row
   }));
 }
 
+function stateOf({ bar_time, connected }: HostRow): HostState {
+  if (bar_time !== null) return HostState.BARRED;
+  return connected ? HostState.CONNECTED : HostState.DISCONNECTED;
+}
+
 /** Hosts as operators see them, in the order of the rows. */
 export async function hostMessages(db: Reader, rows: readonly HostRow[]): Promise<Host[]> {
   const details = await hostDetails(
@@ -96,7 +101,7 @@ export async function hostMessages(db: Reader, rows: readonly HostRow[]): Promis
       name: row.name,
       zoneId: row.zone_id,
       substrateAddress: row.substrate_address,
-      state: row.connected ? HostState.CONNECTED : HostState.DISCONNECTED,
+      state: stateOf(row),
       conditions: hostConditions({
         connected: row.connected,
         sessionEpoch: row.session_epoch,
@@ -106,6 +111,8 @@ export async function hostMessages(db: Reader, rows: readonly HostRow[]): Promis
         tunnelReady: row.tunnel_ready,
         substrateMessage: row.substrate_message,
         substrateTime: row.substrate_time,
+        barTime: row.bar_time,
+        barReason: row.bar_reason,
       }),
       sessionEpoch: row.session_epoch,
       lastSeenTime: row.last_seen ?? undefined,

@@ -46,7 +46,12 @@ function placedHost(row: PlacedInstanceRow): PlacedHost | undefined {
 export const instanceDirectory: InstanceDirectory = {
   async lock(tx: Tx, instanceIds) {
     const rows = await lockPlacedInstances(tx, instanceIds);
-    return new Map(rows.map((row) => [row.instance_id, lockedInstance(row, placedHost(row))]));
+    return new Map(
+      rows.map((row) => {
+        const locked = lockedInstance(row, placedHost(row));
+        return [row.instance_id, row.host_barred ? { ...locked, attachable: false, state: "HOST_BARRED" } : locked];
+      }),
+    );
   },
   async owners(db, instanceIds) {
     const { rows } = await sql<{ instance_id: string; owner_account: string }>`

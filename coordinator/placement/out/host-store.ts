@@ -9,7 +9,8 @@ const CONNECTED = sql<boolean>`(connected AND last_seen > now() - ${LEASE})`;
 
 /** When its lease ends: a lease after its last word, or after somebody could hear it again. Null: it never connected. */
 const LEASE_END = sql<Date | null>`(CASE WHEN last_seen IS NOT NULL THEN greatest(last_seen, ${HEARD_SINCE}) + ${LEASE} END)`;
-const SILENT = sql<boolean>`coalesce(${LEASE_END} <= now(), true)`;
+/** One that is barred can say nothing: its lease ended with that. */
+const SILENT = sql<boolean>`(bar_time IS NOT NULL OR coalesce(${LEASE_END} <= now(), true))`;
 
 /** A row of `host`, with what follows from others. */
 export interface HostRow {
@@ -35,17 +36,21 @@ export interface HostRow {
   /** What it can carry; null: it did not say. */
   readonly max_instances: number | null;
   readonly max_attachments: number | null;
+  /** Since when an operator has it barred, and why; null, and empty: it is not. */
+  readonly bar_time: Date | null;
+  readonly bar_reason: string;
 }
 
-const COLUMNS = sql`
+export const HOST_COLUMNS = sql`
   host_id, name, zone_id, host(substrate_address) AS substrate_address, ${CONNECTED} AS connected,
   ${SILENT} AS silent, session_epoch, last_seen, ${LEASE_END} AS lease_end,
-  applied_version, create_time, device_ready, tunnel_ready, substrate_message, substrate_time, schedulable, max_instances, max_attachments`;
+  applied_version, create_time, device_ready, tunnel_ready, substrate_message, substrate_time, schedulable, max_instances, max_attachments,
+  bar_time, bar_reason`;
 
 /** Hosts by id, as they are now. Unknown ones are left out. */
 export async function readHosts(db: Kysely<unknown>, ids: readonly string[]): Promise<ReadonlyMap<string, HostRow>> {
   if (ids.length === 0) return new Map();
-  const { rows } = await sql<HostRow>`SELECT ${COLUMNS} FROM host WHERE host_id = ANY(${ids}::text[])`.execute(db);
+  const { rows } = await sql<HostRow>`SELECT ${HOST_COLUMNS} FROM host WHERE host_id = ANY(${ids}::text[])`.execute(db);
   return new Map(rows.map((row) => [row.host_id, row]));
 }
 
@@ -90,7 +95,7 @@ export async function holdIdle(tx: Tx, ids: readonly string[]): Promise<Readonly
 export async function listHosts(db: Kysely<unknown>, query: { zoneId: string; after: string; limit: number }): Promise<HostRow[]> {
   const zone = query.zoneId === "" ? sql`true` : sql`zone_id = ${query.zoneId}`;
   const { rows } = await sql<HostRow>`
-    SELECT ${COLUMNS} FROM host WHERE host_id > ${query.after} AND ${zone} ORDER BY host_id LIMIT ${query.limit}`.execute(db);
+    SELECT ${HOST_COLUMNS} FROM host WHERE host_id > ${query.after} AND ${zone} ORDER BY host_id LIMIT ${query.limit}`.execute(db);
   return rows;
 }
 
@@ -115,7 +120,7 @@ export async function hostDetails(db: Kysely<unknown>, ids: readonly string[]): 
 /** Let a host be given new instances, or no more. Answers it as it is then; undefined: there is none. */
 export async function setSchedulable(tx: Tx, hostId: string, schedulable: boolean): Promise<HostRow | undefined> {
   const { rows } = await sql<HostRow>`
-    UPDATE host SET schedulable = ${schedulable} WHERE host_id = ${hostId} RETURNING ${COLUMNS}`.execute(tx);
+    UPDATE host SET schedulable = ${schedulable} WHERE host_id = ${hostId} RETURNING ${HOST_COLUMNS}`.execute(tx);
   return rows[0];
 }
 

@@ -91,15 +91,28 @@ export async function lockInstances(tx: Tx, ids: readonly string[], more?: RawBu
 export interface PlacedInstanceRow extends InstanceRow {
   readonly host_zone: string | null;
   readonly host_address: string | null;
+  readonly host_barred: boolean;
 }
 
 /** The same with their hosts, in one statement; the hosts' rows are not locked (what is asked of them never changes). */
 export async function lockPlacedInstances(tx: Tx, ids: readonly string[]): Promise<PlacedInstanceRow[]> {
   const { rows } = await sql<PlacedInstanceRow>`
-    SELECT i.*, h.zone_id AS host_zone, host(h.substrate_address) AS host_address
+    SELECT i.*, h.zone_id AS host_zone, host(h.substrate_address) AS host_address, h.bar_time IS NOT NULL AS host_barred
     FROM instance i LEFT JOIN host h USING (host_id)
     WHERE instance_id = ANY(${ids}::text[]) ORDER BY instance_id FOR UPDATE OF i`.execute(tx);
   return rows;
+}
+
+/** Instances that a host carries or has not let go of, some by name, and how many there are. */
+export async function placedOn(
+  tx: Tx,
+  hostId: string,
+  limit: number,
+): Promise<{ rows: Pick<InstanceRow, "instance_id" | "owner_account">[]; count: number }> {
+  const { rows } = await sql<Pick<InstanceRow, "instance_id" | "owner_account"> & { count: number }>`
+    SELECT instance_id, owner_account, (count(*) OVER ())::int AS count FROM instance
+    WHERE host_id = ${hostId} ORDER BY instance_id LIMIT ${limit}`.execute(tx);
+  return { rows, count: rows[0]?.count ?? 0 };
 }
 
 export async function readInstance(db: Kysely<unknown>, id: string): Promise<InstanceRow | undefined> {

@@ -47,12 +47,13 @@ export interface JoinedHost {
   readonly name: string;
   readonly zone_id: string;
   readonly substrate_address: string;
+  readonly barred: boolean;
 }
 
 /** The host whose key this is, or was before the last renewal. */
 export async function hostOfKey(tx: Tx, keyFingerprint: string): Promise<JoinedHost | undefined> {
   const { rows } = await sql<JoinedHost>`
-    SELECT host_id, name, zone_id, host(substrate_address) AS substrate_address FROM host
+    SELECT host_id, name, zone_id, host(substrate_address) AS substrate_address, bar_time IS NOT NULL AS barred FROM host
     WHERE key_fingerprint = ${keyFingerprint} OR previous_key_fingerprint = ${keyFingerprint}
     ORDER BY key_fingerprint = ${keyFingerprint} DESC LIMIT 1`.execute(tx);
   return rows[0];

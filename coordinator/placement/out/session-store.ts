@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
 import { violatedConstraint } from "#lib/db/errors.ts";
-import { notFound } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
+import { refusalOfHost } from "./bar-store.ts";
 import { HOST_KEY, keyTaken } from "./join-store.ts";
 import { substrateColumns } from "./substrate-store.ts";
 import type { SubstrateSaid } from "./substrate-store.ts";
@@ -21,17 +21,19 @@ export interface SessionHello {
 
 /**
  * Open a session: its number is one above the last, and from here on whatever an older one says is refused (C5). What a host had
- * applied of its networks must be said anew: it may have been started from nothing. Undefined: no such host.
+ * applied of its networks must be said anew: it may have been started from nothing. NOT_FOUND, PERMISSION_DENIED (HOST_BARRED).
  */
-export async function openSession(tx: Tx, hostId: string, hello: SessionHello): Promise<bigint | undefined> {
+export async function openSession(tx: Tx, hostId: string, hello: SessionHello): Promise<bigint> {
   const { rows } = await sql<{ session_epoch: bigint }>`
     UPDATE host SET session_epoch = session_epoch + 1, connected = true, applied_version = 0, last_seen = now(), agent_version = ${hello.agentVersion},
                     kernel_release = ${hello.kernelRelease}, substrate_mtu = ${hello.substrateMtu}, ${substrateColumns(hello.substrate)},
                     max_instances = ${hello.maxInstances ?? null}, max_attachments = ${hello.maxAttachments ?? null}
-    WHERE host_id = ${hostId} RETURNING session_epoch`.execute(tx);
+    WHERE host_id = ${hostId} AND bar_time IS NULL RETURNING session_epoch`.execute(tx);
+  const [opened] = rows;
+  if (opened === undefined) throw await refusalOfHost(tx, hostId);
   // After the lock, by a statement that sees what the older session wrote until then.
   await sql`DELETE FROM host_network_version WHERE host_id = ${hostId}`.execute(tx);
-  return rows[0]?.session_epoch;
+  return opened.session_epoch;
 }
 
 /** The session ended. A newer one is not touched. */
@@ -73,15 +75,16 @@ export async function takeVersions(db: Kysely<unknown>, sessions: readonly Sessi
 
 /**
  * A host's certificate is renewed, perhaps for another key: from now on that one is the host's, and the one before
- * it may still be what the host has. NOT_FOUND: no such host. ALREADY_EXISTS (NAME_TAKEN): another host has the key.
+ * it may still be what the host has. NOT_FOUND: no such host. PERMISSION_DENIED (HOST_BARRED). ALREADY_EXISTS (NAME_TAKEN): another host
+ * has the key.
  */
 export async function renewKey(tx: Tx, hostId: string, keyFingerprint: string): Promise<void> {
   try {
     const { rows } = await sql`
       UPDATE host SET key_fingerprint = ${keyFingerprint},
                       previous_key_fingerprint = CASE WHEN key_fingerprint = ${keyFingerprint} THEN previous_key_fingerprint ELSE key_fingerprint END
-      WHERE host_id = ${hostId} RETURNING 1`.execute(tx);
-    if (rows.length === 0) throw notFound("host", hostId);
+      WHERE host_id = ${hostId} AND bar_time IS NULL RETURNING 1`.execute(tx);
+    if (rows.length === 0) throw await refusalOfHost(tx, hostId);
   } catch (error) {
     throw violatedConstraint(error)?.constraint === HOST_KEY ? keyTaken(keyFingerprint) : error;
   }

@@ -99,6 +99,8 @@ export interface Cell {
   /** The caller's own account's estate; of callers without one: the target. */
   readonly own: Estate;
   readonly hostId: string;
+  /** A host that nothing else is asked of. */
+  readonly spareHostId: string;
   readonly zoneId: string;
   /** An account that nothing else is asked of. */
   readonly spareAccount: string;
@@ -194,6 +196,13 @@ export const RPCS: Readonly<Record<string, Entry>> = {
   "host.v1.HostService/UpdateHost": {
     class: "operators' own",
     request: ({ hostId }) => ({ host: { hostId, schedulable: true }, updateMask: ["schedulable"] }),
+  },
+  "host.v1.HostService/BarHost": { class: "operators' own", request: ({ spareHostId }) => ({ hostId: spareHostId, reason: "r" }) },
+  "host.v1.HostService/UnbarHost": { class: "operators' own", request: ({ spareHostId }) => ({ hostId: spareHostId }) },
+  "host.v1.HostService/DeleteHost": {
+    class: "operators' own",
+    allowed: "FAILED_PRECONDITION WRONG_STATE", // it is not barred
+    request: ({ hostId }) => ({ hostId }),
   },
   "host.v1.HostService/ListHosts": {
     class: "operators' list",

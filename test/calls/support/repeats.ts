@@ -4,6 +4,8 @@ import type { Estate } from "./estate.ts";
 export interface Place {
   readonly estate: Estate;
   readonly hostId: string;
+  /** A host that nothing else is asked of. */
+  readonly spareHostId: string;
   /** An account that nothing else is asked of. */
   readonly spareAccount: string;
   /** A VPC, a subnet, a group that nobody uses. */
@@ -12,6 +14,8 @@ export interface Place {
   freshGroup(): Promise<string>;
   /** A consent that nothing else is asked of. */
   freshConsent(): Promise<string>;
+  /** A host that may be deleted. */
+  deletableHost(): Promise<string>;
   /** An instance that may start. */
   startable(): Promise<string>;
 }
@@ -61,6 +65,21 @@ export const REPEATS: Readonly<Record<string, Repeatable>> = {
     by: "operator",
     request: ({ hostId }) => ({ host: { hostId, schedulable: true }, updateMask: ["schedulable"] }),
     other: { host: { hostId: `host-${"0".repeat(32)}` } },
+  },
+  "host.v1.HostService/BarHost": {
+    by: "operator",
+    request: ({ spareHostId }) => ({ hostId: spareHostId, reason: "one" }),
+    other: { reason: "two" },
+  },
+  "host.v1.HostService/UnbarHost": {
+    by: "operator",
+    request: ({ spareHostId }) => ({ hostId: spareHostId }),
+    other: { hostId: `host-${"0".repeat(32)}` },
+  },
+  "host.v1.HostService/DeleteHost": {
+    by: "operator",
+    request: async (place) => ({ hostId: await place.deletableHost() }),
+    other: { hostId: `host-${"0".repeat(32)}` },
   },
   "identity.v1.AccountService/CreateAccount": { by: "operator", request: () => ({ name: "repeated" }), other: { description: "x" } },
   "identity.v1.AccountService/SuspendAccount": {

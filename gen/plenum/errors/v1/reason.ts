@@ -99,10 +99,12 @@ export const Reason = {
    * RESOURCE_EXHAUSTED. Metadata: limit.
    */
   TOO_MANY_WAITING: 62,
-  /** INSTANCE_TOKEN_ENDED - The token is an instance's, which was stopped, moved, terminated, or acts as somebody else now. UNAUTHENTICATED. Metadata: instance_id. */
+  /** INSTANCE_TOKEN_ENDED - The token is an instance's, which was stopped, moved, terminated, acts as somebody else now, or is on a host that was barred. UNAUTHENTICATED. Metadata: instance_id. */
   INSTANCE_TOKEN_ENDED: 75,
   /** NO_INSTANCE_IDENTITY - The instance acts as nobody (Instance.acts_as): there is no token for it. FAILED_PRECONDITION. Metadata: instance_id. */
   NO_INSTANCE_IDENTITY: 76,
+  /** HOST_BARRED - An operator barred the host: nothing is taken from it. PERMISSION_DENIED. Metadata: host_id. */
+  HOST_BARRED: 79,
 } as const;
 
 export type Reason = typeof Reason[keyof typeof Reason];
@@ -144,6 +146,7 @@ export namespace Reason {
   export type TOO_MANY_WAITING = typeof Reason.TOO_MANY_WAITING;
   export type INSTANCE_TOKEN_ENDED = typeof Reason.INSTANCE_TOKEN_ENDED;
   export type NO_INSTANCE_IDENTITY = typeof Reason.NO_INSTANCE_IDENTITY;
+  export type HOST_BARRED = typeof Reason.HOST_BARRED;
 }
 
 export function reasonFromJSON(object: any): Reason {
@@ -256,6 +259,9 @@ export function reasonFromJSON(object: any): Reason {
     case 76:
     case "REASON_NO_INSTANCE_IDENTITY":
       return Reason.NO_INSTANCE_IDENTITY;
+    case 79:
+    case "REASON_HOST_BARRED":
+      return Reason.HOST_BARRED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }
@@ -335,6 +341,8 @@ export function reasonToJSON(object: Reason): string {
       return "REASON_INSTANCE_TOKEN_ENDED";
     case Reason.NO_INSTANCE_IDENTITY:
       return "REASON_NO_INSTANCE_IDENTITY";
+    case Reason.HOST_BARRED:
+      return "REASON_HOST_BARRED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Reason");
   }

@@ -24,6 +24,8 @@ export const HostState = {
   DISCONNECTED: 1,
   /** CONNECTED - Its session is open. */
   CONNECTED: 2,
+  /** BARRED - An operator barred it (BarHost): it cannot connect. It goes on forwarding what it knows. */
+  BARRED: 3,
 } as const;
 
 export type HostState = typeof HostState[keyof typeof HostState];
@@ -32,6 +34,7 @@ export namespace HostState {
   export type UNSPECIFIED = typeof HostState.UNSPECIFIED;
   export type DISCONNECTED = typeof HostState.DISCONNECTED;
   export type CONNECTED = typeof HostState.CONNECTED;
+  export type BARRED = typeof HostState.BARRED;
 }
 
 export function hostStateFromJSON(object: any): HostState {
@@ -45,6 +48,9 @@ export function hostStateFromJSON(object: any): HostState {
     case 2:
     case "HOST_STATE_CONNECTED":
       return HostState.CONNECTED;
+    case 3:
+    case "HOST_STATE_BARRED":
+      return HostState.BARRED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum HostState");
   }
@@ -58,6 +64,8 @@ export function hostStateToJSON(object: HostState): string {
       return "HOST_STATE_DISCONNECTED";
     case HostState.CONNECTED:
       return "HOST_STATE_CONNECTED";
+    case HostState.BARRED:
+      return "HOST_STATE_BARRED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum HostState");
   }
@@ -78,6 +86,7 @@ export interface Host {
   /**
    * "Connected": whether its session is open. "SubstrateReady": whether its substrate device (SubstrateDown) and its tunnel (TunnelDown)
    * can carry packets, as its agent sees it; UNKNOWN while it is disconnected, or does not say. No new instance is placed where it is FALSE.
+   * "Barred", of a barred host only: TRUE, with the operator's reason as its message, since its last_transition_time.
    */
   conditions: Condition[];
   /** Number of its session; rises with every connect (C5). */
@@ -160,6 +169,42 @@ export interface UpdateHostRequest {
 export interface UpdateHostResponse {
   /** As it is now. */
   host: Host | undefined;
+}
+
+export interface BarHostRequest {
+  /** `host-…`. Required. */
+  hostId: string;
+  /** Why, for operators: 1 to 256 characters. Required. */
+  reason: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+}
+
+export interface BarHostResponse {
+  /** As it is now. */
+  host: Host | undefined;
+}
+
+export interface UnbarHostRequest {
+  /** `host-…`. Required. */
+  hostId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+}
+
+export interface UnbarHostResponse {
+  /** As it is now. */
+  host: Host | undefined;
+}
+
+export interface DeleteHostRequest {
+  /** `host-…`. Required. */
+  hostId: string;
+  /** Idempotency key, at most 128 characters (C10). */
+  requestId: string;
+}
+
+export interface DeleteHostResponse {
 }
 
 export interface ListHostsRequest {
@@ -1258,6 +1303,487 @@ export const UpdateHostResponse: MessageFns<UpdateHostResponse> = {
   },
 };
 
+function createBaseBarHostRequest(): BarHostRequest {
+  return { hostId: "", reason: "", requestId: "" };
+}
+
+export const BarHostRequest: MessageFns<BarHostRequest> = {
+  encode(message: BarHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hostId !== "") {
+      writer.uint32(10).string(message.hostId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BarHostRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBarHostRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BarHostRequest {
+    return {
+      hostId: isSet(object.hostId)
+        ? globalThis.String(object.hostId)
+        : isSet(object.host_id)
+        ? globalThis.String(object.host_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: BarHostRequest): unknown {
+    const obj: any = {};
+    if (message.hostId !== "") {
+      obj.hostId = message.hostId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BarHostRequest>): BarHostRequest {
+    return BarHostRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BarHostRequest>): BarHostRequest {
+    const message = createBaseBarHostRequest();
+    message.hostId = object.hostId ?? "";
+    message.reason = object.reason ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseBarHostResponse(): BarHostResponse {
+  return { host: undefined };
+}
+
+export const BarHostResponse: MessageFns<BarHostResponse> = {
+  encode(message: BarHostResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== undefined) {
+      Host.encode(message.host, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BarHostResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBarHostResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = Host.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BarHostResponse {
+    return { host: isSet(object.host) ? Host.fromJSON(object.host) : undefined };
+  },
+
+  toJSON(message: BarHostResponse): unknown {
+    const obj: any = {};
+    if (message.host !== undefined) {
+      obj.host = Host.toJSON(message.host);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BarHostResponse>): BarHostResponse {
+    return BarHostResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BarHostResponse>): BarHostResponse {
+    const message = createBaseBarHostResponse();
+    message.host = (object.host !== undefined && object.host !== null) ? Host.fromPartial(object.host) : undefined;
+    return message;
+  },
+};
+
+function createBaseUnbarHostRequest(): UnbarHostRequest {
+  return { hostId: "", requestId: "" };
+}
+
+export const UnbarHostRequest: MessageFns<UnbarHostRequest> = {
+  encode(message: UnbarHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hostId !== "") {
+      writer.uint32(10).string(message.hostId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnbarHostRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnbarHostRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UnbarHostRequest {
+    return {
+      hostId: isSet(object.hostId)
+        ? globalThis.String(object.hostId)
+        : isSet(object.host_id)
+        ? globalThis.String(object.host_id)
+        : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: UnbarHostRequest): unknown {
+    const obj: any = {};
+    if (message.hostId !== "") {
+      obj.hostId = message.hostId;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UnbarHostRequest>): UnbarHostRequest {
+    return UnbarHostRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnbarHostRequest>): UnbarHostRequest {
+    const message = createBaseUnbarHostRequest();
+    message.hostId = object.hostId ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseUnbarHostResponse(): UnbarHostResponse {
+  return { host: undefined };
+}
+
+export const UnbarHostResponse: MessageFns<UnbarHostResponse> = {
+  encode(message: UnbarHostResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== undefined) {
+      Host.encode(message.host, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnbarHostResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnbarHostResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = Host.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UnbarHostResponse {
+    return { host: isSet(object.host) ? Host.fromJSON(object.host) : undefined };
+  },
+
+  toJSON(message: UnbarHostResponse): unknown {
+    const obj: any = {};
+    if (message.host !== undefined) {
+      obj.host = Host.toJSON(message.host);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UnbarHostResponse>): UnbarHostResponse {
+    return UnbarHostResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnbarHostResponse>): UnbarHostResponse {
+    const message = createBaseUnbarHostResponse();
+    message.host = (object.host !== undefined && object.host !== null) ? Host.fromPartial(object.host) : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteHostRequest(): DeleteHostRequest {
+  return { hostId: "", requestId: "" };
+}
+
+export const DeleteHostRequest: MessageFns<DeleteHostRequest> = {
+  encode(message: DeleteHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hostId !== "") {
+      writer.uint32(10).string(message.hostId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteHostRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteHostRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteHostRequest {
+    return {
+      hostId: isSet(object.hostId)
+        ? globalThis.String(object.hostId)
+        : isSet(object.host_id)
+        ? globalThis.String(object.host_id)
+        : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteHostRequest): unknown {
+    const obj: any = {};
+    if (message.hostId !== "") {
+      obj.hostId = message.hostId;
+    }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteHostRequest>): DeleteHostRequest {
+    return DeleteHostRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteHostRequest>): DeleteHostRequest {
+    const message = createBaseDeleteHostRequest();
+    message.hostId = object.hostId ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteHostResponse(): DeleteHostResponse {
+  return {};
+}
+
+export const DeleteHostResponse: MessageFns<DeleteHostResponse> = {
+  encode(_: DeleteHostResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteHostResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteHostResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteHostResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteHostResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteHostResponse>): DeleteHostResponse {
+    return DeleteHostResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<DeleteHostResponse>): DeleteHostResponse {
+    const message = createBaseDeleteHostResponse();
+    return message;
+  },
+};
+
 function createBaseListHostsRequest(): ListHostsRequest {
   return { pageSize: 0, pageToken: "", zoneId: "" };
 }
@@ -1536,6 +2062,61 @@ export const HostServiceDefinition = {
         },
       },
     },
+    /**
+     * Take a host's certificate at its word no more, at once (C8): for one that somebody else may have, or that never comes back. Operator.
+     * Connect, RenewCertificate, Join with its key, IssueInstanceToken and WatchMappings are refused with HOST_BARRED; a session that is open
+     * ends at once, within two seconds where the hint is lost; what instances on it call by their tokens is refused. It is silent from now on,
+     * as after its lease: nothing is placed there, and nothing is moved off it but by `force` (DetachInterface, StopInstance, TerminateInstance),
+     * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. A repeat with the same request_id
+     * changes nothing; barring a barred host gives it the new reason.
+     * Errors: INVALID_ARGUMENT (reason), NOT_FOUND.
+     */
+    barHost: {
+      name: "BarHost",
+      requestType: BarHostRequest as typeof BarHostRequest,
+      requestStream: false,
+      responseType: BarHostResponse as typeof BarHostResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [Buffer.from([12, 104, 111, 115, 116, 58, 66, 97, 114, 72, 111, 115, 116]) as Buffer],
+        },
+      },
+    },
+    /**
+     * Let a barred host connect again. Operator. What was forced off it meanwhile it is told to let go of. A repeat, and a host that is not
+     * barred, change nothing. Errors: NOT_FOUND.
+     */
+    unbarHost: {
+      name: "UnbarHost",
+      requestType: UnbarHostRequest as typeof UnbarHostRequest,
+      requestStream: false,
+      responseType: UnbarHostResponse as typeof UnbarHostResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [Buffer.from([14, 104, 111, 115, 116, 58, 85, 110, 98, 97, 114, 72, 111, 115, 116]) as Buffer],
+        },
+      },
+    },
+    /**
+     * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
+     * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
+     * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
+     * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+     */
+    deleteHost: {
+      name: "DeleteHost",
+      requestType: DeleteHostRequest as typeof DeleteHostRequest,
+      requestStream: false,
+      responseType: DeleteHostResponse as typeof DeleteHostResponse,
+      responseStream: false,
+      options: {
+        _unknownFields: {
+          400010: [Buffer.from([15, 104, 111, 115, 116, 58, 68, 101, 108, 101, 116, 101, 72, 111, 115, 116]) as Buffer],
+        },
+      },
+    },
     /** List hosts. Operator. Safe to repeat. */
     listHosts: {
       name: "ListHosts",
@@ -1572,6 +2153,31 @@ export interface HostServiceImplementation<CallContextExt = {}> {
     request: UpdateHostRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<UpdateHostResponse>>;
+  /**
+   * Take a host's certificate at its word no more, at once (C8): for one that somebody else may have, or that never comes back. Operator.
+   * Connect, RenewCertificate, Join with its key, IssueInstanceToken and WatchMappings are refused with HOST_BARRED; a session that is open
+   * ends at once, within two seconds where the hint is lost; what instances on it call by their tokens is refused. It is silent from now on,
+   * as after its lease: nothing is placed there, and nothing is moved off it but by `force` (DetachInterface, StopInstance, TerminateInstance),
+   * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. A repeat with the same request_id
+   * changes nothing; barring a barred host gives it the new reason.
+   * Errors: INVALID_ARGUMENT (reason), NOT_FOUND.
+   */
+  barHost(request: BarHostRequest, context: CallContext & CallContextExt): Promise<DeepPartial<BarHostResponse>>;
+  /**
+   * Let a barred host connect again. Operator. What was forced off it meanwhile it is told to let go of. A repeat, and a host that is not
+   * barred, change nothing. Errors: NOT_FOUND.
+   */
+  unbarHost(request: UnbarHostRequest, context: CallContext & CallContextExt): Promise<DeepPartial<UnbarHostResponse>>;
+  /**
+   * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
+   * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
+   * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+   */
+  deleteHost(
+    request: DeleteHostRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<DeleteHostResponse>>;
   /** List hosts. Operator. Safe to repeat. */
   listHosts(request: ListHostsRequest, context: CallContext & CallContextExt): Promise<DeepPartial<ListHostsResponse>>;
 }
@@ -1596,6 +2202,31 @@ export interface HostServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<UpdateHostRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<UpdateHostResponse>;
+  /**
+   * Take a host's certificate at its word no more, at once (C8): for one that somebody else may have, or that never comes back. Operator.
+   * Connect, RenewCertificate, Join with its key, IssueInstanceToken and WatchMappings are refused with HOST_BARRED; a session that is open
+   * ends at once, within two seconds where the hint is lost; what instances on it call by their tokens is refused. It is silent from now on,
+   * as after its lease: nothing is placed there, and nothing is moved off it but by `force` (DetachInterface, StopInstance, TerminateInstance),
+   * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. A repeat with the same request_id
+   * changes nothing; barring a barred host gives it the new reason.
+   * Errors: INVALID_ARGUMENT (reason), NOT_FOUND.
+   */
+  barHost(request: DeepPartial<BarHostRequest>, options?: CallOptions & CallOptionsExt): Promise<BarHostResponse>;
+  /**
+   * Let a barred host connect again. Operator. What was forced off it meanwhile it is told to let go of. A repeat, and a host that is not
+   * barred, change nothing. Errors: NOT_FOUND.
+   */
+  unbarHost(request: DeepPartial<UnbarHostRequest>, options?: CallOptions & CallOptionsExt): Promise<UnbarHostResponse>;
+  /**
+   * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
+   * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
+   * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+   */
+  deleteHost(
+    request: DeepPartial<DeleteHostRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<DeleteHostResponse>;
   /** List hosts. Operator. Safe to repeat. */
   listHosts(request: DeepPartial<ListHostsRequest>, options?: CallOptions & CallOptionsExt): Promise<ListHostsResponse>;
 }

@@ -4586,7 +4586,8 @@ export const HostFeedServiceDefinition = {
     /**
      * Turn a join token and a key into a host identity. Whoever holds a valid token; the key proves itself by the CSR. A repeat with the
      * same token and the same key returns a new certificate for the same host (a lost answer burns nothing; C8).
-     * Errors: UNAUTHENTICATED (BAD_JOIN_TOKEN), INVALID_ARGUMENT (csr, name, address), ALREADY_EXISTS (name or address taken).
+     * Errors: UNAUTHENTICATED (BAD_JOIN_TOKEN), INVALID_ARGUMENT (csr, name, address), ALREADY_EXISTS (name or address taken),
+     * PERMISSION_DENIED (HOST_BARRED: the key is a barred host's).
      */
     join: {
       name: "Join",
@@ -4596,7 +4597,10 @@ export const HostFeedServiceDefinition = {
       responseStream: false,
       options: { _unknownFields: { 400010: [Buffer.from([9, 104, 111, 115, 116, 58, 74, 111, 105, 110]) as Buffer] } },
     },
-    /** A new certificate for the calling host's identity, before the old one ends. A host (mTLS). */
+    /**
+     * A new certificate for the calling host's identity, before the old one ends. A host (mTLS). Errors: INVALID_ARGUMENT (csr), NOT_FOUND,
+     * PERMISSION_DENIED (HOST_BARRED).
+     */
     renewCertificate: {
       name: "RenewCertificate",
       requestType: RenewCertificateRequest as typeof RenewCertificateRequest,
@@ -4613,7 +4617,7 @@ export const HostFeedServiceDefinition = {
      * lives five minutes, counts only while the instance stays there as it is, and issues no others. Not kept; the audit has the first of each
      * generation of the instance. Safe to repeat: another token, the earlier ones count on until they end.
      * Errors: INVALID_ARGUMENT (instance_id), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not to run; NO_INSTANCE_IDENTITY;
-     * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED).
+     * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED, HOST_BARRED).
      */
     issueInstanceToken: {
       name: "IssueInstanceToken",
@@ -4657,7 +4661,7 @@ export const HostFeedServiceDefinition = {
     /**
      * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
      * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
-     * to which it was renewed, and resumes.
+     * to which it was renewed, and resumes. A barred host (HostService.BarHost) is refused, and its stream ends: PERMISSION_DENIED (HOST_BARRED).
      *
      * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
      * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
@@ -4690,10 +4694,14 @@ export interface HostFeedServiceImplementation<CallContextExt = {}> {
   /**
    * Turn a join token and a key into a host identity. Whoever holds a valid token; the key proves itself by the CSR. A repeat with the
    * same token and the same key returns a new certificate for the same host (a lost answer burns nothing; C8).
-   * Errors: UNAUTHENTICATED (BAD_JOIN_TOKEN), INVALID_ARGUMENT (csr, name, address), ALREADY_EXISTS (name or address taken).
+   * Errors: UNAUTHENTICATED (BAD_JOIN_TOKEN), INVALID_ARGUMENT (csr, name, address), ALREADY_EXISTS (name or address taken),
+   * PERMISSION_DENIED (HOST_BARRED: the key is a barred host's).
    */
   join(request: JoinRequest, context: CallContext & CallContextExt): Promise<DeepPartial<JoinResponse>>;
-  /** A new certificate for the calling host's identity, before the old one ends. A host (mTLS). */
+  /**
+   * A new certificate for the calling host's identity, before the old one ends. A host (mTLS). Errors: INVALID_ARGUMENT (csr), NOT_FOUND,
+   * PERMISSION_DENIED (HOST_BARRED).
+   */
   renewCertificate(
     request: RenewCertificateRequest,
     context: CallContext & CallContextExt,
@@ -4704,7 +4712,7 @@ export interface HostFeedServiceImplementation<CallContextExt = {}> {
    * lives five minutes, counts only while the instance stays there as it is, and issues no others. Not kept; the audit has the first of each
    * generation of the instance. Safe to repeat: another token, the earlier ones count on until they end.
    * Errors: INVALID_ARGUMENT (instance_id), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not to run; NO_INSTANCE_IDENTITY;
-   * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED).
+   * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED, HOST_BARRED).
    */
   issueInstanceToken(
     request: IssueInstanceTokenRequest,
@@ -4713,7 +4721,7 @@ export interface HostFeedServiceImplementation<CallContextExt = {}> {
   /**
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
    * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
-   * to which it was renewed, and resumes.
+   * to which it was renewed, and resumes. A barred host (HostService.BarHost) is refused, and its stream ends: PERMISSION_DENIED (HOST_BARRED).
    *
    * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
    * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
@@ -4737,10 +4745,14 @@ export interface HostFeedServiceClient<CallOptionsExt = {}> {
   /**
    * Turn a join token and a key into a host identity. Whoever holds a valid token; the key proves itself by the CSR. A repeat with the
    * same token and the same key returns a new certificate for the same host (a lost answer burns nothing; C8).
-   * Errors: UNAUTHENTICATED (BAD_JOIN_TOKEN), INVALID_ARGUMENT (csr, name, address), ALREADY_EXISTS (name or address taken).
+   * Errors: UNAUTHENTICATED (BAD_JOIN_TOKEN), INVALID_ARGUMENT (csr, name, address), ALREADY_EXISTS (name or address taken),
+   * PERMISSION_DENIED (HOST_BARRED: the key is a barred host's).
    */
   join(request: DeepPartial<JoinRequest>, options?: CallOptions & CallOptionsExt): Promise<JoinResponse>;
-  /** A new certificate for the calling host's identity, before the old one ends. A host (mTLS). */
+  /**
+   * A new certificate for the calling host's identity, before the old one ends. A host (mTLS). Errors: INVALID_ARGUMENT (csr), NOT_FOUND,
+   * PERMISSION_DENIED (HOST_BARRED).
+   */
   renewCertificate(
     request: DeepPartial<RenewCertificateRequest>,
     options?: CallOptions & CallOptionsExt,
@@ -4751,7 +4763,7 @@ export interface HostFeedServiceClient<CallOptionsExt = {}> {
    * lives five minutes, counts only while the instance stays there as it is, and issues no others. Not kept; the audit has the first of each
    * generation of the instance. Safe to repeat: another token, the earlier ones count on until they end.
    * Errors: INVALID_ARGUMENT (instance_id), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not to run; NO_INSTANCE_IDENTITY;
-   * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED).
+   * PRINCIPAL_DISABLED), PERMISSION_DENIED (ACCOUNT_SUSPENDED, HOST_BARRED).
    */
   issueInstanceToken(
     request: DeepPartial<IssueInstanceTokenRequest>,
@@ -4760,7 +4772,7 @@ export interface HostFeedServiceClient<CallOptionsExt = {}> {
   /**
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
    * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
-   * to which it was renewed, and resumes.
+   * to which it was renewed, and resumes. A barred host (HostService.BarHost) is refused, and its stream ends: PERMISSION_DENIED (HOST_BARRED).
    *
    * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
    * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
