@@ -191,6 +191,13 @@ describe("a message", () => {
     expect(inFlags(command, "private_addresses[0] is 10.0.0.1; raise wait_timeout", [])).toBe("<addresses> is 10.0.0.1; raise --timeout");
   });
 
+  it("names a switch that would be the remedy", () => {
+    const run = new Command("run").option("--subnet <subnet>").option("--stopped");
+    expect(inFlags(run, "interfaces is empty: give interfaces, or stopped = true", ["interfaces"])).toBe(
+      "--subnet is empty: give --subnet, or --stopped",
+    );
+  });
+
   it("is left as it is where nothing was typed for a field", () => {
     expect(inFlags(command, "the subnet and other_things of i-1_2", [])).toBe("the subnet and other_things of i-1_2");
   });

@@ -99,5 +99,6 @@ const FIELD = /(?<![\w.-])[a-z]+(?:_[a-z]+)*(?:\[\d+\])?(?:\.[a-z]+(?:_[a-z]+)*(
 
 /** A message of the server with what the user typed in the place of fields of the contract. */
 export function inFlags(command: Command, message: string, fields: readonly string[]): string {
-  return message.replace(FIELD, (word) => (fields.includes(word) || word.includes("_") ? (flagOf(command, word) ?? word) : word));
+  const switched = message.replaceAll(/(?<![\w.-])([a-z_]+) = true/g, (text, field: string) => flagOf(command, field) ?? text);
+  return switched.replace(FIELD, (word) => (fields.includes(word) || word.includes("_") ? (flagOf(command, word) ?? word) : word));
 }

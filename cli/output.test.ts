@@ -24,3 +24,9 @@ it("writes proto JSON, 64-bit numbers as text", () => {
   });
   expect(JSON.parse(formatOne("json", vpcs, vpc))).toMatchObject({ networkId: "7" });
 });
+
+it("writes ids alone, one a line, for loops", () => {
+  expect(formatList("id", vpcs, [vpc, Vpc.fromPartial({ vpcId: "vpc-2" })])).toBe("vpc-1\nvpc-2");
+  expect(formatList("id", vpcs, [])).toBe("");
+  expect(formatOne("id", vpcs, vpc)).toBe("vpc-1");
+});

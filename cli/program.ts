@@ -19,7 +19,8 @@ Connection: a flag, else PLENUM_ENDPOINT, PLENUM_TOKEN_FILE, PLENUM_CA_FILE, els
 or the last one started on this machine).
 
 Names: where a command takes the id of a VPC, subnet, group, interface, instance, account or host, it also takes its name, if that is the
-only one of that name in your account. A subnet, group or interface may be given with its VPC: shop/web.
+only one of that name in your account (for an operator: in the installation, or in the account of --owner). A subnet, group or interface may
+be given with its VPC: shop/web.
 
 Exit codes: 0 done, 1 failed, 2 wrong command or input, 3 no answer, 4 not allowed, 5 no such resource, 6 the state of things forbids it.`;
 

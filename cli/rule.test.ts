@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { CliError } from "./cli-error.ts";
-import { formatRule, parseRule } from "./rule.ts";
+import { formatRule, parseRule, ruleGroup } from "./rule.ts";
 import { Direction, Protocol } from "#gen/plenum/network/v1/security_group.ts";
 
 it("reads direction, protocol, ports and the other side", () => {
@@ -45,4 +45,10 @@ it.each([
   "ingress:tcp:80:sg-1",
 ])("refuses %j with the remedy", (text) => {
   expect(() => parseRule(text)).toThrow(CliError);
+});
+
+it("finds a group's name where a rule has one", () => {
+  expect(["ingress:tcp:80:web", "egress:any:my web", "ingress:udp:1-9:10th"].map(ruleGroup)).toEqual(["web", "my web", "10th"]);
+  const none = ["ingress:tcp:80:10.0.0.0/8", `ingress:any:sg-${"0".repeat(32)}`, "ingress:tcp:80", "ingress:tcp:80-90", "ingress", "x"];
+  expect(none.map(ruleGroup)).toEqual(none.map(() => undefined));
 });

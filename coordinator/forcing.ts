@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { isDatabaseUnavailable } from "#lib/db/errors.ts";
 import type { Logger } from "#lib/log/log.ts";
 import type { Calls } from "./call/api.ts";
 import type { Operations } from "./identity/api.ts";
@@ -30,8 +31,13 @@ export function startForcing(options: {
     watch(attachments.map((one) => networkScope(one.network_id)));
     const instances = new Set([...attachments.map((one) => one.instance_id), ...(await forcedInstances(db))]);
     for (const instanceId of instances) {
-      const { result: off } = await calls.internal((call) => settleForcedInstance(call, operations, instanceId));
-      if (off.length > 0) signals.announce(off);
+      try {
+        const { result: off } = await calls.internal((call) => settleForcedInstance(call, operations, instanceId));
+        if (off.length > 0) signals.announce(off);
+      } catch (error) {
+        if (isDatabaseUnavailable(error)) throw error;
+        log.warn({ err: error, instanceId }, "what is forced of an instance could not be ended; trying again");
+      }
     }
     return instances.size > 0 ? PENDING_MS : IDLE_MS;
   }

@@ -11,7 +11,7 @@ import { createConsent, grantsFor, holdConsents } from "./consent/api.ts";
 import { createFeed } from "./feed/api.ts";
 import { startForcing } from "./forcing.ts";
 import { createIdentity, writeQuotaDefaults } from "./identity/api.ts";
-import { createInterfaceModule } from "./interface/api.ts";
+import { createInterfaceModule, forgetReadRulesets } from "./interface/api.ts";
 import { coordinatorMetrics } from "./metrics.ts";
 import { coordinatorMigrations, SCHEMA } from "./migrations.ts";
 import { createNetwork } from "./network/api.ts";
@@ -39,6 +39,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const { bus, ca, tokens } = ctx;
   await prepareSchema(ctx);
   const database = openDatabase<unknown>({ url: ctx.databaseUrl, schema: SCHEMA, connections: config.connections, log });
+  database.pool.on("connect", forgetReadRulesets);
   const db = database.kysely;
   const leaseDatabase = openDatabase<unknown>({ url: ctx.databaseUrl, schema: SCHEMA, connections: LEASE_CONNECTIONS, log });
   const leases = leaseDatabase.kysely;

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -11,6 +11,8 @@ import { newId } from "#lib/ids/ids.ts";
 import * as linux from "#lib/linux/index.ts";
 import { willLeave } from "#lib/linux/testing/leftovers.ts";
 import { Lab } from "./out/datapath/testing/lab.ts";
+import { instanceUid } from "./out/instance/guest-process.ts";
+import { processesOf } from "./out/instance/process-identity.ts";
 import { AgentProcess } from "./testing/agent-process.ts";
 import { FeedServer, target } from "./testing/feed-server.ts";
 import type { ScriptedSession } from "./testing/feed-server.ts";
@@ -65,7 +67,11 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const { agent } of hosts) await agent.end("SIGKILL");
   await feed?.stop();
-  for (const name of linux.listNamedNamespaces().filter((one) => one.startsWith(prefix))) linux.deleteNamedNamespace(name);
+  for (const name of linux.listNamedNamespaces().filter((one) => one.startsWith(prefix))) {
+    const inode = linux.withNamespace(linux.namespacePath(name), () => readlinkSync(linux.OWN_NAMESPACE));
+    for (const n of [1, 2]) for (const pid of processesOf(inode, instanceUid(`i-${n}`))) process.kill(pid, "SIGKILL");
+    linux.deleteNamedNamespace(name);
+  }
   for (const { name } of hosts) linux.unmount(join(directory, name, "bpf"));
   lab?.dispose();
   rmSync(directory, { recursive: true, force: true });

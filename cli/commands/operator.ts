@@ -199,11 +199,16 @@ function addAudit(audit: Command): void {
 
 function addDrops(program: Command): void {
   program
-    .command("drops")
+    .command("drops [interface]")
     .description("packets that were dropped, by where and why (what you may see; hosts' own for an operator)")
+    .addHelpText("after", "\nExample:\n  plenum drops\n  plenum drops web-eth0")
     .action(
-      withSession(async (session, _options: object) => {
+      withSession(async (session, interfaceId: string | undefined, _options: object) => {
         const client = session.client(InterfaceServiceDefinition);
+        if (interfaceId !== undefined) {
+          const one = present((await client.getInterface({ interfaceId })).interface, "interface");
+          return session.list(drops, rowsOf(interfaceId, one.traffic?.dropsByReason ?? {}));
+        }
         const records = await session.pages(
           (page) => client.listInterfaces(page),
           (answer) => answer.interfaces,

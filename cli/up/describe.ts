@@ -11,9 +11,9 @@ Plenum runs. Run ${cluster.runName}, data in ${cluster.dataDir}. Ctrl-C (or \`pl
 
   npx plenum host list
   npx plenum account create acme
-  npx plenum vpc create --owner <acct-…> --name shop --cidr 10.0.0.0/16 --subnet 10.0.1.0/24
-  npx plenum sg create open --vpc <vpc-…> --rule ingress:any:0.0.0.0/0 --rule egress:any:0.0.0.0/0
-  npx plenum instance run --owner <acct-…> --subnet <subnet-…> --group <sg-…> --zone zone-a
+  npx plenum vpc create --owner acme --name shop --cidr 10.0.0.0/16 --subnet 10.0.1.0/24
+  npx plenum sg create open --vpc shop --rule ingress:any:0.0.0.0/0 --rule egress:any:0.0.0.0/0
+  npx plenum instance run --owner acme --subnet 10.0.1.0/24 --group open --zone zone-a
   npx plenum drops
 
   Reflection   ${curl} \\

@@ -36,7 +36,7 @@ export type { AppliedOutcome, AttachmentSaid } from "./apply-statuses.ts";
 export { detachAllOf, placeAttachments, unplaceAttachments } from "./move.ts";
 export { forcedAttachments, forgetOldAttachments, instancesOfAttachments, standingOfInstances } from "./out/attachment-store.ts";
 export type { InstanceAttachments } from "./out/attachment-store.ts";
-export { hostScope, networkScope, tellHost } from "./out/changes.ts";
+export { forgetReadRulesets, hostScope, networkScope, tellHost } from "./out/changes.ts";
 export { interfaceZones } from "./out/interface-store.ts";
 export { addDrops, addReadings } from "./out/meter-store.ts";
 export type { AttachmentRow } from "./out/rows.ts";

@@ -6,6 +6,7 @@ import { HostState } from "#gen/plenum/host/v1/host.ts";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { forcedAttachments } from "../interface/api.ts";
 import { instanceDirectory, openSession, takeVersions } from "../placement/api.ts";
 import { catchUp, detach, detached, lose, scene } from "./force-scene.ts";
 import type { Scene } from "./force-scene.ts";
@@ -193,4 +194,30 @@ test("deciding holds up no other host's words", async () => {
   const { hostId, epoch } = at.other;
   expect([...(await takeVersions(db, [{ hostId, epoch, hostVersion: 0n, networks: new Map() }]))]).toEqual([hostId]);
   await deciding.commit();
+});
+
+test("a forced end that fails keeps no other from its own", async () => {
+  const scenes = [await scene(world), await scene(world)];
+  for (const at of scenes) {
+    await lose(world, at, 20);
+    expect((await detach(at, { force: true }))?.state).toBe(AttachmentState.DETACHING);
+  }
+  // Whichever is looked at first cannot be written.
+  const [first] = await forcedAttachments(db);
+  const bad = scenes.find(({ instanceId }) => instanceId === first?.instance_id);
+  const good = scenes.find((at) => at !== bad);
+  if (bad === undefined || good === undefined) throw new Error("nothing is forced");
+  await sql`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'`.execute(db);
+  await sql
+    .raw(
+      `CREATE TRIGGER refuse BEFORE UPDATE ON attachment FOR EACH ROW WHEN (OLD.instance_id = '${bad.instanceId}') EXECUTE FUNCTION refuse()`,
+    )
+    .execute(db);
+  for (const at of scenes) await catchUp(world, at.other, at.networkId);
+  const state = async ({ clients, interfaceId }: Scene) =>
+    (await clients.interfaces.getInterface({ interfaceId })).interface?.attachments.length;
+  await expect.poll(() => state(good)).toBe(0);
+  expect(await state(bad)).toBe(1);
+  await sql`DROP TRIGGER refuse ON attachment`.execute(db);
+  await expect.poll(() => state(bad)).toBe(0);
 });

@@ -49,6 +49,8 @@ export class CounterNews {
   #waiting: { sequence: bigint; told: [Known, bigint][] }[] = [];
   #sequence = 0n;
   #acknowledges = false;
+  /** All were read once. */
+  #readAll = false;
 
   /** A session begins: it has been told nothing but what is safe. `acknowledges`: whether it will say so of what it is told. */
   begin(acknowledges: boolean): void {
@@ -64,6 +66,7 @@ export class CounterNews {
    */
   takeAll(readings: readonly MeterReading[], drops: readonly DropReading[]): CounterReport | undefined {
     if (this.#waiting.length >= REPORTS_AHEAD) return undefined;
+    this.#readAll = true;
     const meters = new Set(readings.map(({ meterId }) => meterId));
     for (const meterId of this.#meters.keys()) if (!meters.has(meterId)) this.#meters.delete(meterId);
     const seen = new Set(drops.map((drop) => `${drop.wireId} ${dropKey(drop)}`));
@@ -105,10 +108,13 @@ export class CounterNews {
       for (const [known, packets] of this.#waiting.shift()!.told) known.acknowledged = packets;
   }
 
-  /** Whether all that was read of a meter, and of its attachment's drops, is acknowledged. Of what was never read: no. */
+  /**
+   * Whether all that was read of a meter, and of its attachment's drops, is acknowledged. Before anything was read: no. Of a meter that is in
+   * no reading, as one that found no room in the kernel, there is nothing to tell.
+   */
   isSafe({ meterId, wireId }: Pick<Endpoint, "meterId" | "wireId">): boolean {
     const meter = this.#meters.get(meterId);
-    if (meter === undefined || meter.acknowledged !== meter.read) return false;
+    if (!this.#readAll || (meter !== undefined && meter.acknowledged !== meter.read)) return false;
     return [...(this.#drops.get(wireId)?.values() ?? [])].every(({ acknowledged, read }) => acknowledged === read);
   }
 }

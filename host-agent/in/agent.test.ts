@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { HostFeedServiceDefinition, AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
 import { silentLog } from "#lib/log/log.ts";
@@ -199,6 +199,22 @@ describe("host session", () => {
     next.acknowledgeCounters(again.sequence);
     await expect.poll(() => pins.meters.has("1001 egress")).toBe(false);
     expect(pins.meters.has("1004 egress")).toBe(true);
+  });
+
+  it("drops what was made of a meter that found no room, though it has no reading that could be safe", async () => {
+    server.onSession = (s) => s.opened("host-1", true);
+    const { datapath } = startAgent();
+    const put = vi.spyOn(datapath, "putMeter").mockImplementation(() => {
+      throw new Error("full");
+    });
+    const drop = vi.spyOn(datapath, "dropMeter");
+    const session = await server.session(1);
+    session.snapshot(1n, [...base, attachment(attachmentItem(1, 2))]);
+    await session.attachment("eni-attach-1", AppliedState.FAILED);
+    session.delta(2n, [detached]);
+    await session.attachment("eni-attach-1", AppliedState.ABSENT, 2n);
+    await expect.poll(() => drop.mock.calls, { timeout: 5_000 }).toEqual([[1, 1001n, false]]);
+    put.mockRestore();
   });
 
   it("connects again after a gap, keeps what it has meanwhile, and ends with the new snapshot", async () => {

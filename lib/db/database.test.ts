@@ -51,6 +51,20 @@ describe("a service's database", () => {
     expect(rows).toEqual([{ owner: "made" }]);
   });
 
+  it("is migrated however long that takes: the bound of statements is for calls", async () => {
+    const hurried = openDatabase<unknown>({ url: server.url, statementTimeoutMs: 200, log: silentLog() });
+    const slow = { ...first, "0002_large": sqlMigration("SELECT pg_sleep(0.6)") };
+    try {
+      // The second one waits for the first, which takes longer than a statement may.
+      const runs = await Promise.all([1, 2].map(() => migrate(hurried.kysely, "large", slow)));
+      expect(runs.flat().sort()).toEqual(["0001_account", "0002_large"]);
+      const { rows } = await sql<{ bound: string }>`SELECT current_setting('statement_timeout') AS bound`.execute(hurried.kysely);
+      expect(rows).toEqual([{ bound: "200ms" }]);
+    } finally {
+      await hurried.close();
+    }
+  });
+
   it("stays as it was when a migration fails, and the error says which", async () => {
     const broken = {
       ...first,
@@ -138,6 +152,13 @@ describe("a service's database", () => {
     const error: unknown = await hopeless.catch((thrown: unknown) => thrown);
     expect(isTransactionConflict(error)).toBe(true);
     expect(runs).toBe(6);
+  });
+
+  it("lets go of what a process holds that hangs, before those who wait for it give up", async () => {
+    const { rows } = await sql<{ before: boolean }>`
+      SELECT current_setting('idle_in_transaction_session_timeout')::interval BETWEEN interval '1 second'
+             AND current_setting('statement_timeout')::interval / 2 AS before`.execute(admin.kysely);
+    expect(rows).toEqual([{ before: true }]);
   });
 
   it("shows one moment to all reads of a snapshot, and lets it write nothing", async () => {

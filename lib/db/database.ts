@@ -52,8 +52,8 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
     ...(options.role === undefined ? [] : [`-c role=${safeName(options.role)}`]),
     ...(options.schema === undefined ? [] : [`-c search_path=${safeName(options.schema)}`]),
     `-c statement_timeout=${options.statementTimeoutMs ?? 30_000}`,
-    // A process that hangs inside a transaction must not hold a scope's lock for ever.
-    "-c idle_in_transaction_session_timeout=60000",
+    // A process that hangs inside a transaction must not hold its locks for ever, nor for as long as others wait for them.
+    "-c idle_in_transaction_session_timeout=10000",
   ];
   const pool = new pg.Pool({
     connectionString: options.url,

@@ -20,6 +20,11 @@ export function isPlanStale(error: unknown): boolean {
   return state === "26000" || (state === "0A000" && (error as { routine?: unknown }).routine === "RevalidateCachedQuery");
 }
 
+/** The server ended it: a statement ran, or waited for others, for longer than statements may; or its transaction did nothing for too long. */
+export function isOutOfTime(error: unknown): boolean {
+  return ["57014", "25P03"].includes(sqlState(error));
+}
+
 /** Name of the constraint that a statement broke, or undefined. `state` 23505 unique, 23503 foreign key, 23514 check, 23P01 exclusion. */
 export function violatedConstraint(error: unknown): { state: string; constraint: string } | undefined {
   const state = sqlState(error);

@@ -63,7 +63,8 @@ export async function migrate<Tables>(db: Kysely<Tables>, schema: string, migrat
   const untyped = db as unknown as Kysely<AnyTables>;
   await ensureSchema(untyped, schema);
   return untyped.connection().execute(async (connection) => {
-    await sql.raw(`SET ROLE ${safeName(schema)}; SET search_path = ${safeName(schema)}`).execute(connection);
+    // However long a large table takes, or whoever migrates at the same time: a bound would end each attempt at the same place.
+    await sql.raw(`SET ROLE ${safeName(schema)}; SET search_path = ${safeName(schema)}; SET statement_timeout = 0`).execute(connection);
     try {
       const migrator = new Migrator({
         db: connection,
@@ -77,7 +78,7 @@ export async function migrate<Tables>(db: Kysely<Tables>, schema: string, migrat
       }
       return (results ?? []).map((result) => result.migrationName);
     } finally {
-      await sql.raw("RESET ROLE; RESET search_path").execute(connection);
+      await sql.raw("RESET ROLE; RESET search_path; RESET statement_timeout").execute(connection);
     }
   });
 }

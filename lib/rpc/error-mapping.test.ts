@@ -1,9 +1,9 @@
 import { ServerError, Status } from "nice-grpc-common";
-import { BadRequest, ErrorInfo, RichServerError } from "nice-grpc-error-details";
+import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-error-details";
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { mapError, MAX_STATUS_BYTES } from "./error-mapping.ts";
-import { invalidArguments, notFound } from "./errors.ts";
+import { PlenumError, invalidArguments, notFound } from "./errors.ts";
 
 function map(error: unknown, closing = false): { mapped: ServerError; logged: string } {
   let logged = "";
@@ -46,6 +46,12 @@ describe("mapping of errors", () => {
     ]);
   });
 
+  it("says when to come back in the way that clients know (B9)", () => {
+    const error = new PlenumError({ code: Status.RESOURCE_EXHAUSTED, reason: "RATE_LIMITED", message: "later", retryAfterMs: 12_345 });
+    const found = (map(error).mapped as RichServerError).extra.find((one): one is RetryInfo => one.$type === RetryInfo.$type);
+    expect(found?.retryDelay).toMatchObject({ seconds: 12, nanos: 345_000_000 });
+  });
+
   it("logs nothing of our own errors, and all of a bug under the id that the caller gets", () => {
     expect(map(notFound("subnet", "subnet-1")).logged).toBe("");
     const { mapped, logged } = map(new RangeError("the inside story"));
@@ -63,6 +69,8 @@ describe("mapping of errors", () => {
     ["a socket that is not there", Object.assign(new Error("x"), { code: "ENOENT", syscall: "connect" }), Status.UNAVAILABLE],
     ["a file that is not there", Object.assign(new Error("x"), { code: "ENOENT", syscall: "open" }), Status.INTERNAL],
     ["a connection that ended under a query", new Error("Connection terminated unexpectedly"), Status.UNAVAILABLE],
+    ["a statement that took too long, waiting for others", Object.assign(new Error("x"), { code: "57014" }), Status.UNAVAILABLE],
+    ["a transaction that did nothing for too long", Object.assign(new Error("x"), { code: "25P03" }), Status.UNAVAILABLE],
     ["a serialization failure", Object.assign(new Error("x"), { code: "40001" }), Status.ABORTED],
     ["a constraint nobody foresaw", Object.assign(new Error("x"), { code: "23505" }), Status.INTERNAL],
     ["a status of a library", new ServerError(Status.NOT_FOUND, "x"), Status.NOT_FOUND],

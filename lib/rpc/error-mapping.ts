@@ -1,8 +1,8 @@
-import { BadRequest, ErrorInfo, RichServerError } from "nice-grpc-error-details";
+import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-error-details";
 import type { ErrorDetails } from "nice-grpc-error-details";
 import { ServerError, Status } from "nice-grpc-common";
 import { v7 as uuidv7 } from "uuid";
-import { isDatabaseUnavailable, isTransactionConflict } from "../db/errors.ts";
+import { isDatabaseUnavailable, isOutOfTime, isTransactionConflict } from "../db/errors.ts";
 import type { Logger } from "../log/log.ts";
 import { PlenumError, aborted, unavailable } from "./errors.ts";
 
@@ -45,6 +45,12 @@ function firstViolations(violations: PlenumError["violations"], budget: number):
   return BadRequest.fromPartial({ fieldViolations });
 }
 
+/** What clients that know nothing of ours go by when they repeat a call. */
+function retryInfo(afterMs: number): RetryInfo {
+  const seconds = Math.floor(afterMs / 1_000);
+  return RetryInfo.fromPartial({ retryDelay: { seconds, nanos: Math.round((afterMs - seconds * 1_000) * 1_000_000) } });
+}
+
 /** What goes over the wire for one of our errors. */
 export function toServerError(error: PlenumError): RichServerError {
   const message = clip(error.message, MAX_MESSAGE_BYTES);
@@ -57,6 +63,7 @@ export function toServerError(error: PlenumError): RichServerError {
     const used = Buffer.byteLength(message) + ErrorInfo.encode(info).finish().length + ENVELOPE_BYTES;
     details.push(firstViolations(error.violations, MAX_STATUS_BYTES - used));
   }
+  if (error.retryAfterMs !== undefined) details.push(retryInfo(error.retryAfterMs));
   return new RichServerError(error.code, message, details);
 }
 
@@ -80,6 +87,10 @@ export function mapError(error: unknown, call: { method: string; closing: boolea
   if (isDatabaseUnavailable(error)) {
     call.log.warn({ err: error, method: call.method, errorId }, "the database does not answer");
     return toServerError(unavailable(`the database does not answer; repeat the call (error ${errorId})`, { error_id: errorId }));
+  }
+  if (isOutOfTime(error)) {
+    call.log.warn({ err: error, method: call.method, errorId }, "the database was not done in time");
+    return toServerError(unavailable(`the database was not done in time; repeat the call (error ${errorId})`, { error_id: errorId }));
   }
   call.log.error({ err: error, method: call.method, errorId }, "a handler failed: a bug");
   return toServerError(

@@ -15,6 +15,8 @@ export interface PlenumErrorInit {
   /** Every fact that the message names, for programs. Keys are snake_case. */
   readonly facts?: Readonly<Record<string, string>>;
   readonly violations?: readonly FieldViolation[];
+  /** When the same call may succeed, in milliseconds from now. */
+  readonly retryAfterMs?: number;
   readonly cause?: unknown;
 }
 
@@ -24,6 +26,7 @@ export class PlenumError extends Error {
   readonly reason: ReasonName;
   readonly facts: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
+  readonly retryAfterMs: number | undefined;
   /** Set when the refusal that it is has been written to the audit: the door must not write it again. */
   audited = false;
 
@@ -34,6 +37,7 @@ export class PlenumError extends Error {
     this.reason = init.reason;
     this.facts = init.facts ?? {};
     this.violations = init.violations ?? [];
+    this.retryAfterMs = init.retryAfterMs;
   }
 }
 

@@ -63,6 +63,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       reason: "RATE_LIMITED",
       message: `more than ${perSecond} ${what}; nothing was done, repeat after ${waitMs} ms`,
       facts: { limit: String(perSecond), bound, retry_after_ms: String(waitMs) },
+      retryAfterMs: waitMs,
     });
   };
   const release = (accountId: string): void => {

@@ -29,6 +29,7 @@ const WITHOUT: Readonly<Record<string, string>> = {
   "identity.v1.TokenService/IssueToken": "its answer is a secret, which is not kept",
   "host.v1.HostFeedService/Join": "a host's: idempotent for each key that joins (C8)",
   "host.v1.HostFeedService/RenewCertificate": "a host's: makes nothing but the certificate that it answers",
+  "host.v1.HostFeedService/IssueInstanceToken": "a host's, and its answer is a secret, which is not kept",
   "host.v1.HostFeedService/Connect": "a host's session",
 };
 

@@ -334,7 +334,7 @@ describe("an operator's command", () => {
 describe("audit and drops", () => {
   it("show what each option says", async () => {
     expect(words(await good("audit", "list", "--limit", "1"))[0]).toBe(
-      "TIME DECISION ACTION PRINCIPAL FOR ACCOUNT BY RESOURCE POLICY COUNT FROM",
+      "TIME DECISION ACTION PRINCIPAL FOR ACCOUNT BY VIA RESOURCE POLICY COUNT FROM",
     );
     const entries = async (...filter: string[]) => (await json("audit", "list", ...filter))["entries"] as Record<string, string>[];
     const made = await entries(
@@ -355,6 +355,9 @@ describe("audit and drops", () => {
     expect(await entries("--until", "1h")).toEqual([]);
     expect(await plenum("audit", "list", "--since", "tomorrow")).toMatchObject(refused(2, "is not a time"));
     expect(words(await good("drops"))).toEqual(["WHERE REASON PACKETS"]);
+    const eni = await id("eni", "create", "--subnet", "front");
+    expect(words(await good("drops", eni))).toEqual(["WHERE REASON PACKETS"]);
+    expect(await plenum("drops", "nothing")).toMatchObject(refused(5, "no interface named"));
   });
 });
 

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { RetryInfo, RichClientError } from "nice-grpc-error-details";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RunInstanceResponse } from "#gen/plenum/compute/v1/instance.ts";
 import { AccountState } from "#gen/plenum/identity/v1/account.ts";
@@ -14,7 +15,9 @@ import { ping } from "./support/traffic.ts";
 // B9: the tier that takes calls holds each caller and each account to a measure, and keeps nothing itself: what it has taken is in the
 // administration's store, and outlives it.
 
-const CALLS_PER_SECOND = 100;
+const CALLS_PER_SECOND = 50;
+/** Refusals that a flood must meet; a busy machine takes longer to send as much. */
+const REFUSALS = 100;
 const ITEMS_PER_SECOND = 100;
 
 let at: Installation;
@@ -44,60 +47,63 @@ afterAll(async () => await at?.stop());
 
 /** Milliseconds after which a refused call may be repeated; undefined: it was not refused. */
 async function refusedFor(call: Promise<unknown>, bound: string): Promise<number | undefined> {
-  const failure = callFailure(
-    await call.then(
-      () => undefined,
-      (error: unknown) => error,
-    ),
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
   );
+  const failure = callFailure(error);
   if (failure === undefined) return undefined;
   expect(failure).toMatchObject({ status: "RESOURCE_EXHAUSTED", reason: "RATE_LIMITED", facts: { bound } });
   const waitMs = Number(failure.facts["retry_after_ms"]);
   expect(waitMs).toBeGreaterThan(0);
   expect(failure.message).toContain(`repeat after ${waitMs} ms`);
+  const details = error instanceof RichClientError ? error.extra : [];
+  const delays = details.flatMap((detail) => (detail.$type === RetryInfo.$type ? [(detail as RetryInfo).retryDelay] : []));
+  expect(delays.map((one) => (one?.seconds ?? 0) * 1_000 + (one?.nanos ?? 0) / 1_000_000)).toEqual([waitMs]);
   return waitMs;
 }
 
 describe("a caller above its measure", () => {
-  /** What 60 calls, one after the other, take another account: the longest, in milliseconds. */
-  async function slowest(): Promise<number> {
-    let longest = 0;
+  /** What each of 60 calls, one after the other, takes another account: the median, in milliseconds. */
+  async function callsOfOther(): Promise<number> {
+    const took: number[] = [];
     for (let call = 0; call < 60; call += 1) {
       const start = performance.now();
       await other.clients.vpcs.listVpcs({});
-      longest = Math.max(longest, performance.now() - start);
-      await delay(20); // below its own measure
+      took.push(performance.now() - start);
+      await delay(25); // below its own measure
     }
-    return longest;
+    return took.toSorted((a, b) => a - b)[30]!;
   }
 
-  it("is told when to come back, and let in then; others are neither refused nor slowed, nor is its account's other principal", async () => {
+  it("is told when to come back, and let in then; others are served meanwhile, and so is its account's other principal", async () => {
     const { token } = await at.operator.tokens.issueToken({ accountId: owner.accountId, principalId: "second", role: Role.OWNER });
     const second = at.clientsFor(token);
-    const calm = await slowest();
+    const calm = await callsOfOther();
     let run = true;
     let letIn = 0;
     const waits: number[] = [];
     const flood = Array.from({ length: 8 }, async () => {
-      while (run) {
+      while (run || waits.length <= REFUSALS) {
         const waitMs = await refusedFor(owner.clients.vpcs.listVpcs({}), "principal");
         if (waitMs === undefined) letIn += 1;
         else waits.push(waitMs);
       }
     });
     const start = performance.now();
-    const busy = await slowest();
+    const busy = await callsOfOther();
     await second.vpcs.listVpcs({});
-    const seconds = (performance.now() - start) / 1_000;
     run = false;
     await Promise.all(flood);
+    const seconds = (performance.now() - start) / 1_000;
     console.info(
-      `in ${seconds.toFixed(1)} s ${letIn} calls were let in and ${waits.length} refused; another's slowest took ${busy.toFixed(0)} ms, ${calm.toFixed(0)} ms before`,
+      `in ${seconds.toFixed(1)} s ${letIn} calls were let in and ${waits.length} refused; another's took ${busy.toFixed(0)} ms, ${calm.toFixed(0)} ms before`,
     );
-    expect(waits.length).toBeGreaterThan(100);
+    expect(waits.length).toBeGreaterThan(REFUSALS);
     // The burst, and the measure since; one more for each that was on its way.
     expect(letIn).toBeLessThanOrEqual(2 * CALLS_PER_SECOND + CALLS_PER_SECOND * (seconds + 1) + 8);
-    expect(busy).toBeLessThan(calm + 1_000);
+    // Refusing takes time of the same processors, here the callers' own as well: served at once it is not, nor does it wait for the flood.
+    expect(busy).toBeLessThan(calm + 250);
     await delay(Math.max(...waits));
     expect(await refusedFor(owner.clients.vpcs.listVpcs({}), "principal")).toBeUndefined();
   }, 60_000);

@@ -25,21 +25,33 @@ export function tellNetwork(call: WriteCall, networkId: bigint, items: readonly 
 }
 
 const MAX_CACHED = 4_096;
-/** Rulesets never change (D5), so what was read once is right for ever. */
+/** Rulesets never change (D5), so what was read once of a database is right as long as it goes on. */
 const cache = new Map<number, RulesetItem>();
+
+/**
+ * Read them anew from now on. To be called with each new connection: a database that was set back (a backup, a standby that lacked the
+ * newest commits) gives numbers out again, and nobody stays connected over that.
+ */
+export function forgetReadRulesets(): void {
+  cache.clear();
+}
 
 /** Rulesets as hosts get them, by id. */
 export async function rulesetsAsItems(tx: Tx, ids: readonly number[]): Promise<HostItem[]> {
   const wanted = [...new Set(ids)];
-  const missing = wanted.filter((id) => !cache.has(id));
+  const known = new Map(wanted.map((id) => [id, cache.get(id)]));
+  const missing = wanted.filter((id) => known.get(id) === undefined);
   if (missing.length > 0) {
-    if (cache.size + missing.length > MAX_CACHED) cache.clear();
     const read = await rulesetItems(tx, missing);
-    for (const [id, item] of read) cache.set(id, item);
+    if (cache.size + read.size > MAX_CACHED) cache.clear();
     // A ruleset made in this very transaction may be rolled back, and its number is not given out again: no wrong answer can follow.
+    for (const [id, item] of read) {
+      cache.set(id, item);
+      known.set(id, item);
+    }
   }
   return wanted.flatMap((id) => {
-    const value = cache.get(id);
+    const value = known.get(id);
     return value === undefined ? [] : [{ item: { $case: "ruleset" as const, value } }];
   });
 }

@@ -35,6 +35,12 @@ function guest(id = "i-1"): Socket {
   return socket;
 }
 
+/** It connects and goes, or finds nobody. */
+async function again(): Promise<void> {
+  const socket = guest();
+  await new Promise((resolve) => socket.on("close", resolve).resume().end());
+}
+
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), "plenum-doors-"));
   willLeave({ kind: "directory", dir });
@@ -133,13 +139,20 @@ it("carries so many of an instance at the same time, and no more", async () => {
   for (const socket of many) socket.destroy();
 });
 
+it("rests from one that knocks while it has all that it may have", async () => {
+  doors.set("i-1", view(), "robot since 1");
+  const held = Array.from({ length: CONNECTIONS_OF_INSTANCE }, () => guest());
+  for (const socket of held) socket.resume().write("x");
+  await vi.waitUntil(() => reached.length === CONNECTIONS_OF_INSTANCE);
+  for (let n = 0; n < 60; n += 1) await again();
+  await vi.waitUntil(() => !files().includes("api.sock"));
+  expect(held.map((socket) => socket.readableEnded)).not.toContain(true);
+  for (const socket of held) socket.destroy();
+});
+
 it("rests from an instance that connects too often, and from no other", async () => {
   doors.set("i-1", view(), "robot since 1");
   doors.set("i-2", view("i-2"), "robot since 1");
-  const again = async (): Promise<void> => {
-    const socket = guest();
-    await new Promise((resolve) => socket.on("close", resolve).resume().end());
-  };
   for (let n = 0; n < 60; n += 1) await again();
   await vi.waitUntil(() => !files().includes("api.sock"));
   const other = guest("i-2");

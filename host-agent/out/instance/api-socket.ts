@@ -68,6 +68,7 @@ export class ApiSocket {
     this.#unlink();
     const server = createServer({ allowHalfOpen: true }, (near) => this.#take(near));
     server.maxConnections = CONNECTIONS_OF_INSTANCE;
+    server.on("drop", () => this.#admit());
     // Bound when this returns, or failed; who connects before the next lines is root.
     const failed = this.#options.failed;
     server.on("error", failed).listen(`/proc/self/fd/${this.#handle}/${SOCKET_NAME}`);
@@ -77,13 +78,15 @@ export class ApiSocket {
     return server;
   }
 
-  #take(near: Socket): void {
+  /** Each that comes counts, also one that is closed at once. False: they come too often. */
+  #admit(): boolean {
     const wait = this.#options.admit();
-    if (wait > 0) {
-      near.destroy();
-      return this.#rest(wait);
-    }
-    const far = this.#options.connect();
+    if (wait > 0) this.#rest(wait);
+    return wait === 0;
+  }
+
+  #take(near: Socket): void {
+    const far = this.#admit() ? this.#options.connect() : undefined;
     if (far === undefined) return void near.destroy();
     for (const socket of [near, far]) {
       this.#open.add(socket);

@@ -81,7 +81,8 @@ export const Reason = {
   CONFLICT: 28,
   /**
    * RATE_LIMITED - The caller, or all of its account together, called more often than is allowed; nothing was done. RESOURCE_EXHAUSTED.
-   * Metadata: limit (calls a second; of an account: items a second), bound ("principal", "account", "unknown"), retry_after_ms.
+   * Metadata: limit (calls a second; of an account: items a second), bound ("principal", "account", "unknown"), retry_after_ms; the same
+   * time as `google.rpc.RetryInfo`.
    */
   RATE_LIMITED: 40,
   /**
