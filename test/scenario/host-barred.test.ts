@@ -1,3 +1,7 @@
+import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { HostState } from "#gen/plenum/host/v1/host.ts";
@@ -68,3 +72,33 @@ it("is refused by the other host once what it had was forced off it, and is then
   await expect.poll(strangers, { timeout: 5_000 }).toBeGreaterThanOrEqual(again + 5n);
   expect(await ping(peer.netns, taken.address)).toEqual({ sent: 5, received: 5 });
 }, 60_000);
+
+it("keeps `plenum up` from nothing: it starts again without the hosts that are barred or deleted", async () => {
+  const dataDir = join(tmpdir(), `plenum-b-${process.pid}-${randomBytes(3).toString("hex")}`);
+  const running: Installation[] = [];
+  try {
+    const first = await install({ dataDir, temporary: false, hosts: 3 });
+    running.push(first);
+    const [kept, barred, deleted] = first.cluster.hosts.map(({ hostId }) => hostId);
+    for (const hostId of [barred, deleted]) await first.operator.hosts.barHost({ hostId, reason: "not to be believed" });
+    await first.operator.hosts.deleteHost({ hostId: deleted });
+    await first.stop();
+    const told: string[] = [];
+    const second = await install({ dataDir, hosts: 3, tell: (line) => told.push(line) });
+    running.push(second);
+    const { hosts } = await second.operator.hosts.listHosts({});
+    expect(hosts.map(({ hostId, state }) => [hostId, state]).sort()).toEqual(
+      [
+        [kept, HostState.CONNECTED],
+        [barred, HostState.BARRED],
+      ].sort(),
+    );
+    expect(told.join("\n")).toMatch(/h2 is barred[^]*h3 was deleted/);
+    await second.operator.hosts.unbarHost({ hostId: barred });
+    const state = async () => (await second.operator.hosts.getHost({ hostId: barred })).host!.state;
+    await expect.poll(state, { timeout: 20_000 }).toBe(HostState.CONNECTED);
+  } finally {
+    for (const one of running) await one.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}, 120_000);
