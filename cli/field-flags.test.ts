@@ -76,6 +76,7 @@ const OTHER: Readonly<Record<string, string>> = {
   "sample---region": "other",
   "sample---zone": "other",
   "sample---principal": "other",
+  "sample---reason": "other",
   off: "on",
 };
 /** What an option is refused without. */

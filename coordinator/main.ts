@@ -30,7 +30,8 @@ async function prepareSchema(ctx: ServiceContext): Promise<void> {
   }
 }
 
-/** Beside those for calls: one for what all sessions say, two for hosts that somebody holds, one for the word that this copy is there. */
+/** Beside those for calls: one for what all sessions say, two for hosts that somebody holds, one for the word that this copy is there; looks
+ * for barred hosts go between. */
 const LEASE_CONNECTIONS = 4;
 
 /** Start the coordinator: its modules in their order (C21), each given the earlier ones. */

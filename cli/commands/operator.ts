@@ -11,11 +11,13 @@ import { present, withSession } from "../session.ts";
 import { auditEntries, drops, hosts, operations, targets } from "../tables.ts";
 import type { Drop } from "../tables.ts";
 import { duration, parseDuration, parsePast, parseWord } from "../values.ts";
+import { addBarring } from "./host-bar.ts";
 
 /** host (but join), mapping, operation, audit, drops. */
 export function addOperatorCommands(program: Command, host: Command): void {
   addHosts(host);
   addCordoning(host);
+  addBarring(host);
   addMapping(program.command("mapping").description("where addresses live (operator)"));
   addOperations(program.command("operation").description("long work and how far it is"));
   addAudit(program.command("audit").description("who did what, and whether it was allowed"));

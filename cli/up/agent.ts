@@ -21,8 +21,8 @@ const METRICS_ADDRESS = "127.0.0.1:9402";
 
 const tokenFile = (host: HostPlan): string => join(host.stateDir, "join.token");
 
-/** Directories and the BPF file system of a host; and a join token for one that has not joined yet. */
-export async function prepareHost(host: HostPlan, plan: Layout, client: PlenumClient<typeof HostServiceDefinition>): Promise<void> {
+/** Directories and the BPF file system of a host; and a join token for one that has not joined yet. Answers whether it had joined. */
+export async function prepareHost(host: HostPlan, plan: Layout, client: PlenumClient<typeof HostServiceDefinition>): Promise<boolean> {
   mkdirSync(host.stateDir, { recursive: true, mode: 0o700 });
   mountBpffs(host.bpffs);
   const store = new IdentityStore(host.stateDir);
@@ -37,6 +37,7 @@ export async function prepareHost(host: HostPlan, plan: Layout, client: PlenumCl
     const { cert } = await authority.signHost(request.csr, identity.hostId);
     await store.save({ ...identity, certificate: cert, key: request.key, caBundle: authority.ca });
   }
+  return identity !== undefined;
 }
 
 /** The agent of a host, not yet started. `main`: its entry, asked at each start. */

@@ -104,7 +104,7 @@ export class RunningCluster implements Cluster {
     const topology = this.#api().client(TopologyServiceDefinition);
     for (const zoneId of ZONES) await topology.createZone({ zoneId, regionId: REGION });
     const client = this.#api().client(HostServiceDefinition);
-    await Promise.all(this.#plan.hosts.map((host) => prepareHost(host, this.#plan, client)));
+    const joined = await Promise.all(this.#plan.hosts.map((host) => prepareHost(host, this.#plan, client)));
     this.#options.signal?.throwIfAborted();
     this.#agents = this.#plan.hosts.map((host, index) =>
       agentOf(
@@ -116,9 +116,26 @@ export class RunningCluster implements Cluster {
     );
     this.hosts = this.#plan.hosts.map((host, index) => clusterHost(host, () => this.#agents[index]?.pid));
     // In a data directory with a past, the coordinator may still hold a host's last session for open: only a new one counts.
-    const epochs = await Promise.all(this.hosts.map(async ({ name }) => (await this.#find(name))?.sessionEpoch));
+    const before = await Promise.all(this.hosts.map(({ name }) => this.#find(name)));
     for (const agent of this.#agents) agent.start();
-    await unlessAborted(this.#options.signal, Promise.all(epochs.map((epoch, index) => this.waitConnected(index, epoch))));
+    const awaited = before
+      .map((host, index) => ({ host, index }))
+      .filter(({ host, index }) => this.#mayConnect(index, joined[index] === true, host));
+    const connecting = awaited.map(({ host, index }) => this.waitConnected(index, host?.sessionEpoch));
+    await unlessAborted(this.#options.signal, Promise.all(connecting));
+  }
+
+  /** Not one that its operator barred or deleted: the others start without it, and it can be unbarred. */
+  #mayConnect(index: number, joined: boolean, before: Host | undefined): boolean {
+    const host = this.#host(index);
+    if (before?.state === HostState.BARRED) {
+      host.hostId = before.hostId;
+      this.#tell(`host ${host.name} is barred: \`plenum host unbar ${host.name}\` lets it connect`);
+      return false;
+    }
+    if (!joined || before !== undefined) return true;
+    this.#tell(`host ${host.name} was deleted, and does not come back`);
+    return false;
   }
 
   async waitConnected(index: number, epoch = 0n): Promise<void> {

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { sql } from "kysely";
 import { Status } from "nice-grpc-common";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AuditServiceDefinition } from "#gen/plenum/audit/v1/audit.ts";
@@ -8,6 +10,7 @@ import { PrincipalServiceDefinition } from "#gen/plenum/identity/v1/principal.ts
 import { Role, TokenServiceDefinition } from "#gen/plenum/identity/v1/token.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { transaction } from "#lib/db/transaction.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import { catchUp, detach, detached, scene } from "./force-scene.ts";
 import { reasonOf } from "./refusal.ts";
@@ -105,7 +108,19 @@ describe("a barred host", () => {
     const { token } = await host.client.issueInstanceToken({ instanceId: instance?.instanceId });
     const guest = world.bearing(token);
     expect(await guest.client(TokenServiceDefinition).whoAmI({})).toMatchObject({ principalId: "owner" });
-    await bar(host.hostId);
+    // A write that rests on it and got there first is waited for: none commits after the bar.
+    const [writing, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const write = transaction(world.db.kysely, async (tx) => {
+      const { generation, instanceId } = instance ?? {};
+      await sql`SELECT instance_acts(${instanceId}, ${host.hostId}, ${generation}::bigint, ${accountId}, 'owner', true)`.execute(tx);
+      writing.resolve();
+      await finish.promise;
+    });
+    await writing.promise;
+    const barring = bar(host.hostId);
+    expect(await Promise.race([barring.then(() => "barred"), delay(500, "waits")])).toBe("waits");
+    finish.resolve();
+    await Promise.all([write, barring]);
     const ended = "UNAUTHENTICATED INSTANCE_TOKEN_ENDED";
     expect(await reasonOf(guest.client(TokenServiceDefinition).whoAmI({}))).toBe(ended);
     // Nor does it get anything new.

@@ -22,6 +22,7 @@ export function watchBars(options: {
 } {
   const { sessions, db, bus, log } = options;
   let running: Promise<void> = Promise.resolve();
+  let waiting = 0;
 
   async function look(hostIds: readonly string[]): Promise<void> {
     if (hostIds.length === 0) return;
@@ -32,9 +33,12 @@ export function watchBars(options: {
     }
   }
   const begin = (hostIds: () => readonly string[]): void => {
-    running = running.then(() => look(hostIds()));
+    waiting += 1;
+    running = running.then(() => look(hostIds())).finally(() => (waiting -= 1));
   };
-  const timer = setInterval(() => begin(() => sessions.hosts()), LOOK_MS);
+  const timer = setInterval(() => {
+    if (waiting === 0) begin(() => sessions.hosts());
+  }, LOOK_MS);
   const subscription = bus.subscribe(BAR_SUBJECT, ({ data }) => {
     const hostId = Buffer.from(data).toString("utf8");
     begin(() => (sessions.hosts().includes(hostId) ? [hostId] : []));
