@@ -59,30 +59,17 @@ export function addSecurityGroupCommands(program: Command): void {
         );
       }),
     );
-  const replace = group
-    .command("rules <group> [rules...]")
-    .description("replace all rules of a group at once; none: nothing passes")
-    .option("--etag <etag>", "only if it is still this version", "")
-    .addHelpText("after", `${RULE_HELP}\n\nExample:\n  plenum sg rules sg-… ingress:icmp:10.0.0.0/8 egress:any:0.0.0.0/0`)
-    .action(
-      withSession(async (session, securityGroupId: string, rules: string[], options: WaitOptions & { etag: string }) => {
-        const answer = await session.client(SecurityGroupServiceDefinition).replaceSecurityGroupRules({
-          requestId: session.requestId,
-          securityGroupId,
-          rules: rules.map(parseRule),
-          etag: options.etag,
-          ...waitFrom(options),
-        });
-        session.one(securityGroups, present(answer.securityGroup, "security_group"));
-      }),
-    );
-  addWaitOptions(replace);
-  change(group, "allow", {
+  change(group, "rules <group> [rules...]", {
+    description: "replace all rules of a group at once; none: nothing passes",
+    call: "replaceSecurityGroupRules",
+    example: "plenum sg rules sg-… ingress:icmp:10.0.0.0/8 egress:any:0.0.0.0/0",
+  });
+  change(group, "allow <group> <rules...>", {
     description: "add rules to those that a group has",
     call: "addSecurityGroupRules",
     example: "plenum sg allow sg-… ingress:tcp:443:0.0.0.0/0",
   });
-  change(group, "revoke", {
+  change(group, "revoke <group> <rules...>", {
     description: "take rules from those that a group has; connections that only they allowed end",
     call: "removeSecurityGroupRules",
     example: "plenum sg revoke sg-… ingress:tcp:443:0.0.0.0/0",
@@ -120,14 +107,16 @@ export function addSecurityGroupCommands(program: Command): void {
     );
 }
 
-/** allow, revoke: the same but for the call. Others may change the group at the same time: nobody's change is lost. */
-function change(
-  group: Command,
-  name: string,
-  { description, call, example }: { description: string; call: "addSecurityGroupRules" | "removeSecurityGroupRules"; example: string },
-): void {
+interface RuleChange {
+  readonly description: string;
+  readonly call: "replaceSecurityGroupRules" | "addSecurityGroupRules" | "removeSecurityGroupRules";
+  readonly example: string;
+}
+
+/** rules, allow, revoke: the same but for the call. Others may allow and revoke at the same time: nobody's change is lost. */
+function change(group: Command, usage: string, { description, call, example }: RuleChange): void {
   const command = group
-    .command(`${name} <group> <rules...>`)
+    .command(usage)
     .description(description)
     .option("--etag <etag>", "only if it is still this version", "")
     .addHelpText("after", `${RULE_HELP}\n\nExample:\n  ${example}`)

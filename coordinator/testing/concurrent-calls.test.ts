@@ -5,6 +5,7 @@ import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import type { FakeHost } from "./fake-host.ts";
 import { hostTwice, networkTwice, wrongRows } from "./estate-invariants.ts";
+import { deadlocks } from "./deadlocks.ts";
 import { startWorld, ZONE } from "./world.ts";
 import type { Clients, World } from "./world.ts";
 
@@ -41,15 +42,6 @@ async function lingerAtRows(): Promise<void> {
       world.db.kysely,
     );
   }
-}
-
-/** Of the database so far. A server process publishes its statistics when it has nothing to do, once a second at most. */
-async function deadlocks(): Promise<bigint> {
-  await new Promise((resolve) => setTimeout(resolve, 1_100));
-  await Promise.all(Array.from({ length: 60 }, () => world.operator.vpcs.listVpcs({})));
-  const { rows } = await sql<{ deadlocks: bigint }>`
-    SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`.execute(world.db.kysely);
-  return rows[0]?.deadlocks ?? 0n;
 }
 
 /** Ids that callers know of, gone or not. */
@@ -175,7 +167,7 @@ test(`${CALLERS} callers at two copies over one small estate, hints lost and str
   expect(surprises).toEqual([]);
   // Most of what was tried came too late, or too early; enough did not.
   expect([...outcomes].reduce((sum, [outcome, count]) => sum + (outcome.endsWith(" done") ? count : 0), 0)).toBeGreaterThan(60);
-  expect(await deadlocks()).toBe(0n);
+  expect(await deadlocks(world)).toBe(0n);
   await expect.poll(() => wrongRows(world), { timeout: 10_000, interval: 200 }).toEqual({});
   const network = await networkTwice(world, networkId);
   expect(network.told).toEqual(network.there);

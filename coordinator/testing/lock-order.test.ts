@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { deadlocks } from "./deadlocks.ts";
 import { startWorld, ZONE } from "./world.ts";
 import type { Clients, World } from "./world.ts";
 
@@ -24,15 +25,6 @@ afterEach(async () => {
     await sql`DROP TRIGGER IF EXISTS pause ON ${sql.table(table)}`.execute(world.db.kysely);
 });
 
-/** Deadlocks so far. A server process publishes its statistics when it has nothing to do, once a second at most. */
-async function deadlocks(): Promise<bigint> {
-  await new Promise((resolve) => setTimeout(resolve, 1_100));
-  await Promise.all(Array.from({ length: 60 }, () => world.operator.vpcs.listVpcs({})));
-  const { rows } = await sql<{ deadlocks: bigint }>`
-    SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`.execute(world.db.kysely);
-  return rows[0]?.deadlocks ?? 0n;
-}
-
 /** Until so many of the database's processes wait for each other's locks. */
 const waiting = (count: number) =>
   expect
@@ -51,7 +43,7 @@ async function scene(): Promise<{ clients: Clients; subnetId: string; record: ()
 
 test("an instance that ends with its records, and a change of one of these, do not wait for each other", async () => {
   const { clients, subnetId } = await scene();
-  const before = await deadlocks();
+  const before = await deadlocks(world);
   for (const stopped of [true, false]) {
     const { instance, operation } = await clients.instances.runInstance({
       zoneId: ZONE,
@@ -74,13 +66,13 @@ test("an instance that ends with its records, and a change of one of these, do n
     expect((await clients.interfaces.listInterfaces({})).interfaces).toEqual([]);
     await sql`DROP TRIGGER pause ON interface`.execute(world.db.kysely);
   }
-  expect((await deadlocks()) - before).toBe(0n);
+  expect((await deadlocks(world)) - before).toBe(0n);
 });
 
 test("an instance that is run with a new record and an old one, and the old one's end, do not wait for each other", async () => {
   const { clients, subnetId, record } = await scene();
   const interfaceId = await record();
-  const before = await deadlocks();
+  const before = await deadlocks(world);
   await linger("account_use_part").execute(world.db.kysely);
   const run = clients.instances.runInstance({
     zoneId: ZONE,
@@ -96,5 +88,5 @@ test("an instance that is run with a new record and an old one, and the old one'
     () => "refused",
   );
   expect([ran, ended]).toEqual(["ran", "refused"]);
-  expect((await deadlocks()) - before).toBe(0n);
+  expect((await deadlocks(world)) - before).toBe(0n);
 });

@@ -3,6 +3,7 @@ import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import { FakeHost } from "../testing/fake-host.ts";
 import { attachment, attachmentItem, FeedWorld, instance, instanceItem, ruleset, rulesetItem } from "../testing/feed-world.ts";
+import { newStates, tellHost } from "../testing/told-host.ts";
 
 let host: FakeHost;
 let world: FeedWorld;
@@ -11,17 +12,9 @@ beforeEach(() => {
   world = new FeedWorld();
 });
 
-function tell(...items: HostItem[]): void {
-  for (const { item } of items) {
-    if (item?.$case === "instance") world.instances.set(item.value.instanceId, item.value);
-    if (item?.$case === "attachment") world.attachments.set(item.value.attachmentId, item.value);
-    if (item?.$case === "ruleset") world.rulesets.set(item.value.rulesetId, item.value);
-  }
-  host.change({ scope: "host", items });
-}
+const tell = (...items: HostItem[]): void => tellHost(host, world, items);
 
-const states = (): [string, AppliedState, string][] =>
-  host.reconciler.statuses.takeNew().attachments.map((s) => [s.attachmentId, s.state, s.message]);
+const states = () => newStates(host);
 
 describe("DNS servers", () => {
   const asked = () => host.instanceKernel.instances.get("i-2")?.dnsServers;

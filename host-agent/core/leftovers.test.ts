@@ -2,7 +2,8 @@ import { beforeEach, expect, it } from "vitest";
 import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import { FakeHost } from "../testing/fake-host.ts";
-import { attachment, attachmentItem, FeedWorld, instance, instanceItem, ruleset, rulesetItem } from "../testing/feed-world.ts";
+import { attachment, attachmentItem, FeedWorld } from "../testing/feed-world.ts";
+import { attachOne, newStates, tellHost } from "../testing/told-host.ts";
 
 let host: FakeHost;
 let world: FeedWorld;
@@ -11,26 +12,11 @@ beforeEach(() => {
   world = new FeedWorld();
 });
 
-function tell(...items: HostItem[]): void {
-  for (const { item } of items) {
-    if (item?.$case === "instance") world.instances.set(item.value.instanceId, item.value);
-    if (item?.$case === "attachment") world.attachments.set(item.value.attachmentId, item.value);
-    if (item?.$case === "ruleset") world.rulesets.set(item.value.rulesetId, item.value);
-  }
-  host.change({ scope: "host", items });
-}
-
-/** Instance 2 (with a process) and attachment 1 on it, applied. */
-function attached(): void {
-  host.snapshot(world);
-  // The order in a change means nothing.
-  tell(instance(instanceItem(2)), attachment(attachmentItem(1, 2)), ruleset(rulesetItem(1)));
-  host.pass();
-}
+const tell = (...items: HostItem[]): void => tellHost(host, world, items);
+const attached = (): void => attachOne(host, world);
 
 const detached = (): HostItem => attachment(attachmentItem(1, 2, { wanted: Wanted.ABSENT, generation: 2n }));
-const states = (): [string, AppliedState, string][] =>
-  host.reconciler.statuses.takeNew().attachments.map((s) => [s.attachmentId, s.state, s.message]);
+const states = () => newStates(host);
 
 it("removes devices of several attachments at once, and answers an attach first", () => {
   attached();

@@ -17,3 +17,4 @@ export { addRule, deleteRule, getOwnRules, type Rule } from "./netlink/rule.ts";
 export { NetlinkSocket, withNetlink } from "./netlink/socket.ts";
 export { createVxlanExternal, isVxlanExternal, VXLAN_PORT } from "./netlink/vxlan.ts";
 export { readSysctl, writeSysctl, writeSysctlsIn } from "./sysctl.ts";
+export { textOf } from "./text-of.ts";

@@ -1,8 +1,8 @@
-import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import { hasCode } from "#lib/linux/index.ts";
+import { textOf } from "#lib/linux/index.ts";
 import { TokenBuckets } from "#lib/rpc/token-bucket.ts";
 import { ApiSocket, SOCKET_NAME } from "./api-socket.ts";
 
@@ -141,13 +141,4 @@ function addressOf(endpoint: string): { path: string } | { host: string; port: n
   if (endpoint.startsWith("unix:")) return { path: endpoint.slice("unix:".length) };
   const { hostname, port } = new URL(`tcp://${endpoint}`);
   return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: Number(port) };
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
 }

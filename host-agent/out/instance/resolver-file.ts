@@ -1,5 +1,5 @@
-import { closeSync, fchmodSync, openSync, readFileSync, writeSync } from "node:fs";
-import { hasCode } from "#lib/linux/index.ts";
+import { closeSync, fchmodSync, openSync, writeSync } from "node:fs";
+import { textOf } from "#lib/linux/index.ts";
 
 /** Where the C library looks. */
 export const RESOLVER_FILE = "/etc/resolv.conf";
@@ -32,14 +32,5 @@ export function writeResolverFile(path: string, servers: readonly string[]): voi
     writeSync(file, text, 0);
   } finally {
     closeSync(file);
-  }
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
   }
 }
