@@ -21,6 +21,7 @@ export default defineConfig({
           name: "unit",
           include: ["**/*.test.ts"],
           exclude: ["**/node_modules/**", "**/*.kernel.test.ts", "test/scenario/**"],
+          maxWorkers: 2, // most wait for their database more than they compute: two on two processors, where the default is one
         },
       },
       {

@@ -106,6 +106,7 @@ describe("a caller above its measure", () => {
     expect(busy).toBeLessThan(calm + 250);
     await delay(Math.max(...waits));
     expect(await refusedFor(owner.clients.vpcs.listVpcs({}), "principal")).toBeUndefined();
+    await delay(1_000); // what follows has calls enough
   }, 60_000);
 
   it("is its whole account where items count: a batch too many is refused whole, told when, and made then", async () => {
