@@ -26,12 +26,16 @@ export const OPERATION = { run: "RunInstance", start: "StartInstance", stop: "St
 const STARTING = [OPERATION.run, OPERATION.start];
 const ALL = Object.values(OPERATION);
 
-/** The instance, locked, with the caller's right to `action` checked. */
-export async function lockFor(call: WriteCall, instanceId: string, action: string): Promise<InstanceRow> {
+/**
+ * The instance, locked, with the caller's right to `action` checked. `closing`: what it is allowed as somebody else is to end with this call,
+ * which therefore waits for its writes that got there first.
+ */
+export async function lockFor(call: WriteCall, instanceId: string, action: string, closing = false): Promise<InstanceRow> {
   const seen = await readInstance(call.tx, instanceId);
   if (seen === undefined) throw notFound("instance", instanceId);
   // Asked before it is locked: a stranger's call must not make others wait.
   call.require(action, instanceRef({ instanceId, ownerAccount: seen.owner_account }));
+  if (closing) await closeActing(call.tx, instanceId);
   const row = (await lockInstances(call.tx, [instanceId])).get(instanceId);
   if (row === undefined) throw notFound("instance", instanceId);
   return row;
@@ -75,8 +79,7 @@ export async function startInstance(call: WriteCall, operations: Operations, ins
 
 /** Stop it; its interfaces stay attached. `force`: without the word of a host whose lease has ended. */
 export async function stopInstance(call: WriteCall, operations: Operations, instanceId: string, force = false): Promise<InstanceRow> {
-  await closeActing(call.tx, instanceId);
-  const row = await lockFor(call, instanceId, "compute:StopInstance");
+  const row = await lockFor(call, instanceId, "compute:StopInstance", true);
   const step = stop(standing(row));
   if (step.kind === "refused") refuse(row, "stopped");
   const next = nextOf(step);
@@ -90,8 +93,7 @@ export async function stopInstance(call: WriteCall, operations: Operations, inst
 
 /** End it for good, with its interfaces where that was asked for (N11). */
 export async function terminateInstance(call: WriteCall, operations: Operations, instanceId: string, force = false): Promise<InstanceRow> {
-  await closeActing(call.tx, instanceId);
-  const row = await lockFor(call, instanceId, "compute:TerminateInstance");
+  const row = await lockFor(call, instanceId, "compute:TerminateInstance", true);
   const next = nextOf(terminate(standing(row)));
   if (next === undefined) return force ? forceInstance(call, row) : row;
   const operationId = await begin(call, operations, row, OPERATION.terminate, ALL);

@@ -63,12 +63,12 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
     await requireActor(call, actor);
     call.concerns(principalRef(actor));
   }
-  const ids = await interfaceIds(call, wanted.interfaces);
-  // Asked before anything is said of where they could run.
+  // Asked before they are locked, and before anything is said of where they could run.
   await requireAttachable(
     call,
     wanted.interfaces.flatMap((one) => (one.kind === "existing" ? [one.interfaceId] : [])),
   );
+  const ids = await interfaceIds(call, wanted.interfaces);
   const zones = [wanted.zoneId, ...(await interfaceZones(call.tx, ids))];
   const host: FreeHost | undefined = wanted.stopped
     ? undefined

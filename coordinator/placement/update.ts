@@ -9,7 +9,6 @@ import { tellHost } from "../interface/api.ts";
 import { runs } from "./core/instance-state.ts";
 import { instanceItem } from "./core/items.ts";
 import { lockFor, refuse } from "./lifecycle.ts";
-import { closeActing } from "./out/acting-store.ts";
 import { describeInstance, setActsAs } from "./out/instance-store.ts";
 import type { InstanceRow } from "./out/instance-store.ts";
 
@@ -38,8 +37,7 @@ export function checkInstanceUpdate(wanted: Instance, mask: readonly string[] | 
 /** NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), FAILED_PRECONDITION (WRONG_STATE, PRINCIPAL_DISABLED). */
 export async function updateInstance(call: WriteCall, update: CheckedInstanceUpdate): Promise<InstanceRow> {
   const { instanceId, etag, name, tags, actsAs } = update;
-  if (actsAs !== undefined) await closeActing(call.tx, instanceId);
-  const row = await lockFor(call, instanceId, "compute:UpdateInstance");
+  const row = await lockFor(call, instanceId, "compute:UpdateInstance", actsAs !== undefined);
   checkEtag(etag, row.row_version);
   if (row.state === InstanceState.TERMINATED) refuse(row, "changed");
   if (actsAs !== undefined && actsAs !== row.acts_as) await actAs(call, row, actsAs);

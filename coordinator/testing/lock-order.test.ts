@@ -21,7 +21,7 @@ afterAll(() => world?.stop());
 const linger = (table: string) =>
   sql`CREATE TRIGGER pause BEFORE INSERT OR UPDATE ON ${sql.table(table)} FOR EACH ROW EXECUTE FUNCTION pause()`;
 afterEach(async () => {
-  for (const table of ["interface", "account_use_part"])
+  for (const table of ["interface", "account_use_part", "instance"])
     await sql`DROP TRIGGER IF EXISTS pause ON ${sql.table(table)}`.execute(world.db.kysely);
 });
 
@@ -89,4 +89,25 @@ test("an instance that is run with a new record and an old one, and the old one'
   );
   expect([ran, ended]).toEqual(["ran", "refused"]);
   expect((await deadlocks(world)) - before).toBe(0n);
+});
+
+test("an attachment that waits for the start of its instance is on the host where that starts", async () => {
+  const { clients, record } = await scene();
+  const [first, second] = [await record(), await record()];
+  const { instance } = await clients.instances.runInstance({
+    zoneId: ZONE,
+    stopped: true,
+    interfaces: [{ source: { $case: "interfaceId", value: first } }],
+  });
+  const { instanceId = "" } = instance ?? {};
+  await linger("instance").execute(world.db.kysely);
+  const start = clients.instances.startInstance({ instanceId });
+  await waiting(1);
+  const { attachment } = await clients.interfaces.attachInterface({
+    spec: { interfaceId: second, instanceId },
+    wait: WaitFor.COMMITTED,
+  });
+  const started = await start;
+  expect(started.instance?.hostId).not.toBe("");
+  expect(attachment?.hostId).toBe(started.instance?.hostId);
 });

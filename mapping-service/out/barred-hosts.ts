@@ -30,7 +30,12 @@ export class BarredHosts {
   constructor(options: { db: Kysely<CoordinatorFeed>; bus: Bus; log: Logger; everyMs: number }) {
     this.#db = options.db;
     this.#log = options.log;
-    this.#timer = setInterval(() => void this.#look([...this.#open.keys()]), options.everyMs);
+    let looking = false; // a database that hangs is not asked ever more often
+    this.#timer = setInterval(() => {
+      if (looking) return;
+      looking = true;
+      void this.#look([...this.#open.keys()]).finally(() => (looking = false));
+    }, options.everyMs);
     this.#subscription = options.bus.subscribe(BAR_SUBJECT, ({ data }) => {
       const hostId = Buffer.from(data).toString("utf8");
       if (this.#open.has(hostId)) void this.#look([hostId]);

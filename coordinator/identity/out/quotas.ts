@@ -90,7 +90,7 @@ export async function countPart(tx: Tx, accountId: string, quota: QuotaName, amo
   if (amount <= 0) return;
   let { used, maximum } = await roomOf(tx, of);
   if (held < PARTS && used + BigInt(UNSEEN) > maximum) {
-    // There was room before the part was held.
+    // There was room before the part was held. Two that come here at once may wait for each other's parts: then one of them runs again.
     await raise(tx, of, 0, true);
     ({ used, maximum } = await roomOf(tx, of));
   }

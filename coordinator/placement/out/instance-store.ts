@@ -94,14 +94,21 @@ export interface PlacedInstanceRow extends InstanceRow {
   readonly host_barred: boolean;
 }
 
-/** The same with their hosts, in one statement; the hosts' rows are not locked (what is asked of them never changes). */
+/** The same with their hosts, mostly in one statement; the hosts' rows are not locked. */
 export async function lockPlacedInstances(tx: Tx, ids: readonly string[]): Promise<PlacedInstanceRow[]> {
-  const { rows } = await sql<PlacedInstanceRow>`
+  const { rows } = await withHosts(tx, ids, sql`FOR UPDATE OF i`);
+  // Whose row was waited for is joined, as it is now, with the host that it had before. Now that it is held it can be read again.
+  const moved = rows.filter((row) => row.host_id !== null && row.host_zone === null).map((row) => row.instance_id);
+  if (moved.length === 0) return rows;
+  const again = new Map((await withHosts(tx, moved, sql``)).rows.map((row) => [row.instance_id, row]));
+  return rows.map((row) => again.get(row.instance_id) ?? row);
+}
+
+const withHosts = (tx: Tx, ids: readonly string[], lock: RawBuilder<unknown>) =>
+  sql<PlacedInstanceRow>`
     SELECT i.*, h.zone_id AS host_zone, host(h.substrate_address) AS host_address, h.bar_time IS NOT NULL AS host_barred
     FROM instance i LEFT JOIN host h USING (host_id)
-    WHERE instance_id = ANY(${ids}::text[]) ORDER BY instance_id FOR UPDATE OF i`.execute(tx);
-  return rows;
-}
+    WHERE instance_id = ANY(${ids}::text[]) ORDER BY instance_id ${lock}`.execute(tx);
 
 /** Instances that a host carries or has not let go of, some by name, and how many there are. */
 export async function placedOn(

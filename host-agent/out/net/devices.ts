@@ -71,10 +71,16 @@ export class VethDevices implements Devices {
       }
       return there;
     });
+    const failures: unknown[] = [];
     for (const owner of links.flatMap((link) => ownerOf(link.alias) ?? [])) {
       const guestPath = this.#netnsPath(owner.instanceId);
-      if (existsSync(guestPath)) linux.withNetlink(guestPath, (nl) => forgetGuest(nl, owner.deviceIndex));
+      try {
+        if (existsSync(guestPath)) linux.withNetlink(guestPath, (nl) => forgetGuest(nl, owner.deviceIndex));
+      } catch (error) {
+        failures.push(error); // its links are gone, and so would be what leads to the others' rules
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   /** A pair that was interrupted half-made has the instance id "". */
