@@ -108,14 +108,17 @@ describe("a connection that is open", () => {
 });
 
 describe("a rule's protocol", () => {
-  /** Prints "<protocol> <first octet>" for each packet of these protocols that comes in, "ready" first. */
+  /**
+   * Prints "<protocol> <first octet>" for each packet of these protocols that comes in, "ready" first; of those that have come at once in the
+   * order of the protocols, so that nothing of an earlier one is left when the last one's is printed.
+   */
   const RECEIVE = [
     "import select,socket,sys",
     "sockets=[socket.socket(socket.AF_INET,socket.SOCK_RAW,int(p)) for p in sys.argv[1:]]",
     "print('ready',flush=True)",
     "while True:",
-    "    for s in select.select(sockets,[],[])[0]:",
-    "        data=s.recv(2048); print(data[9],data[(data[0]&15)*4],flush=True)",
+    "    s=select.select(sockets,[],[])[0][0]",
+    "    data=s.recv(2048); print(data[9],data[(data[0]&15)*4],flush=True)",
   ].join("\n");
   /** One packet of each "<protocol> <first octet>", with a checksum that ICMP takes. */
   const SEND = [
@@ -144,7 +147,7 @@ describe("a rule's protocol", () => {
       expect(sent).toMatchObject({ code: 0, stderr: "" });
       await receiver.line(/^254 7$/);
       await receiver.stop("SIGKILL");
-      return receiver.lines.filter((line) => all.includes(line));
+      return all.filter((one) => receiver.lines.includes(one));
     };
     expect(await comesIn(["ingress:any:0.0.0.0/0"])).toEqual(all);
     expect(await comesIn([])).toEqual([]);
