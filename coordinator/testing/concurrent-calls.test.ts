@@ -37,7 +37,7 @@ function randomFrom(seed: number): (below: number) => number {
 async function lingerAtRows(): Promise<void> {
   await sql`CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN PERFORM pg_sleep(random() * 0.02); RETURN coalesce(NEW, OLD); END'`.execute(world.db.kysely);
-  for (const table of ["interface", "attachment", "account_use", "instance", "group_set", "security_group", "subnet"]) {
+  for (const table of ["interface", "attachment", "account_use", "account_use_part", "instance", "group_set", "security_group", "subnet"]) {
     await sql`CREATE TRIGGER linger BEFORE INSERT OR UPDATE OR DELETE ON ${sql.table(table)} FOR EACH ROW EXECUTE FUNCTION linger()`.execute(
       world.db.kysely,
     );

@@ -38,7 +38,11 @@ const WRONG: Readonly<Record<string, RawBuilder<unknown>>> = {
     SELECT security_group_id AS id FROM security_group, jsonb_array_elements(rules) AS rule
     WHERE rule ->> 'groupId' <> '' AND rule ->> 'groupId' NOT IN (SELECT security_group_id FROM security_group)`,
   "a count that is not the number of rows": sql`
-    SELECT account_id || ' ' || quota AS id FROM account_use WHERE
+    SELECT account_id || ' ' || quota AS id FROM (
+      SELECT account_id, quota, sum(used) AS used FROM (
+        SELECT account_id, quota, used FROM account_use UNION ALL SELECT account_id, quota, used FROM account_use_part
+      ) AS part GROUP BY account_id, quota
+    ) AS counted WHERE
       quota = 'interfaces' AND used <> (SELECT count(*) FROM interface WHERE owner_account = account_id)
       OR quota = 'vpcs' AND used <> (SELECT count(*) FROM vpc WHERE owner_account = account_id)`,
   "an instance half way, or with an operation that does not end": sql`

@@ -25,13 +25,10 @@ afterEach(async () => {
     await sql`DROP TRIGGER IF EXISTS pause ON ${sql.table(table)}`.execute(world.db.kysely);
 });
 
-/** Until so many of the database's processes wait for each other's locks. */
+/** Until so many hold a row that they linger at. */
 const waiting = (count: number) =>
   expect
-    .poll(
-      async () =>
-        (await sql`SELECT FROM pg_stat_activity WHERE wait_event_type IN ('Lock', 'Timeout')`.execute(world.db.kysely)).rows.length,
-    )
+    .poll(async () => (await sql`SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'`.execute(world.db.kysely)).rows.length)
     .toBeGreaterThanOrEqual(count);
 
 async function scene(): Promise<{ clients: Clients; subnetId: string; record: () => Promise<string> }> {

@@ -48,6 +48,7 @@ it("is let go of by kill -9, and not held by children", async () => {
     await gone;
     (await soleAgent({ stateDir, log, signal, patienceMs: 0 }))();
   } finally {
+    holder.kill("SIGKILL");
     process.kill(Number(said.toString()), "SIGKILL");
   }
 });
