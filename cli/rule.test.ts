@@ -48,7 +48,12 @@ it.each([
 });
 
 it("finds a group's name where a rule has one", () => {
-  expect(["ingress:tcp:80:web", "egress:any:my web", "ingress:udp:1-9:10th"].map(ruleGroup)).toEqual(["web", "my web", "10th"]);
+  expect(["ingress:tcp:80:web", "egress:any:my web", "ingress:udp:1-9:10th", "ingress:47:gre"].map(ruleGroup)).toEqual([
+    "web",
+    "my web",
+    "10th",
+    "gre",
+  ]);
   const none = ["ingress:tcp:80:10.0.0.0/8", `ingress:any:sg-${"0".repeat(32)}`, "ingress:tcp:80", "ingress:tcp:80-90", "ingress", "x"];
   expect(none.map(ruleGroup)).toEqual(none.map(() => undefined));
 });

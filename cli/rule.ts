@@ -43,7 +43,7 @@ export function parseRule(text: string): SecurityGroupRule {
 
 /** The name of a group in the place of a rule's peer, where neither a block, an id nor a port is; undefined: none. */
 export function ruleGroup(text: string): string | undefined {
-  const peer = /^[a-z]+:[a-z]+(?::\d{1,5}(?:-\d{1,5})?)?:([^:]+)$/.exec(text)?.[1];
+  const peer = /^[a-z]+:(?:[a-z]+|[1-9]\d{0,2})(?::\d{1,5}(?:-\d{1,5})?)?:([^:]+)$/.exec(text)?.[1];
   return peer === undefined || /^\d[\d-]*$|\/\d{1,3}$|^sg-[0-9a-f]{32}$/.test(peer) ? undefined : peer;
 }
 

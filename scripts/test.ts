@@ -70,7 +70,7 @@ function coveragePart(): void {
   const judgement = judge([...readIstanbul(coverage.unit, root), ...program]);
   process.stdout.write(`\n${tableOf(judgement)}`);
   for (const problem of judgement.problems) process.stdout.write(`  ${problem}\n`);
-  process.stdout.write(`coverage: ${judgement.problems.length} branches without a reason\n`);
+  process.stdout.write(`coverage: ${judgement.problems.length} branches without a reason, or reasons without a branch\n`);
   steps.push({ name: "coverage", ok: judgement.problems.length === 0 });
 }
 

@@ -227,7 +227,7 @@ function addAttaching(eni: Command): void {
     .command("detach [attached]")
     .description("end attachments: of an interface (its name or id), one (eni-attach-…), or all of an instance (i-…)")
     .option("--instance <instance>", "all of this instance")
-    .option("--force", "do not wait for a host whose lease has ended: the others refuse its packets", false)
+    .option("--force", "do not wait for a host whose lease has ended, or that is barred: the others refuse its packets", false)
     .addHelpText("after", "\nExamples:\n  plenum eni detach web-eth0\n  plenum eni detach --instance web-1 --force")
     .action(
       withSession(async (session, id: string | undefined, options: WaitOptions & { force: boolean; instance?: string }) => {

@@ -1,7 +1,7 @@
 /** From when a device could be removed until it is, milliseconds: those of one moment go together. */
-export const LEAVE_MS = 10;
+const LEAVE_MS = 10;
 /** The same at most, where there is always something else to do first. */
-export const LEAVE_AT_MOST_MS = 1_000;
+const LEAVE_AT_MOST_MS = 1_000;
 /** Devices that go together at most: while the kernel removes them, the agent can do nothing else. */
 export const TOGETHER = 32;
 

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { compare } from "./compare.ts";
 import { buildMutant } from "./mutant.ts";
 import { Program } from "./program.ts";
@@ -10,15 +11,17 @@ import { STEPS, tell } from "./tell.ts";
 // there is one for each processor. It ends with its parent's channel.
 
 /** Stories that a mutant may live through at most. */
-export const PATIENCE = 300;
+const PATIENCE = 300;
 
 /** What became of a mutant. */
 export type Judgement = { readonly noticedBy: number } | { readonly livesThrough: number } | { readonly failed: string };
 
 async function judge(program: Program, name: string, directory: string): Promise<Judgement> {
   program.load(await buildMutant(name, directory));
-  for (let seed = 1; seed <= PATIENCE; seed++)
+  for (let seed = 1; seed <= PATIENCE; seed++) {
     if (compare(program, tell(seed, program.world, STEPS)) !== undefined) return { noticedBy: seed };
+    await setImmediate(); // a parent that died is heard of only here
+  }
   return { livesThrough: PATIENCE };
 }
 
@@ -31,9 +34,11 @@ function serve(): void {
       (error: unknown) => process.send?.({ failed: String(error) } satisfies Judgement),
     );
   });
+  process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
   process.on("disconnect", () => {
     program.dispose();
-    rmSync(directory, { recursive: true });
+    process.exit();
   });
 }
 

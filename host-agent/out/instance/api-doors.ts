@@ -76,7 +76,7 @@ export class ApiDoors {
     this.#options.tokens.drop(instanceId);
     if (identity === "") {
       this.remove(instanceId);
-      for (const name of [SOCKET_NAME, TOKEN, ROOTS]) rmSync(join(view.directory, name), { force: true });
+      for (const name of [SOCKET_NAME, TOKEN, ROOTS, `${TOKEN}.tmp`, `${ROOTS}.tmp`]) rmSync(join(view.directory, name), { force: true });
       return;
     }
     if (this.#options.endpoint === undefined)
