@@ -99,7 +99,8 @@ export function addInstanceCommands(program: Command): void {
   const terminate = addChange(instance, "terminate", "end an instance for good", (session, instanceId, force) =>
     session.client(InstanceServiceDefinition).terminateInstance({ requestId: session.requestId, instanceId, force }),
   );
-  for (const command of [stop, terminate]) command.option("--force", "do not wait for a host whose lease has ended, or that is barred", false);
+  for (const command of [stop, terminate])
+    command.option("--force", "do not wait for a host whose lease has ended, or that is barred", false);
 }
 
 async function read(session: Session, instanceId: string): Promise<Instance> {
