@@ -1,4 +1,4 @@
-import type { Configuration, Endpoint, Rule } from "#lib/model/index.ts";
+import type { Configuration, Endpoint, Rule, Ruleset } from "#lib/model/index.ts";
 import type { Random } from "./random.ts";
 import { GROUP_SETS, mappingsOf, randomConfiguration, randomRuleset, THERE, type World } from "./world.ts";
 
@@ -34,6 +34,16 @@ export function byGroupsOnly(random: Random, c: Configuration, ifindex: number, 
   const rules: Rule[] = [{ direction: "egress", protocol: 0, portFrom: 0, portTo: 65535, peer: { groupSetIds } }];
   const endpoints = c.endpoints.map((e) => (e.ifindex === ifindex ? { ...e, rulesetId: id } : e));
   return { ...c, endpoints, rulesets: [...c.rulesets, { id, rules }] };
+}
+
+/** These endpoints under other rules. */
+export function withRuleset(configuration: Configuration, changed: readonly Endpoint[], ruleset: Ruleset): Configuration {
+  const isChanged = (e: Endpoint): boolean => changed.some(({ wireId }) => wireId === e.wireId);
+  return {
+    ...configuration,
+    rulesets: [...configuration.rulesets, ruleset],
+    endpoints: configuration.endpoints.map((e) => (isChanged(e) ? { ...e, rulesetId: ruleset.id } : e)),
+  };
 }
 
 function otherRules(random: Random, c: Configuration): Configuration {

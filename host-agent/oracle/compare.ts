@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import { decide, NOTHING, type Configuration, type Decision, type State } from "#lib/model/index.ts";
+import type { Decision, State } from "#lib/model/index.ts";
+import { Course } from "./course.ts";
 import { expectedAnswer, expectedConnections } from "./expectation.ts";
 import { Metered } from "./metered.ts";
 import type { Program } from "./program.ts";
@@ -18,38 +19,28 @@ export interface Difference {
 export function compare(program: Program, scenario: Scenario, saw: (decision: Decision) => void = () => undefined): Difference | undefined {
   program.reset();
   program.configure(scenario.start);
-  let configuration = scenario.start;
-  let state: State = NOTHING;
-  let now = 0;
+  const course = new Course(scenario.start);
   const metered = new Metered();
   for (const [at, step] of scenario.steps.entries()) {
-    if (step.what === "time") now += step.milliseconds;
-    else if (step.what === "configuration") {
-      metered.change(configuration, step.configuration);
-      program.configure((configuration = step.configuration));
-      state = withoutClosed(state, configuration);
-    } else {
-      const outcome = decide(configuration, state, now, step.packet);
-      const isChanged = outcome.state !== state;
-      state = outcome.state;
-      saw(outcome.decision);
-      metered.add(outcome.decision);
-      const answer = program.run(step.packet, now);
-      const wanted = expectedAnswer(outcome.decision);
-      if (!isDeepStrictEqual(answer, wanted)) return { scenario, at, expected: wanted, actual: answer };
-      // Reading the tables is slow; what should not have been written still stands there a few packets later.
-      const isDue = isChanged || at % 8 === 7 || at === scenario.steps.length - 1;
-      const difference = isDue ? (compareTables(program, state) ?? metered.compare(program)) : undefined;
-      if (difference !== undefined) return { scenario, at, ...difference };
+    const before = course.configuration;
+    const { state } = course;
+    const decision = course.take(step);
+    if (step.what === "configuration") {
+      metered.change(before, step.configuration);
+      program.configure(step.configuration);
     }
+    if (step.what !== "packet" || decision === undefined) continue;
+    saw(decision);
+    metered.add(decision);
+    const answer = program.run(step.packet, course.now);
+    const wanted = expectedAnswer(decision);
+    if (!isDeepStrictEqual(answer, wanted)) return { scenario, at, expected: wanted, actual: answer };
+    // Reading the tables is slow; what should not have been written still stands there a few packets later.
+    const isDue = course.state !== state || at % 8 === 7 || at === scenario.steps.length - 1;
+    const difference = isDue ? (compareTables(program, course.state) ?? metered.compare(program)) : undefined;
+    if (difference !== undefined) return { scenario, at, ...difference };
   }
   return undefined;
-}
-
-/** A closed interface's connections are nobody's; when they are freed is the kernel's affair. */
-function withoutClosed(state: State, { endpoints }: Configuration): State {
-  const open = [...state.connections].filter(([, { key }]) => endpoints.some((e) => e.wireId === key.wireId));
-  return { ...state, connections: new Map(open) };
 }
 
 function compareTables(program: Program, state: State): { expected: unknown; actual: unknown } | undefined {

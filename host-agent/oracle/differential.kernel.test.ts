@@ -11,6 +11,8 @@ import { STEPS, STORIES, tell } from "./tell.ts";
 
 const PAIRS = 20_000;
 const LEAST_HITS = 100;
+/** D23 asks for 30 %; seen: 38. */
+const LEAST_PASSED = 0.36;
 /**
  * The kernel fails to change a packet for want of memory, or where a guest's offload header contradicts the packet: BPF_PROG_TEST_RUN
  * gives packets no such header. drops.kernel.test.ts sends as many.
@@ -35,7 +37,7 @@ test(`${STORIES} stories: program and model agree on each packet`, { timeout: 30
 test("enough of them, and enough of each kind", () => {
   process.stdout.write(`${tally.text()}\n`);
   expect(tally.packets).toBeGreaterThanOrEqual(PAIRS);
-  expect(tally.sharePassed).toBeGreaterThanOrEqual(0.3);
+  expect(tally.sharePassed).toBeGreaterThanOrEqual(LEAST_PASSED);
   const given = DROP_REASONS.map((reason) => reason.name).filter((name) => !NOT_HERE.includes(name));
   expect(given.filter((name) => tally.hits(name) < LEAST_HITS)).toEqual([]);
 });

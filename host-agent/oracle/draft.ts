@@ -2,6 +2,7 @@ import type { Configuration, Packet } from "#lib/model/index.ts";
 import { ethernet, ETHERTYPE, ipv4, wireMac } from "../out/datapath/testing/frames.ts";
 import { localEndpoint, payloadOf, type Flow } from "./flow.ts";
 import type { Random } from "./random.ts";
+import type { Step } from "./scenario.ts";
 import { PROTOCOLS, THERE } from "./world.ts";
 
 /** A packet before it is bytes: each part can still be made wrong. */
@@ -63,6 +64,10 @@ export function packetOf({ origin, ethernet: link, ip, payload, gsoSize, vlanTci
   const missing = Math.max(0, (LEAST.get(link.type) ?? 1) - bytes.length);
   const frame = ethernet(link, Buffer.concat([bytes, Buffer.alloc(missing)]));
   return { ...origin, frame, gsoSize: isCut(bytes, gsoSize) ? gsoSize : 0, vlanTci };
+}
+
+export function packetStep(draft: Draft): Step {
+  return { what: "packet", packet: packetOf(draft), note: draft.note };
 }
 
 /** Whether segments of this size come of it: only of a packet that has more than one does the kernel ever say a size. */

@@ -50,6 +50,11 @@ export function localEndpoint({ endpoints }: Configuration, vni: number, address
   return endpoints.find((e) => e.vni === vni && e.addresses.includes(address));
 }
 
+/** Those of a flow's ends that are on this host: the first end's, then the second's. */
+export function endpointsHere(configuration: Configuration, { vni, ends }: Flow): Endpoint[] {
+  return ends.flatMap(({ address }) => localEndpoint(configuration, vni, address) ?? []);
+}
+
 export const FLAG = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
 
 /** What the first end sends, or the second in answer; the header after the IP header, and some payload. */

@@ -1,21 +1,20 @@
 import type { Configuration } from "#lib/model/index.ts";
-import { draftOf, packetOf, type Draft } from "./draft.ts";
-import { localEndpoint, randomFlow } from "./flow.ts";
-import { openRuleset, withRuleset } from "./plot.ts";
+import { withRuleset } from "./change.ts";
+import { draftOf, packetStep, type Draft } from "./draft.ts";
+import { endpointsHere, randomFlow } from "./flow.ts";
 import type { Random } from "./random.ts";
 import type { Step } from "./scenario.ts";
-import { PROTOCOLS, servicesRuleset } from "./world.ts";
+import { openRuleset, PROTOCOLS, servicesRuleset } from "./world.ts";
 
 /** A first fragment, the end of its connection, and the rest: which is judged anew, by the port that only the first one named. */
 export function judgedByPort(random: Random, configuration: Configuration): Step[] {
   const flow = { ...randomFlow(random, configuration), protocol: random.pick([PROTOCOLS.tcp, PROTOCOLS.udp]) };
-  const ends = flow.ends.flatMap(({ address }) => localEndpoint(configuration, flow.vni, address) ?? []);
+  const ends = endpointsHere(configuration, flow);
   const open = withRuleset(configuration, ends, openRuleset(random));
   const whole = draftOf(random, open, flow, false);
   if (whole === undefined) return [];
   const packet = (ip: Partial<Draft["ip"]>, note: string): Step => {
-    const draft = { ...whole, ip: { ...whole.ip, identification: 1, ...ip } };
-    return { what: "packet", packet: packetOf(draft), note: `${note} of ${whole.note}` };
+    return packetStep({ ...whole, ip: { ...whole.ip, identification: 1, ...ip }, note: `${note} of ${whole.note}` });
   };
   return [
     { what: "configuration", configuration: open, note: "all may pass" },

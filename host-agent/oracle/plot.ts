@@ -1,11 +1,12 @@
-import type { Configuration, Endpoint, Ruleset } from "#lib/model/index.ts";
-import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
+import type { Configuration, Ruleset } from "#lib/model/index.ts";
+import { withRuleset } from "./change.ts";
+import { draftOf, packetStep, routeOf, type Draft } from "./draft.ts";
 import { icmpError } from "./error.ts";
-import { FLAG, localEndpoint, type Flow } from "./flow.ts";
+import { endpointsHere, FLAG, localEndpoint, type Flow } from "./flow.ts";
 import { strangerOf } from "./fragment.ts";
 import type { Random } from "./random.ts";
 import type { Step } from "./scenario.ts";
-import { membersOnlyRuleset, PROTOCOLS, servicesRuleset } from "./world.ts";
+import { membersOnlyRuleset, openRuleset, PROTOCOLS, servicesRuleset } from "./world.ts";
 
 /** Steps that mean something only one after the other, and that chance alone would seldom bring together. */
 export interface Plot {
@@ -24,7 +25,7 @@ const FRAGMENT_SPANS = [1999, 2000, 2001];
 /** A packet in two fragments; between them another of the same flow, or just as much time as the first counts. */
 function inFragments(random: Random, before: Configuration, any: Flow): Plot | undefined {
   const flow = random.chance(0.4) ? { ...any, protocol: PROTOCOLS.icmp } : any;
-  const here = flow.ends.flatMap(({ address }) => localEndpoint(before, flow.vni, address) ?? []);
+  const here = endpointsHere(before, flow);
   const isOpen = flow.protocol === PROTOCOLS.tcp && random.chance(0.5);
   const configuration = isOpen ? withRuleset(before, here, openRuleset(random)) : before;
   const isAnswer = random.chance(0.3);
@@ -64,8 +65,7 @@ const TCP_FLAGS_AT = 13;
 
 /** A connection, other rules at its end on this host, and an ICMP error about it, mostly from a router on the way. */
 function underAnError(random: Random, configuration: Configuration, flow: Flow): Plot | undefined {
-  const [a, b] = flow.ends;
-  const endpoint = localEndpoint(configuration, flow.vni, a.address) ?? localEndpoint(configuration, flow.vni, b.address);
+  const [endpoint] = endpointsHere(configuration, flow);
   const about = draftOf(random, configuration, flow, false);
   if (endpoint === undefined || about === undefined) return undefined;
   const next = withRuleset(configuration, [endpoint], membersOnlyRuleset(random));
@@ -78,9 +78,12 @@ function underAnError(random: Random, configuration: Configuration, flow: Flow):
 }
 
 /** A connection, and an ICMP error about something of the same two that never was: no echo, no such echo, or no such header. */
-function aboutNothing(random: Random, before: Configuration, { vni, ends: [a, b] }: Flow): Plot | undefined {
-  const here = [a, b].flatMap(({ address }) => localEndpoint(before, vni, address) ?? []);
-  const configuration = withRuleset(before, here, servicesRuleset(random));
+function aboutNothing(random: Random, before: Configuration, any: Flow): Plot | undefined {
+  const {
+    vni,
+    ends: [a, b],
+  } = any;
+  const configuration = withRuleset(before, endpointsHere(before, any), servicesRuleset(random));
   const port = random.pick([0, 0, 0, 7]);
   const protocol = random.pick([PROTOCOLS.icmp, PROTOCOLS.icmp, PROTOCOLS.gre]);
   const flow: Flow = {
@@ -127,22 +130,6 @@ function withoutRoom(random: Random, configuration: Configuration, flow: Flow): 
   };
 }
 
-/** All may pass. */
-export function openRuleset(random: Random): Ruleset {
-  const everything = { protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } };
-  return { id: random.between(1, 0xffffffff), rules: (["ingress", "egress"] as const).map((direction) => ({ direction, ...everything })) };
-}
-
-/** These endpoints under other rules. */
-export function withRuleset(configuration: Configuration, changed: readonly Endpoint[], ruleset: Ruleset): Configuration {
-  const isChanged = (e: Endpoint): boolean => changed.some(({ wireId }) => wireId === e.wireId);
-  return {
-    ...configuration,
-    rulesets: [...configuration.rulesets, ruleset],
-    endpoints: configuration.endpoints.map((e) => (isChanged(e) ? { ...e, rulesetId: ruleset.id } : e)),
-  };
-}
-
 /** In an ICMP error. */
 const QUOTED_AT = 8;
 
@@ -154,8 +141,4 @@ function errorAbout(random: Random, configuration: Configuration, vni: number, a
   const ip = { src: from, dst: about.ip.src, protocol: PROTOCOLS.icmp };
   const { payload, note } = icmpError(random, about);
   return { ...route, ip, payload, gsoSize: 0, vlanTci: 0, note: `${note} from ${from}, about ${about.note}` };
-}
-
-function packetStep(draft: Draft): Step {
-  return { what: "packet", packet: packetOf(draft), note: draft.note };
 }

@@ -1,17 +1,18 @@
 import type { Configuration } from "#lib/model/index.ts";
-import { draftOf, packetOf } from "./draft.ts";
-import { localEndpoint, randomFlow } from "./flow.ts";
-import { openRuleset, withRuleset } from "./plot.ts";
+import { withRuleset } from "./change.ts";
+import { draftOf, packetStep } from "./draft.ts";
+import { endpointsHere, randomFlow } from "./flow.ts";
 import type { Random } from "./random.ts";
 import type { Step } from "./scenario.ts";
+import { openRuleset } from "./world.ts";
 
 /** A connection, packets of it while the rules that its ends here have by then are missing, and one when they are there. */
 export function rulesMissing(random: Random, configuration: Configuration): Step[] {
   const flow = randomFlow(random, configuration);
-  const ends = flow.ends.flatMap(({ address }) => localEndpoint(configuration, flow.vni, address) ?? []);
+  const ends = endpointsHere(configuration, flow);
   const packet = (isAnswer: boolean): Step[] => {
     const draft = draftOf(random, configuration, flow, isAnswer);
-    return draft === undefined ? [] : [{ what: "packet", packet: packetOf(draft), note: draft.note }];
+    return draft === undefined ? [] : [packetStep(draft)];
   };
   const open = withRuleset(configuration, ends, openRuleset(random));
   const others = withRuleset(open, ends, openRuleset(random));

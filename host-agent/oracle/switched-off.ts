@@ -1,6 +1,6 @@
 import type { Configuration } from "#lib/model/index.ts";
-import { draftOf, packetOf } from "./draft.ts";
-import { localEndpoint, randomFlow } from "./flow.ts";
+import { draftOf, packetStep } from "./draft.ts";
+import { endpointsHere, randomFlow } from "./flow.ts";
 import type { Random } from "./random.ts";
 import type { Step } from "./scenario.ts";
 import { spoil } from "./spoil.ts";
@@ -8,13 +8,13 @@ import { spoil } from "./spoil.ts";
 /** A connection, packets of it and like it while interfaces are switched off (N14), mostly wrong in another way too, and one after that. */
 export function switchedOff(random: Random, configuration: Configuration): Step[] {
   const flow = randomFlow(random, configuration);
-  const ends = flow.ends.flatMap(({ address }) => localEndpoint(configuration, flow.vni, address) ?? []);
+  const ends = endpointsHere(configuration, flow);
   const off = random.chance(0.5) ? configuration.endpoints : random.chance(0.5) ? ends : ends.slice(0, 1);
   const packet = (isAnswer: boolean, isSpoilt: boolean): Step[] => {
     const draft = draftOf(random, configuration, flow, isAnswer);
     if (draft === undefined) return [];
     if (isSpoilt) spoil(random, draft, configuration);
-    return [{ what: "packet", packet: packetOf(draft), note: draft.note }];
+    return [packetStep(draft)];
   };
   const endpoints = configuration.endpoints.map((endpoint) => ({ ...endpoint, disabled: off.includes(endpoint) }));
   return [

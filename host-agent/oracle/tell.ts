@@ -1,7 +1,8 @@
 import type { Configuration } from "#lib/model/index.ts";
 import { ipv4 } from "../out/datapath/testing/frames.ts";
 import { byGroupsOnly, randomChange } from "./change.ts";
-import { draftOf, packetOf, routeOf, type Draft } from "./draft.ts";
+import { Course } from "./course.ts";
+import { draftOf, packetOf, packetStep, routeOf, type Draft } from "./draft.ts";
 import { icmpError, padWithEnd } from "./error.ts";
 import { strangerOf } from "./fragment.ts";
 import { randomFlow, type Flow } from "./flow.ts";
@@ -21,6 +22,9 @@ const SPANS = [
   7_200_000,
 ];
 
+/** How many other packets are tried instead of one that would be dropped. */
+const MORE = [0, 1, 2];
+
 /** How many the program and the model are told, and how long each is. */
 export const STORIES = 400;
 export const STEPS = 120;
@@ -37,6 +41,8 @@ export function tell(seed: number, world: World, length: number): Scenario {
 class Teller {
   readonly #random: Random;
   readonly #world: World;
+  /** What the model has decided of all this so far. */
+  readonly #course: Course;
   #configuration: Configuration;
   #flows: Flow[];
   /** The last packet that was sent as its flow would. */
@@ -51,11 +57,18 @@ class Teller {
   constructor(random: Random, world: World, start: Configuration) {
     this.#random = random;
     this.#world = world;
+    this.#course = new Course(start);
     this.#configuration = start;
     this.#flows = random.list(2, 4, () => randomFlow(random, start));
   }
 
   step(): Step {
+    const step = this.#next();
+    this.#course.take(step);
+    return step;
+  }
+
+  #next(): Step {
     const ahead = this.#ahead.shift();
     if (ahead !== undefined) return ahead;
     return this.#random.weighted<() => Step>([
@@ -102,7 +115,7 @@ class Teller {
     for (;;) {
       const draft = random.chance(this.#isChanged ? 0.55 : 0.13) ? this.#error() : this.#ofFlow();
       this.#isChanged = false;
-      if (draft !== undefined) return { what: "packet", packet: packetOf(draft), note: draft.note };
+      if (draft !== undefined) return packetStep(draft);
       this.#flows.push(randomFlow(random, this.#configuration));
     }
   }
@@ -112,13 +125,22 @@ class Teller {
     const rest = this.#rest;
     this.#rest = undefined;
     if (rest !== undefined) return rest;
-    const draft = draftOf(random, this.#configuration, random.pick(this.#flows), random.chance(0.4));
+    const draft = this.#likely();
     if (draft === undefined) return undefined;
     this.#last = { ...draft, ip: { ...draft.ip } };
     if (random.chance(0.36)) spoil(random, draft, this.#configuration);
     if (random.chance(0.2)) this.#last = { ...draft, ip: { ...draft.ip } };
     this.#keepRest(draft);
     return draft;
+  }
+
+  /** Chance alone is mostly denied by some rule: often another is looked for, of another flow or the other way, that passes as it is. */
+  #likely(): Draft | undefined {
+    const random = this.#random;
+    for (let more = random.pick(MORE); ; more--) {
+      const draft = draftOf(random, this.#configuration, random.pick(this.#flows), random.chance(0.4));
+      if (draft === undefined || more === 0 || this.#course.wouldPass(packetOf(draft))) return draft;
+    }
   }
 
   /** Of a first fragment: what follows it, mostly; or what only looks like it. */

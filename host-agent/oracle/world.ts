@@ -57,6 +57,12 @@ export function servicesRuleset(random: Random): Ruleset {
   return { id: random.between(1, 0xffffffff), rules };
 }
 
+/** All may pass. */
+export function openRuleset(random: Random): Ruleset {
+  const everything = { protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "0.0.0.0/0" } };
+  return { id: random.between(1, 0xffffffff), rules: (["ingress", "egress"] as const).map((direction) => ({ direction, ...everything })) };
+}
+
 /** So many, about nobody, that those after them come to stand in another word of the program's sets. */
 function others(random: Random): Rule[] {
   const nobody = { protocol: 0, portFrom: 0, portTo: 65535, peer: { cidr: "192.0.2.77/32" } };
