@@ -1,6 +1,8 @@
 import { decide, NOTHING, type Configuration, type Decision, type Packet, type State } from "#lib/model/index.ts";
 import type { Step } from "./scenario.ts";
 
+const DENIED: ReadonlySet<string> = new Set(["RULE_EGRESS", "RULE_INGRESS", "CONNECTION_BUDGET"]);
+
 /** How far a story has come, by the model: what holds, what is remembered, what time it is. */
 export class Course {
   #configuration: Configuration;
@@ -42,10 +44,10 @@ export class Course {
     }
   }
 
-  /** Whether it would be handed over if it came now. */
-  wouldPass(packet: Packet): boolean {
-    const { verdict } = decide(this.#configuration, this.#state, this.#now, packet).decision;
-    return verdict === "deliver" || verdict === "tunnel";
+  /** Whether rules and budgets would let it through if it came now, whatever else it meets. */
+  allows(packet: Packet): boolean {
+    const { decision } = decide(this.#configuration, this.#state, this.#now, packet);
+    return decision.verdict !== "drop" || !DENIED.has(decision.reason);
   }
 }
 

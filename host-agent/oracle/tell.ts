@@ -22,8 +22,8 @@ const SPANS = [
   7_200_000,
 ];
 
-/** How many other packets are tried instead of one that would be dropped. */
-const MORE = [0, 1, 2];
+/** How many other packets are tried instead of one that rules or budgets deny. */
+const MORE = [0, 2, 4, 8];
 
 /** How many the program and the model are told, and how long each is. */
 export const STORIES = 400;
@@ -134,12 +134,12 @@ class Teller {
     return draft;
   }
 
-  /** Chance alone is mostly denied by some rule: often another is looked for, of another flow or the other way, that passes as it is. */
+  /** What chance alone sends is mostly denied by some rule: often another is looked for, of another flow or the other way, that is not. */
   #likely(): Draft | undefined {
     const random = this.#random;
     for (let more = random.pick(MORE); ; more--) {
       const draft = draftOf(random, this.#configuration, random.pick(this.#flows), random.chance(0.4));
-      if (draft === undefined || more === 0 || this.#course.wouldPass(packetOf(draft))) return draft;
+      if (draft === undefined || more === 0 || this.#course.allows(packetOf(draft))) return draft;
     }
   }
 
