@@ -5,6 +5,7 @@ import { ConsentServiceDefinition } from "#gen/plenum/consent/v1/consent.ts";
 import type { DeepPartial, InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import type { PlenumClient } from "#lib/rpc/client.ts";
@@ -243,7 +244,7 @@ it("a host's joining, its sessions and its renewals are in the audit, and who in
   expect(await linesAbout(host.hostId, "host:Connect", {})).toEqual(["host@- for - by -: ALLOWED own-certificate"]);
   expect((await about("host:Connect"))[0]?.peer).toMatch(/127\.0\.0\.1:\d+$/);
   const { csr } = await createHostRequest();
-  await host.client.renewCertificate({ csr: Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64") });
+  await host.client.renewCertificate({ csr: derOf(csr) });
   expect(await linesAbout(host.hostId, "host:Renew", {})).toEqual(["host@- for - by -: ALLOWED own-certificate"]);
 });
 

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { Status } from "nice-grpc-common";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -10,9 +9,10 @@ import { PrincipalServiceDefinition } from "#gen/plenum/identity/v1/principal.ts
 import { Role, TokenServiceDefinition } from "#gen/plenum/identity/v1/token.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
-import { transaction } from "#lib/db/transaction.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import { catchUp, detach, detached, scene } from "./force-scene.ts";
+import { holdOpen, lockAwaited } from "./locks.ts";
 import { reasonOf } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
@@ -31,8 +31,6 @@ const bar = (hostId: string, reason = "its key was copied") => world.operator.ho
 const unbar = (hostId: string) => world.operator.hosts.unbarHost({ hostId });
 const seen = async (hostId: string) => (await world.operator.hosts.getHost({ hostId })).host;
 
-const csrOf = ({ csr }: { csr: string }): Buffer => Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
-
 describe("a barred host", () => {
   it("is refused at every copy, whatever it asks, and its open session ends", async () => {
     const host = await world.host();
@@ -43,7 +41,7 @@ describe("a barred host", () => {
     expect(host.failure).toMatchObject({ code: Status.PERMISSION_DENIED });
     for (const copy of [host, elsewhere]) {
       expect(await reasonOf(copy.connect())).toBe(BARRED);
-      expect(await reasonOf(copy.client.renewCertificate({ csr: csrOf(await createHostRequest()) }))).toBe(BARRED);
+      expect(await reasonOf(copy.client.renewCertificate({ csr: derOf((await createHostRequest()).csr) }))).toBe(BARRED);
       expect(await reasonOf(copy.client.issueInstanceToken({ instanceId: `i-${"0".repeat(32)}` }))).toBe(BARRED);
     }
     await elsewhere.close();
@@ -72,7 +70,7 @@ describe("a barred host", () => {
     const internal = openChannel({ address: world.internal.address, ca: world.internal.ca, serverName: "localhost" });
     const join = async () => {
       const { token } = await world.operator.hosts.createJoinToken({ zoneId: "zone-a" });
-      const machine = { csr: csrOf(request), name: "joins-again", substrateAddress: "198.19.0.1" };
+      const machine = { csr: derOf(request.csr), name: "joins-again", substrateAddress: "198.19.0.1" };
       return internal.client(HostFeedServiceDefinition).join({ token, ...machine });
     };
     const { hostId } = await join();
@@ -109,18 +107,15 @@ describe("a barred host", () => {
     const guest = world.bearing(token);
     expect(await guest.client(TokenServiceDefinition).whoAmI({})).toMatchObject({ principalId: "owner" });
     // A write that rests on it and got there first is waited for: none commits after the bar.
-    const [writing, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const write = transaction(world.db.kysely, async (tx) => {
-      const { generation, instanceId } = instance ?? {};
-      await sql`SELECT instance_acts(${instanceId}, ${host.hostId}, ${generation}::bigint, ${accountId}, 'owner', true)`.execute(tx);
-      writing.resolve();
-      await finish.promise;
-    });
-    await writing.promise;
-    const barring = bar(host.hostId);
-    expect(await Promise.race([barring.then(() => "barred"), delay(500, "waits")])).toBe("waits");
-    finish.resolve();
-    await Promise.all([write, barring]);
+    const { generation, instanceId } = instance ?? {};
+    const write = await holdOpen(world.db.kysely, (tx) =>
+      sql`SELECT instance_acts(${instanceId}, ${host.hostId}, ${generation}::bigint, ${accountId}, 'owner', true)`.execute(tx),
+    );
+    let barred = false;
+    const barring = bar(host.hostId).then(() => (barred = true));
+    await lockAwaited(world.db.kysely);
+    expect(barred).toBe(false);
+    await Promise.all([write.release(), barring]);
     const ended = "UNAUTHENTICATED INSTANCE_TOKEN_ENDED";
     expect(await reasonOf(guest.client(TokenServiceDefinition).whoAmI({}))).toBe(ended);
     // Nor does it get anything new.

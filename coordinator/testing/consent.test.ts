@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { ConsentServiceDefinition, ConsentState } from "#gen/plenum/consent/v1/consent.ts";
 import type { Caller } from "#lib/rpc/caller.ts";
 import { newId } from "#lib/ids/ids.ts";
@@ -17,6 +17,7 @@ import {
   setGrantees,
 } from "../consent/api.ts";
 import type { NewConsent } from "../consent/api.ts";
+import { lockAwaited } from "./locks.ts";
 import { reasonOf } from "./refusal.ts";
 import { startTestCoordinator } from "./coordinator.ts";
 import type { TestCoordinator } from "./coordinator.ts";
@@ -215,6 +216,7 @@ describe("consents as calls", () => {
     const consentId = (await granted(ATTACH, ["acct-b"]))[0]?.consentId ?? "";
     const order: string[] = [];
     const release = Promise.withResolvers<void>();
+    onTestFinished(() => release.resolve());
     const held = Promise.withResolvers<void>();
     const holding = within(async (call) => {
       expect(await holdConsents(call.tx, [consentId])).toEqual(new Set([consentId]));
@@ -224,8 +226,7 @@ describe("consents as calls", () => {
     });
     await held.promise;
     const revoking = within((call) => revokeConsents(call, [{ consentId, resourceId: thing.id }])).then(() => order.push("revoked"));
-    const waits = sql<{ count: bigint }>`SELECT count(*) AS count FROM pg_locks WHERE NOT granted`;
-    await expect.poll(async () => (await waits.execute(system.db.kysely)).rows[0]?.count).toBeGreaterThan(0n);
+    await lockAwaited(system.db.kysely);
     release.resolve();
     await Promise.all([holding, revoking]);
     expect(order).toEqual(["committed", "revoked"]);

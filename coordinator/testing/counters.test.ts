@@ -11,6 +11,7 @@ import { foldEpochs, MOST_EPOCHS } from "../fold-epochs.ts";
 import { trafficOf } from "../interface/out/meter-store.ts";
 import { coordinatorMigrations, SCHEMA } from "../migrations.ts";
 import type { FakeHost } from "./fake-host.ts";
+import { lockAwaited } from "./locks.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
 
@@ -139,8 +140,7 @@ describe("an acknowledgement", () => {
     await transaction(world.db.kysely, async (tx) => {
       await sql`SELECT FROM meter WHERE meter_id = ${at.meterId} FOR UPDATE`.execute(tx);
       at.host.count({ meters: [reading(at.meterId, 7)], epoch: 5n, sequence: name });
-      const waits = () => sql`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(world.db.kysely);
-      await expect.poll(async () => (await waits()).rows.length).toBeGreaterThan(0);
+      await lockAwaited(world.db.kysely);
       expect(at.host.counted).toBe(0n);
     });
     await expect.poll(() => at.host.counted).toBe(name);

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import { catchUp, detach, detached, scene } from "./force-scene.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
@@ -57,7 +58,7 @@ describe("a host", () => {
     await at.lost.ended();
     const gone = "NOT_FOUND RESOURCE_NOT_FOUND";
     expect(await reasonOf(at.lost.connect())).toBe(gone);
-    const csr = Buffer.from((await createHostRequest()).csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
+    const csr = derOf((await createHostRequest()).csr);
     expect(await reasonOf(at.lost.client.renewCertificate({ csr }))).toBe(gone);
     expect(await reasonOf(at.lost.client.issueInstanceToken({ instanceId: at.instanceId }))).toBe(gone);
   });
@@ -66,7 +67,7 @@ describe("a host", () => {
     const internal = openChannel({ address: world.internal.address, ca: world.internal.ca, serverName: "localhost" });
     const newToken = async () => (await world.operator.hosts.createJoinToken({ zoneId: "zone-a" })).token;
     const machine = async () => ({
-      csr: Buffer.from((await createHostRequest()).csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64"),
+      csr: derOf((await createHostRequest()).csr),
       name: "joins-no-more",
       substrateAddress: "198.19.0.2",
     });

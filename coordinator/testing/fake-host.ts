@@ -12,6 +12,7 @@ import type {
   SubstrateStatus,
 } from "#gen/plenum/host/v1/host_feed.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import { openChannel } from "#lib/rpc/client.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
 
@@ -76,9 +77,8 @@ export class FakeHost {
   /** Join with a token and make the mTLS channel. */
   static async join(internal: { address: string; ca: string }, token: string, name: string, substrateAddress: string): Promise<FakeHost> {
     const { csr, key } = await createHostRequest();
-    const der = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
     const anonymous = openChannel({ address: internal.address, ca: internal.ca, serverName: "localhost" });
-    const joined = await anonymous.client(HostFeedServiceDefinition).join({ token, csr: der, name, substrateAddress });
+    const joined = await anonymous.client(HostFeedServiceDefinition).join({ token, csr: derOf(csr), name, substrateAddress });
     anonymous.close();
     return new FakeHost(joined.hostId, internal, { cert: joined.certificate, key });
   }

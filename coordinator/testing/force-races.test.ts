@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import { HostState } from "#gen/plenum/host/v1/host.ts";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
@@ -10,6 +10,7 @@ import { forcedAttachments } from "../interface/api.ts";
 import { instanceDirectory, openSession, takeVersions } from "../placement/api.ts";
 import { catchUp, detach, detached, lose, scene } from "./force-scene.ts";
 import type { Scene } from "./force-scene.ts";
+import { holdOpen, lockAwaited } from "./locks.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
 
@@ -22,40 +23,15 @@ beforeAll(async () => {
   db = world.db.kysely;
 });
 afterAll(() => world?.stop());
-/** What a test that failed left open would hold up everything after it. */
-const left: (() => Promise<void>)[] = [];
-afterEach(() => Promise.all(left.splice(0).map((commit) => commit())));
 
 const HELLO = { agentVersion: "race", kernelRelease: "0", substrateMtu: 1_500, substrate: undefined };
 const read = async ({ clients }: Scene, attachmentId: string | undefined) =>
   (await clients.interfaces.getAttachment({ attachmentId: attachmentId ?? "" })).attachment;
 
 /** A transaction that stays open until it is told to end. */
-async function open<Result>(body: (tx: Parameters<typeof openSession>[0]) => Promise<Result>) {
-  const done = Promise.withResolvers<void>();
-  const entered = Promise.withResolvers<Result>();
-  const running = db.transaction().execute(async (tx) => {
-    entered.resolve(await body(tx));
-    await done.promise;
-  });
-  running.catch((error: unknown) => entered.reject(error));
-  const commit = async (): Promise<void> => {
-    done.resolve();
-    await running;
-  };
-  left.push(commit);
-  return { result: await entered.promise, commit };
-}
-
+const open = <Result>(body: (tx: Parameters<typeof openSession>[0]) => Promise<Result>) => holdOpen(db, body);
 /** Until some statement of the database waits for a row. */
-const blocked = () =>
-  expect
-    .poll(async () => {
-      const { rows } = await sql<{ n: number }>`
-        SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`.execute(db);
-      return rows[0]?.n;
-    })
-    .toBeGreaterThan(0);
+const blocked = () => lockAwaited(db);
 
 test("a session that opens while the end is decided is awaited: the host counts as back", async () => {
   const at = await scene(world);
@@ -64,7 +40,7 @@ test("a session that opens while the end is decided is awaited: the host counts 
   const opening = await open((tx) => openSession(tx, at.lost.hostId, HELLO));
   await catchUp(world, at.other, at.networkId);
   expect((await detach(at, { force: false, wait: 1 }))?.state).toBe(AttachmentState.DETACHING);
-  await opening.commit();
+  await opening.release();
   expect((await detach(at, { force: false, wait: 0.6 }))?.state).toBe(AttachmentState.DETACHING);
   // Its own word alone ends it now.
   await at.lost.disconnect();
@@ -90,7 +66,7 @@ test("a session does not open while its host is held to be silent, and who decid
   expect(opened).toBe(false);
   // Another copy decides meanwhile: it holds the same host, too.
   await db.transaction().execute(async (tx) => expect((await instanceDirectory.holdSilent(tx, [hostId])).size).toBe(1));
-  await deciding.commit();
+  await deciding.release();
   await opening;
   await db.transaction().execute(async (tx) => expect((await instanceDirectory.holdSilent(tx, [hostId])).size).toBe(0));
 });
@@ -103,7 +79,7 @@ test("what an older session says as a newer one opens does not count for the new
   expect(older.result.has(hostId)).toBe(true);
   const opening = db.transaction().execute((tx) => openSession(tx, hostId, HELLO));
   await blocked();
-  await older.commit();
+  await older.release();
   expect(await opening).toBe(epoch + 1n);
   const { rows } = await sql`SELECT FROM host_network_version WHERE host_id = ${hostId}`.execute(db);
   expect(rows).toEqual([]);
@@ -193,7 +169,7 @@ test("deciding holds up no other host's words", async () => {
   expect([...deciding.result]).toEqual([at.lost.hostId]);
   const { hostId, epoch } = at.other;
   expect([...(await takeVersions(db, [{ hostId, epoch, hostVersion: 0n, networks: new Map() }]))]).toEqual([hostId]);
-  await deciding.commit();
+  await deciding.release();
 });
 
 test("a forced end that fails keeps no other from its own", async () => {

@@ -4,6 +4,7 @@ import { ConsentServiceDefinition } from "#gen/plenum/consent/v1/consent.ts";
 import type { DeepPartial, Interface, InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import type { Role } from "#lib/rpc/caller.ts";
+import { lockAwaited } from "./locks.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
@@ -85,8 +86,7 @@ describe("an entry for a time", () => {
       await sql`SELECT FROM interface WHERE interface_id = ${interfaceId} FOR UPDATE`.execute(tx);
       const attaching = attach(other.clients, interfaceId, instanceId);
       attaching.catch(() => undefined);
-      const waits = sql<{ count: bigint }>`SELECT count(*) AS count FROM pg_locks WHERE NOT granted`;
-      await expect.poll(async () => (await waits.execute(world.db.kysely)).rows[0]?.count).toBeGreaterThan(0n);
+      await lockAwaited(world.db.kysely);
       // Later than the call's beginning, and over when it goes on.
       await sql`UPDATE consent SET valid_until = clock_timestamp() WHERE resource_id = ${interfaceId}`.execute(world.db.kysely);
       return { attaching };

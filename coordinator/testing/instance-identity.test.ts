@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { AuditDecision, AuditServiceDefinition } from "#gen/plenum/audit/v1/audit.ts";
 import { InstanceServiceDefinition } from "#gen/plenum/compute/v1/instance.ts";
 import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
@@ -8,6 +8,7 @@ import { Role, TokenServiceDefinition } from "#gen/plenum/identity/v1/token.ts";
 import { InterfaceServiceDefinition } from "#gen/plenum/nivc/v1/interface_service.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
 import type { FakeHost } from "./fake-host.ts";
+import { lockAwaited } from "./locks.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 import { startWorld, ZONE } from "./world.ts";
 import type { Clients, TestNetwork, World } from "./world.ts";
@@ -230,6 +231,7 @@ describe("a token", () => {
     // As if a write by the token were under way: it holds the instance's gate, not its row.
     const order: string[] = [];
     const goOn = Promise.withResolvers<void>();
+    onTestFinished(() => goOn.resolve());
     const inside = Promise.withResolvers<void>();
     const write = world.db.kysely.transaction().execute(async (tx) => {
       const { rows } = await sql<{ acts: boolean }>`
@@ -242,9 +244,7 @@ describe("a token", () => {
     });
     await inside.promise;
     const stopped = one.clients.instances.stopInstance({ instanceId }).then(() => order.push("stop"));
-    await expect
-      .poll(async () => (await sql`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`.execute(world.db.kysely)).rows.length)
-      .toBeGreaterThan(0);
+    await lockAwaited(world.db.kysely, { kind: "advisory" });
     // Whoever comes now waits behind the stop, and is refused after it.
     const late = reasonOf(writes(world.bearing(token), one));
     // The host's word about the instance needs only the row: it waits for nothing.

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { holdOpen, lockWaits } from "./locks.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
 
@@ -16,18 +17,10 @@ test("hosts stay connected, and hosts count as heard, while calls that wait for 
   const host = await world.host();
   const { clients } = await world.account();
   const { subnetId } = await world.network(clients);
-  const go = Promise.withResolvers<void>();
-  const locked = Promise.withResolvers<void>();
-  const holding = world.db.kysely.transaction().execute(async (tx) => {
-    await sql`SELECT FROM subnet WHERE subnet_id = ${subnetId} FOR UPDATE`.execute(tx);
-    locked.resolve();
-    await go.promise;
-  });
-  await locked.promise;
+  const held = await holdOpen(world.db.kysely, (tx) => sql`SELECT FROM subnet WHERE subnet_id = ${subnetId} FOR UPDATE`.execute(tx));
   const calls = Array.from({ length: CALLS }, () => clients.interfaces.createInterface({ spec: { subnetId } }));
-  const waiting = async () => (await sql`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(world.db.kysely)).rows.length;
   const made = Promise.all(calls);
-  await expect.poll(waiting).toBeGreaterThanOrEqual(20);
+  await expect.poll(() => lockWaits(world.db.kysely)).toBeGreaterThanOrEqual(20);
   await world.age(host.hostId, 10);
   await sql`UPDATE host_service SET seen = now() - interval '4 seconds'`.execute(world.db.kysely);
   const heard = async () => {
@@ -38,11 +31,7 @@ test("hosts stay connected, and hosts count as heard, while calls that wait for 
     return row !== undefined && row.host < 3 && row.service < 3;
   };
   host.send({ $case: "heartbeat", value: { sessionEpoch: host.epoch, substrate: undefined } });
-  try {
-    await expect.poll(heard, { timeout: 3_000 }).toBe(true);
-  } finally {
-    go.resolve();
-    await holding;
-    await made;
-  }
+  await expect.poll(heard, { timeout: 3_000 }).toBe(true);
+  await held.release();
+  await made;
 });

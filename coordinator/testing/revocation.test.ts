@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { AuditServiceDefinition } from "#gen/plenum/audit/v1/audit.ts";
 import { AccountServiceDefinition, AccountState } from "#gen/plenum/identity/v1/account.ts";
 import { PrincipalServiceDefinition, PrincipalState } from "#gen/plenum/identity/v1/principal.ts";
@@ -10,6 +10,7 @@ import type { Caller } from "#lib/rpc/caller.ts";
 import { accountRef } from "../identity/api.ts";
 import { startTestCoordinator } from "./coordinator.ts";
 import type { TestCaller, TestCoordinator } from "./coordinator.ts";
+import { lockAwaited } from "./locks.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 
 const operator: TestCaller = { role: "operator", principalId: "root" };
@@ -135,6 +136,7 @@ describe("a revocation", () => {
     const order: string[] = [];
     const inside = Promise.withResolvers<void>();
     const goOn = Promise.withResolvers<void>();
+    onTestFinished(() => goOn.resolve());
     const write = system.calls
       .write({ caller, method: "/x" }, { action: "identity:CreatePrincipal" }, async (call) => {
         call.require("identity:CreatePrincipal", accountRef(caller.accountId));
@@ -144,20 +146,10 @@ describe("a revocation", () => {
       .then(() => order.push("write"));
     await inside.promise;
     const revoked = revoke().then(() => order.push("revoke"));
-    await waitingForLock();
+    await lockAwaited(system.db.kysely);
     goOn.resolve();
     await Promise.all([write, revoked]);
     return order;
-  }
-
-  async function waitingForLock(): Promise<void> {
-    await vi.waitFor(
-      async () => {
-        const { rows } = await sql`SELECT FROM pg_locks WHERE NOT granted`.execute(system.db.kysely);
-        expect(rows).not.toEqual([]);
-      },
-      { timeout: 8_000, interval: 20 },
-    );
   }
 
   it.each([

@@ -1,5 +1,4 @@
-import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { Direction, Protocol, SecurityGroupServiceDefinition } from "#gen/plenum/network/v1/security_group.ts";
 import { SubnetServiceDefinition } from "#gen/plenum/network/v1/subnet.ts";
@@ -13,6 +12,7 @@ import { groupSetFor, rulesetItem } from "../network/api.ts";
 import type { Blocker, RulesetChange } from "../network/api.ts";
 import { startTestCoordinator } from "./coordinator.ts";
 import type { TestCoordinator } from "./coordinator.ts";
+import { lockAwaited } from "./locks.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 
 const anywhere = { $case: "cidr" as const, value: "0.0.0.0/0" };
@@ -31,20 +31,12 @@ let named = 0n;
 /** What they would do when they are told. */
 let onChange = (): Promise<void> => Promise.resolve();
 
-/** Passed once it was opened. */
+/** Passed once it was opened, at the latest when the test has ended. */
 function gate(): { passed: Promise<void>; open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
+  onTestFinished(() => resolve());
   return { passed: promise, open: resolve };
 }
-
-/** Until a statement of some call waits for another's lock. */
-const someoneWaitsForALock = () =>
-  expect
-    .poll(async () => {
-      const { rows } = await sql<{ count: bigint }>`SELECT count(*) AS count FROM pg_locks WHERE NOT granted`.execute(system.db.kysely);
-      return rows[0]?.count;
-    })
-    .toBeGreaterThan(0n);
 
 beforeAll(async () => {
   system = await startTestCoordinator();
@@ -266,7 +258,7 @@ describe("a group set", () => {
     });
     await held.passed;
     const replacing = groups.replaceSecurityGroupRules({ securityGroupId: x, rules: [tcp(2)] });
-    await Promise.race([replacing, someoneWaitsForALock()]);
+    await Promise.race([replacing, lockAwaited(system.db.kysely)]);
     release.open();
     const [{ result: made }] = await Promise.all([making, replacing]);
     expect(changes.map((change) => change.groupSetId)).toEqual([made.groupSetId]);
@@ -285,7 +277,7 @@ describe("a group set", () => {
     const first = groups.replaceSecurityGroupRules({ securityGroupId: x, rules: [tcp(11)] });
     await entered.passed;
     const second = groups.replaceSecurityGroupRules({ securityGroupId: y, rules: [tcp(12)] });
-    await someoneWaitsForALock();
+    await lockAwaited(system.db.kysely);
     release.open();
     await Promise.all([first, second]);
     expect(await portsOf((await setOf(x, y)).rulesetId)).toEqual([11, 12]);

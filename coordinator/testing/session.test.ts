@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HostState } from "#gen/plenum/host/v1/host.ts";
 import { AppliedState, HostFeedServiceDefinition, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import { transaction } from "#lib/db/transaction.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { openChannel } from "#lib/rpc/client.ts";
@@ -264,7 +265,6 @@ describe("a session", () => {
 });
 
 describe("joining", () => {
-  const der = (csr: string): Buffer => Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
   const join = async (request: { token: string; csr: Buffer; name: string; substrateAddress: string }) => {
     const channel = openChannel({ ...world.internal, serverName: "localhost" });
     try {
@@ -276,7 +276,7 @@ describe("joining", () => {
 
   test("the same key joins again as the same host; another key does not; names and addresses are one host's", async () => {
     const { token } = await world.operator.hosts.createJoinToken({ zoneId: "zone-a" });
-    const csr = der((await createHostRequest()).csr);
+    const csr = derOf((await createHostRequest()).csr);
     const request = { token, csr, name: "joiner", substrateAddress: "198.18.77.1" };
     const answers = await Promise.all([join(request), join(request), join(request)]);
     expect(new Set(answers.map((answer) => answer.hostId)).size).toBe(1);
@@ -284,7 +284,7 @@ describe("joining", () => {
     expect(zoneId).toBe("zone-a");
     expect(certificate).toContain("BEGIN CERTIFICATE");
 
-    const other = der((await createHostRequest()).csr);
+    const other = derOf((await createHostRequest()).csr);
     expect(await failure(join({ ...request, csr: other, name: "other" }))).toMatchObject({
       code: Status.UNAUTHENTICATED,
       reason: "BAD_JOIN_TOKEN",
@@ -305,12 +305,12 @@ describe("joining", () => {
     const newToken = async () => (await world.operator.hosts.createJoinToken({ zoneId: "zone-a" })).token;
     const token = await newToken();
     const [first, second, third] = [await createHostRequest(), await createHostRequest(), await createHostRequest()];
-    const joinWith = (csr: string, by = token) => join({ token: by, csr: der(csr), name: "renewer", substrateAddress: "198.18.77.9" });
+    const joinWith = (csr: string, by = token) => join({ token: by, csr: derOf(csr), name: "renewer", substrateAddress: "198.18.77.9" });
     const { hostId, certificate } = await joinWith(first.csr);
     const renew = async (cert: string, key: string, csr: string) => {
       const channel = openChannel({ ...world.internal, serverName: "localhost", cert, key });
       try {
-        return await channel.client(HostFeedServiceDefinition).renewCertificate({ csr: der(csr) });
+        return await channel.client(HostFeedServiceDefinition).renewCertificate({ csr: derOf(csr) });
       } finally {
         channel.close();
       }
@@ -331,7 +331,7 @@ describe("joining", () => {
 
   test("refuses what is no token, no request, no name, no address", async () => {
     const { token } = await world.operator.hosts.createJoinToken({ zoneId: "zone-a" });
-    const csr = der((await createHostRequest()).csr);
+    const csr = derOf((await createHostRequest()).csr);
     const good = { token, csr, name: "fine", substrateAddress: "198.18.78.1" };
     expect(await failure(join({ ...good, token: "x" }))).toMatchObject({ reason: "BAD_JOIN_TOKEN" });
     expect(await failure(join({ ...good, token: token.slice(0, -4) + "AAAA" }))).toMatchObject({ reason: "BAD_JOIN_TOKEN" });
@@ -351,11 +351,11 @@ describe("joining", () => {
   test("a key is one host's: neither a renewal nor a join gets another's", async () => {
     const { csr } = await createHostRequest();
     const [one, two] = [await world.host(), await world.host()];
-    await one.client.renewCertificate({ csr: der(csr) });
-    const refused = await failure(two.client.renewCertificate({ csr: der(csr) }));
+    await one.client.renewCertificate({ csr: derOf(csr) });
+    const refused = await failure(two.client.renewCertificate({ csr: derOf(csr) }));
     expect(refused).toMatchObject({ code: Status.ALREADY_EXISTS, reason: "NAME_TAKEN", facts: { field: "csr" } });
     // Two tokens, two names, one key at once: one host.
-    const both = der((await createHostRequest()).csr);
+    const both = derOf((await createHostRequest()).csr);
     const tokens = await Promise.all([1, 2].map(() => world.operator.hosts.createJoinToken({ zoneId: "zone-a" })));
     const joins = tokens.map(({ token }, index) =>
       failure(join({ token, csr: both, name: `twin-${index}`, substrateAddress: `198.18.79.${index + 1}` })),
@@ -368,9 +368,9 @@ describe("joining", () => {
   test("a certificate is renewed for the same host", async () => {
     const host = await world.host();
     const { csr, key } = await createHostRequest();
-    const renewed = await host.client.renewCertificate({ csr: der(csr) });
+    const renewed = await host.client.renewCertificate({ csr: derOf(csr) });
     const channel = openChannel({ ...world.internal, serverName: "localhost", cert: renewed.certificate, key });
-    const again = await channel.client(HostFeedServiceDefinition).renewCertificate({ csr: der(csr) });
+    const again = await channel.client(HostFeedServiceDefinition).renewCertificate({ csr: derOf(csr) });
     expect(again.caBundle).toContain("BEGIN CERTIFICATE");
     channel.close();
   });

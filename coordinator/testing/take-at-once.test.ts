@@ -8,6 +8,7 @@ import { transaction } from "#lib/db/transaction.ts";
 import { silentLog } from "#lib/log/log.ts";
 import { takeAtOnce } from "../feed/out/take-at-once.ts";
 import type { FakeHost } from "./fake-host.ts";
+import { lockAwaited } from "./locks.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, TestNetwork, World } from "./world.ts";
 
@@ -99,10 +100,7 @@ test("what somebody changed between the look and the writing is left to be taken
   const changed = transaction(world.db.kysely, async (tx) => {
     await sql`SELECT FROM instance WHERE instance_id = ${at.instanceId} FOR UPDATE`.execute(tx);
     held.resolve();
-    const waits = async () =>
-      (await sql`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%take_applied%'`.execute(world.db.kysely)).rows
-        .length;
-    await expect.poll(waits).toBe(1);
+    await lockAwaited(world.db.kysely, { text: "take_applied" });
     await sql`UPDATE attachment SET generation = 2 WHERE attachment_id = ${id}`.execute(tx);
   });
   await held.promise;

@@ -82,11 +82,6 @@ export function validity(pem: string): { from: number; to: number } {
   return { from: certificate.validFromDate.getTime(), to: certificate.validToDate.getTime() };
 }
 
-/** DER of a PEM text with one object. */
-export function derOf(pem: string): Buffer {
-  return Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
-}
-
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import { parseJoinToken } from "#lib/auth/join-token.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { createChannelAndClient } from "#lib/rpc/client.ts";
 import { callFailure, isTransient } from "#lib/rpc/client-error.ts";
-import { derOf } from "./identity.ts";
 import type { HostIdentity, IdentityStore } from "./identity.ts";
 import { fetchRoot } from "./server-root.ts";
 

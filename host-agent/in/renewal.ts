@@ -1,10 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostFeedServiceClient } from "#gen/plenum/host/v1/host_feed.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import type { Logger } from "#lib/log/log.ts";
 import { createChannelAndClient } from "#lib/rpc/client.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
-import { derOf, validity } from "./identity.ts";
+import { validity } from "./identity.ts";
 import type { HostIdentity, IdentityStore } from "./identity.ts";
 
 const FIRST_WAIT_MS = 1_000;

@@ -8,6 +8,7 @@ import { newId } from "../ids/ids.ts";
 import { hostUri } from "../rpc/caller.ts";
 import { certificateFingerprint, createHostRequest, openCertificateAuthority } from "./ca.ts";
 import { newJoinToken, parseJoinToken } from "./join-token.ts";
+import { derOf } from "./pem.ts";
 import { openTokenIssuer } from "./token.ts";
 
 let directory: string;
@@ -71,7 +72,7 @@ describe("the certificate authority", () => {
     const ca = await openCertificateAuthority(directory);
     await expect(ca.signHost("nonsense", newId("host"))).rejects.toThrow();
     const { csr } = await createHostRequest();
-    const der = Buffer.from(csr.replace(/-----[^-]+-----|\s/g, ""), "base64");
+    const der = derOf(csr);
     der[der.length - 5] = (der[der.length - 5] ?? 0) ^ 1;
     const broken = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString("base64")}\n-----END CERTIFICATE REQUEST-----`;
     await expect(ca.signHost(broken, newId("host"))).rejects.toThrow();

@@ -6,6 +6,7 @@ import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
 import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import type { RpcChannel } from "#lib/rpc/client.ts";
 import { definitions, methodOf, methods } from "./support/contract.ts";
@@ -33,8 +34,10 @@ let serial = 0;
 async function joinHost(operator: RpcChannel, name: string, substrateAddress: string): Promise<{ hostId: string; channel: RpcChannel }> {
   const { token } = await operator.client(HostServiceDefinition).createJoinToken({ zoneId: ZONE });
   const { csr, key } = await createHostRequest();
-  const der = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
-  const joined = await installation.channel({}).client(HostFeedServiceDefinition).join({ token, csr: der, name, substrateAddress });
+  const joined = await installation
+    .channel({})
+    .client(HostFeedServiceDefinition)
+    .join({ token, csr: derOf(csr), name, substrateAddress });
   return { hostId: joined.hostId, channel: installation.channel({ cert: joined.certificate, key }) };
 }
 

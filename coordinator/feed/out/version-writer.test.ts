@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { holdOpen } from "../../testing/locks.ts";
 import { startWorld } from "../../testing/world.ts";
 import type { World } from "../../testing/world.ts";
 import type { Signals } from "../../interface/api.ts";
@@ -39,14 +40,7 @@ test("a host that somebody holds keeps no other waiting, and what it says meanwh
   const [held, other] = [await world.host(), await world.host()];
   const say = ({ hostId, epoch }: typeof held, version: bigint) =>
     writer.write({ hostId, epoch, hostVersion: version, networks: new Map([[8n, version]]) });
-  const go = Promise.withResolvers<void>();
-  const locked = Promise.withResolvers<void>();
-  const holding = world.db.kysely.transaction().execute(async (tx) => {
-    await sql`SELECT FROM host WHERE host_id = ${held.hostId} FOR UPDATE`.execute(tx);
-    locked.resolve();
-    await go.promise;
-  });
-  await locked.promise;
+  const holding = await holdOpen(world.db.kysely, (tx) => sql`SELECT FROM host WHERE host_id = ${held.hostId} FOR UPDATE`.execute(tx));
   const late: Promise<boolean>[] = [];
   for (let version = 1n; version <= 500n; version += 1n) {
     late.push(say(held, version));
@@ -54,8 +48,7 @@ test("a host that somebody holds keeps no other waiting, and what it says meanwh
   }
   late.push(say({ ...held, epoch: held.epoch - 1n } as typeof held, 9_999n)); // of a session that is over
   const before = announced.length;
-  go.resolve();
-  await holding;
+  await holding.release();
   const answers = await Promise.all(late);
   expect(answers.slice(0, -1).every(Boolean)).toBe(true);
   expect(answers.at(-1)).toBe(false);

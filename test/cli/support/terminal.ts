@@ -7,6 +7,7 @@ import { HostServiceDefinition } from "#gen/plenum/host/v1/host.ts";
 import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
 import { TopologyServiceDefinition } from "#gen/plenum/topology/v1/topology.ts";
 import { createHostRequest } from "#lib/auth/ca.ts";
+import { derOf } from "#lib/auth/pem.ts";
 import { execute } from "../../../cli/execute.ts";
 import { startInstallation } from "../../calls/support/installation.ts";
 
@@ -78,10 +79,9 @@ export async function openTerminal(): Promise<Terminal> {
     async host(name, zoneId) {
       await channel.client(TopologyServiceDefinition).createZone({ zoneId, regionId: "region-1" });
       const join = await channel.client(HostServiceDefinition).createJoinToken({ zoneId, ttl: { seconds: 600n, nanos: 0 } });
-      const { csr: pem } = await createHostRequest();
-      const csr = Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
+      const { csr } = await createHostRequest();
       const feed = at.channel({}).client(HostFeedServiceDefinition);
-      const joined = await feed.join({ token: join.token, csr, name, substrateAddress: "198.18.0.11" });
+      const joined = await feed.join({ token: join.token, csr: derOf(csr), name, substrateAddress: "198.18.0.11" });
       return joined.hostId;
     },
     path: (name) => join(dir, name),
