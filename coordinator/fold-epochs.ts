@@ -28,7 +28,7 @@ const COUNTED: readonly Counted[] = [
  * Sums stay as they are. Any number of copies may do it: what one deleted, no other adds. A host reports of its present life only (an
  * older session's word is refused), so no reading of a life that was folded can come.
  */
-export async function foldEpochs(db: Kysely<unknown>): Promise<void> {
+export async function foldEpochs(db: Kysely<unknown>, signal?: AbortSignal): Promise<void> {
   for (const { table, key, sums } of COUNTED) {
     const name = sql.table(table);
     const columns = (names: readonly string[], of = "") => sql.join(names.map((column) => sql.ref(`${of}${column}`)));
@@ -38,6 +38,7 @@ export async function foldEpochs(db: Kysely<unknown>): Promise<void> {
         sql` AND `,
       );
     for (;;) {
+      signal?.throwIfAborted();
       const { rows } = await sql`
         WITH crowded AS (
           SELECT ${columns(key)} FROM ${name} GROUP BY ${columns(key)} HAVING count(*) > ${MOST_EPOCHS} LIMIT ${BATCH}

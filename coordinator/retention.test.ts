@@ -19,6 +19,7 @@ const forgetOld = async (): Promise<void> => {
 const TABLES = [
   "audit_entry",
   "consent",
+  "consent_limit",
   "operation",
   "meter",
   "meter_reading",
@@ -52,7 +53,12 @@ async function used(zoneId: string) {
   const run = clients.instances.runInstance({
     zoneId,
     interfaces: [
-      { source: { $case: "create", value: { subnetId: network.subnetId, access: { attachers: [{ accountId: other.accountId }] } } } },
+      {
+        source: {
+          $case: "create",
+          value: { subnetId: network.subnetId, access: { attachers: [{ accountId: other.accountId, maxAttachments: 3 }] } },
+        },
+      },
     ],
   });
   const { instance, operation } = await run;
@@ -77,6 +83,7 @@ test("what is used stays, however old; what nothing names any more goes", async 
   const before = await counts();
   expect(before).toMatchObject({
     consent: 1,
+    consent_limit: 1,
     operation: 1,
     meter: 1,
     meter_reading: 1,
@@ -98,7 +105,15 @@ test("what is used stays, however old; what nothing names any more goes", async 
   // Younger than all limits: only what nothing can name goes.
   await forgetOld();
   const gone = { subnet_pick: 0, group_set: 0, ruleset: 0, host_network_version: 0 };
-  expect(await counts()).toMatchObject({ consent: 1, operation: 1, meter: 1, meter_reading: 1, attachment_drop: 1, ...gone });
+  expect(await counts()).toMatchObject({
+    consent: 1,
+    consent_limit: 1,
+    operation: 1,
+    meter: 1,
+    meter_reading: 1,
+    attachment_drop: 1,
+    ...gone,
+  });
   // The attachment is forgotten an hour after its end; then its counts go, too.
   await sql`DELETE FROM attachment`.execute(world.db.kysely);
   await age("audit_entry", "time", 401);

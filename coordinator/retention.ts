@@ -80,6 +80,6 @@ const KEPT: readonly Kept[] = [
 ];
 
 /** Removals of what is kept no longer, by table. */
-export function forgettingOld(db: Kysely<unknown>): Readonly<Record<string, () => Promise<void>>> {
-  return Object.fromEntries(KEPT.map(({ table, over }) => [table, () => deleteInBatches(db, table, over)]));
+export function forgettingOld(db: Kysely<unknown>): Readonly<Record<string, (signal?: AbortSignal) => Promise<void>>> {
+  return Object.fromEntries(KEPT.map(({ table, over }) => [table, (signal?: AbortSignal) => deleteInBatches(db, table, over, { signal })]));
 }

@@ -60,13 +60,13 @@ test("what nobody removed for long goes in pieces, from the old end of each scop
   await changes("host:b", 2, "0 hours");
   await changes("host:c", 7, "2 hours");
   await changes("host:d", 1, "0 hours");
-  expect(await trimChanges(db.kysely, 3_600, 20)).toBe(BigInt(ROWS + 10));
+  expect(await trimChanges(db.kysely, 3_600, { batch: 20 })).toBe(BigInt(ROWS + 10));
   expect(await left()).toEqual([
     { scope: "host:b", first: String(ROWS + 1), count: 2 },
     { scope: "host:d", first: "1", count: 1 },
   ]);
   await keys("2 days").execute(db.kysely);
-  await deleteInBatches(db.kysely, "idempotency", sql`create_time < now() - interval '1 day'`, 20);
+  await deleteInBatches(db.kysely, "idempotency", sql`create_time < now() - interval '1 day'`, { batch: 20 });
   expect((await sql`SELECT FROM idempotency`.execute(db.kysely)).rows).toEqual([]);
 });
 
@@ -85,4 +85,46 @@ test("a table that cannot be swept keeps no other from it", async () => {
   await sweeper.stop();
   expect((await left()).map(({ scope }) => scope)).not.toContain("host:e");
   expect([...warned]).toEqual(["idempotency"]);
+});
+
+/** The same database; each statement is added to `sent`, as text that names the tables. */
+const noting = (sent: string[]) =>
+  db.kysely.withPlugin({
+    transformQuery({ node }) {
+      sent.push(JSON.stringify(node));
+      return node;
+    },
+    transformResult: ({ result }) => Promise.resolve(result),
+  });
+
+const removals = (sent: readonly string[], table: string): number =>
+  sent.filter((text) => text.includes("DELETE FROM") && text.includes(`"name":"${table}"`)).length;
+
+test("what is removed each hour and could not be is tried again soon, without the rest", async () => {
+  await sql`
+    INSERT INTO audit_entry (entry_id, time, principal_id, account_id, action, resource_kind, resource_id, resource_account, allowed, hidden, reason)
+    VALUES ('audit-1', now() - interval '2 years', '', '', '', '', '', '', true, false, '')`.execute(db.kysely);
+  await sql`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'`.execute(db.kysely);
+  await sql`CREATE TRIGGER refuse BEFORE DELETE ON audit_entry FOR EACH ROW EXECUTE FUNCTION refuse()`.execute(db.kysely);
+  const sent: string[] = [];
+  const calls = { sweep: () => Promise.resolve() } as unknown as Calls;
+  const sweeper = startSweeper({ calls, db: noting(sent), everyMs: 20, keepChangesSeconds: 3_600, log });
+  await expect.poll(() => removals(sent, "audit_entry")).toBeGreaterThan(3);
+  await sweeper.stop();
+  expect(["consent", "meter", "ruleset"].map((table) => removals(sent, table))).toEqual([1, 1, 1]);
+});
+
+test("a sweeper that is stopped ends with the batch at which it is, however much is left", async () => {
+  await keys("2 days").execute(db.kysely);
+  const begun = Promise.withResolvers<void>();
+  const calls = {
+    sweep(signal?: AbortSignal) {
+      begun.resolve();
+      return deleteInBatches(db.kysely, "idempotency", sql`create_time < now() - interval '1 day'`, { batch: 2, signal });
+    },
+  } as unknown as Calls;
+  const sweeper = startSweeper({ calls, db: db.kysely, everyMs: 20, keepChangesSeconds: 3_600, log });
+  await begun.promise;
+  await sweeper.stop();
+  expect((await sql`SELECT FROM idempotency`.execute(db.kysely)).rows.length).toBeGreaterThan(0);
 });

@@ -11,8 +11,19 @@ import { forgettingOld } from "./retention.ts";
 /** Between removals of what is kept for long, or as long as something names it. */
 const LONG_MS = 3_600_000;
 
-/** What is to be swept, by its name. */
-type Steps = Readonly<Record<string, () => Promise<unknown>>>;
+/** One of the things that are swept. */
+interface Step {
+  readonly what: string;
+  /** Ends between two batches once the signal is aborted. */
+  readonly run: (signal: AbortSignal) => Promise<unknown>;
+  /** Milliseconds from its end until it is due again, at least. */
+  readonly everyMs: number;
+  /** Milliseconds, monotonic. */
+  due: number;
+}
+
+const stepsOf = (runs: Readonly<Record<string, Step["run"]>>, everyMs: number): Step[] =>
+  Object.entries(runs).map(([what, run]) => ({ what, run, everyMs, due: 0 }));
 
 /** Removes what is only kept for a while, now and then. Any number of copies may do it. */
 export function startSweeper(options: {
@@ -23,42 +34,39 @@ export function startSweeper(options: {
   readonly log: Logger;
 }): { stop(): Promise<void> } {
   const { calls, db, log } = options;
+  const end = new AbortController();
   let running: Promise<void> | undefined;
-  let longDue = 0;
-  const short: Steps = {
-    idempotency: () => calls.sweep(),
-    change: () => trimChanges(db, options.keepChangesSeconds),
-    attachment: () => forgetOldAttachments(db),
-    instance: () => forgetOldInstances(db),
-    join_token: () => forgetOldTokens(db),
+  const short = {
+    idempotency: (signal: AbortSignal) => calls.sweep(signal),
+    change: (signal: AbortSignal) => trimChanges(db, options.keepChangesSeconds, { signal }),
+    attachment: (signal: AbortSignal) => forgetOldAttachments(db, signal),
+    instance: (signal: AbortSignal) => forgetOldInstances(db, signal),
+    join_token: (signal: AbortSignal) => forgetOldTokens(db, signal),
   };
-  const long: Steps = { ...forgettingOld(db), epochs: () => foldEpochs(db) };
+  const long = { ...forgettingOld(db), epochs: (signal: AbortSignal) => foldEpochs(db, signal) };
+  const steps = [...stepsOf(short, 0), ...stepsOf(long, LONG_MS)];
 
-  /** Each by itself: what cannot be swept keeps no other from it. Whether all could. */
-  async function take(steps: Steps): Promise<boolean> {
-    let all = true;
-    for (const [what, step] of Object.entries(steps)) {
+  /** Each by itself: what cannot be swept keeps no other from it, and is due still. */
+  async function sweep(): Promise<void> {
+    for (const step of steps.filter(({ due }) => performance.now() >= due)) {
       try {
-        await step();
+        await step.run(end.signal);
+        step.due = performance.now() + step.everyMs;
       } catch (error) {
-        all = false;
-        log.warn({ err: error, what }, "old rows could not be removed; trying again");
-        if (isDatabaseUnavailable(error)) break;
+        if (end.signal.aborted) return;
+        log.warn({ err: error, what: step.what }, "old rows could not be removed; trying again");
+        if (isDatabaseUnavailable(error)) return;
       }
     }
-    return all;
   }
 
-  const sweep = async (): Promise<void> => {
-    await take(short);
-    if (performance.now() >= longDue && (await take(long))) longDue = performance.now() + LONG_MS;
-  };
   const timer = setInterval(() => {
     running ??= sweep().finally(() => (running = undefined));
   }, options.everyMs);
   return {
     async stop() {
       clearInterval(timer);
+      end.abort();
       await running;
     },
   };

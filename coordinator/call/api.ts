@@ -130,6 +130,6 @@ export interface Calls {
     options: { readonly action: string; readonly rule: string },
     fn: (call: WriteCall) => Promise<Res>,
   ): Promise<Written<Res>>;
-  /** Drop idempotency keys older than 24 hours; run it now and then. */
-  sweep(): Promise<void>;
+  /** Drop idempotency keys older than 24 hours; run it now and then. `signal` ends it between two batches. */
+  sweep(signal?: AbortSignal): Promise<void>;
 }

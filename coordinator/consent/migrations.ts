@@ -54,4 +54,9 @@ export const consentMigrations: Migrations = {
     -- A limit may be set below what was used: it allows no more then.
     ALTER TABLE consent_limit DROP CONSTRAINT consent_limit_check, ADD CONSTRAINT consent_limit_used CHECK (used >= 0);
   `),
+  "0120_consent_limit_goes": sqlMigration(`
+    -- What bounds a consent goes with it: else one that was taken back could never be forgotten.
+    ALTER TABLE consent_limit DROP CONSTRAINT consent_limit_consent_id_fkey,
+      ADD CONSTRAINT consent_limit_consent FOREIGN KEY (consent_id) REFERENCES consent ON DELETE CASCADE;
+  `),
 };

@@ -2,6 +2,7 @@ import { AppliedState } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Counters } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Kysely } from "kysely";
 import type { Bus } from "#lib/bus/bus.ts";
+import { storable } from "#lib/db/storable.ts";
 import type { Calls } from "../call/api.ts";
 import type { Operations } from "../identity/api.ts";
 import { addDrops, addReadings, applyStatuses, instancesOfAttachments, networkScope } from "../interface/api.ts";
@@ -23,8 +24,9 @@ export interface ReportDependencies {
 }
 
 const MAX_MESSAGE = 1_000;
-/** What a host says ends up in a text column: no NUL, not longer than a person reads. */
-const clean = (text: string): string => text.replaceAll("\0", "").slice(0, MAX_MESSAGE);
+const MAX_REASON = 128;
+/** What a host says, not longer than a person reads. */
+const clean = (text: string): string => storable(text, MAX_MESSAGE);
 
 const known = (state: number): state is AppliedState => state > AppliedState.UNSPECIFIED && state <= AppliedState.FAILED;
 
@@ -77,7 +79,7 @@ async function takeInSteps(
 export async function takeCounters({ calls }: ReportDependencies, hostId: string, epoch: bigint, counters: Counters): Promise<void> {
   const life = counters.epoch ?? 0n;
   const meters = counters.meters.map((meter) => ({ ...meter, epoch: life }));
-  const drops = counters.drops.map((drop) => ({ ...drop, reason: clean(drop.reason).slice(0, 128), epoch: drop.epoch ?? life }));
+  const drops = counters.drops.map((drop) => ({ ...drop, reason: storable(drop.reason, MAX_REASON), epoch: drop.epoch ?? life }));
   await calls.internal(async (call) => {
     if (!(await sessionLives(call.tx, hostId, epoch))) throw staleSession(epoch);
     await addReadings(call.tx, hostId, counters.readTime, meters);

@@ -8,6 +8,7 @@ import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor, revokeConsentsOf, setGrantees } from "../consent/api.ts";
 import { existingAccounts } from "../identity/api.ts";
 import { groupSetFor, holdGroupSets, refusalOf } from "../network/api.ts";
+import type { GroupSet } from "../network/api.ts";
 import type { InstanceDirectory } from "./ports.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkAccess, checkDnsServers, checkGroups } from "./in/spec.ts";
 import type { Access } from "./in/spec.ts";
@@ -99,14 +100,26 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
     dns_servers: fields.has("dns_servers") ? update.dnsServers : undefined,
     disabled: fields.has("disabled") ? update.disabled : undefined,
   });
-  if (fields.has("access")) await setAccess(call, ref, update.access);
-  const sees =
-    !fields.has("access") || call.canSee(interfaceRef(row, (await grantsFor(call.tx, [row.interface_id])).get(row.interface_id)));
+  await reconfigureAttached(call, directory, row, update, set);
+  // Last: whoever acts by a consent holds it after what it acts on.
+  if (!fields.has("access")) return true;
+  await setAccess(call, ref, update.access);
+  return call.canSee(interfaceRef(row, (await grantsFor(call.tx, [row.interface_id])).get(row.interface_id)));
+}
+
+/** Bring what is attached to the new fields of its record, where hosts must know them. `row`: the record as it was; it is locked. */
+async function reconfigureAttached(
+  call: WriteCall,
+  directory: InstanceDirectory,
+  row: InterfaceRow,
+  { fields, ...update }: CheckedUpdate,
+  set: GroupSet | undefined,
+): Promise<void> {
   const check = fields.has("source_dest_check") && update.sourceDestCheck !== row.source_dest_check ? update.sourceDestCheck : undefined;
   const given = set !== undefined && BigInt(set.groupSetId) !== row.group_set_id ? set.groupSetId : undefined;
   const servers = fields.has("dns_servers") && update.dnsServers.join() !== row.dns_servers.join() ? update.dnsServers : undefined;
   const disabled = fields.has("disabled") && update.disabled !== row.disabled ? update.disabled : undefined;
-  if (check === undefined && given === undefined && servers === undefined && disabled === undefined) return sees;
+  if (check === undefined && given === undefined && servers === undefined && disabled === undefined) return;
   // Its rules as they are under its lock: what was read before may mean more since (another set of its rules' peers was made).
   const groups = given === undefined ? undefined : (await holdGroupSets(call.tx, [given])).get(given);
   const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
@@ -121,7 +134,6 @@ export async function updateInterfaceRecord(call: WriteCall, directory: Instance
     ...(groups === undefined ? {} : { group_set_id: BigInt(groups.groupSetId), ruleset_id: BigInt(groups.rulesetId) }),
   });
   await reconfigureLocked(call, attached, to, hosts);
-  return sees;
 }
 
 async function setAccess(call: WriteCall, ref: ResourceRef, access: Access): Promise<void> {

@@ -21,7 +21,7 @@ afterAll(() => world?.stop());
 const linger = (table: string) =>
   sql`CREATE TRIGGER pause BEFORE INSERT OR UPDATE ON ${sql.table(table)} FOR EACH ROW EXECUTE FUNCTION pause()`;
 afterEach(async () => {
-  for (const table of ["interface", "account_use_part", "instance"])
+  for (const table of ["interface", "account_use_part", "instance", "consent"])
     await sql`DROP TRIGGER IF EXISTS pause ON ${sql.table(table)}`.execute(world.db.kysely);
 });
 
@@ -85,6 +85,26 @@ test("an instance that is run with a new record and an old one, and the old one'
     () => "refused",
   );
   expect([ran, ended]).toEqual(["ran", "refused"]);
+  expect((await deadlocks(world)) - before).toBe(0n);
+});
+
+test("a change of a record with its lists, and the end of its attachment by one of these, do not wait for each other", async () => {
+  const { clients, subnetId } = await scene();
+  const [detacher, attacher] = [await world.account(), await world.account()];
+  const detachers = [{ accountId: detacher.accountId }];
+  const access = { detachers, attachers: [{ accountId: attacher.accountId }] };
+  const { interface: made } = await clients.interfaces.createInterface({ spec: { subnetId, access } });
+  const { interfaceId = "" } = made ?? {};
+  await clients.instances.runInstance({ zoneId: ZONE, interfaces: [{ source: { $case: "interfaceId", value: interfaceId } }] });
+  const before = await deadlocks(world);
+  await linger("consent").execute(world.db.kysely);
+  const change = clients.interfaces.updateInterface({
+    interface: { interfaceId, access: { detachers }, sourceDestCheck: false },
+    updateMask: ["access", "source_dest_check"],
+  });
+  await waiting(1);
+  await detacher.clients.interfaces.detachInterface({ target: { $case: "interfaceId", value: interfaceId } });
+  expect((await change).interface?.access?.attachers).toEqual([]);
   expect((await deadlocks(world)) - before).toBe(0n);
 });
 

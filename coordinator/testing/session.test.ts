@@ -207,6 +207,20 @@ describe("a session", () => {
     expect(callFailure(host.failure)).toMatchObject({ code: Status.INVALID_ARGUMENT, reason: "INVALID_FIELD" });
   });
 
+  test("takes a host's words however long they are, also where their cut meets the middle of a character", async () => {
+    const { host, instanceId } = await scene();
+    host.behaviour.present = AppliedState.FAILED;
+    host.behaviour.message = `${"x".repeat(999)}😀 and more`;
+    await host.disconnect();
+    await host.connect();
+    const said = async () => {
+      const { attachments } = await world.operator.interfaces.listAttachments({ instanceId });
+      return attachments[0]?.conditions.find(({ reason }) => reason === "HostFailed")?.message ?? "";
+    };
+    await expect.poll(said).toContain("xxx");
+    expect(host.failure).toBeUndefined();
+  });
+
   test("rules and items of a change come together, and old rules go", async () => {
     const { host, clients, defaultGroup } = await scene();
     const [before] = host.attachments.values();

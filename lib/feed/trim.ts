@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Kysely } from "kysely";
+import type { BatchOptions } from "../db/delete-in-batches.ts";
 
 /** Changes that one statement forgets, about. */
 const BATCH = 10_000;
@@ -33,12 +34,17 @@ function* batchesOf(scopes: readonly Old[], most: bigint): Generator<Pick<Old, "
  * Forget changes older than `keepSeconds`, from the old end of each scope, so that what stays is without a gap at any time. A follower that
  * was away for longer finds the history gone and starts from a snapshot. Each batch is a transaction of its own. Returns how many went.
  */
-export async function trimChanges<Tables>(db: Kysely<Tables>, keepSeconds: number, batch = BATCH): Promise<bigint> {
+export async function trimChanges<Tables>(
+  db: Kysely<Tables>,
+  keepSeconds: number,
+  { batch = BATCH, signal }: BatchOptions = {},
+): Promise<bigint> {
   const { rows } = await sql<Old>`
     SELECT scope, min(version) AS first, max(version) AS last FROM change
     WHERE created_at < clock_timestamp() - make_interval(secs => ${keepSeconds}) GROUP BY scope ORDER BY scope`.execute(db);
   let gone = 0n;
   for (const scopes of batchesOf(rows, BigInt(batch))) {
+    signal?.throwIfAborted();
     const { numAffectedRows = 0n } = await sql`
       DELETE FROM change USING unnest(${scopes.map(({ scope }) => scope)}::text[], ${scopes.map(({ last }) => last)}::bigint[]) AS cut (scope, version)
       WHERE change.scope = cut.scope AND change.version <= cut.version`.execute(db);

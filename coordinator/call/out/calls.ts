@@ -175,8 +175,8 @@ class DatabaseCalls implements Calls {
     return this.#afterCommit(outcome);
   }
 
-  async sweep(): Promise<void> {
-    await deleteInBatches(this.#options.db, "idempotency", sql`create_time < now() - interval '24 hours'`);
+  async sweep(signal?: AbortSignal): Promise<void> {
+    await deleteInBatches(this.#options.db, "idempotency", sql`create_time < now() - interval '24 hours'`, { signal });
   }
 
   async #open(tx: Tx, caller: Subject, start: { action: string; refusals: Refusals; hold: boolean }): Promise<WriteScope> {

@@ -2,6 +2,7 @@ import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import type { ConnectRequest, Hello } from "#gen/plenum/host/v1/host_feed.ts";
 import type { CertificateAuthority } from "#lib/auth/ca.ts";
 import type { TokenIssuer } from "#lib/auth/token.ts";
+import { storable } from "#lib/db/storable.ts";
 import { decodeBookmark } from "#lib/feed/feed.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { requireHost } from "#lib/rpc/caller.ts";
@@ -16,7 +17,6 @@ import type { SessionDependencies } from "../session.ts";
 const OWN_CERTIFICATE = "own-certificate";
 
 const MAX_TEXT = 128;
-const clip = (text: string): string => text.replaceAll("\0", "").slice(0, MAX_TEXT);
 
 /** A capacity as the database can hold it; 0 and nothing: not said. */
 const bounded = (said: number | undefined): number | null => (said === undefined || said === 0 ? null : Math.min(said, 2_147_483_647));
@@ -73,8 +73,8 @@ export function hostFeedService(
       const hello = await readHello(iterator);
       const { result: epoch } = await calls.byHost(context, { action: context.action, rule: OWN_CERTIFICATE }, async (call) => {
         const opened = await openSession(call.tx, hostId, {
-          agentVersion: clip(hello.agentVersion),
-          kernelRelease: clip(hello.kernelRelease),
+          agentVersion: storable(hello.agentVersion, MAX_TEXT),
+          kernelRelease: storable(hello.kernelRelease, MAX_TEXT),
           substrateMtu: Math.min(hello.substrateMtu, 65_535),
           substrate: hello.substrate,
           maxInstances: bounded(hello.capacity?.maxInstances),

@@ -279,12 +279,13 @@ export async function listAttachments(
 }
 
 /** Forget attachments that have been over for an hour, but for those that a host has yet to say it let go of. */
-export function forgetOldAttachments(db: Kysely<unknown>): Promise<void> {
+export function forgetOldAttachments(db: Kysely<unknown>, signal?: AbortSignal): Promise<void> {
   return deleteInBatches(
     db,
     "attachment",
     sql`state = 4 AND detach_time < now() - interval '1 hour'
       AND NOT EXISTS (SELECT FROM attachment_residue r WHERE r.attachment_id = attachment.attachment_id)`,
+    { signal },
   );
 }
 

@@ -225,6 +225,6 @@ export async function forcedInstances(db: Kysely<unknown>): Promise<string[]> {
 }
 
 /** Forget instances that ended more than a day ago. */
-export function forgetOldInstances(db: Kysely<unknown>): Promise<void> {
-  return deleteInBatches(db, "instance", sql`state = 6 AND state_time < now() - interval '1 day'`);
+export function forgetOldInstances(db: Kysely<unknown>, signal?: AbortSignal): Promise<void> {
+  return deleteInBatches(db, "instance", sql`state = 6 AND state_time < now() - interval '1 day'`, { signal });
 }

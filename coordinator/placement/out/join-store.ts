@@ -95,6 +95,6 @@ export const keyTaken = (keyFingerprint: string): Error =>
   });
 
 /** Forget tokens that ended a day ago. */
-export function forgetOldTokens(db: Kysely<unknown>): Promise<void> {
-  return deleteInBatches(db, "join_token", sql`expire_time < now() - interval '1 day'`);
+export function forgetOldTokens(db: Kysely<unknown>, signal?: AbortSignal): Promise<void> {
+  return deleteInBatches(db, "join_token", sql`expire_time < now() - interval '1 day'`, { signal });
 }

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Kysely, RawBuilder } from "kysely";
+import { storable } from "#lib/db/storable.ts";
 
 /** What a host says of its substrate (SubstrateStatus). */
 export interface SubstrateSaid {
@@ -17,7 +18,7 @@ export const CARRIES = sql<boolean>`(device_ready IS NOT FALSE AND tunnel_ready 
 export function substrateColumns(said: SubstrateSaid | undefined): RawBuilder<unknown> {
   const device = said?.deviceReady ?? null;
   const tunnel = said?.tunnelReady ?? null;
-  const message = said?.message.replaceAll("\0", "").slice(0, MAX_MESSAGE) ?? "";
+  const message = storable(said?.message ?? "", MAX_MESSAGE);
   return sql`
     device_ready = ${device}::boolean, tunnel_ready = ${tunnel}::boolean, substrate_message = ${message},
     substrate_time = CASE WHEN device_ready IS NOT DISTINCT FROM ${device}::boolean AND tunnel_ready IS NOT DISTINCT FROM ${tunnel}::boolean
