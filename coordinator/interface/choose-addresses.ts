@@ -45,7 +45,7 @@ export async function chooseAddresses<Wanted extends WantedAddresses>(
     if (open.length === 0) continue;
     const range = assignableRange(cidr(subnet.cidrBlock));
     const reserved = new Set(explicit.flatMap((spec) => chosen.get(spec) ?? []));
-    const picked = range === undefined ? [] : await pickAddresses(call.tx, subnet.subnetId, range, open.length, reserved);
+    const picked = range === undefined ? [] : await pickAddresses(call.tx, subnet, range, open.length, reserved);
     const first = open[picked.length];
     if (first !== undefined) throw exhausted(subnet, first.path, open.length, picked.length);
     open.forEach((spec, index) => chosen.set(spec, picked.slice(index, index + 1)));

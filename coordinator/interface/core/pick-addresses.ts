@@ -32,13 +32,37 @@ export function* windowsFrom(range: AddressRange, next: bigint, count: number): 
   }
 }
 
-/** Up to `count` addresses of `window`, lowest first, that are not in `taken`. */
-export function freeIn(window: Window, taken: ReadonlySet<bigint>, count: number): bigint[] {
-  const free: bigint[] = [];
-  for (let address = window.first; address <= window.last && free.length < count; address += 1n) {
-    if (!taken.has(address)) free.push(address);
+/** What keeps an address that no record names from being the first choice; picked in this order when nothing better is free. */
+export type Lien = "residue" | "held";
+const CHOICES = ["free", "residue", "held"] as const satisfies readonly ("free" | Lien)[];
+
+/** Addresses collected window by window until `count` are found that can be attached at once; or, at the end, the best of the others. */
+export class Picking {
+  readonly #count: number;
+  readonly #found: Record<(typeof CHOICES)[number], bigint[]> = { free: [], residue: [], held: [] };
+
+  constructor(count: number) {
+    this.#count = count;
   }
-  return free;
+
+  /** No further window is needed. */
+  get enough(): boolean {
+    return this.#found.free.length === this.#count;
+  }
+
+  /** Look through one window, lowest first: `taken` are not to be given at all, those with a lien only where there is no other. */
+  look(window: Window, taken: ReadonlySet<bigint>, liens: ReadonlyMap<bigint, Lien>): void {
+    for (let address = window.first; address <= window.last && !this.enough; address += 1n) {
+      if (taken.has(address)) continue;
+      const of = this.#found[liens.get(address) ?? "free"];
+      if (of.length < this.#count) of.push(address);
+    }
+  }
+
+  /** The best found, `count` at most. */
+  picked(): bigint[] {
+    return CHOICES.flatMap((choice) => this.#found[choice]).slice(0, this.#count);
+  }
 }
 
 /** Where the next pick begins: behind the last address given, so that an address that was let go rests for as long as possible. */

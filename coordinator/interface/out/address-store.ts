@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import { formatAddress, parseAddress } from "#lib/net/address.ts";
 import type { Tx } from "../../call/api.ts";
-import { freeIn, nextAfter, windowsFrom } from "../core/pick-addresses.ts";
-import type { AddressRange, Window } from "../core/pick-addresses.ts";
+import { nextAfter, Picking, windowsFrom } from "../core/pick-addresses.ts";
+import type { AddressRange, Lien, Window } from "../core/pick-addresses.ts";
 
 const text = (value: bigint): string => formatAddress({ family: 4, value });
 
@@ -12,32 +12,55 @@ function numberOf(address: string): bigint {
   return parsed.value;
 }
 
-async function takenIn(tx: Tx, subnetId: string, window: Window): Promise<Set<bigint>> {
-  const { rows } = await sql<{ address: string }>`
-    SELECT DISTINCT host(address) AS address FROM interface_address
-    WHERE subnet_id = ${subnetId} AND address BETWEEN ${text(window.first)}::inet AND ${text(window.last)}::inet`.execute(tx);
-  return new Set(rows.map((row) => numberOf(row.address)));
+/** Where addresses are picked. */
+export interface PickedFrom {
+  readonly subnetId: string;
+  readonly networkId: bigint;
 }
 
 /**
- * Up to `count` addresses that no record names and that are not in `reserved` (explicit ones of the same batch). The caller holds the
- * subnet's lock (C9), so what is free here stays free until the commit: with N free, N concurrent creates succeed.
+ * What is not free in a window: addresses that records name; those that an attachment holds still, though perhaps no record names them (one
+ * was given others, and its host has not let go); and those that a host may forward on off which something was forced (C7).
+ */
+async function usedIn(tx: Tx, { subnetId, networkId }: PickedFrom, { first, last }: Window) {
+  const within = sql`BETWEEN ${text(first)}::inet AND ${text(last)}::inet`;
+  const { rows } = await sql<{ address: string; lien: Lien | "named" }>`
+    SELECT host(address) AS address, 'named' AS lien FROM interface_address WHERE subnet_id = ${subnetId} AND address ${within}
+    UNION ALL SELECT host(address), 'residue' FROM (
+      SELECT host(given::inet)::inet AS address FROM attachment_residue r JOIN attachment a USING (attachment_id), unnest(a.addresses) AS given
+      WHERE r.network_id = ${networkId}) AS left_behind WHERE address ${within}
+    UNION ALL SELECT host(address), 'held' FROM attachment_address WHERE network_id = ${networkId} AND address ${within}`.execute(tx);
+  const named = new Set<bigint>();
+  const liens = new Map<bigint, Lien>();
+  for (const { address, lien } of rows) {
+    if (lien === "named") named.add(numberOf(address));
+    else liens.set(numberOf(address), lien);
+  }
+  return { named, liens };
+}
+
+/**
+ * Up to `count` addresses that no record names and that are not in `reserved` (explicit ones of the same batch); those that cannot be
+ * attached yet only where there is no other. The caller holds the subnet's lock (C9), so what no record names stays so until the commit:
+ * with N free, N concurrent creates succeed.
  */
 export async function pickAddresses(
   tx: Tx,
-  subnetId: string,
+  subnet: PickedFrom,
   range: AddressRange,
   count: number,
   reserved: ReadonlySet<bigint>,
 ): Promise<bigint[]> {
+  const { subnetId } = subnet;
   const { rows } = await sql<{ next: string }>`SELECT host(next) AS next FROM subnet_pick WHERE subnet_id = ${subnetId}`.execute(tx);
   const hint = rows[0]?.next;
-  const picked: bigint[] = [];
+  const picking = new Picking(count);
   for (const window of windowsFrom(range, hint === undefined ? range.first : numberOf(hint), count)) {
-    const taken = await takenIn(tx, subnetId, window);
-    picked.push(...freeIn(window, new Set([...taken, ...reserved]), count - picked.length));
-    if (picked.length === count) break;
+    const { named, liens } = await usedIn(tx, subnet, window);
+    picking.look(window, new Set([...named, ...reserved]), liens);
+    if (picking.enough) break;
   }
+  const picked = picking.picked();
   const next = nextAfter(range, picked);
   if (next !== undefined) {
     await sql`
