@@ -112,7 +112,7 @@ describe("a barred host", () => {
     const [writing, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const write = transaction(world.db.kysely, async (tx) => {
       const { generation, instanceId } = instance ?? {};
-      await sql`SELECT instance_acts(${instanceId}, ${host.hostId}, ${generation}::bigint, ${accountId}, 'owner', true)`.execute(tx);
+      await sql`SELECT instance_acts(${instanceId}, ${host.hostId}, ${generation}::bigint, ${accountId}, 'owner', now(), true)`.execute(tx);
       writing.resolve();
       await finish.promise;
     });
