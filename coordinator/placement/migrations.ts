@@ -168,4 +168,37 @@ export const placementMigrations: Migrations = {
                      AND i.acts_as = $5 AND i.state IN (1, 2) AND h.bar_time IS NULL);
     END $$;
   `),
+  "0110_host_held": sqlMigration(`
+    -- Hosts that something is to be placed on, held unbarred until the transaction's end: who bars one waits for that, by the same lock taken
+    -- alone, before it answers. Answers those that are barred by then: a statement of a volatile function sees what was committed until it begins.
+    CREATE FUNCTION hold_unbarred(host_ids text[]) RETURNS text[] LANGUAGE plpgsql VOLATILE AS $$
+    DECLARE
+      one text;
+    BEGIN
+      FOR one IN SELECT DISTINCT id FROM unnest(host_ids) AS id WHERE id IS NOT NULL ORDER BY id LOOP
+        PERFORM pg_advisory_xact_lock_shared(110, hashtext(one));
+      END LOOP;
+      RETURN ARRAY(SELECT h.host_id FROM host h WHERE h.host_id = ANY (host_ids) AND h.bar_time IS NOT NULL);
+    END $$;
+  `),
+  "0111_vouch_not_before": sqlMigration(`
+    -- Tokens of its instances that were issued before are worth nothing, though it is barred no more; NULL: it never was.
+    ALTER TABLE host ADD COLUMN vouch_not_before timestamptz;
+
+    -- As before (0098), and only for what was issued since its host was last unbarred.
+    DROP FUNCTION instance_acts(text, text, bigint, text, text, boolean);
+    CREATE FUNCTION instance_acts(instance_id text, host_id text, generation bigint, account_id text, principal_id text, issued_at timestamptz,
+                                  hold boolean)
+    RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN
+      IF hold THEN
+        PERFORM pg_advisory_xact_lock_shared(87, hashtext($1));
+        PERFORM pg_advisory_xact_lock_shared(98, hashtext($2));
+      END IF;
+      RETURN EXISTS (SELECT FROM instance i JOIN host h ON h.host_id = i.host_id
+                     WHERE i.instance_id = $1 AND i.host_id = $2 AND i.generation = $3 AND i.owner_account = $4
+                     AND i.acts_as = $5 AND i.state IN (1, 2) AND h.bar_time IS NULL
+                     AND (h.vouch_not_before IS NULL OR h.vouch_not_before <= $6));
+    END $$;
+  `),
 };

@@ -2,6 +2,7 @@ import { failedPrecondition } from "#lib/rpc/errors.ts";
 import type { WriteCall } from "../call/api.ts";
 import { chooseHost, whyNone, zoneOf } from "./core/choose-host.ts";
 import type { Demand, Unfit } from "./core/choose-host.ts";
+import { holdUnbarred } from "./out/bar-store.ts";
 import { hasRoom } from "./out/host-room.ts";
 import { connectedHosts } from "./out/host-store.ts";
 import type { FreeHost } from "./out/host-store.ts";
@@ -15,7 +16,7 @@ const REMEDY: Readonly<Record<Unfit, (where: string) => string>> = {
   full: (where) => `what is connected in ${where} is full: terminate instances there or let another host join`,
 };
 
-/** A connected host that fits, or FAILED_PRECONDITION (NO_HOST). */
+/** A connected host that fits and is not barred before the commit, or FAILED_PRECONDITION (NO_HOST). */
 export async function pickHost(call: WriteCall, demand: Demand): Promise<FreeHost> {
   const { zones, hostId } = demand;
   const zone = zoneOf(zones);
@@ -29,8 +30,11 @@ export async function pickHost(call: WriteCall, demand: Demand): Promise<FreeHos
   let candidates: readonly FreeHost[] = await connectedHosts(call.tx);
   for (let host = chooseHost(candidates, demand); host !== undefined; host = chooseHost(candidates, demand)) {
     const { hostId: chosen } = host;
-    if (await hasRoom(call.tx, host, demand.attachments)) return host;
-    candidates = candidates.map((one) => (one.hostId === chosen ? { ...one, full: true } : one));
+    if (!(await hasRoom(call.tx, host, demand.attachments)))
+      candidates = candidates.map((one) => (one.hostId === chosen ? { ...one, full: true } : one));
+    // Barred since it was read: connected no more.
+    else if ((await holdUnbarred(call.tx, [chosen])).length > 0) candidates = candidates.filter((one) => one.hostId !== chosen);
+    else return host;
   }
   const zoneId = zone.kind === "zone" ? zone.zoneId : "";
   const zoneName = zoneId === "" ? "any zone" : `zone ${zoneId}`;

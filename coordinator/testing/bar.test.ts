@@ -109,7 +109,7 @@ describe("a barred host", () => {
     // A write that rests on it and got there first is waited for: none commits after the bar.
     const { generation, instanceId } = instance ?? {};
     const write = await holdOpen(world.db.kysely, (tx) =>
-      sql`SELECT instance_acts(${instanceId}, ${host.hostId}, ${generation}::bigint, ${accountId}, 'owner', true)`.execute(tx),
+      sql`SELECT instance_acts(${instanceId}, ${host.hostId}, ${generation}::bigint, ${accountId}, 'owner', now(), true)`.execute(tx),
     );
     let barred = false;
     const barring = bar(host.hostId).then(() => (barred = true));

@@ -235,7 +235,7 @@ describe("a token", () => {
     const inside = Promise.withResolvers<void>();
     const write = world.db.kysely.transaction().execute(async (tx) => {
       const { rows } = await sql<{ acts: boolean }>`
-        SELECT instance_acts(instance_id, host_id, generation, owner_account, acts_as, true) AS acts FROM instance
+        SELECT instance_acts(instance_id, host_id, generation, owner_account, acts_as, now(), true) AS acts FROM instance
         WHERE instance_id = ${instanceId}`.execute(tx);
       expect(rows).toEqual([{ acts: true }]);
       inside.resolve();

@@ -19,6 +19,7 @@ const applied: Observed = {
 };
 const up = { hostId: "host-1", connected: true, silent: false, lastSeen: new Date(3_000) };
 const facts: ConditionFacts = { sight: "all", host: up, reach: { watching: 2, behind: [] } };
+const barred = { ...up, connected: false, silent: true, barred: true };
 const away: ConditionFacts = { ...facts, host: { ...up, connected: false } };
 
 const summary = (at: Observed, given: ConditionFacts) =>
@@ -53,6 +54,30 @@ describe("conditions", () => {
         ["Programmed", FALSE, "InstanceStopping"],
         ["Reachable", FALSE, "NotProgrammed"],
       ],
+    ],
+    [
+      "applied, by a host that was barred since",
+      applied,
+      { ...facts, host: barred },
+      [
+        ["Programmed", UNKNOWN, "HostBarred"],
+        ["Reachable", TRUE, "AllHostsApplied"],
+      ],
+    ],
+    [
+      "asked for more of a host that is barred, which could not do what was asked before",
+      { ...applied, appliedState: AppliedState.FAILED },
+      { ...facts, host: barred, waitedSeconds: 2 },
+      [
+        ["Programmed", UNKNOWN, "HostBarred"],
+        ["Reachable", FALSE, "NotProgrammed"],
+      ],
+    ],
+    [
+      "on its way off a host that is barred",
+      { ...applied, state: AttachmentState.DETACHING, wanted: Wanted.ABSENT, generation: 3n },
+      { ...facts, host: barred },
+      [["Detached", UNKNOWN, "HostBarred"]],
     ],
     [
       "asked for more",

@@ -24,6 +24,8 @@ export interface HostFacts {
   readonly connected: boolean;
   /** Its lease is over: connected or not, nobody can say what it does. A host that connects again within its lease is not silent. */
   readonly silent: boolean;
+  /** An operator barred it: nothing is told to it and nothing taken from it. It is silent, too. */
+  readonly barred?: boolean;
   readonly lastSeen: Date | undefined;
   /** When its lease ends, or ended; undefined: it never connected. */
   readonly leaseEnd?: Date | undefined;
@@ -77,9 +79,17 @@ interface Fact {
   readonly message: string;
 }
 
+/** Whatever it applied once, or could not: nothing of it is to be believed. `after`: what that means here. */
+const barred = (at: Observed, facts: ConditionFacts, after: string): Fact => ({
+  status: UNKNOWN,
+  reason: "HostBarred",
+  message: `${ownHost(at, facts)} was barred by an operator: ${after}`,
+});
+
 /** Why the host has not done yet what it is asked for; `what` names that, `remedy` what a person can do about a silent host. */
 function pending(at: Observed, facts: ConditionFacts, what: string, remedy: string): Fact {
   const { host, waitedSeconds } = facts;
+  if (host?.barred === true) return barred(at, facts, `nobody tells it, nor believes that ${what}; ${remedy}`);
   if (at.appliedGeneration === at.generation && at.appliedState === AppliedState.FAILED) {
     return { status: FALSE, reason: "HostFailed", message: `${ownHost(at, facts)} could not and goes on trying: ${at.appliedMessage}` };
   }
@@ -94,6 +104,12 @@ function pending(at: Observed, facts: ConditionFacts, what: string, remedy: stri
 
 const mayCarry = (at: Observed): boolean => at.hostId !== null && at.wanted === Wanted.PRESENT;
 
+/** What a person can do where the host does not say that it carries this. */
+const notYet = ({ host }: ConditionFacts): string =>
+  host?.barred === true
+    ? "detach it with force and attach it elsewhere, or stop the instance with force and start it"
+    : "it applies this when it is back, or stop and start the instance once it is";
+
 function programmed(at: Observed, facts: ConditionFacts): Fact {
   if (at.hostId === null) {
     return {
@@ -104,8 +120,9 @@ function programmed(at: Observed, facts: ConditionFacts): Fact {
   }
   if (at.wanted === Wanted.ABSENT) return { status: FALSE, reason: "InstanceStopping", message: `instance ${at.instanceId} is stopping` };
   if (at.appliedGeneration !== at.generation || at.appliedState !== AppliedState.PRESENT) {
-    return pending(at, facts, "it carries this", "it applies this when it is back, or stop and start the instance once it is");
+    return pending(at, facts, "it carries this", notYet(facts));
   }
+  if (facts.host?.barred === true) return barred(at, facts, `it applied this before, and may forward what it knew; ${notYet(facts)}`);
   if (facts.host !== undefined && !facts.host.connected) {
     return {
       status: UNKNOWN,

@@ -18,6 +18,10 @@ const { TRUE, FALSE, UNKNOWN } = ConditionStatus;
 
 /** "Running": what its host last said of it, as the viewer may know it. */
 function running(viewer: Sight["subject"], row: InstanceRow, host: HostRow | undefined): Pick<Condition, "status" | "reason" | "message"> {
+  if (host?.barred === true) {
+    const remedy = runs(row.state) ? "what runs there may go on: stop or terminate it with force" : "it ends there with force";
+    return { status: UNKNOWN, reason: "HostBarred", message: `its host was barred by an operator, and is not believed; ${remedy}` };
+  }
   if (!runs(row.state)) {
     if (row.host_id !== null && host?.connected !== true) {
       return {

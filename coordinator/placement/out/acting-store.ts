@@ -9,9 +9,12 @@ import { principalStanding } from "../../identity/api.ts";
  */
 export function callerStanding(subject: Subject, hold: boolean): RawBuilder<Standing | null> {
   const own = principalStanding(subject, hold);
-  const { via, accountId = "", principalId } = subject;
+  const { via, accountId = "", principalId, token } = subject;
   if (via === undefined) return own;
-  const acts = sql`instance_acts(${via.instanceId}, ${via.hostId}, ${via.generation}::bigint, ${accountId}, ${principalId}, ${hold})`;
+  // As for a principal: a token that does not say when it was issued is as old as can be.
+  const issuedAt = token?.issuedAt ?? new Date(0);
+  const acts = sql`
+    instance_acts(${via.instanceId}, ${via.hostId}, ${via.generation}::bigint, ${accountId}, ${principalId}, ${issuedAt}::timestamptz, ${hold})`;
   return sql<Standing | null>`
     SELECT CASE WHEN own.standing IN ('suspended', 'disabled', 'revoked') THEN own.standing WHEN NOT ${acts} THEN 'ended' ELSE own.standing END
     FROM (SELECT (${own}) AS standing OFFSET 0) AS own`;

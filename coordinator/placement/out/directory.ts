@@ -14,6 +14,7 @@ function factsOf(row: HostColumns): HostFacts & PlacedHost {
     substrateAddress: row.substrate_address,
     connected: row.connected,
     silent: row.silent,
+    barred: row.barred,
     lastSeen: row.last_seen ?? undefined,
     leaseEnd: row.lease_end ?? undefined,
     cutOff: row.connected && (row.device_ready === false || row.tunnel_ready === false),

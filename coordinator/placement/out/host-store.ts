@@ -21,6 +21,8 @@ export interface HostRow {
   readonly connected: boolean;
   /** Its lease is over. */
   readonly silent: boolean;
+  /** `bar_time` is set. */
+  readonly barred: boolean;
   readonly session_epoch: bigint;
   readonly last_seen: Date | null;
   readonly lease_end: Date | null;
@@ -43,7 +45,7 @@ export interface HostRow {
 
 export const HOST_COLUMNS = sql`
   host_id, name, zone_id, host(substrate_address) AS substrate_address, ${CONNECTED} AS connected,
-  ${SILENT} AS silent, session_epoch, last_seen, ${LEASE_END} AS lease_end,
+  ${SILENT} AS silent, bar_time IS NOT NULL AS barred, session_epoch, last_seen, ${LEASE_END} AS lease_end,
   applied_version, create_time, device_ready, tunnel_ready, substrate_message, substrate_time, schedulable, max_instances, max_attachments,
   bar_time, bar_reason`;
 
@@ -57,14 +59,23 @@ export async function readHosts(db: Kysely<unknown>, ids: readonly string[]): Pr
 /** What every reader of a host wants of its row. */
 export type HostColumns = Pick<
   HostRow,
-  "host_id" | "zone_id" | "substrate_address" | "connected" | "silent" | "last_seen" | "lease_end" | "device_ready" | "tunnel_ready"
+  | "host_id"
+  | "zone_id"
+  | "substrate_address"
+  | "connected"
+  | "silent"
+  | "barred"
+  | "last_seen"
+  | "lease_end"
+  | "device_ready"
+  | "tunnel_ready"
 >;
 
 /** The same as part of a larger statement: one value, for {@link hostsInJson}. `ids`: SQL of a text[]. */
 export const readHostsAsJson = (ids: RawBuilder<unknown>): RawBuilder<unknown> => sql`
   SELECT jsonb_agg(jsonb_build_object(
     'host_id', host_id, 'zone_id', zone_id, 'substrate_address', host(substrate_address), 'connected', ${CONNECTED}, 'silent', ${SILENT},
-    'last_seen', last_seen, 'lease_end', ${LEASE_END}, 'device_ready', device_ready, 'tunnel_ready', tunnel_ready))
+    'barred', bar_time IS NOT NULL, 'last_seen', last_seen, 'lease_end', ${LEASE_END}, 'device_ready', device_ready, 'tunnel_ready', tunnel_ready))
   FROM host WHERE host_id = ANY(${ids})`;
 
 /** Times are text there. */

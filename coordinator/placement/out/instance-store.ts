@@ -94,7 +94,10 @@ export interface PlacedInstanceRow extends InstanceRow {
   readonly host_barred: boolean;
 }
 
-/** The same with their hosts, mostly in one statement; the hosts' rows are not locked. */
+/**
+ * The same with their hosts, mostly in one statement. The hosts' rows are not locked; those that are not barred stay so until the transaction's
+ * end, once the instances are locked.
+ */
 export async function lockPlacedInstances(tx: Tx, ids: readonly string[]): Promise<PlacedInstanceRow[]> {
   const { rows } = await withHosts(tx, ids, sql`FOR UPDATE OF i`);
   // Whose row was waited for is joined, as it is now, with the host that it had before. Now that it is held it can be read again.
@@ -104,11 +107,14 @@ export async function lockPlacedInstances(tx: Tx, ids: readonly string[]): Promi
   return rows.map((row) => again.get(row.instance_id) ?? row);
 }
 
+// The second part reads all of the first before its one row: the locks of the instances come before those of their hosts.
 const withHosts = (tx: Tx, ids: readonly string[], lock: RawBuilder<unknown>) =>
   sql<PlacedInstanceRow>`
-    SELECT i.*, h.zone_id AS host_zone, host(h.substrate_address) AS host_address, h.bar_time IS NOT NULL AS host_barred
-    FROM instance i LEFT JOIN host h USING (host_id)
-    WHERE instance_id = ANY(${ids}::text[]) ORDER BY instance_id ${lock}`.execute(tx);
+    WITH placed AS MATERIALIZED (
+      SELECT i.*, h.zone_id AS host_zone, host(h.substrate_address) AS host_address FROM instance i LEFT JOIN host h USING (host_id)
+      WHERE instance_id = ANY(${ids}::text[]) ORDER BY instance_id ${lock}
+    ), held AS MATERIALIZED (SELECT hold_unbarred(ARRAY(SELECT host_id FROM placed)) AS barred)
+    SELECT placed.*, coalesce(placed.host_id = ANY(held.barred), false) AS host_barred FROM held, placed`.execute(tx);
 
 /** Instances that a host carries or has not let go of, some by name, and how many there are. */
 export async function placedOn(

@@ -2067,8 +2067,9 @@ export const HostServiceDefinition = {
      * Connect, RenewCertificate, Join with its key, IssueInstanceToken and WatchMappings are refused with HOST_BARRED; a session that is open
      * ends at once, within two seconds where the hint is lost; what instances on it call by their tokens is refused. It is silent from now on,
      * as after its lease: nothing is placed there, and nothing is moved off it but by `force` (DetachInterface, StopInstance, TerminateInstance),
-     * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. A repeat with the same request_id
-     * changes nothing; barring a barred host gives it the new reason.
+     * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. Calls that were placing something on
+     * it are waited for, or find it barred: nothing lands there after the answer. A repeat with the same request_id changes nothing; barring a
+     * barred host gives it the new reason.
      * Errors: INVALID_ARGUMENT (reason), NOT_FOUND.
      */
     barHost: {
@@ -2084,8 +2085,9 @@ export const HostServiceDefinition = {
       },
     },
     /**
-     * Let a barred host connect again. Operator. What was forced off it meanwhile it is told to let go of. A repeat, and a host that is not
-     * barred, change nothing. Errors: NOT_FOUND.
+     * Let a barred host connect again, with the key and the certificate that it had: one whose key may be in other hands is deleted instead.
+     * Operator. What was forced off it meanwhile it is told to let go of. Tokens of its instances that were issued until now stay worth nothing
+     * (INSTANCE_TOKEN_ENDED). A repeat, and a host that is not barred, change nothing. Errors: NOT_FOUND.
      */
     unbarHost: {
       name: "UnbarHost",
@@ -2158,14 +2160,16 @@ export interface HostServiceImplementation<CallContextExt = {}> {
    * Connect, RenewCertificate, Join with its key, IssueInstanceToken and WatchMappings are refused with HOST_BARRED; a session that is open
    * ends at once, within two seconds where the hint is lost; what instances on it call by their tokens is refused. It is silent from now on,
    * as after its lease: nothing is placed there, and nothing is moved off it but by `force` (DetachInterface, StopInstance, TerminateInstance),
-   * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. A repeat with the same request_id
-   * changes nothing; barring a barred host gives it the new reason.
+   * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. Calls that were placing something on
+   * it are waited for, or find it barred: nothing lands there after the answer. A repeat with the same request_id changes nothing; barring a
+   * barred host gives it the new reason.
    * Errors: INVALID_ARGUMENT (reason), NOT_FOUND.
    */
   barHost(request: BarHostRequest, context: CallContext & CallContextExt): Promise<DeepPartial<BarHostResponse>>;
   /**
-   * Let a barred host connect again. Operator. What was forced off it meanwhile it is told to let go of. A repeat, and a host that is not
-   * barred, change nothing. Errors: NOT_FOUND.
+   * Let a barred host connect again, with the key and the certificate that it had: one whose key may be in other hands is deleted instead.
+   * Operator. What was forced off it meanwhile it is told to let go of. Tokens of its instances that were issued until now stay worth nothing
+   * (INSTANCE_TOKEN_ENDED). A repeat, and a host that is not barred, change nothing. Errors: NOT_FOUND.
    */
   unbarHost(request: UnbarHostRequest, context: CallContext & CallContextExt): Promise<DeepPartial<UnbarHostResponse>>;
   /**
@@ -2207,14 +2211,16 @@ export interface HostServiceClient<CallOptionsExt = {}> {
    * Connect, RenewCertificate, Join with its key, IssueInstanceToken and WatchMappings are refused with HOST_BARRED; a session that is open
    * ends at once, within two seconds where the hint is lost; what instances on it call by their tokens is refused. It is silent from now on,
    * as after its lease: nothing is placed there, and nothing is moved off it but by `force` (DetachInterface, StopInstance, TerminateInstance),
-   * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. A repeat with the same request_id
-   * changes nothing; barring a barred host gives it the new reason.
+   * which waits for no lease (C7). It forwards what it knows until the other hosts have heard of that. Calls that were placing something on
+   * it are waited for, or find it barred: nothing lands there after the answer. A repeat with the same request_id changes nothing; barring a
+   * barred host gives it the new reason.
    * Errors: INVALID_ARGUMENT (reason), NOT_FOUND.
    */
   barHost(request: DeepPartial<BarHostRequest>, options?: CallOptions & CallOptionsExt): Promise<BarHostResponse>;
   /**
-   * Let a barred host connect again. Operator. What was forced off it meanwhile it is told to let go of. A repeat, and a host that is not
-   * barred, change nothing. Errors: NOT_FOUND.
+   * Let a barred host connect again, with the key and the certificate that it had: one whose key may be in other hands is deleted instead.
+   * Operator. What was forced off it meanwhile it is told to let go of. Tokens of its instances that were issued until now stay worth nothing
+   * (INSTANCE_TOKEN_ENDED). A repeat, and a host that is not barred, change nothing. Errors: NOT_FOUND.
    */
   unbarHost(request: DeepPartial<UnbarHostRequest>, options?: CallOptions & CallOptionsExt): Promise<UnbarHostResponse>;
   /**

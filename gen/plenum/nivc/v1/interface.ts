@@ -245,7 +245,8 @@ export interface Attachment {
   state: AttachmentState;
   /**
    * "Programmed": the instance's host has applied it; "Reachable": every host of the network has. Both are FALSE with the reason
-   * SubstrateDown while that host says that it cannot carry packets to others. "Detached" once its end was asked for.
+   * SubstrateDown while that host says that it cannot carry packets to others. "Detached" once its end was asked for. "Programmed" and
+   * "Detached" are UNKNOWN with the reason HostBarred while the host is barred: it is not told of changes, and not believed.
    * "Departed", UNKNOWN, while a host that it was forced off has not said that traffic stopped there. Messages name hosts to operators;
    * others read their number, and the owner of the instance the host that it is on.
    */
