@@ -6,6 +6,7 @@ import type { WantedAttachment } from "./attach-checks.ts";
 import { interfaceRef } from "./create.ts";
 import { COUNTED } from "./in/spec.ts";
 import { readInterfaces } from "./out/interface-store.ts";
+import type { InterfaceRow } from "./out/rows.ts";
 
 const ACTION = "nivc:AttachInterface";
 
@@ -54,7 +55,14 @@ export async function requireAttach(
 
 /** The records as the caller may attach them, by id: read, not locked. NOT_FOUND, PERMISSION_DENIED. */
 export async function requireAttachable(call: WriteCall, interfaceIds: readonly string[]): Promise<ReadonlyMap<string, ResourceRef>> {
-  const rows = await readInterfaces(call.tx, interfaceIds);
+  return requireReadAttachable(call, interfaceIds, await readInterfaces(call.tx, interfaceIds));
+}
+
+async function requireReadAttachable(
+  call: WriteCall,
+  interfaceIds: readonly string[],
+  rows: ReadonlyMap<string, InterfaceRow>,
+): Promise<ReadonlyMap<string, ResourceRef>> {
   const listed = [...rows.values()].filter((row) => !inOwnRight(call.subject, interfaceRef(row))).map((row) => row.interface_id);
   const grants = await grantsFor(call.tx, listed);
   const refs = new Map<string, ResourceRef>();
@@ -70,15 +78,17 @@ export async function requireAttachable(call: WriteCall, interfaceIds: readonly 
 
 /**
  * Who may: owner or attacher of the record, and owner of the instance. Deleting it later with the instance is its owner's to allow. Asked
- * before anything is locked: a stranger's call must not make others wait. `owners` are the instances'. Answers the records, for each that is
- * wanted. NOT_FOUND, PERMISSION_DENIED.
+ * before anything is locked: a stranger's call must not make others wait. `readOwners` are the instances'. Answers the records, for each that
+ * is wanted. NOT_FOUND, PERMISSION_DENIED.
  */
 export async function authoriseAttach(
   call: WriteCall,
   wanted: readonly WantedAttachment[],
-  owners: ReadonlyMap<string, string>,
+  readOwners: Promise<ReadonlyMap<string, string>>,
 ): Promise<readonly ResourceRef[]> {
-  const records = await requireAttachable(call, [...new Set(wanted.map((one) => one.interfaceId))]);
+  const ids = [...new Set(wanted.map((one) => one.interfaceId))];
+  const [owners, rows] = await Promise.all([readOwners, readInterfaces(call.tx, ids)]);
+  const records = await requireReadAttachable(call, ids, rows);
   const refs: ResourceRef[] = [];
   for (const { interfaceId, instanceId, deleteOnTerminate } of wanted) {
     const record = records.get(interfaceId);

@@ -1,7 +1,7 @@
 import { newId } from "#lib/ids/ids.ts";
 import { aborted, notFound } from "#lib/rpc/errors.ts";
 import type { WriteCall } from "../call/api.ts";
-import { holdGroupSets } from "../network/api.ts";
+import { holdGroupSetsOf } from "../network/api.ts";
 import { assignDevices, checkStates } from "./attach-checks.ts";
 import { authoriseAttach, countAttachment } from "./attach-rights.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
@@ -11,7 +11,7 @@ import { addressInUse, Problems } from "./core/problems.ts";
 import { holdersOf, insertAttachments, readHolders, takeAddresses } from "./out/attachment-store.ts";
 import type { Holder, NewAttachment } from "./out/attachment-store.ts";
 import { tellHosts, tellNetworks } from "./out/changes.ts";
-import { lockInterfaces } from "./out/interface-store.ts";
+import { groupSetsOf, lockInterfaces } from "./out/interface-store.ts";
 import type { AttachmentRow } from "./out/rows.ts";
 
 /**
@@ -51,6 +51,19 @@ function requireThere(
   }
 }
 
+/** Of the instances, read where they are not known. */
+async function ownersOf(
+  call: WriteCall,
+  directory: InstanceDirectory,
+  known: ReadonlyMap<string, LockedInstance>,
+  unknown: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  return new Map([
+    ...[...known.values()].map((one): [string, string] => [one.instanceId, one.ownerAccount]),
+    ...(unknown.length === 0 ? [] : await directory.owners(call.tx, unknown)),
+  ]);
+}
+
 /**
  * Attach in the caller's transaction: all or none. Instances that the caller has locked already come in `known`. Answers the rows in
  * the order asked for.
@@ -61,27 +74,25 @@ export async function attachInterfaces(
   wanted: readonly WantedAttachment[],
   known: ReadonlyMap<string, LockedInstance> = new Map(),
 ): Promise<AttachmentRow[]> {
-  const unknown = [...new Set(wanted.map((one) => one.instanceId))].filter((id) => !known.has(id));
-  const owners = new Map([
-    ...[...known.values()].map((one): [string, string] => [one.instanceId, one.ownerAccount]),
-    ...(unknown.length === 0 ? [] : await directory.owners(call.tx, unknown)),
-  ]);
-  const records = await authoriseAttach(call, wanted, owners);
-  const instances = new Map([...known, ...(unknown.length === 0 ? [] : await directory.lock(call.tx, unknown))]);
+  const instanceIds = [...new Set(wanted.map((one) => one.instanceId))];
+  const unknown = instanceIds.filter((id) => !known.has(id));
+  const records = await authoriseAttach(call, wanted, ownersOf(call, directory, known, unknown));
   const ids = [...new Set(wanted.map((one) => one.interfaceId))];
-  const rows = await lockInterfaces(call.tx, ids);
+  // Sent together, run in this order: what is read is read under the locks before it.
+  const [locked, rows, existing, sets] = await Promise.all([
+    unknown.length === 0 ? new Map<string, LockedInstance>() : directory.lock(call.tx, unknown),
+    lockInterfaces(call.tx, ids),
+    readHolders(call.tx, ids, instanceIds),
+    holdGroupSetsOf(call.tx, groupSetsOf(ids)),
+  ]);
+  const instances = new Map([...known, ...locked]);
   requireThere(wanted, rows, instances);
   for (const record of records) await countAttachment(call, record);
 
   const problems = new Problems();
-  const existing = await readHolders(call.tx, ids, [...instances.keys()]);
   checkStates(wanted, rows, instances, existing, problems);
   const devices = assignDevices(wanted, existing, problems);
   problems.throwIfAny();
-  const sets = await holdGroupSets(
-    call.tx,
-    [...rows.values()].map((row) => Number(row.group_set_id)),
-  );
 
   const given = wanted.map((one, index): NewAttachment => {
     const row = rows.get(one.interfaceId);

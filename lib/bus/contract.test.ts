@@ -64,6 +64,21 @@ describe.each(Object.keys(rigs))("a bus over %s", (name) => {
     await expect.poll(() => got).toEqual(["a n1", "b n1", "c n1"]);
   });
 
+  it("carries to its own subscribers too, once, in order with what others publish", async () => {
+    const [own, other] = await pair();
+    const got: string[] = [];
+    own.subscribe("x.*", (message) => got.push(`${text(message.data)} ${message.headers["from"] ?? ""}`));
+    await own.flush();
+    own.publish("x.y", bytes("1"), { from: "own" });
+    own.publish("x.y", bytes("2"), { from: "own" });
+    expect(got).toEqual([]); // never within `publish`
+    await own.flush();
+    other.publish("x.y", bytes("3"), { from: "other" });
+    await expect.poll(() => got).toEqual(["1 own", "2 own", "3 other"]);
+    await own.flush();
+    expect(got).toHaveLength(3);
+  });
+
   it("matches * and >, and leaves other subjects alone", async () => {
     const [sender, receiver] = await pair();
     const got: string[] = [];

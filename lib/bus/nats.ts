@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { connect, headers as newHeaders } from "@nats-io/transport-node";
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from "@nats-io/transport-node";
 import type { Logger } from "../log/log.ts";
+import { subjectMatches } from "./bus.ts";
 import type { Bus, BusHeaders, BusMessage } from "./bus.ts";
 import { inTraceOf, withTrace } from "./trace.ts";
 
@@ -33,11 +34,14 @@ function readHeaders(message: Msg): BusHeaders {
 
 interface Wanted {
   readonly subject: string;
-  readonly callback: (error: Error | null, message: Msg) => void;
+  readonly deliver: (message: BusMessage) => void;
   live: Subscription | undefined;
 }
 
-/** A bus over core NATS. Returns at once and connects in the background, for ever: a server that is away is no error. */
+/**
+ * A bus over core NATS. Returns at once and connects in the background, for ever: a server that is away is no error. Subscribers of this
+ * process hear what it publishes without the way over the server, which an attach would wait for.
+ */
 export function openNatsBus(options: NatsOptions): Bus {
   const { log } = options;
   const wanted = new Set<Wanted>();
@@ -52,6 +56,7 @@ export function openNatsBus(options: NatsOptions): Bus {
     pingInterval: 5_000,
     maxPingOut: 2,
     ignoreAuthErrorAbort: true,
+    noEcho: true,
   };
   let connection: NatsConnection | undefined;
   let connected = false;
@@ -60,7 +65,11 @@ export function openNatsBus(options: NatsOptions): Bus {
   let dropped = 0;
 
   const attach = (nc: NatsConnection, one: Wanted): void => {
-    one.live = nc.subscribe(one.subject, { callback: one.callback });
+    const callback = (error: Error | null, message: Msg): void => {
+      if (error !== null) log.warn({ err: error }, "a subscription was refused");
+      else one.deliver({ subject: message.subject, data: message.data, headers: readHeaders(message) });
+    };
+    one.live = nc.subscribe(one.subject, { callback });
   };
 
   const watch = async (nc: NatsConnection): Promise<void> => {
@@ -101,16 +110,21 @@ export function openNatsBus(options: NatsOptions): Bus {
   };
   const running = run().catch((error: unknown) => log.error({ err: error }, "the bus failed"));
 
-  const handle = (handler: (message: BusMessage) => void) => (error: Error | null, message: Msg) => {
-    if (error !== null) {
-      log.warn({ err: error }, "a subscription was refused");
-      return;
-    }
-    const headers = readHeaders(message);
+  const delivery = (handler: (message: BusMessage) => void) => (message: BusMessage) => {
     try {
-      inTraceOf(headers, () => handler({ subject: message.subject, data: message.data, headers }));
+      inTraceOf(message.headers, () => handler(message));
     } catch (failure) {
       log.error({ err: failure, subject: message.subject }, "a subscriber failed");
+    }
+  };
+
+  /** After the publisher's own statements, as if it came from outside. */
+  const deliverHere = (message: BusMessage): void => {
+    for (const one of wanted) {
+      if (!subjectMatches(one.subject, message.subject)) continue;
+      queueMicrotask(() => {
+        if (wanted.has(one)) one.deliver(message);
+      });
     }
   };
 
@@ -121,11 +135,11 @@ export function openNatsBus(options: NatsOptions): Bus {
         dropped += 1;
         return;
       }
-      const traced = Object.entries(withTrace(headers));
+      const traced = withTrace(headers);
       const carried = newHeaders();
-      for (const [key, value] of traced) carried.set(key, value);
+      for (const [key, value] of Object.entries(traced)) carried.set(key, value);
       try {
-        connection.publish(subject, data, traced.length === 0 ? {} : { headers: carried });
+        connection.publish(subject, data, Object.keys(traced).length === 0 ? {} : { headers: carried });
       } catch (error) {
         // Too large, or the connection closed a moment ago: what it was about is committed, and the caller's call must not fail.
         dropped += 1;
@@ -133,9 +147,10 @@ export function openNatsBus(options: NatsOptions): Bus {
         return;
       }
       published += 1;
+      deliverHere({ subject, data, headers: traced });
     },
     subscribe(subject, handler) {
-      const one: Wanted = { subject, callback: handle(handler), live: undefined };
+      const one: Wanted = { subject, deliver: delivery(handler), live: undefined };
       wanted.add(one);
       if (connection !== undefined) attach(connection, one);
       return {
@@ -154,6 +169,7 @@ export function openNatsBus(options: NatsOptions): Bus {
       if (closed) return;
       closed = true;
       connected = false;
+      wanted.clear();
       closing.abort();
       await connection?.close();
       await running;

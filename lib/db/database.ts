@@ -61,6 +61,8 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
     options: settings.join(" "),
     types: typeParsers(),
     connectionTimeoutMillis: 10_000,
+    // Statements that a transaction sends without waiting between them go out together and run in that order, each as if alone.
+    pipeline: true,
     application_name: `plenum ${options.role ?? ""}`.trim(),
   });
   // A connection that breaks is replaced by the pool. Without listeners either event would end the process: the pool's is for a
