@@ -1,9 +1,12 @@
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./test/setup/longest-first.ts";
 
 // Three kinds of test, told apart by file name so that each can sit beside the code it is about:
 //   x.test.ts           pure, or with a real PostgreSQL / NATS on loopback: `npm run check`
 //   x.kernel.test.ts    needs root: namespaces, netlink, BPF
 //   test/scenario/**    whole clusters through the public API, real packets
+// Each waits for databases, kernels and processes more than it computes, and none counts on the machine for itself: on a machine with two
+// processors vitest would begin one file after the other.
 const common = { testTimeout: 30_000, hookTimeout: 60_000, setupFiles: ["test/setup/seed.ts"] };
 export default defineConfig({
   test: {
@@ -14,6 +17,7 @@ export default defineConfig({
       reporter: ["json"],
       reportsDirectory: "build/coverage/unit",
     },
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -21,7 +25,7 @@ export default defineConfig({
           name: "unit",
           include: ["**/*.test.ts"],
           exclude: ["**/node_modules/**", "**/*.kernel.test.ts", "test/scenario/**"],
-          maxWorkers: 2, // most wait for their database more than they compute: two on two processors, where the default is one
+          maxWorkers: 3,
         },
       },
       {
@@ -31,7 +35,7 @@ export default defineConfig({
           include: ["**/*.kernel.test.ts"],
           exclude: ["**/node_modules/**", "test/scenario/**"],
           pool: "forks", // setns moves a whole thread: never inside a shared worker
-          maxWorkers: 1,
+          maxWorkers: 2, // one file, the mutants, uses all processors by itself
         },
       },
       {
@@ -40,7 +44,7 @@ export default defineConfig({
           name: "scenario",
           include: ["test/scenario/**/*.test.ts"],
           pool: "forks",
-          maxWorkers: 1,
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 180_000,
         },

@@ -7,7 +7,7 @@ import { readIstanbul } from "./lib/coverage/istanbul.ts";
 import { judge } from "./lib/coverage/judge.ts";
 import { readLlvm } from "./lib/coverage/llvm.ts";
 import { tableOf } from "./lib/coverage/report.ts";
-import { runStep } from "./lib/step.ts";
+import { endStepsOnSignals, runStep } from "./lib/step.ts";
 import type { StepResult } from "./lib/step.ts";
 
 const quick = process.argv.includes("--quick");
@@ -20,18 +20,24 @@ const fuzzMessages = process.env["PLENUM_FUZZ_MESSAGES"] ?? "100000";
 /** Rules of `buf.yaml`; named here because an image carries no configuration. */
 const breakingRules = JSON.stringify({ version: "v2", breaking: { use: ["WIRE_JSON"] } });
 
+/** How much of what a failed check printed is repeated; all of it stands where it ran. */
+const LINES_OF_CHECK = 15;
+
 const steps: StepResult[] = [];
 const counts = new Map<string, Counts>();
 
-async function step(name: string, command: string, ...args: string[]): Promise<void> {
-  steps.push(await runStep(name, command, args));
+/** A check of the sources: several at the same time, each tells what it found in one piece. Answers whether all is well. */
+async function check(name: string, command: string, ...args: string[]): Promise<boolean> {
+  const result = await runStep(name, command, args, { whole: true });
+  steps.push(result);
+  return result.ok;
 }
 
 async function vitest(project: string, env: Readonly<Record<string, string>> = {}, ...more: string[]): Promise<void> {
   const file = `${results}/${project}.json`;
   rmSync(file, { force: true });
   const args = ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...more];
-  steps.push(await runStep(`tests: ${project}`, "vitest", args, env));
+  steps.push(await runStep(`tests: ${project}`, "vitest", args, { env }));
   counts.set(project, readCounts(file));
 }
 
@@ -48,13 +54,29 @@ function obstacles(): string {
     .join("; ");
 }
 
-async function quickPart(): Promise<void> {
-  await step("types", "tsc", "--noEmit", "-p", ".");
-  await step("lint", "eslint", ".");
-  await step("format", "prettier", "--check", "--log-level=warn", ".");
-  await step("contract: lint", "buf", "lint");
-  await step("contract: build", "buf", "build", "-o", image);
-  await step("contract: breaking changes", "buf", "breaking", image, "--against", "proto/baseline.binpb", "--config", breakingRules);
+/** Well within a minute: whoever forgot to format a file need not wait for tests to hear of it. */
+async function checks(): Promise<void> {
+  await Promise.all([
+    check("lint", "eslint", "."), // takes longest
+    check("types", "tsc", "--noEmit", "-p", "."),
+    check("format", "prettier", "--check", "--log-level=warn", "."),
+    check("contract: lint", "buf", "lint"),
+    contractChecks(),
+  ]);
+  tellFailedChecks();
+}
+
+async function contractChecks(): Promise<void> {
+  if (!(await check("contract: build", "buf", "build", "-o", image))) return; // there is nothing to compare
+  await check("contract: breaking changes", "buf", "breaking", image, "--against", "proto/baseline.binpb", "--config", breakingRules);
+}
+
+/** What the failed checks found: before the tests, and again among the last lines. */
+function tellFailedChecks(): void {
+  for (const { name, ok, output = "" } of steps) {
+    const lines = output.split("\n").filter((line) => line.trim() !== "");
+    if (!ok && lines.length > 0) process.stdout.write(`\n${name} FAILED:\n${lines.slice(-LINES_OF_CHECK).join("\n")}\n`);
+  }
 }
 
 /** Every branch of core/, of the model and of the program is covered, or a comment says why not: else it is a failure. */
@@ -87,7 +109,7 @@ async function kernelPart(): Promise<void> {
 
 /** On a machine where its kernel could not be fetched this is told, and no failure. */
 async function floorPart(): Promise<void> {
-  if (existsSync("build/floor/vmlinuz")) await step("kernel floor: the programs load", "node", "scripts/floor.ts");
+  if (existsSync("build/floor/vmlinuz")) steps.push(await runStep("kernel floor: the programs load", "node", ["scripts/floor.ts"]));
   else process.stdout.write("\nkernel floor: NOT RUN (its kernel could not be fetched)\n");
 }
 
@@ -99,6 +121,7 @@ function finish(): never {
   const others = failedSteps.filter((name) => !name.startsWith("tests: ") || total.failed === 0).length;
   const skipped = total.skipped > 0 && ci ? 1 : 0;
   const failed = total.failed + others + skipped;
+  tellFailedChecks();
   process.stdout.write("\n");
   if (failedSteps.length > 0) process.stdout.write(`failed: ${failedSteps.join(", ")}\n`);
   if (total.skipped > 0) process.stdout.write(`tests skipped: ${total.skipped}${ci ? " (not allowed where CI=true)" : ""}\n`);
@@ -109,8 +132,9 @@ function finish(): never {
   process.exit(failed === 0 && total.passed > 0 ? 0 : 1);
 }
 
+endStepsOnSignals();
 mkdirSync(results, { recursive: true });
-await quickPart();
+await checks();
 if (quick) await vitest("unit");
 else {
   for (const file of Object.values(coverage)) rmSync(file, { force: true });

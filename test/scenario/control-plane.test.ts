@@ -19,6 +19,8 @@ const CALLS_PER_SECOND = 50;
 /** Refusals that a flood must meet; a busy machine takes longer to send as much. */
 const REFUSALS = 100;
 const ITEMS_PER_SECOND = 100;
+/** Of a flood; each has one call on its way. */
+const LOOPS = 8;
 
 let at: Installation;
 let owner: { accountId: string; token: string; clients: Clients };
@@ -64,26 +66,13 @@ async function refusedFor(call: Promise<unknown>, bound: string): Promise<number
 }
 
 describe("a caller above its measure", () => {
-  /** What each of 60 calls, one after the other, takes another account: the median, in milliseconds. */
-  async function callsOfOther(): Promise<number> {
-    const took: number[] = [];
-    for (let call = 0; call < 60; call += 1) {
-      const start = performance.now();
-      await other.clients.vpcs.listVpcs({});
-      took.push(performance.now() - start);
-      await delay(25); // below its own measure
-    }
-    return took.toSorted((a, b) => a - b)[30]!;
-  }
-
   it("is told when to come back, and let in then; others are served meanwhile, and so is its account's other principal", async () => {
     const { token } = await at.operator.tokens.issueToken({ accountId: owner.accountId, principalId: "second", role: Role.OWNER });
     const second = at.clientsFor(token);
-    const calm = await callsOfOther();
     let run = true;
     let letIn = 0;
     const waits: number[] = [];
-    const flood = Array.from({ length: 8 }, async () => {
+    const flood = Array.from({ length: LOOPS }, async () => {
       while (run || waits.length <= REFUSALS) {
         const waitMs = await refusedFor(owner.clients.vpcs.listVpcs({}), "principal");
         if (waitMs === undefined) letIn += 1;
@@ -91,19 +80,27 @@ describe("a caller above its measure", () => {
       }
     });
     const start = performance.now();
-    const busy = await callsOfOther();
+    // How many of the flood's calls were answered while one of another account's was on its way, and none of these is refused.
+    const overtaken: number[] = [];
+    for (let call = 0; call < 60; call += 1) {
+      const before = letIn + waits.length;
+      await other.clients.vpcs.listVpcs({});
+      overtaken.push(letIn + waits.length - before);
+      await delay(25); // below its own measure
+    }
     await second.vpcs.listVpcs({});
     run = false;
     await Promise.all(flood);
     const seconds = (performance.now() - start) / 1_000;
+    const median = overtaken.toSorted((a, b) => a - b)[30]!;
     console.info(
-      `in ${seconds.toFixed(1)} s ${letIn} calls were let in and ${waits.length} refused; another's took ${busy.toFixed(0)} ms, ${calm.toFixed(0)} ms before`,
+      `in ${seconds.toFixed(1)} s ${letIn} calls were let in and ${waits.length} refused, ${median} of them during each of another's`,
     );
     expect(waits.length).toBeGreaterThan(REFUSALS);
     // The burst, and the measure since; one more for each that was on its way.
-    expect(letIn).toBeLessThanOrEqual(2 * CALLS_PER_SECOND + CALLS_PER_SECOND * (seconds + 1) + 8);
-    // Refusing takes time of the same processors, here the callers' own as well: served at once it is not, nor does it wait for the flood.
-    expect(busy).toBeLessThan(calm + 250);
+    expect(letIn).toBeLessThanOrEqual(2 * CALLS_PER_SECOND + CALLS_PER_SECOND * (seconds + 1) + LOOPS);
+    // Refusing takes time of the same processors, here the callers' own as well: another's call takes longer, but does not wait for the flood.
+    expect(median).toBeLessThan(20 * LOOPS);
     await delay(Math.max(...waits));
     expect(await refusedFor(owner.clients.vpcs.listVpcs({}), "principal")).toBeUndefined();
     await delay(1_000); // what follows has calls enough
@@ -158,7 +155,10 @@ describe("what was taken", () => {
     }
     await finished(owner.clients, operation!.operationId);
     const [record] = (await owner.clients.interfaces.listInterfaces({ filter: { instanceId: instance!.instanceId } })).interfaces;
-    expect(await ping(guest.netns, record!.privateAddresses[0]!)).toEqual({ sent: 5, received: 5 });
+    // That it runs is its own host's word; the other one learns of it, from a mapping service that was killed as well, soon after.
+    const address = record!.privateAddresses[0]!;
+    await expect.poll(async () => (await ping(guest.netns, address, 1)).received, { timeout: 15_000 }).toBe(1);
+    expect(await ping(guest.netns, address)).toEqual({ sent: 5, received: 5 });
 
     expect((await at.operator.accounts.getAccount({ accountId })).account?.state).toBe(AccountState.SUSPENDED);
     expect(callFailure(await other.clients.vpcs.listVpcs({}).catch((error: unknown) => error))).toMatchObject({
