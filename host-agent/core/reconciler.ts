@@ -1,7 +1,7 @@
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { AttachmentItem } from "#gen/plenum/host/v1/host_feed.ts";
 import { Attempts } from "./attempts.ts";
-import type { Backoff } from "./attempts.ts";
+import type { Backoff } from "#lib/retry/backoff.ts";
 import { instanceOf, NotConvertible, rulesetOf } from "./convert.ts";
 import { Instances } from "./instances.ts";
 import { Interfaces } from "./interfaces.ts";
