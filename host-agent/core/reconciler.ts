@@ -195,8 +195,8 @@ export class Reconciler {
     const dirt = this.host.takeDirt();
     for (const id of dirt.rulesets) {
       const item = this.host.ruleset(id);
-      if (item === undefined) this.interfaces.unwantRuleset(id);
-      else this.interfaces.wantRuleset(rulesetOf(item));
+      if (item === undefined) this.interfaces.rulesets.unwant(id);
+      else this.interfaces.rulesets.want(rulesetOf(item));
     }
     for (const id of dirt.instances) {
       this.instances.touched(id);
