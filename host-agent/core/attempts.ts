@@ -1,8 +1,4 @@
-/** Waits between attempts of one failing step, milliseconds. */
-export interface Backoff {
-  firstMs: number;
-  maxMs: number;
-}
+import { backoffMs, type Backoff } from "#lib/retry/backoff.ts";
 
 interface Failure {
   message: string;
@@ -80,7 +76,7 @@ export class Attempts {
   /** For a step that ended badly after the pass (removal of an instance is asynchronous). */
   fail(key: string, error: unknown): void {
     const tries = (this.#failures.get(key)?.tries ?? 0) + 1;
-    const wait = Math.min(this.#backoff.firstMs * 2 ** (tries - 1), this.#backoff.maxMs);
+    const wait = backoffMs(this.#backoff, tries);
     const cause = error instanceof Error ? error : new Error(String(error));
     this.#failures.set(key, { message: cause.message, tries, at: this.#now + wait });
     this.#onFailure(key, cause);

@@ -60,6 +60,25 @@ test("a removal that fails is told with its reason, and tried again", async () =
   expect(instances.tracker.pendingDeletes()).toHaveLength(1);
 });
 
+test("one that is wanted again after a removal that failed is told all anew, under the same generation, too", async () => {
+  const wanted = { instanceId: "i-1", argv: [], env: {}, dnsServers: ["10.0.0.2"], identity: "robot since 1" };
+  const bring = (): void => {
+    instances.tracker.want("i-1", wanted);
+    instances.create();
+    instances.tellDnsServers();
+    instances.tellIdentity();
+  };
+  bring();
+  instances.tracker.unwant("i-1");
+  instances.remove(() => true);
+  Object.assign(driver.kernel.instances.get("i-1")!, { identity: undefined, dnsServers: undefined }); // as far as it came
+  driver.end(new Error("processes do not end"));
+  await Promise.resolve();
+  bring();
+  expect(driver.kernel.instances.get("i-1")).toMatchObject({ identity: "robot since 1", dnsServers: ["10.0.0.2"] });
+  expect(instances.tracker.settled("i-1")).toBe(true);
+});
+
 test("one without a process is made again when its namespace is taken away, or it is not there at all", () => {
   created([]);
   driver.kernel.instances.set("i-1", { process: { state: "none" }, deleted: true });

@@ -123,9 +123,11 @@ export class Instances {
 
   /** What is not wanted and has no interface any more. Ends after the pass. */
   remove(free: (instanceId: string) => boolean): void {
-    for (const [id] of this.tracker.pendingDeletes()) {
+    for (const [id, actual] of this.tracker.pendingDeletes()) {
       if (this.#removing.has(id) || !free(id)) continue;
       const step = (): void => {
+        // Takes away its processes and its way to the API first: of one that fails, nothing of that may be left.
+        this.tracker.doubt(id, { ...actual, ...UNTOLD });
         const removal = this.#driver.remove(id);
         this.#removing.add(id);
         removal.then(

@@ -6,7 +6,8 @@ import { Guards } from "./guards.ts";
 import { Leftovers } from "./leftovers.ts";
 import { Meters } from "./meters.ts";
 import type { LastReadings, MeterTimes } from "./meters.ts";
-import type { Datapath, Device, Devices, DeviceSpec, Endpoint, NetworkNews, Ruleset } from "./ports.ts";
+import type { Datapath, Device, Devices, DeviceSpec, Endpoint, NetworkNews } from "./ports.ts";
+import { Rulesets } from "./rulesets.ts";
 import { DeltaTracker } from "./tracker.ts";
 
 interface ActualDevice extends Device {
@@ -19,15 +20,13 @@ interface ActualDevice extends Device {
  * what misses something of an earlier stage waits. The order is the reconciler's.
  */
 export class Interfaces {
-  readonly rulesets = new DeltaTracker<number, Ruleset, true>(() => true); // immutable: the same id is the same rules
+  readonly rulesets: Rulesets;
   readonly meters: Meters;
   readonly devices = new DeltaTracker<number, DeviceSpec, ActualDevice>((w, a) => a.spec !== undefined && sameDevice(w, a.spec));
   readonly endpoints = new DeltaTracker<number, Endpoint>(sameEndpoint);
   readonly #guards: Guards;
   readonly #leftovers = new Leftovers();
   readonly #specs = new Map<number, EndpointSpec>();
-  /** Wanted rulesets that no kernel will ever hold, with the reason. What names one is closed: its old rules are not wanted any more. */
-  readonly #impossible = new Map<number, string>();
   readonly #datapath: Datapath;
   readonly #driver: Devices;
   readonly #attempts: Attempts;
@@ -37,12 +36,13 @@ export class Interfaces {
     this.#driver = ports.devices;
     this.#attempts = attempts;
     this.#guards = new Guards(ports.datapath);
+    this.rulesets = new Rulesets(ports.datapath, attempts, (id) => this.#aimAll(id));
     this.meters = new Meters(ports.datapath, attempts, times, ports, (wireId) => this.#specs.get(wireId)?.meterId);
   }
 
   /** Takes over what a predecessor left, before anything is wanted. */
   adopt(found: Omit<ReturnType<Datapath["actual"]>, "mappings">): void {
-    for (const id of found.rulesetIds) this.rulesets.present(id, true);
+    this.rulesets.adopt(found.rulesetIds);
     for (const meter of found.meters) this.meters.tracker.doubt(meter.meterId, meter);
     for (const endpoint of found.endpoints) this.endpoints.present(endpoint.wireId, endpoint);
     this.observe();
@@ -124,33 +124,9 @@ export class Interfaces {
     this.#touched(wireId, spec?.meterId ?? 0n);
   }
 
-  wantRuleset(ruleset: Ruleset): void {
-    this.rulesets.want(ruleset.id, ruleset);
-    this.#attempts.forget(rulesetKey(ruleset.id));
-    this.#possible(ruleset.id);
-  }
-
-  unwantRuleset(id: number): void {
-    this.rulesets.unwant(id);
-    this.#possible(id);
-  }
-
+  /** What names one that cannot be is closed at once: its old rules are not wanted any more. */
   putRulesets(): void {
-    const before = this.#impossible.size;
-    for (const [id, ruleset] of this.rulesets.pendingPuts()) {
-      if (this.#impossible.has(id)) continue;
-      this.#attempts.run(rulesetKey(id), () => {
-        this.rulesets.doubt(id, true);
-        try {
-          this.#datapath.putRuleset(ruleset);
-        } catch (error) {
-          if (error instanceof RangeError) this.#cannotBe(id, error.message);
-          throw error;
-        }
-        this.rulesets.present(id, true);
-      });
-    }
-    if (this.#impossible.size > before) this.close();
+    if (this.rulesets.put()) this.close();
   }
 
   /** Traffic stops here: never put off to a later pass. */
@@ -178,8 +154,9 @@ export class Interfaces {
 
   /** Guarded and closed; on instances that are there. */
   makeDevices(exists: (instanceId: string) => boolean): void {
+    const taken = this.#taken();
     for (const [wireId, spec] of this.devices.pendingPuts()) {
-      if (!exists(spec.instanceId) || this.#taken(spec)) continue;
+      if (!exists(spec.instanceId) || taken(spec)) continue;
       this.#attempts.run(deviceKey(wireId), () => {
         // An interrupted one has no endpoint (ifindex 0 is none) but has to be removed if it is not wanted any more.
         this.devices.doubt(wireId, this.devices.possible(wireId) ?? { wireId, instanceId: spec.instanceId, ifindex: 0, spec: undefined });
@@ -193,7 +170,7 @@ export class Interfaces {
   /** Last, with everything that the endpoint names in place. */
   open(): void {
     for (const [wireId, endpoint] of this.endpoints.pendingPuts()) {
-      if (this.rulesets.actual(endpoint.rulesetId) === undefined) continue;
+      if (this.rulesets.tracker.actual(endpoint.rulesetId) === undefined) continue;
       if (this.meters.tracker.actual(endpoint.meterId) === undefined) continue;
       // A device that was found and could not be configured again keeps what it has, and gets nothing new.
       const configured = this.devices.actual(wireId)?.spec !== undefined;
@@ -217,7 +194,10 @@ export class Interfaces {
       const closed = this.endpoints.possible(wireId) === undefined && !this.meters.owesReading(wireId);
       return closed && !this.#attempts.waits(deviceKey(wireId));
     });
-    const inTheWay = (): boolean => this.devices.pendingPuts().some(([, spec]) => this.#taken(spec));
+    const inTheWay = (): boolean => {
+      const taken = this.#taken();
+      return this.devices.pendingPuts().some(([, spec]) => taken(spec));
+    };
     const wires = leftovers.map(([wireId]) => wireId);
     const { due, lookAt } = this.#leftovers.due(now, wires, { urgent: inTheWay(), busy: this.#attempts.worked });
     const removed = this.#remove(leftovers.filter(([wireId]) => due.has(wireId)));
@@ -238,19 +218,12 @@ export class Interfaces {
   }
 
   deleteRulesets(): void {
-    const pending = this.rulesets.pendingDeletes();
-    if (pending.length === 0) return;
-    const used = new Set<number>();
-    for (const [, endpoint] of this.endpoints.possibleEntries()) used.add(endpoint.rulesetId);
-    for (const spec of this.#specs.values()) used.add(spec.rulesetId);
-    for (const [id] of pending) {
-      if (used.has(id)) continue;
-      this.#attempts.run(rulesetKey(id), () => {
-        this.rulesets.doubt(id, true);
-        this.#datapath.deleteRuleset(id);
-        this.rulesets.absent(id);
-      });
-    }
+    this.rulesets.delete(() => {
+      const used = new Set<number>();
+      for (const [, endpoint] of this.endpoints.possibleEntries()) used.add(endpoint.rulesetId);
+      for (const spec of this.#specs.values()) used.add(this.rulesets.numberOf(spec.rulesetId));
+      return used;
+    });
   }
 
   /** The endpoint is open just as wanted, on its device. */
@@ -274,12 +247,8 @@ export class Interfaces {
     const message = (key: string): string | undefined => this.#attempts.message(key);
     const spec = this.#specs.get(wireId);
     if (spec === undefined) return message(closeKey(wireId)) ?? message(deviceKey(wireId));
-    if (this.rulesets.wanted(spec.rulesetId) === undefined && this.rulesets.actual(spec.rulesetId) === undefined) {
-      return `ruleset ${spec.rulesetId} is not in the feed`;
-    }
     return (
-      this.#impossible.get(spec.rulesetId) ??
-      message(rulesetKey(spec.rulesetId)) ??
+      this.rulesets.failure(spec.rulesetId) ??
       this.meters.failure(spec.meterId) ??
       message(closeKey(wireId)) ??
       message(deviceKey(wireId)) ??
@@ -287,22 +256,18 @@ export class Interfaces {
     );
   }
 
-  /** Another attachment's device, on its way out, still has the name that this one's is to get. */
-  #taken(spec: DeviceSpec): boolean {
-    return this.devices
-      .pendingDeletes()
-      .some(([, other]) => other.instanceId === spec.instanceId && (other.spec?.deviceIndex ?? spec.deviceIndex) === spec.deviceIndex);
-  }
-
-  /** It was tried, and is not tried again: a ruleset is immutable. */
-  #cannotBe(id: number, why: string): void {
-    this.#impossible.set(id, `ruleset ${id}: ${why}`);
-    this.#aimAll(id);
-  }
-
-  /** It has not been tried. */
-  #possible(id: number): void {
-    if (this.#impossible.delete(id)) this.#aimAll(id);
+  /** Whether another attachment's device, on its way out, still has the name that this one's is to get. As of now. */
+  #taken(): (spec: DeviceSpec) => boolean {
+    // Of one that was found after a restart the index is not known (undefined): any may be its.
+    const indexes = new Map<string, Set<number | undefined>>();
+    for (const [, { instanceId, spec }] of this.devices.pendingDeletes()) {
+      const ofInstance = indexes.get(instanceId) ?? new Set();
+      indexes.set(instanceId, ofInstance.add(spec?.deviceIndex));
+    }
+    return ({ instanceId, deviceIndex }) => {
+      const ofInstance = indexes.get(instanceId);
+      return ofInstance !== undefined && (ofInstance.has(deviceIndex) || ofInstance.has(undefined));
+    };
   }
 
   #aimAll(rulesetId: number): void {
@@ -315,12 +280,12 @@ export class Interfaces {
     const device = this.devices.possible(wireId);
     if (
       spec !== undefined &&
-      !this.#impossible.has(spec.rulesetId) &&
+      this.rulesets.canBe(spec.rulesetId) &&
       device !== undefined &&
       device.ifindex !== 0 &&
       device.instanceId === this.devices.wanted(wireId)?.instanceId
     ) {
-      this.endpoints.want(wireId, { ...spec, ifindex: device.ifindex });
+      this.endpoints.want(wireId, { ...spec, rulesetId: this.rulesets.numberOf(spec.rulesetId), ifindex: device.ifindex });
     } else this.endpoints.unwant(wireId);
   }
 
@@ -330,7 +295,6 @@ export class Interfaces {
   }
 }
 
-const rulesetKey = (id: number): string => `ruleset ${id}`;
 const closeKey = (wireId: number): string => `closing of ${wireId}`;
 const MANY_KEY = "removal of devices";
 const deviceKey = (wireId: number): string => `device of ${wireId}`;

@@ -109,7 +109,10 @@ export interface Datapath {
   closeEndpoint(wireId: number): void;
   /** The attachment's drop counters and connection budget go with it, unless `others`: the attachment has another meter still. */
   dropMeter(wireId: number, meterId: bigint, others?: boolean): void;
+  /** Throws for an id that has other rules, and RangeError for rules that no kernel can hold. */
   putRuleset(ruleset: Ruleset): void;
+  /** Whether the kernel holds just these rules under their id, or others. */
+  compareRuleset(ruleset: Ruleset): "same" | "other" | "absent";
   deleteRuleset(id: number): void;
   /**
    * Batched; also keeps the set of authorised sender hosts per VNI (D3). `fresh`: the caller knows that the kernel holds none of these

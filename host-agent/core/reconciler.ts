@@ -1,7 +1,7 @@
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { AttachmentItem } from "#gen/plenum/host/v1/host_feed.ts";
 import { Attempts } from "./attempts.ts";
-import type { Backoff } from "./attempts.ts";
+import type { Backoff } from "#lib/retry/backoff.ts";
 import { instanceOf, NotConvertible, rulesetOf } from "./convert.ts";
 import { Instances } from "./instances.ts";
 import { Interfaces } from "./interfaces.ts";
@@ -195,8 +195,8 @@ export class Reconciler {
     const dirt = this.host.takeDirt();
     for (const id of dirt.rulesets) {
       const item = this.host.ruleset(id);
-      if (item === undefined) this.interfaces.unwantRuleset(id);
-      else this.interfaces.wantRuleset(rulesetOf(item));
+      if (item === undefined) this.interfaces.rulesets.unwant(id);
+      else this.interfaces.rulesets.want(rulesetOf(item));
     }
     for (const id of dirt.instances) {
       this.instances.touched(id);

@@ -10,6 +10,7 @@ import type {
   SubstrateStatus,
 } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Logger } from "#lib/log/log.ts";
+import type { Backoff } from "#lib/retry/backoff.ts";
 import { FeedBroken } from "../core/wanted.ts";
 import { Outbox } from "./outbox.ts";
 import { reconnect } from "./reconnect.ts";
@@ -42,7 +43,7 @@ export interface HostSessionOptions {
   substrate(): SubstrateStatus;
   handler: HostFeedHandler;
   log: Logger;
-  backoff: { firstMs: number; maxMs: number };
+  backoff: Backoff;
   /** When something was received, for the metric of its age. */
   received(): void;
 }

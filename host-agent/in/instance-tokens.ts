@@ -1,12 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "#lib/log/log.ts";
+import { spreadBackoffMs } from "#lib/retry/backoff.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 
 /** A new token comes after half of the life of the last, by this host's clock; within these bounds, however wrong that is. */
 const SOONEST_MS = 10_000;
 const LATEST_MS = 150_000;
-const FIRST_WAIT_MS = 200;
-const MAX_WAIT_MS = 30_000;
+const BACKOFF = { firstMs: 200, maxMs: 30_000 };
 /** Between two questions: an agent that starts anew asks for all, and must not use up what its host may call. */
 const SPACING_MS = 10;
 
@@ -62,8 +62,8 @@ export class InstanceTokens {
         wait = Math.min(Math.max(half, SOONEST_MS), LATEST_MS) * (0.8 + 0.2 * random());
       } catch (error) {
         if (signal.aborted) return;
-        wait = Math.min(FIRST_WAIT_MS * 2 ** failures, MAX_WAIT_MS) * (0.5 + 0.5 * random());
         failures += 1;
+        wait = spreadBackoffMs(BACKOFF, failures, random());
         this.#failed(instanceId, error, put);
       }
       await delay(wait, undefined, { signal, ref: false }).catch(() => undefined); // dropped

@@ -2,6 +2,7 @@ import type { MappingServiceClient, WatchMappingsRequest, WatchMappingsResponse 
 import type { Logger } from "#lib/log/log.ts";
 import { MappingReceiver } from "#lib/mapping/receiver.ts";
 import type { MappingBookmark, MappingEffect } from "#lib/mapping/receiver.ts";
+import { backoffMs, type Backoff } from "#lib/retry/backoff.ts";
 import { mappingOfPacked } from "../core/convert.ts";
 import type { Mapping } from "../core/ports.ts";
 import { Outbox } from "./outbox.ts";
@@ -21,7 +22,7 @@ export interface MappingSessionOptions {
   connect(): { client: Pick<MappingServiceClient, "watchMappings">; close(): void };
   handler: MappingFeedHandler;
   log: Logger;
-  backoff: { firstMs: number; maxMs: number };
+  backoff: Backoff;
   received(): void;
 }
 
@@ -181,7 +182,7 @@ export class MappingSession {
     const { backoff, log } = this.#options;
     live.subscribed.delete(networkId);
     const times = (this.#refused.get(networkId)?.times ?? 0) + 1;
-    const wait = Math.min(backoff.firstMs * 2 ** (times - 1), backoff.maxMs);
+    const wait = backoffMs(backoff, times);
     log.info({ network: networkId.toString(), times, wait }, `mapping feed: refused: ${message}`);
     const timer = setTimeout(() => this.#subscribe(networkId), wait);
     timer.unref();

@@ -1,12 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { spreadBackoffMs, type Backoff } from "#lib/retry/backoff.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import type { Logger } from "#lib/log/log.ts";
 
-export interface ReconnectOptions {
+export interface ReconnectOptions extends Backoff {
   /** For the log. */
   name: string;
-  firstMs: number;
-  maxMs: number;
   log: Logger;
   /** Ends it for good. */
   signal: AbortSignal;
@@ -20,7 +19,7 @@ export interface ReconnectOptions {
  * sent a snapshot, at full speed for ever. Waits are random within the upper half, so that hosts do not come back in step.
  */
 export async function reconnect(options: ReconnectOptions, once: (signal: AbortSignal, good: () => void) => Promise<void>): Promise<void> {
-  const { name, firstMs, maxMs, log, signal, random = Math.random } = options;
+  const { name, log, signal, random = Math.random } = options;
   let failures = 0;
   while (!signal.aborted) {
     const stream = new AbortController();
@@ -39,9 +38,8 @@ export async function reconnect(options: ReconnectOptions, once: (signal: AbortS
     } finally {
       stream.abort();
     }
-    if (wasGood && performance.now() - began >= maxMs) failures = 0;
-    const wait = Math.min(firstMs * 2 ** failures, maxMs) * (0.5 + random() / 2);
+    if (wasGood && performance.now() - began >= options.maxMs) failures = 0;
     failures += 1;
-    await delay(wait, undefined, { signal, ref: true }).catch(() => {}); // aborted: the loop's condition ends it
+    await delay(spreadBackoffMs(options, failures, random()), undefined, { signal, ref: true }).catch(() => {}); // aborted: the loop's condition ends it
   }
 }

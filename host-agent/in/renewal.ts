@@ -3,13 +3,13 @@ import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostFeedServiceClient } from "#gen/plenum/host/v1/host_feed.ts";
 import { derOf } from "#lib/auth/pem.ts";
 import type { Logger } from "#lib/log/log.ts";
+import { spreadBackoffMs } from "#lib/retry/backoff.ts";
 import { createChannelAndClient } from "#lib/rpc/client.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import { validity } from "./identity.ts";
 import type { HostIdentity, IdentityStore } from "./identity.ts";
 
-const FIRST_WAIT_MS = 1_000;
-const MAX_WAIT_MS = 600_000;
+const BACKOFF = { firstMs: 1_000, maxMs: 600_000 };
 /** A timer runs for 24 days at most, and a clock may be set meanwhile. */
 const LOOK_MS = 3_600_000;
 
@@ -37,9 +37,8 @@ export async function keepRenewed(options: RenewalOptions): Promise<void> {
   const { signal, log } = options;
   for (let failures = 0; !signal.aborted;) {
     const due = Math.max(0, renewalTime(options.current().certificate) - Date.now());
-    // Random within the upper half: all hosts fail at once when the coordinator is away.
-    const again = Math.min(FIRST_WAIT_MS * 2 ** (failures - 1), MAX_WAIT_MS) * (0.5 + Math.random() / 2);
-    const wait = failures === 0 ? Math.min(due, LOOK_MS) : again;
+    // Spread: all hosts fail at once when the coordinator is away.
+    const wait = failures === 0 ? Math.min(due, LOOK_MS) : spreadBackoffMs(BACKOFF, failures);
     if (!(await slept(wait, signal))) return;
     if (due > LOOK_MS) continue;
     try {

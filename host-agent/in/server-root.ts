@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { connect } from "node:tls";
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 import { SERVER_NAME } from "#lib/auth/ca.ts";
+import { socketPlace } from "#lib/net/socket-place.ts";
 
 const TIMEOUT_MS = 10_000;
 
@@ -52,7 +53,5 @@ async function fetchChain(address: string, timeoutMs: number): Promise<X509Certi
 
 function open(address: string): TLSSocket {
   const common = { rejectUnauthorized: false, servername: SERVER_NAME, ALPNProtocols: ["h2"] };
-  if (address.startsWith("unix:")) return connect({ path: address.slice("unix:".length), ...common });
-  const at = address.lastIndexOf(":");
-  return connect({ host: address.slice(0, at).replace(/^\[(.*)\]$/, "$1"), port: Number(address.slice(at + 1)), ...common });
+  return connect({ ...socketPlace(address), ...common });
 }

@@ -112,6 +112,16 @@ export function datapathContract(name: string, harness: () => DatapathHarness): 
       });
     });
 
+    it("keeps the rules of a number, and says whether it has these", () => {
+      const others = { ...ruleset, rules: [] };
+      expect(datapath.compareRuleset(ruleset)).toBe("absent");
+      datapath.putRuleset(ruleset);
+      expect([datapath.compareRuleset(ruleset), datapath.compareRuleset(others)]).toEqual(["same", "other"]);
+      expect(() => datapath.putRuleset(others)).toThrow("other rules");
+      datapath.deleteRuleset(ruleset.id);
+      expect(datapath.compareRuleset(ruleset)).toBe("absent");
+    });
+
     it("replaces an endpoint that changes", () => {
       const endpoint = endpointExample(host.newDevice());
       datapath.guardDevice(endpoint.ifindex);

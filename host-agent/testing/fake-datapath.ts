@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Datapath, DropReading, Endpoint, Mapping, MeterReading, Ruleset } from "../core/ports.ts";
 
 /** What is pinned, and so outlives the agent: give the same one to a second FakeDatapath to play a restart (D21). */
@@ -99,7 +100,19 @@ export class FakeDatapath implements Datapath {
 
   putRuleset(ruleset: Ruleset): void {
     this.#enter("putRuleset");
+    if (this.#held(ruleset) === "other") throw new Error(`ruleset ${ruleset.id} exists with other rules`);
     this.pins.rulesets.set(ruleset.id, structuredClone(ruleset));
+  }
+
+  compareRuleset(ruleset: Ruleset): "same" | "other" | "absent" {
+    this.#enter("compareRuleset");
+    return this.#held(ruleset);
+  }
+
+  #held(ruleset: Ruleset): "same" | "other" | "absent" {
+    const before = this.pins.rulesets.get(ruleset.id);
+    if (before === undefined) return "absent";
+    return isDeepStrictEqual(before, ruleset) ? "same" : "other";
   }
 
   deleteRuleset(id: number): void {

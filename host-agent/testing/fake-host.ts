@@ -145,7 +145,9 @@ export class FakeHost {
 
   /** Calls since the last time that changed something. */
   takeCalls(): string[] {
-    return this.calls.splice(0).filter((call) => !/\.(list|actual|readMeters|readDrops|unguarded|isTunnelGuarded)$/.test(call));
+    return this.calls
+      .splice(0)
+      .filter((call) => !/\.(list|actual|readMeters|readDrops|unguarded|isTunnelGuarded|compareRuleset)$/.test(call));
   }
 
   /** Passes, and time, until nothing is left to do. */

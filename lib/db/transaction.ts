@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { IsolationLevel, Kysely, Transaction } from "kysely";
+import { backoffMs } from "../retry/backoff.ts";
 import { isPlanStale, isTransactionConflict } from "./errors.ts";
 
 export interface TransactionOptions {
@@ -9,8 +10,7 @@ export interface TransactionOptions {
   readonly attempts?: number;
 }
 
-const BASE_DELAY_MS = 4;
-const MAX_DELAY_MS = 200;
+const BACKOFF = { firstMs: 8, maxMs: 200 };
 
 /**
  * Run `body` in one transaction; commit when it returns, roll back when it throws. A serialization failure or deadlock runs it
@@ -34,7 +34,7 @@ export async function transaction<Tables, Result>(
       if (isPlanStale(error)) continue;
       if (!isTransactionConflict(error)) throw error;
       // Full jitter: those that collided must not meet again.
-      await delay(Math.random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** attempt));
+      await delay(Math.random() * backoffMs(BACKOFF, attempt));
     }
   }
 }

@@ -4,6 +4,7 @@ import type { ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import type { Logger } from "../log/log.ts";
+import { socketPlace } from "../net/socket-place.ts";
 
 export interface MetricsServer {
   /** "host:port", with the real port. */
@@ -41,17 +42,14 @@ export async function serveMetrics(options: MetricsOptions): Promise<MetricsServ
       answer(response, 500, "failed; see the log\n");
     });
   });
-  const path = options.address.startsWith("unix:") ? options.address.slice("unix:".length) : undefined;
-  if (path !== undefined) await rm(path, { force: true });
-  const at = options.address.lastIndexOf(":");
-  const host = options.address.slice(0, at).replace(/^\[(.*)\]$/, "$1");
-  const port = Number(options.address.slice(at + 1));
+  const place = socketPlace(options.address);
+  if ("path" in place) await rm(place.path, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(path === undefined ? { host, port } : { path }, resolve);
+    server.listen(place, resolve);
   });
   return {
-    address: path === undefined ? `${options.address.slice(0, at)}:${(server.address() as AddressInfo).port}` : options.address,
+    address: "path" in place ? options.address : options.address.replace(/:\d+$/, `:${(server.address() as AddressInfo).port}`),
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();

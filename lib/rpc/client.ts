@@ -7,6 +7,7 @@ import { errorDetailsClientMiddleware } from "nice-grpc-error-details";
 import { ClientError, Metadata, Status } from "nice-grpc-common";
 import { abortable } from "./abortable.ts";
 import { SERVER_NAME } from "../auth/ca.ts";
+import { socketPlace } from "../net/socket-place.ts";
 import { MAX_MESSAGE_BYTES } from "./server.ts";
 
 export interface ChannelSettings {
@@ -111,8 +112,10 @@ const releasedRequests: ClientMiddleware = async function* withReleasedRequests(
 };
 
 /** TLS compares names, not addresses: a socket or an IP address has none of its own. */
-const hasName = (address: string): boolean =>
-  !address.startsWith("unix:") && isIP(address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1")) === 0;
+const hasName = (address: string): boolean => {
+  const place = socketPlace(address);
+  return "host" in place && isIP(place.host) === 0;
+};
 
 /** A channel to a Plenum server: errors with details, deadlines, token, reconnects by itself. */
 export function openChannel(settings: ChannelSettings): RpcChannel {

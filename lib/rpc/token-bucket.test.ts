@@ -49,6 +49,15 @@ describe("TokenBuckets", () => {
     );
   });
 
+  it("says beforehand how long one would wait, and takes nothing by that", () => {
+    const buckets = new TokenBuckets({ perSecond: 10, burst: 5 });
+    expect([buckets.wait("a", 0), buckets.wait("a", 0, 5), buckets.wait("a", 0, 500)]).toEqual([0, 0, 0]);
+    expect(buckets.size).toBe(0);
+    expect(buckets.take("a", 0, 4)).toBe(0);
+    expect([buckets.wait("a", 0), buckets.wait("a", 0, 2), buckets.wait("a", 99, 2), buckets.wait("a", 100, 2)]).toEqual([0, 100, 1, 0]);
+    expect(buckets.take("a", 0)).toBe(0);
+  });
+
   it("holds one caller's flood against nobody else", () => {
     const buckets = new TokenBuckets({ perSecond: 1, burst: 1 });
     for (let index = 0; index < 100; index += 1) buckets.take("flood", 0);

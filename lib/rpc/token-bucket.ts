@@ -1,10 +1,10 @@
-/** Calls a second in the long run, and at once after a pause. Both above 0. */
+/** Tokens (calls, connections, bytes) a second in the long run, and at once after a pause: `perSecond` above 0, `burst` 1 or more. */
 export interface Rate {
   readonly perSecond: number;
   readonly burst: number;
 }
 
-/** Tokens are counted in thousandths: with whole milliseconds and rates the sums are exact. */
+/** Tokens are counted in thousandths, of which a rate gives as many a millisecond as tokens a second. */
 const TOKEN = 1_000;
 
 interface Bucket {
@@ -33,20 +33,37 @@ export class TokenBuckets {
   }
 
   /**
-   * Take `amount` tokens (default 1; never more than a full bucket has, so that everything is let through at some time). 0: taken; else the
-   * milliseconds after which there are as many, and nothing was taken.
+   * Take `amount` tokens (default 1; fewer than 1 count as 1, more than a full bucket as a full one, so that everything is let through at some
+   * time). 0: taken; else the milliseconds after which there are as many, and nothing was taken.
    */
   take(key: string, now: number, amount = 1): number {
+    const have = this.#have(key, now);
+    const wanted = this.#wanted(amount);
+    const taken = have >= wanted;
+    const at = Math.max(now, this.#buckets.get(key)?.at ?? now);
+    this.#buckets.delete(key);
+    this.#buckets.set(key, { thousandths: taken ? have - wanted : have, at });
+    this.#forget(now);
+    return taken ? 0 : this.#waitFor(wanted - have);
+  }
+
+  /** What `take` would answer. Takes nothing. */
+  wait(key: string, now: number, amount = 1): number {
+    return this.#waitFor(Math.max(0, this.#wanted(amount) - this.#have(key, now)));
+  }
+
+  #have(key: string, now: number): number {
     const { perSecond, burst } = this.#rate;
     const before = this.#buckets.get(key);
-    const earned = before === undefined ? 0 : Math.max(0, now - before.at) * perSecond;
-    const have = before === undefined ? burst * TOKEN : Math.min(burst * TOKEN, before.thousandths + earned);
-    const wanted = Math.min(Math.max(1, amount), burst) * TOKEN;
-    const taken = have >= wanted;
-    this.#buckets.delete(key);
-    this.#buckets.set(key, { thousandths: taken ? have - wanted : have, at: Math.max(now, before?.at ?? now) });
-    this.#forget(now);
-    return taken ? 0 : Math.ceil((wanted - have) / perSecond);
+    return before === undefined ? burst * TOKEN : Math.min(burst * TOKEN, before.thousandths + Math.max(0, now - before.at) * perSecond);
+  }
+
+  #wanted(amount: number): number {
+    return Math.min(Math.max(1, amount), this.#rate.burst) * TOKEN;
+  }
+
+  #waitFor(thousandths: number): number {
+    return Math.ceil(thousandths / this.#rate.perSecond);
   }
 
   /** Keys that are remembered. */

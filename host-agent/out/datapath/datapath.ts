@@ -157,6 +157,10 @@ export class BpfDatapath implements Datapath {
     this.#rulesets.put(ruleset);
   }
 
+  compareRuleset(ruleset: Ruleset): "same" | "other" | "absent" {
+    return this.#rulesets.compare(ruleset);
+  }
+
   deleteRuleset(id: number): void {
     this.#rulesets.delete(id);
   }

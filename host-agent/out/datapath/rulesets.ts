@@ -48,18 +48,28 @@ export class Rulesets {
 
   /** @throws Error if the id is taken by other rules; RangeError for more than 256 rules a direction or values out of range */
   put(ruleset: Ruleset): void {
-    const id = inRange("ruleset id", ruleset.id, 1, 0xffffffff);
-    const entries = entriesOf(ruleset);
-    const value = encode("ruleset", { id, digest: digestOf(entries) });
-    const before = this.#maps.rulesets.get(u32(id));
-    if (before?.equals(value)) return;
-    if (before !== undefined) throw new Error(`ruleset ${id} exists with other rules; it is immutable`);
+    const { id, entries, value } = compiled(ruleset);
+    const held = this.#held(id, value);
+    if (held === "same") return;
+    if (held === "other") throw new Error(`ruleset ${id} exists with other rules; it is immutable`);
     try {
       this.#write(id, entries, value);
     } catch (error) {
       this.delete(id); // half of one, tried again and again, must not keep the room that others wait for
       throw error;
     }
+  }
+
+  /** Whether they are there under their id, or others. */
+  compare(ruleset: Ruleset): "same" | "other" | "absent" {
+    const { id, value } = compiled(ruleset);
+    return this.#held(id, value);
+  }
+
+  #held(id: number, value: Buffer): "same" | "other" | "absent" {
+    const before = this.#maps.rulesets.get(u32(id));
+    if (before === undefined) return "absent";
+    return before.equals(value) ? "same" : "other";
   }
 
   #write(id: number, entries: Entries, value: Buffer): void {
@@ -80,6 +90,13 @@ export class Rulesets {
     for (const table of TABLES) for (const key of keys[table]) this.#maps[table].delete(key);
     this.#keys.delete(id);
   }
+}
+
+/** @throws RangeError */
+function compiled(ruleset: Ruleset): { id: number; entries: Entries; value: Buffer } {
+  const id = inRange("ruleset id", ruleset.id, 1, 0xffffffff);
+  const entries = entriesOf(ruleset);
+  return { id, entries, value: encode("ruleset", { id, digest: digestOf(entries) }) };
 }
 
 function rulesetIdOf(table: Table, key: Buffer): number {

@@ -3,7 +3,9 @@ import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { textOf } from "#lib/linux/index.ts";
+import { socketPlace } from "#lib/net/socket-place.ts";
 import { TokenBuckets } from "#lib/rpc/token-bucket.ts";
+import { ApiPace } from "./api-pace.ts";
 import { ApiSocket, SOCKET_NAME } from "./api-socket.ts";
 
 /** Where an instance's processes have their view: a directory of their own is mounted there. */
@@ -11,10 +13,6 @@ export const VIEW = "/run/plenum";
 
 /** Of all instances of the host at the same time: a connection holds some hundred kilobytes at most. */
 const CONNECTIONS_OF_HOST = 1_024;
-const MIB = 1024 * 1024;
-/** Bytes a second both ways together, in the long run and at once: of one instance, of all of the host. */
-const BYTES = { perSecond: 8 * MIB, burst: 8 * MIB };
-const BYTES_OF_HOST = { perSecond: 64 * MIB, burst: 64 * MIB };
 /** New connections a second of one instance. One that is above it rests this long. */
 const CONNECTS = { perSecond: 20, burst: 40 };
 const REST_MS = 1_000;
@@ -57,8 +55,7 @@ interface Door {
 export class ApiDoors {
   readonly #options: ApiDoorsOptions;
   readonly #doors = new Map<string, Door>();
-  readonly #bytes = new TokenBuckets(BYTES);
-  readonly #bytesOfHost = new TokenBuckets(BYTES_OF_HOST);
+  readonly #pace = new ApiPace();
   readonly #connects = new TokenBuckets(CONNECTS);
 
   constructor(options: ApiDoorsOptions) {
@@ -109,14 +106,14 @@ export class ApiDoors {
       gid,
       connect: () => this.#connect(),
       admit: () => (this.#connects.take(instanceId, now()) === 0 ? 0 : REST_MS),
-      pace: (bytes) => this.#bytes.take(instanceId, now(), bytes) || this.#bytesOfHost.take("", now(), bytes),
+      pace: (bytes) => this.#pace.take(instanceId, now(), bytes),
       failed: (error) => this.#options.failed(instanceId, error),
     });
   }
 
   #connect(): Socket | undefined {
     const open = [...this.#doors.values()].reduce((sum, { socket }) => sum + socket.connections, 0);
-    return open >= CONNECTIONS_OF_HOST ? undefined : connect({ ...addressOf(this.#options.endpoint ?? ""), allowHalfOpen: true });
+    return open >= CONNECTIONS_OF_HOST ? undefined : connect({ ...socketPlace(this.#options.endpoint ?? ""), allowHalfOpen: true });
   }
 
   #put({ directory, gid }: View, name: string, text: string | undefined): void {
@@ -135,10 +132,4 @@ export function makeView({ directory, gid }: View): void {
   mkdirSync(directory, { recursive: true });
   chownSync(directory, 0, gid);
   chmodSync(directory, 0o750);
-}
-
-function addressOf(endpoint: string): { path: string } | { host: string; port: number } {
-  if (endpoint.startsWith("unix:")) return { path: endpoint.slice("unix:".length) };
-  const { hostname, port } = new URL(`tcp://${endpoint}`);
-  return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: Number(port) };
 }

@@ -120,7 +120,7 @@ export class NetnsInstanceDriver implements InstanceDriver {
     if (argv.length === 0 || this.#status(instanceId).process.state === "running") return this.#status(instanceId);
     if (instance.starting === true) endUnrecorded(instance);
     const resolverPath = this.#state.resolverPath(instanceId);
-    writeResolverFile(resolverPath, dnsServers);
+    if (!existsSync(resolverPath)) writeResolverFile(resolverPath, dnsServers); // else setDnsServers has
     // What is not there nothing can take the place of; without servers of its own, a process does not miss it.
     const mountable = existsSync(RESOLVER_FILE);
     if (!mountable && dnsServers.length > 0)
