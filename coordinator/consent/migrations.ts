@@ -59,4 +59,7 @@ export const consentMigrations: Migrations = {
     ALTER TABLE consent_limit DROP CONSTRAINT consent_limit_consent_id_fkey,
       ADD CONSTRAINT consent_limit_consent FOREIGN KEY (consent_id) REFERENCES consent ON DELETE CASCADE;
   `),
+  "0123_consent_resource": sqlMigration(`
+    CREATE INDEX consent_resource ON consent (resource_id, consent_id); -- those that were taken back, too
+  `),
 };

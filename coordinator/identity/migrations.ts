@@ -80,4 +80,42 @@ export const identityMigrations: Migrations = {
       PRIMARY KEY (account_id, quota, part)
     ) WITH (fillfactor = 50);
   `),
+  "0121_count_part": sqlMigration(`
+    -- Count in one of the parts (0083), held until the transaction's end; answers what is used of the quota then, and its bound (of what is
+    -- taken away, nothing). Others may be
+    -- adding up to most to each other part, unseen: where that might be too much, all parts are held, in their order. Nobody comes to that
+    -- with a part in hand, so that no two wait for each other: a part that turned out to be too near the bound is let go first. Each
+    -- statement of a volatile function sees what was committed until it begins, also while the lock before it was waited for.
+    CREATE FUNCTION count_part(of_account text, of_quota text, own_part int, amount bigint, parts int, most bigint,
+                               OUT used bigint, OUT maximum bigint) LANGUAGE plpgsql AS $$
+    DECLARE
+      unseen CONSTANT bigint := (parts - 1) * most;
+    BEGIN
+      IF amount > 0 THEN SELECT room.used, room.maximum INTO used, maximum FROM part_room(of_account, of_quota) AS room; END IF;
+      IF amount <= 0 OR amount <= most AND used + amount + unseen <= maximum THEN
+        BEGIN
+          INSERT INTO account_use_part AS own (account_id, quota, part, used) VALUES (of_account, of_quota, own_part, amount)
+            ON CONFLICT (account_id, quota, part) DO UPDATE SET used = own.used + excluded.used;
+          IF amount <= 0 THEN RETURN; END IF;
+          SELECT room.used, room.maximum INTO used, maximum FROM part_room(of_account, of_quota) AS room;
+          IF used + unseen <= maximum THEN RETURN; END IF;
+          RAISE EXCEPTION USING ERRCODE = 'PL121', MESSAGE = 'too near the bound for one part';
+        EXCEPTION WHEN SQLSTATE 'PL121' THEN
+          NULL; -- what the block did is undone, its lock too
+        END;
+      END IF;
+      INSERT INTO account_use_part AS own (account_id, quota, part, used)
+        SELECT of_account, of_quota, one, CASE WHEN one = own_part THEN amount ELSE 0 END FROM generate_series(0, parts - 1) AS one ORDER BY one
+        ON CONFLICT (account_id, quota, part) DO UPDATE SET used = own.used + excluded.used;
+      SELECT room.used, room.maximum INTO used, maximum FROM part_room(of_account, of_quota) AS room;
+    END $$;
+
+    -- What of a quota that is counted in parts an account uses, and its bound; NULL: there is no such quota.
+    CREATE FUNCTION part_room(of_account text, of_quota text, OUT used bigint, OUT maximum bigint) LANGUAGE sql AS $$
+      SELECT (coalesce((SELECT u.used FROM account_use u WHERE u.account_id = of_account AND u.quota = of_quota), 0)
+              + coalesce((SELECT sum(p.used) FROM account_use_part p WHERE p.account_id = of_account AND p.quota = of_quota), 0))::bigint,
+             coalesce((SELECT q.maximum FROM account_quota q WHERE q.account_id = of_account AND q.quota = of_quota),
+                      (SELECT d.maximum FROM quota_default d WHERE d.quota = of_quota))
+    $$;
+  `),
 };

@@ -255,4 +255,9 @@ export const interfaceMigrations: Migrations = {
     -- The network's version without the mapping: a host that has it takes nothing from the old one. NULL: ended before this was kept.
     ALTER TABLE attachment_residue ADD COLUMN version bigint;
   `),
+  "0122_attachment_owners": sqlMigration(`
+    -- What an account is shown: attachments of its records, and those to its instances.
+    CREATE INDEX attachment_interface_owner ON attachment (interface_owner, attachment_id) WHERE state <> 4;
+    CREATE INDEX attachment_instance_owner ON attachment (instance_owner, attachment_id) WHERE state <> 4;
+  `),
 };

@@ -6,6 +6,7 @@ import type { PlenumClient } from "#lib/rpc/client.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import { transaction } from "#lib/db/transaction.ts";
 import { countPart } from "../identity/api.ts";
+import { deadlocks } from "./deadlocks.ts";
 import { reasonOf } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
@@ -149,6 +150,26 @@ it("a count that is raised in parts is exact where it comes to its bound, and wa
   const reasons = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [(outcome.reason as { reason?: string }).reason] : []));
   expect(new Set(reasons)).toEqual(new Set(["LIMIT_EXCEEDED"]));
   expect(await quota("interfaces")).toMatchObject({ used: 30_000n });
+});
+
+it("two that find little room once they count do not wait for each other's parts", async () => {
+  const { kysely } = world.db;
+  await set("interfaces", 30_000n);
+  await sql`
+    CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END';
+    CREATE TRIGGER pause BEFORE INSERT OR UPDATE ON account_use_part FOR EACH ROW WHEN (NEW.used <> 0) EXECUTE FUNCTION pause()`.execute(
+    kysely,
+  );
+  const before = await deadlocks(world);
+  const count = (part: string) => transaction(kysely, (tx) => countPart(tx, accountId, "interfaces", 1, `eni-${part}`));
+  const both = Promise.allSettled([count("3"), count("7")]);
+  const pausing = async () => (await sql`SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'`.execute(kysely)).rows.length;
+  await expect.poll(pausing).toBe(2);
+  await sql`UPDATE account_quota SET maximum = 2 WHERE account_id = ${accountId}`.execute(kysely);
+  expect(kept(await both)).toBe(2);
+  await sql`DROP TRIGGER pause ON account_use_part`.execute(kysely);
+  expect((await deadlocks(world)) - before).toBe(0n);
+  expect(await quota("interfaces")).toMatchObject({ used: 2n });
 });
 
 it("only what there is can be set, by an operator", async () => {

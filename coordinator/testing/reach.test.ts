@@ -4,6 +4,10 @@ import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { silentLog } from "#lib/log/log.ts";
+import { COORDINATOR } from "../call/api.ts";
+import { attachmentMessages } from "../interface/in/messages.ts";
+import { readAttachments } from "../interface/out/attachment-store.ts";
+import { instanceDirectory } from "../placement/api.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, World } from "./world.ts";
 
@@ -63,4 +67,26 @@ test("who waits for a network is woken by whatever leaves it", async () => {
   expect(keys).toContain(attachmentId);
   expect((await clients.interfaces.getAttachment({ attachmentId })).attachment?.state).toBe(AttachmentState.ATTACHING);
   await listener.close();
+});
+
+test("a list reads once what of a network its slow hosts lack, however many attachments it shows", async () => {
+  const { clients, subnetId, instanceId, quiet } = await twoHosts("lacks");
+  for (let more = 0; more < 3; more += 1) {
+    const { interface: made } = await clients.interfaces.createInterface({ spec: { subnetId } });
+    await clients.interfaces.attachInterface({ spec: { interfaceId: made?.interfaceId, instanceId }, wait: WaitFor.PROGRAMMED });
+  }
+  const rows = await readAttachments(world.db.kysely, { instanceIds: [instanceId] });
+  let statements = 0;
+  const counted = world.db.kysely.withPlugin({
+    transformQuery({ node }) {
+      statements += 1;
+      return node;
+    },
+    transformResult: ({ result }) => Promise.resolve(result),
+  });
+  const messages = await attachmentMessages(counted, instanceDirectory, COORDINATOR, rows);
+  const reachable = messages.map(({ conditions }) => conditions.find((one) => one.type === "Reachable"));
+  expect(reachable.map((one) => one?.reason)).toEqual(Array.from({ length: 4 }, () => "HostsBehind"));
+  expect(reachable.every((one) => one?.message.includes(quiet.hostId))).toBe(true);
+  expect(statements).toBe(2);
 });

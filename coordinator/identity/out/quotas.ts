@@ -69,61 +69,20 @@ export async function countUse(tx: Tx, accountId: string, quota: QuotaName, amou
 /** Into how many parts a count is divided that many raise at once, and what one transaction adds at most without holding all of them. */
 const PARTS = 16;
 const MOST = 1_000;
-/** What transactions that nobody sees yet may have added to the other parts: one holds each. */
-const UNSEEN = (PARTS - 1) * MOST;
-
-interface Part {
-  readonly accountId: string;
-  readonly quota: QuotaName;
-  readonly part: number;
-}
 
 /**
  * The same for what many make at once (interfaces): each counts in a part of its own, by chance (the last digit of `id`, hexadecimal), so
  * that they do not wait for each other's commits. Exact all the same: each leaves room for what the others may be adding, and who does
- * not find so much holds all parts, and has waited for the others.
+ * not find so much holds all parts, and has waited for the others (the function of the migration `0121`).
  */
 export async function countPart(tx: Tx, accountId: string, quota: QuotaName, amount: number, id: string): Promise<void> {
   const digit = Number.parseInt(id.slice(-1), PARTS);
-  const of = { accountId, quota, part: Number.isNaN(digit) ? 0 : digit };
-  const held = await raise(tx, of, amount, amount > MOST);
-  if (amount <= 0) return;
-  let { used, maximum } = await roomOf(tx, of);
-  if (held < PARTS && used + BigInt(UNSEEN) > maximum) {
-    // There was room before the part was held. Two that come here at once may wait for each other's parts: then one of them runs again.
-    await raise(tx, of, 0, true);
-    ({ used, maximum } = await roomOf(tx, of));
-  }
-  refuseAbove(accountId, quota, maximum, used, BigInt(amount));
-}
-
-const usedIn = ({ accountId, quota }: Part) => sql`
-  (coalesce((SELECT used FROM account_use WHERE account_id = ${accountId} AND quota = ${quota}), 0)
-   + coalesce((SELECT sum(used) FROM account_use_part WHERE account_id = ${accountId} AND quota = ${quota}), 0))::bigint`;
-
-/** Add to a part and hold it until the end; all parts, in their order, with `all` or where little room is seen. How many are held. */
-async function raise(tx: Tx, of: Part, amount: number, all: boolean): Promise<number> {
-  const { accountId, quota, part } = of;
-  const { rows } = await sql`
-    INSERT INTO account_use_part AS use (account_id, quota, part, used)
-    SELECT ${accountId}, ${quota}, one, CASE WHEN one = ${part}::int THEN ${amount}::bigint ELSE 0 END
-    FROM generate_series(0, ${PARTS - 1}::int) AS one
-    WHERE one = ${part}::int OR ${all}::boolean
-      OR (${amount}::bigint > 0 AND ${usedIn(of)} + ${amount}::bigint + ${UNSEEN}::bigint > ${maximumIn(accountId, quota)})
-    ORDER BY one
-    ON CONFLICT (account_id, quota, part) DO UPDATE SET used = use.used + excluded.used
-    RETURNING 1`.execute(tx);
-  return rows.length;
-}
-
-/** By a statement after the lock. */
-async function roomOf(tx: Tx, of: Part): Promise<{ used: bigint; maximum: bigint }> {
+  const part = Number.isNaN(digit) ? 0 : digit;
   const { rows } = await sql<{ used: bigint; maximum: bigint | null }>`
-    SELECT ${usedIn(of)} AS used, ${maximumIn(of.accountId, of.quota)} AS maximum`.execute(tx);
+    SELECT used, maximum
+    FROM count_part(${accountId}, ${quota}, ${part}::int, ${amount}::bigint, ${PARTS}::int, ${MOST}::bigint)`.execute(tx);
   const used = rows[0]?.used ?? 0n;
-  const maximum = rows[0]?.maximum ?? undefined;
-  if (maximum === undefined) throw new Error(`the installation has no quota ${of.quota}`);
-  return { used, maximum };
+  if (amount > 0) refuseAbove(accountId, quota, known(quota, rows[0]?.maximum), used, BigInt(amount));
 }
 
 /** The same for what is counted by its rows: `count` of them are there, and the lock under which they were counted is held. */
@@ -141,7 +100,10 @@ const maximumIn = (accountId: string, quota: QuotaName) => sql`
 
 async function maximumOf(tx: Tx, accountId: string, quota: QuotaName): Promise<bigint> {
   const { rows } = await sql<{ maximum: bigint | null }>`SELECT ${maximumIn(accountId, quota)} AS maximum`.execute(tx);
-  const maximum = rows[0]?.maximum ?? undefined;
-  if (maximum === undefined) throw new Error(`the installation has no quota ${quota}`);
+  return known(quota, rows[0]?.maximum);
+}
+
+function known(quota: QuotaName, maximum: bigint | null | undefined): bigint {
+  if (maximum === null || maximum === undefined) throw new Error(`the installation has no quota ${quota}`);
   return maximum;
 }

@@ -17,8 +17,8 @@ import { trafficOf } from "../out/meter-store.ts";
 import type { TrafficSum } from "../out/meter-store.ts";
 import { lookAround } from "../out/look.ts";
 import type { Look } from "../out/look.ts";
-import { forceFacts, reachOf, versionThatMatters } from "../out/reach.ts";
-import type { Observation } from "../out/reach.ts";
+import { forceFacts, reachOf, versionsLacked } from "../out/reach.ts";
+import type { Observation, VersionsLacked } from "../out/reach.ts";
 import type { AttachmentRow, InterfaceRow } from "../out/rows.ts";
 
 /** Whoever asks. */
@@ -42,12 +42,18 @@ export interface Waited {
   readonly versions: ReadonlyMap<string, bigint>;
 }
 
-async function reachFacts(db: Reader, row: AttachmentRow, seen: Observation, waited: Waited | undefined): Promise<ReachFacts | undefined> {
-  const progress = row.host_id === null ? undefined : seen.networks.get(row.network_id);
-  if (progress === undefined) return undefined;
-  const version =
-    waited?.versions.get(networkScope(row.network_id)) ?? (await versionThatMatters(db, row.network_id, progress, row.addresses));
-  return reachOf(progress, version);
+/** How far hosts are with each attachment; what they lack of a network is read once, for all that are in it. */
+function reachFacts(db: Reader, seen: Observation, waited: Waited | undefined): (row: AttachmentRow) => Promise<ReachFacts | undefined> {
+  const lacked = new Map<bigint, VersionsLacked>();
+  return async (row) => {
+    const progress = row.host_id === null ? undefined : seen.networks.get(row.network_id);
+    if (progress === undefined) return undefined;
+    const asked = waited?.versions.get(networkScope(row.network_id));
+    if (asked !== undefined) return reachOf(progress, asked);
+    const known = lacked.get(row.network_id) ?? (await versionsLacked(db, row.network_id, progress));
+    lacked.set(row.network_id, known);
+    return reachOf(progress, known(row.addresses));
+  };
 }
 
 /** Attachments as callers see them, in the order of the rows. */
@@ -74,6 +80,7 @@ interface Seen {
 
 async function attachmentsSeen(db: Reader, viewer: Viewer, { rows, seen, sums, residue }: Look, waited?: Waited): Promise<Seen[]> {
   const messages: Seen[] = [];
+  const reach = reachFacts(db, seen, waited);
   for (const row of rows) {
     const sight = sightOf(viewer, row);
     const host = row.host_id === null ? undefined : seen.hosts.get(row.host_id);
@@ -94,7 +101,7 @@ async function attachmentsSeen(db: Reader, viewer: Viewer, { rows, seen, sums, r
       {
         sight,
         host,
-        reach: await reachFacts(db, row, seen, waited),
+        reach: await reach(row),
         force: forceFacts(row, seen),
         waitedSeconds: waited?.unfinished.has(row.attachment_id) === true ? waited.seconds : undefined,
       },

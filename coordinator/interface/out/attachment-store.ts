@@ -232,10 +232,17 @@ export async function attachmentsOnHost(tx: Reader, hostId: string): Promise<Att
   return rows;
 }
 
-/** Hosts that carry attachments or are letting go of some. */
+/** Hosts that carry attachments or are letting go of some, from one to the next along their index: of each host one entry is read. */
 export async function carryingHosts(tx: Reader): Promise<string[]> {
+  const next = (after: RawBuilder<unknown>) => sql`
+    SELECT host_id FROM attachment WHERE state <> 4 AND host_id > ${after} ORDER BY host_id LIMIT 1`;
   const { rows } = await sql<{ host_id: string }>`
-    SELECT DISTINCT host_id FROM attachment WHERE state <> 4 AND host_id IS NOT NULL`.execute(tx);
+    WITH RECURSIVE carrying (host_id) AS (
+      (${next(sql`''`)})
+      UNION ALL
+      SELECT following.host_id FROM carrying CROSS JOIN LATERAL (${next(sql`carrying.host_id`)}) AS following
+    )
+    SELECT host_id FROM carrying`.execute(tx);
   return rows.map((row) => row.host_id);
 }
 

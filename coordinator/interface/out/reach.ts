@@ -129,25 +129,24 @@ export function neededVersion(row: AttachmentRow, progress: NetworkProgress): bi
 
 const MAX_LOOK = 256;
 
+/** What of a network some connected host lacks: the newest version that concerns one of these addresses, 0 when there is none. */
+export type VersionsLacked = (addresses: readonly string[]) => bigint;
+
 /**
- * The newest version of the network that concerns one of these addresses and that some connected host lacks; 0 when there is none.
- * With more than 256 changes to look through: the network's newest (too strict, never too lax).
+ * Read what a network changed since its slowest connected host. With more than 256 changes to look through: the network's newest counts
+ * for every address (too strict, never too lax).
  */
-export async function versionThatMatters(
-  db: Reader,
-  networkId: bigint,
-  progress: NetworkProgress,
-  addresses: readonly string[],
-): Promise<bigint> {
-  const slowest = [...progress.applied.values()].reduce((least, version) => (version < least ? version : least), progress.level);
-  if (slowest >= progress.level) return 0n;
-  if (progress.level - slowest > BigInt(MAX_LOOK)) return progress.level;
+export async function versionsLacked(db: Reader, networkId: bigint, { applied, level }: NetworkProgress): Promise<VersionsLacked> {
+  const slowest = [...applied.values()].reduce((least, version) => (version < least ? version : least), level);
+  if (slowest >= level) return () => 0n;
+  if (level - slowest > BigInt(MAX_LOOK)) return () => level;
   const { rows } = await sql<{ version: bigint; payload: Buffer }>`
-    SELECT version, payload FROM change WHERE scope = ${networkScope(networkId)} AND version > ${slowest} ORDER BY version DESC`.execute(
-    db,
-  );
-  if (BigInt(rows.length) < progress.level - slowest) return progress.level; // trimmed
-  const prefixes = new Set(addresses.map(prefixOf));
-  const concerns = (payload: Buffer): boolean => NetworkChange.decode(payload).items.some((item) => prefixes.has(item.prefix));
-  return rows.find((row) => concerns(row.payload))?.version ?? 0n;
+    SELECT version, payload FROM change WHERE scope = ${networkScope(networkId)} AND version > ${slowest} ORDER BY version`.execute(db);
+  if (BigInt(rows.length) < level - slowest) return () => level; // trimmed
+  const newest = new Map<string, bigint>();
+  for (const { version, payload } of rows) for (const { prefix } of NetworkChange.decode(payload).items) newest.set(prefix, version);
+  return (addresses) => {
+    const versions = addresses.map((address) => newest.get(prefixOf(address)) ?? 0n);
+    return versions.reduce((most, version) => (version > most ? version : most), 0n);
+  };
 }
