@@ -1,10 +1,10 @@
-import type { Mapping } from "../../core/ports.ts";
+import { ROW, type MappingBatch } from "../../core/ports.ts";
 import type { BpfMap } from "./bpf-map.ts";
-import { mappingAt } from "./codec.ts";
 import { STRUCTS } from "./layout.gen.ts";
 
 const { key: KEY, host: HOST } = STRUCTS.mapping.fields;
 const { vni: VNI } = STRUCTS.mapping_key.fields;
+const HOST_WORDS = HOST.size / 4;
 
 /**
  * The hosts that may send into each network (D3): those that hold at least one of its addresses. The kernel map is a set; how many
@@ -30,18 +30,14 @@ export class Senders {
     this.#change(name, 1);
   }
 
-  /** The same for many (`values`: theirs, one after the other), of which few differ in network and host: all are counted, or none. */
-  addAll(values: Buffer, mappings: readonly Mapping[]): void {
-    const seen = new Map<number, Map<string, { at: number; count: number }>>();
-    mappings.forEach(({ vni, hostAddress }, at) => {
-      const hosts = seen.get(vni) ?? new Map<string, { at: number; count: number }>();
-      seen.set(vni, hosts);
-      const host = hosts.get(hostAddress);
-      if (host === undefined) hosts.set(hostAddress, { at, count: 1 });
-      else host.count++;
+  /** The same for many, of which few differ in their host: all are counted, or none. */
+  addAll({ vni, count, rows, hosts }: MappingBatch): void {
+    const counts = new Uint32Array(hosts.length / HOST_WORDS);
+    for (let i = 0; i < count; i++) counts[rows[i * ROW.words + ROW.host]!]!++;
+    const named: { name: string; count: number }[] = [];
+    counts.forEach((count, host) => {
+      if (count > 0) named.push({ name: nameOfHost(vni, hosts.subarray(host * HOST_WORDS, (host + 1) * HOST_WORDS)), count });
     });
-    const all = [...seen.values()].flatMap((hosts) => [...hosts.values()]);
-    const named = all.map(({ at, count }) => ({ name: nameOf(mappingAt(values, at).value), count }));
     const fresh = named.filter(({ name }) => !this.#counts.has(name));
     try {
       for (const { name } of fresh) this.#allow(name);
@@ -80,4 +76,9 @@ export class Senders {
 function nameOf(mapping: Buffer): string {
   const vni = KEY.offset + VNI.offset;
   return mapping.toString("latin1", vni, vni + VNI.size) + mapping.toString("latin1", HOST.offset, HOST.offset + HOST.size);
+}
+
+function nameOfHost(vni: number, host: Uint32Array): string {
+  const words = Uint32Array.of(vni, ...host);
+  return Buffer.from(words.buffer).toString("latin1");
 }
