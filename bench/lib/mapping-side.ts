@@ -13,6 +13,7 @@ const HOSTS = 100;
 const WATCHERS = 100;
 /** Changes in a sample of one: a single one is too short to be measured. */
 const CHANGES = 100;
+const LOOKUPS = 100_000;
 
 const hex = (number: number): string => number.toString(16).padStart(32, "0");
 
@@ -81,6 +82,13 @@ async function serve(directory: string, count: number): Promise<void> {
         feed.apply({ version, mark: version, items: [itemOf(change, Number(version))] });
         for (const session of all) session.wake(NETWORK.networkId);
         drain(all);
+      }
+    });
+    await timed("looked", () => {
+      for (let i = 0; i < LOOKUPS; i += 1) {
+        const n = (i * 7_919) % count;
+        const found = feed.table.get(`${i % 2 === 0 ? 10 : 11}.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}/32`);
+        if (found.length !== (i + 1) % 2) throw new Error("a lookup went wrong");
       }
     });
     feed.snapshot();

@@ -3,6 +3,7 @@ export const STAGES = {
   packed: "service: packed anew",
   told: "service: a snapshot's frames to 100 watchers",
   changed: "service: one change encoded and to 100 watchers",
+  looked: "service: 100,000 addresses looked up, half of them nowhere",
   received: "agent: received and unpacked",
   written: "agent: compared and written",
   repeated: "agent: another snapshot that says the same",

@@ -30,10 +30,14 @@ export function wordsOfText(text: string, into: Uint32Array): void {
   wordsOfPrefix(scratch, 0, into);
 }
 
+export function isIPv4(words: Uint32Array): boolean {
+  return words[0] === 0 && words[1] === 0 && words[2] === IPV4_MARK;
+}
+
 /** "10.0.0.5" or "fd00::5"; its length is that of the family. */
 export function textOfWords(words: Uint32Array): { address: string; length: 32 | 128 } {
   words.forEach((word, index) => scratch.writeUInt32LE(word, 4 * index));
-  const isFour = words[0] === 0 && words[1] === 0 && words[2] === IPV4_MARK;
+  const isFour = isIPv4(words);
   const octets = isFour ? scratch.subarray(12, 16) : scratch.subarray(0, 16);
   return { address: formatAddress(addressOfBytes(octets)), length: isFour ? 32 : 128 };
 }

@@ -55,6 +55,7 @@ export class MappingRows {
 
   /** The kernel holds these: found at start. */
   adopt({ count, rows, hosts }: MappingBatch): void {
+    if (this.#flags.length < this.#held + count) this.#grow(this.#held + count);
     const numbers = new Map<number, number>();
     for (let index = 0; index < count; index += 1) {
       const at = index * ROW.words;
@@ -75,7 +76,7 @@ export class MappingRows {
 
   /** What is named from here to `endWhole` is all that is wanted. `records`: about as many. */
   beginWhole(records: number): void {
-    while (this.#flags.length < records) this.#grow();
+    if (this.#flags.length < records) this.#grow(records);
     for (let row = 0; row < this.#used; row += 1) this.#flags[row]! &= ~NAMED;
   }
 
@@ -234,7 +235,7 @@ export class MappingRows {
   #place(): number {
     const known = this.#find();
     if (known !== NONE) return known;
-    if (this.#free === 0 && this.#used === this.#flags.length) this.#grow();
+    if (this.#free === 0 && this.#used === this.#flags.length) this.#grow(this.#used + 1);
     const row = this.#free === 0 ? this.#used++ : this.#free - 1;
     if (this.#free !== 0) this.#free = this.#rows[row * WORDS + NEXT]!;
     this.#write(row);
@@ -263,14 +264,17 @@ export class MappingRows {
     this.#free = row + 1;
   }
 
-  #grow(): void {
-    const rows = new Uint32Array(this.#rows.length * 2);
+  /** So that there is room for so many rows: twice the room, or more. */
+  #grow(least: number): void {
+    let room = this.#flags.length;
+    while (room < least) room *= 2;
+    const rows = new Uint32Array(room * WORDS);
     rows.set(this.#rows);
     this.#rows = rows;
-    const flags = new Uint8Array(this.#flags.length * 2);
+    const flags = new Uint8Array(room);
     flags.set(this.#flags);
     this.#flags = flags;
-    this.#buckets = new Uint32Array(flags.length);
+    this.#buckets = new Uint32Array(room);
     for (let row = 0; row < this.#used; row += 1) if ((flags[row]! & (WANTED | HELD)) !== 0) this.#chain(row);
   }
 }

@@ -131,24 +131,25 @@ export function mappingAt(all: Buffer, index: number): { key: Buffer; value: Buf
   return { key: value.subarray(MAPPING.key.offset, MAPPING.key.offset + MAPPING_KEY_SIZE), value };
 }
 
-/** Of many values: a batch for each network. A host has one number in all of them. */
-export function decodeMappings(values: Iterable<Buffer>): MappingBatch[] {
+/** Of pieces of values, one after the other in each: a batch for each network. A host has one number in all of them. */
+export function decodeMappings(pieces: Iterable<{ values: Buffer; count: number }>): MappingBatch[] {
   const hosts = new HostNumbers();
   const networks = new Map<number, { rows: Uint32Array; count: number }>();
-  const value = new Uint32Array(AT.size);
-  for (const bytes of values) {
-    bytesOf(value).set(bytes);
-    const vni = value[AT.key + AT.vni]!;
-    let network = networks.get(vni);
-    if (network === undefined) networks.set(vni, (network = { rows: new Uint32Array(FIRST_ROWS * ROW.words), count: 0 }));
-    const at = network.count * ROW.words;
-    if (at === network.rows.length) network.rows = grown(network.rows);
-    const { rows } = network;
-    for (let word = 0; word < ADDRESS_WORDS; word++) rows[at + ROW.address + word] = value[AT.key + AT.address + word]!;
-    rows[at + ROW.host] = hosts.numberOfWords(value.subarray(AT.host, AT.host + ADDRESS_WORDS));
-    rows[at + ROW.wireId] = value[AT.wireId]!;
-    rows[at + ROW.groupSetId] = value[AT.groupSetId]!;
-    network.count++;
+  for (const { values, count } of pieces) {
+    const all = new Uint32Array(count * AT.size);
+    bytesOf(all).set(values.subarray(0, all.byteLength)); // a copy: words must lie on multiples of their size
+    for (let value = 0; value < all.length; value += AT.size) {
+      const vni = all[value + AT.key + AT.vni]!;
+      let network = networks.get(vni);
+      if (network === undefined) networks.set(vni, (network = { rows: new Uint32Array(FIRST_ROWS * ROW.words), count: 0 }));
+      const at = network.count++ * ROW.words;
+      if (at === network.rows.length) network.rows = grown(network.rows);
+      const { rows } = network;
+      for (let word = 0; word < ADDRESS_WORDS; word++) rows[at + ROW.address + word] = all[value + AT.key + AT.address + word]!;
+      rows[at + ROW.host] = hosts.numberOfWords(all.subarray(value + AT.host, value + AT.host + ADDRESS_WORDS));
+      rows[at + ROW.wireId] = all[value + AT.wireId]!;
+      rows[at + ROW.groupSetId] = all[value + AT.groupSetId]!;
+    }
   }
   return [...networks].map(([vni, { rows, count }]) => ({ vni, count, rows, hosts: hosts.words }));
 }

@@ -11,6 +11,9 @@ interface Entry {
   before: Buffer | undefined;
 }
 
+/** Elements read with one call where all are. */
+const CHUNK = 4_096;
+
 /** The map of (network, address) → place, and with it the set of authorised senders. */
 export class Mappings {
   readonly #map: BpfMap;
@@ -18,7 +21,7 @@ export class Mappings {
 
   constructor(mappings: BpfMap, senders: BpfMap) {
     this.#map = mappings;
-    this.#senders = new Senders(senders, values(mappings));
+    this.#senders = new Senders(senders, this.list());
   }
 
   /** A sender is allowed before, and disallowed after, its mapping changes. */
@@ -74,21 +77,20 @@ export class Mappings {
   /** Of these only the addresses count. Those that are not there have no effect. */
   delete(batch: MappingBatch): void {
     const all = encodeMappingKeys(batch);
-    const present: { key: Buffer; value: Buffer }[] = [];
+    const present: Buffer[] = [];
+    const values: Buffer[] = [];
     for (let at = 0; at < all.length; at += STRUCTS.mapping_key.size) {
       const key = all.subarray(at, at + STRUCTS.mapping_key.size);
       const value = this.#map.get(key);
-      if (value !== undefined) present.push({ key, value });
+      if (value === undefined) continue;
+      present.push(key);
+      values.push(value);
     }
-    this.#map.deleteMany(present.map(({ key }) => key));
-    for (const { value } of present) this.#senders.remove(value);
+    this.#map.deleteMany(present);
+    for (const gone of decodeMappings([{ values: Buffer.concat(values), count: values.length }])) this.#senders.removeAll(gone);
   }
 
   list(): MappingBatch[] {
-    return decodeMappings(values(this.#map));
+    return decodeMappings(this.#map.chunks(CHUNK));
   }
-}
-
-function* values(map: BpfMap): Generator<Buffer> {
-  for (const [, value] of map.entries()) yield value;
 }
