@@ -1,86 +1,105 @@
+import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+
 import { Lab } from "../host-agent/out/datapath/testing/lab.ts";
-import type { Mapping } from "../host-agent/core/ports.ts";
-import { SCHEMA } from "../host-agent/out/datapath/index.ts";
-import { wholePath } from "./lib/mapping-path.ts";
-import { benchOptions } from "./lib/options.ts";
-import { runNow } from "./lib/process.ts";
+import type { WholePath } from "./lib/mapping-path.ts";
+import { portCosts } from "./lib/mapping-port.ts";
+import { STAGES } from "./lib/mapping-stages.ts";
+import type { Asked, Memory, Stage, StageTimes } from "./lib/mapping-stages.ts";
 import { table } from "./lib/report.ts";
 import { bench } from "./lib/run.ts";
-import { spreadText } from "./lib/stats.ts";
+import { quantile, spreadText } from "./lib/stats.ts";
 
-// A network of a million addresses: memory of an entry in the kernel and in the service, and how long it takes from the service's memory
-// into a host's kernel. The peer in the same run is one call an entry. DESIGN 6: at most 150 bytes each, at most 3 s.
+// A network of a million addresses: memory of an entry in the kernel, in the service and in the agent, and what it costs from the
+// service's memory into a host's kernel, stage by stage. The peers in the same run are the system call alone, one call an entry, and with
+// `--peer <directory>` another working copy of this repository, asked in turn. DESIGN 6: at most 150 bytes each, at most 3 s.
 
-const VNI = 700;
-/** As many as the reconciler writes with one call (host-agent/core/mappings.ts). */
-const BATCH = 4_096;
-/** Of the entries, written one by one: more would only take longer. */
-const SINGLES = 100_000;
+const number = { type: "string" } as const;
+const { values } = parseArgs({ options: { pairs: number, count: number, peer: number, "no-path": { type: "boolean" } } });
+const [pairs, count] = [Number(values.pairs ?? 3), Number(values.count ?? 1_000_000)];
 
-const { count, pairs } = benchOptions({ count: 1_000_000, pairs: 3 });
+/** The next message of a side. @throws Error when it has ended instead */
+function heard<T>(side: ChildProcess): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null): void => reject(new Error(`a side ended with ${code}`));
+    side.once("exit", ended);
+    side.once("message", (message) => {
+      side.off("exit", ended);
+      resolve(message as T);
+    });
+  });
+}
+
 await bench("mappings", async (report, cleanup) => {
   const lab = new Lab();
   cleanup(() => lab.dispose());
-  const host = lab.host("h1", "198.18.0.1");
-  const { datapath } = host;
-  const all = Array.from({ length: count }, (_, i) => mapping(i));
-  const kernelBytes = (): number => {
-    const map = runNow("bpftool", "-j", "map", "show", "pinned", `${host.options.bpffsDir}/${SCHEMA}/maps/mappings`);
-    return (JSON.parse(map) as { bytes_memlock: number }).bytes_memlock;
-  };
-  const empty = kernelBytes();
-  let full = NaN;
-  const samples: { batchedUs: number; singleUs: number; batchedMs: number }[] = [];
-  for (let round = 0; round < pairs; round++) {
-    const single = timed(Math.min(SINGLES, count), (i) => datapath.putMappings([all[i]!]));
-    remove(datapath, all.slice(0, SINGLES));
-    const start = performance.now();
-    for (let from = 0; from < count; from += BATCH) datapath.putMappings(all.slice(from, from + BATCH));
-    const batchedMs = performance.now() - start;
-    full = kernelBytes();
-    remove(datapath, all);
-    const sample = { batchedUs: (1e3 * batchedMs) / count, singleUs: single, batchedMs };
-    samples.push(sample);
-    report.sample(sample);
+  const ports = portCosts(lab.host("h1", "198.18.0.1").datapath, count);
+  report.sample({ ...ports });
+  report.say(`${count} entries; processor's time, µs an entry: ${ports.floor.toFixed(2)} the batched system call alone (the floor),`);
+  report.say(
+    `  ${ports.fresh.toFixed(2)} the agent's port for a new network's, ${ports.looked.toFixed(2)} for what may be there, ${ports.single.toFixed(2)} one a call`,
+  );
+
+  const directories = [".", ...(values.peer === undefined ? [] : [values.peer])].map((path) => resolve(path));
+  const sides: ChildProcess[] = [];
+  for (const directory of directories) {
+    const child = fork(resolve(import.meta.dirname, "lib/mapping-side.ts"), [directory, String(count)], { execArgv: ["--expose-gc"] });
+    cleanup(async () => {
+      if (child.exitCode !== null || !child.connected) return;
+      const ended = once(child, "exit");
+      child.send({ kind: "end" } satisfies Asked);
+      await ended;
+    });
+    await heard(child);
+    sides.push(child);
   }
-  all.length = 0;
-  report.say(
-    `${count} entries, ${pairs} rounds, medians (middle half); the agent's port, its batches of ${BATCH} against one call an entry`,
-  );
-  const row = (text: string, of: (s: (typeof samples)[0]) => number): string[] => [text, spreadText(samples.map(of))];
-  const rows = [
-    row("batched, µs an entry", (s) => s.batchedUs),
-    row("single, µs an entry", (s) => s.singleUs),
-    row("batched / single", (s) => s.batchedUs / s.singleUs),
-    row("all, batched, s", (s) => s.batchedMs / 1e3),
-  ];
+  const ask = <T>(side: ChildProcess, kind: Asked["kind"]): Promise<T> => {
+    const answer = heard<T>(side);
+    side.send({ kind });
+    return answer;
+  };
+
+  const rounds: StageTimes[][] = [];
+  for (let round = 0; round < pairs; round += 1) {
+    const own: StageTimes[] = [];
+    for (let i = 0; i < sides.length; i += 1) {
+      const which = (i + round) % sides.length;
+      own[which] = await ask(sides[which]!, "round");
+    }
+    rounds.push(own);
+    for (const [side, stages] of own.entries()) report.sample({ side, stages });
+  }
+  const columns = directories.flatMap((_, side) => (side === 0 ? ["CPU ms", "ms"] : ["peer's CPU ms", "ms", "CPU, ours / peer's"]));
+  const rows = [["", ...columns]];
+  for (const stage of Object.keys(STAGES) as Stage[]) {
+    const at = (side: number, of: "cpuMs" | "ms"): number[] => rounds.map((round) => round[side]?.[stage][of] ?? NaN);
+    const median = (side: number, of: "cpuMs" | "ms"): string => quantile(at(side, of), 0.5).toFixed(1);
+    const cells = directories.flatMap((_, side) => [median(side, "cpuMs"), median(side, "ms")]);
+    const ratios = at(0, "cpuMs").map((value, i) => value / (at(1, "cpuMs")[i] ?? NaN));
+    rows.push([STAGES[stage], ...cells, ...(sides.length > 1 ? [spreadText(ratios)] : [])]);
+  }
+  report.say(`${pairs} rounds, medians; ratios round by round (middle half)`);
   report.say(table(rows).join("\n"));
-  report.say(
-    `kernel: ${((full - empty) / count).toFixed(1)} bytes an entry and ${(empty / count).toFixed(1)} for the empty table, by the kernel's own account`,
-  );
-
-  const path = await wholePath(datapath, count);
-  report.sample({ ...path });
-  const s = (ms: number): string => `${(ms / 1e3).toFixed(2)} s`;
-  report.say(`service: ${path.serviceBytesEach.toFixed(1)} bytes an entry, loaded from PostgreSQL in ${s(path.loadMs)}`);
-  report.say(`wire: ${path.wireBytesEach.toFixed(1)} bytes an entry`);
-  report.say(
-    `service's memory to the host's kernel: ${s(path.kernelMs)}, of which packing, TLS, gRPC and unpacking ${s(path.receivedMs)}, comparing and writing ${s(path.kernelMs - path.receivedMs)}`,
-  );
+  for (const [side, child] of sides.entries()) {
+    const name = side === 0 ? "ours" : "peer";
+    const memory = await ask<Memory>(child, "memory");
+    report.sample({ side, memory });
+    const each = (octets: number): string => octets.toFixed(1);
+    report.say(
+      `${name}: bytes an entry: kernel ${each(memory.kernel)} and ${each(memory.kernelEmpty)} for the empty table (its own account), ` +
+        `service ${each(memory.service)}, agent ${each(memory.agent)}`,
+    );
+    if (values["no-path"] === true) continue;
+    const path = await ask<WholePath>(child, "path");
+    report.sample({ side, path });
+    const s = (ms: number): string => `${(ms / 1e3).toFixed(2)} s`;
+    report.say(
+      `${name}: loaded from PostgreSQL in ${s(path.loadMs)}; from the service's memory to the kernel ${s(path.kernelMs)} ` +
+        `(CPU ${s(path.cpuMs)}), of which packing, TLS and gRPC ${s(path.receivedMs)}; ` +
+        `${each(path.serviceBytesEach)} bytes an entry in the service, ${each(path.wireBytesEach)} on the wire`,
+    );
+  }
 });
-
-function mapping(i: number): Mapping {
-  const prefix = `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}/32`;
-  return { vni: VNI, prefix, hostAddress: `198.18.0.${i % 100}`, wireId: i + 1, groupSetId: i % 7 };
-}
-
-/** Microseconds a call. */
-function timed(calls: number, call: (i: number) => void): number {
-  const start = performance.now();
-  for (let i = 0; i < calls; i++) call(i);
-  return (1e3 * (performance.now() - start)) / calls;
-}
-
-function remove(datapath: { deleteMappings(keys: readonly Mapping[]): void }, mappings: readonly Mapping[]): void {
-  for (let from = 0; from < mappings.length; from += BATCH) datapath.deleteMappings(mappings.slice(from, from + BATCH));
-}

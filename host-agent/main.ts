@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { release } from "node:os";
 import { join as joinPath } from "node:path";
@@ -112,6 +113,7 @@ export async function startAgent(config: AgentConfig, log: Logger, shutdown: Shu
       lingerMs: config.meterLingerMs,
       backoff: STEP_BACKOFF,
       budgetMs: PASS_BUDGET_MS,
+      seed: randomInt(2 ** 32),
     },
   );
   const registry = createRegistry();

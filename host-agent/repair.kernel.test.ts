@@ -14,6 +14,7 @@ import { takeProgram } from "./out/datapath/testing/take-program.ts";
 import { NetnsInstanceDriver } from "./out/instance/netns-driver.ts";
 import { FAKE_SETTINGS } from "./testing/fake-host.ts";
 import { attachment, attachmentItem, instance, instanceItem, ruleset, rulesetItem } from "./testing/feed-world.ts";
+import { piecesOf } from "./testing/mapping-batches.ts";
 import { inNamespace } from "./testing/guest-shell.ts";
 
 /** What an agent of main.ts drives, with a hand in place of its feeds and its clock, on each of two hosts. */
@@ -75,8 +76,8 @@ class Host {
     host.change({ version: 1n, inSnapshot: true, items });
     host.complete(1n);
     this.pass();
-    const known = [1, 2].map((n) => [`10.0.101.${n}/32`, { vni: 101, hostAddress: `198.18.0.${n}`, wireId: n, groupSetId: 1 }] as const);
-    mappings.replace(101, new Map(known.map(([prefix, rest]) => [prefix, { prefix, ...rest }])), 1n);
+    const known = [1, 2].map((n) => ({ prefix: `10.0.101.${n}/32`, hostAddress: `198.18.0.${n}`, wireId: n, groupSetId: 1 }));
+    mappings.replace(101, piecesOf(known), 1n);
     this.pass();
   }
 

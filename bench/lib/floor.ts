@@ -3,6 +3,7 @@ import { VethDevices } from "../../host-agent/out/net/devices.ts";
 import { AS_AGENT } from "./sides.ts";
 import type { Namespaces } from "./namespaces.ts";
 import type { Cleanup } from "./run.ts";
+import { putMappings } from "../../host-agent/testing/mapping-batches.ts";
 
 /** Milliseconds of the steps on the kernel that an attach is, and nothing else: no database, no network, no other process. */
 export interface Floor {
@@ -37,7 +38,7 @@ export function floorOf(namespaces: Namespaces, cleanup: Cleanup): () => Floor {
       ...{ wireId, vni: 700, addresses: [address], guestMac, gatewayMac, ifindex, device: "veth", guestMtu },
       ...{ rulesetId: wireId, groupSetId: 1, meterId: BigInt(wireId), sourceDestCheck: true, disabled: false },
     });
-    datapath.putMappings([{ vni: 700, prefix: `${address}/32`, hostAddress, wireId, groupSetId: 1 }]);
+    putMappings(datapath, [{ vni: 700, prefix: `${address}/32`, hostAddress, wireId, groupSetId: 1 }]);
     const open = performance.now();
     datapath.closeEndpoint(wireId);
     datapath.dropMeter(wireId, BigInt(wireId));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { attachmentItem } from "../testing/feed-world.ts";
-import { deviceOf, endpointOf, mappingOfPacked, NotConvertible, rulesetOf } from "./convert.ts";
+import { deviceOf, endpointOf, NotConvertible, rulesetOf } from "./convert.ts";
 
 test("a rule's peer is a block, or the sets that hold the group: also none yet", () => {
   const rule = { egress: false, protocol: 6, portFrom: 80, portTo: 81, peerCidr: "10.0.0.0/8", peerIsGroup: false, peerGroupSetIds: [] };
@@ -43,16 +43,4 @@ describe("what no kernel could hold is refused, and named", () => {
   ])("%s", (message, changes) => {
     expect(() => deviceOf({ ...item, ...changes }, 1450)).toThrow(message);
   });
-});
-
-test("of several targets of an address the one with the lowest wire id is taken, in whatever order they come", () => {
-  const of = (wireId: number) => ({ prefix: "10.0.0.1/32", hostAddress: `198.18.0.${wireId}`, wireId, groupSetId: 1 });
-  const taken = (...wireIds: number[]) =>
-    wireIds.reduce<ReturnType<typeof mappingOfPacked> | undefined>((known, id) => mappingOfPacked(7, of(id), known), undefined);
-  for (const order of [
-    [3, 4, 5],
-    [5, 4, 3],
-    [4, 3, 5],
-  ])
-    expect(taken(...order)).toEqual({ vni: 7, ...of(3) });
 });

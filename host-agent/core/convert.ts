@@ -1,7 +1,6 @@
 import type { AttachmentItem, InstanceItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
-import type { PackedMapping } from "#lib/mapping/packed.ts";
 import { bitsOf, parseAddress } from "#lib/net/address.ts";
-import type { DeviceSpec, Endpoint, InstanceSpec, Mapping, Rule, Ruleset } from "./ports.ts";
+import type { DeviceSpec, Endpoint, InstanceSpec, Rule, Ruleset } from "./ports.ts";
 
 /** An item that no kernel could hold. The attachment it belongs to is reported as FAILED with this message; others go on. */
 export class NotConvertible extends Error {
@@ -88,18 +87,6 @@ export function rulesetOf(item: RulesetItem): Ruleset {
     ...(rule.peerIsGroup ? { peerGroupSets: rule.peerGroupSetIds } : { peerCidr: rule.peerCidr }),
   }));
   return { id: item.rulesetId, rules };
-}
-
-/**
- * A target of an address; `known` is an earlier one of the same address. Several (members of one address, D7) come with a later version;
- * until then all hosts take the same one, the lowest wire id.
- */
-export function mappingOfPacked(vni: number, packed: PackedMapping, known: Mapping | undefined): Mapping {
-  return known !== undefined && known.wireId < packed.wireId ? known : { vni, ...packed };
-}
-
-export function sameMapping(a: Mapping, b: Mapping): boolean {
-  return a.wireId === b.wireId && a.hostAddress === b.hostAddress && a.groupSetId === b.groupSetId;
 }
 
 export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {

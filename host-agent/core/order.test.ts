@@ -3,6 +3,7 @@ import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import { FakeHost } from "../testing/fake-host.ts";
 import { attachment, attachmentItem, FeedWorld, instance, instanceItem, ruleset, rulesetItem } from "../testing/feed-world.ts";
+import { changeOf, piecesOf } from "../testing/mapping-batches.ts";
 import { attachOne, newStates, tellHost } from "../testing/told-host.ts";
 import type { Mapping } from "./ports.ts";
 
@@ -280,7 +281,7 @@ describe("restart", () => {
     host.pass();
     expect([...host.pins.mappings.values()]).toEqual([mapping]); // no interface in network 77: gone
     expect(reconciler.mappings.appliedVersion(101)).toBeUndefined();
-    reconciler.mappings.replace(101, new Map([["10.0.101.9/32", mapping]]), 4n);
+    reconciler.mappings.replace(101, piecesOf([mapping]), 4n);
     host.takeCalls();
     expect(reconciler.pass().networks).toEqual([101]);
     expect(host.takeCalls()).toEqual([]); // it is there already
@@ -403,7 +404,7 @@ describe("trouble", () => {
     host = new FakeHost({ fault });
     attached();
     const mapping: Mapping = { vni: 101, prefix: "10.0.101.9/32", hostAddress: "198.18.0.9", wireId: 9, groupSetId: 1 };
-    host.reconciler.mappings.replace(101, new Map([[mapping.prefix, mapping]]), 4n);
+    host.reconciler.mappings.replace(101, piecesOf([mapping]), 4n);
     host.pass();
     tell(detached());
     host.pass();
@@ -418,18 +419,18 @@ describe("trouble", () => {
   it("ignores late news of a network that it has left, and changes before the snapshot is whole", () => {
     attached();
     const mapping: Mapping = { vni: 101, prefix: "10.0.101.9/32", hostAddress: "198.18.0.9", wireId: 9, groupSetId: 1 };
-    host.reconciler.mappings.change(101, [[mapping.prefix, mapping]], 4n);
-    host.reconciler.mappings.replace(102, new Map([[mapping.prefix, { ...mapping, vni: 102 }]]), 4n);
+    host.reconciler.mappings.change(101, changeOf([mapping.prefix, mapping]), 4n);
+    host.reconciler.mappings.replace(102, piecesOf([mapping]), 4n);
     host.pass();
     expect(host.pins.mappings.size).toBe(0);
     expect(host.reconciler.mappings.appliedVersion(101)).toBeUndefined();
-    host.reconciler.mappings.replace(101, new Map([[mapping.prefix, mapping]]), 4n);
+    host.reconciler.mappings.replace(101, piecesOf([mapping]), 4n);
     host.pass();
     tell(detached());
     host.pass();
     tell(attachment(attachmentItem(4, 2, { deviceIndex: 1 })));
     host.pass();
-    host.reconciler.mappings.change(101, [[mapping.prefix, mapping]], 5n);
+    host.reconciler.mappings.change(101, changeOf([mapping.prefix, mapping]), 5n);
     host.pass();
     expect(host.pins.mappings.size).toBe(0);
   });

@@ -70,6 +70,22 @@ export interface Mapping {
   groupSetId: number;
 }
 
+/** Where a row of a `MappingBatch` has what, in words of 32 bits. */
+export const ROW = { address: 0, host: 4, wireId: 5, groupSetId: 6, words: 7 } as const;
+
+/**
+ * Mappings of one network without an object each: a network may have a million, and objects would cost more than the kernel's own work.
+ * Each address once.
+ */
+export interface MappingBatch {
+  vni: number;
+  count: number;
+  /** `count` rows; the address in four words (core/address-words.ts), the host by its number in `hosts`. */
+  rows: Uint32Array;
+  /** Addresses of hosts, four words each. There may be more than are named. */
+  hosts: Uint32Array;
+}
+
 /** Bytes by the wire formula of D17 and raw skb bytes beside them; cumulative since the meter was created. */
 export interface MeterReading {
   meterId: bigint;
@@ -116,10 +132,11 @@ export interface Datapath {
   deleteRuleset(id: number): void;
   /**
    * Batched; also keeps the set of authorised sender hosts per VNI (D3). `fresh`: the caller knows that the kernel holds none of these
-   * addresses and names each once, so that none has to be looked up first.
+   * addresses, so that none has to be looked up first.
    */
-  putMappings(mappings: readonly Mapping[], fresh?: boolean): void;
-  deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void;
+  putMappings(mappings: MappingBatch, fresh?: boolean): void;
+  /** Of these only the addresses count. Those that are not there have no effect. */
+  deleteMappings(mappings: MappingBatch): void;
   /** All, or those of these. Unknown ids: nothing. */
   readMeters(meterIds?: readonly bigint[]): MeterReading[];
   /** All, or those of these; only reasons that occurred. */
@@ -133,7 +150,7 @@ export interface Datapath {
    * What the kernel holds now, for reconciliation after a restart. `meters` are all that were put and not dropped, those of closed
    * endpoints too: a meter outlives its endpoint until its last reading is safe (C22), and must be found again after a crash.
    */
-  actual(): { endpoints: Endpoint[]; meters: Pick<Endpoint, "wireId" | "meterId">[]; rulesetIds: number[]; mappings: Mapping[] };
+  actual(): { endpoints: Endpoint[]; meters: Pick<Endpoint, "wireId" | "meterId">[]; rulesetIds: number[]; mappings: MappingBatch[] };
   /** Releases descriptors; pins, programs and traffic stay. */
   close(): void;
 }

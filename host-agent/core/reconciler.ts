@@ -37,6 +37,8 @@ export interface ReconcilerSettings extends MeterTimes {
   backoff: Backoff;
   /** What a pass may take before it leaves the rest to the next one, milliseconds. */
   budgetMs: number;
+  /** Any 32 bits, different in each process: what is found by addresses, which tenants choose, is spread by it. */
+  seed: number;
 }
 
 export interface PassResult {
@@ -89,7 +91,7 @@ export class Reconciler {
       onFailure: (key, error) => ports.failed(key, error),
     });
     this.substrate = new Substrate(ports, this.attempts, settings.guestMtu, () => ports.lost("tunnel", 1));
-    this.mappings = new Mappings(ports.datapath, this.attempts);
+    this.mappings = new Mappings(ports.datapath, this.attempts, settings.seed);
     this.interfaces = new Interfaces(ports, this.attempts, settings);
     this.instances = new Instances(ports.instances, this.attempts, () => ports.wake());
     this.statuses = new Statuses({
@@ -163,13 +165,14 @@ export class Reconciler {
     interfaces.makeDevices((id) => instances.tracker.actual(id) !== undefined);
     interfaces.open();
     instances.start((id) => this.#ready(id));
-    const networks = this.mappings.apply();
     const wakeAt = interfaces.retireMeters(now);
     const leaveAt = interfaces.removeDevices(now);
     instances.remove((id) => this.#free(id));
     interfaces.deleteRulesets();
+    if (!attempts.putOff) this.#appliedVersion = this.host.version;
+    // Last, with the time that is left: a network may take as long as many passes.
+    const networks = this.mappings.apply();
     const complete = !attempts.putOff;
-    if (complete) this.#appliedVersion = this.host.version;
     this.statuses.refresh();
     this.#forget();
     return { complete, wakeAt: earliest(earliest(wakeAt, leaveAt), attempts.end()), networks };

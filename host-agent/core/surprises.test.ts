@@ -3,6 +3,7 @@ import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
 import { FakeHost } from "../testing/fake-host.ts";
 import { attachment, attachmentItem, FeedWorld, instance, instanceItem, ruleset, rulesetItem } from "../testing/feed-world.ts";
+import { piecesOf } from "../testing/mapping-batches.ts";
 import type { Mapping } from "./ports.ts";
 
 // What the feed says later, or the host does by itself, beside the usual order (order.test.ts).
@@ -38,11 +39,10 @@ it("removes from a network what a new snapshot of it does not hold", () => {
   const mapping = (last: number): Mapping => ({
     ...{ vni: 101, prefix: `10.0.101.${last}/32`, hostAddress: "198.18.0.9", wireId: last, groupSetId: 1 },
   });
-  const snapshot = (...list: Mapping[]) => new Map(list.map((one) => [one.prefix, one]));
-  host.reconciler.mappings.replace(101, snapshot(mapping(8), mapping(9)), 4n);
+  host.reconciler.mappings.replace(101, piecesOf([mapping(8), mapping(9)]), 4n);
   host.pass();
   expect(host.pins.mappings.size).toBe(2);
-  host.reconciler.mappings.replace(101, snapshot(mapping(9)), 7n);
+  host.reconciler.mappings.replace(101, piecesOf([mapping(9)]), 7n);
   host.pass();
   expect([...host.pins.mappings.values()]).toEqual([mapping(9)]);
   expect(host.reconciler.mappings.appliedVersion(101)).toBe(7n);

@@ -1,6 +1,7 @@
 /**
  * What is wanted beside what is there, by key, and the difference kept up to date with every change (the idea of Felix's delta
- * tracker). Every kind of kernel state has one; nothing else in the agent remembers what the kernel holds.
+ * tracker). Every kind of kernel state has one, mappings one of their own (mapping-rows.ts); nothing else in the agent remembers what the
+ * kernel holds.
  */
 export class DeltaTracker<K, W, A = W> {
   readonly #equal: (wanted: W, actual: A) => boolean;
@@ -31,15 +32,6 @@ export class DeltaTracker<K, W, A = W> {
     this.#actual.set(key, actual);
     this.#doubtful.delete(key);
     this.#judge(key);
-  }
-
-  /** The kernel holds just what is wanted: as `present` with that, without comparing the two. */
-  made(this: DeltaTracker<K, A, A>, key: K): void {
-    const value = this.#wanted.get(key);
-    if (value === undefined) throw new Error("what is not wanted was not made");
-    this.#actual.set(key, value);
-    if (this.#doubtful.size > 0) this.#doubtful.delete(key);
-    this.#puts.delete(key);
   }
 
   /**
@@ -82,28 +74,19 @@ export class DeltaTracker<K, W, A = W> {
     return this.#actual.size;
   }
 
-  /** How many keys differ. */
-  get pending(): number {
-    return this.#puts.size + this.#deletes.size;
-  }
-
-  wantedEntries(): IterableIterator<[K, W]> {
-    return this.#wanted.entries();
-  }
-
   /** Doubtful ones included. */
   possibleEntries(): IterableIterator<[K, A]> {
     return this.#actual.entries();
   }
 
-  /** Wanted and missing or different; at most `limit`. A copy: the caller may change the tracker while reading it. */
-  pendingPuts(limit = Infinity): [K, W][] {
-    return pick(this.#puts, this.#wanted, limit);
+  /** Wanted and missing or different. A copy: the caller may change the tracker while reading it. */
+  pendingPuts(): [K, W][] {
+    return pick(this.#puts, this.#wanted);
   }
 
-  /** There and not wanted; at most `limit`. A copy. */
-  pendingDeletes(limit = Infinity): [K, A][] {
-    return pick(this.#deletes, this.#actual, limit);
+  /** There and not wanted. A copy. */
+  pendingDeletes(): [K, A][] {
+    return pick(this.#deletes, this.#actual);
   }
 
   #judge(key: K): void {
@@ -119,10 +102,9 @@ function mark<K>(set: Set<K>, key: K, member: boolean): void {
   else set.delete(key);
 }
 
-function pick<K, V>(keys: ReadonlySet<K>, values: ReadonlyMap<K, V>, limit: number): [K, V][] {
+function pick<K, V>(keys: ReadonlySet<K>, values: ReadonlyMap<K, V>): [K, V][] {
   const out: [K, V][] = [];
   for (const key of keys) {
-    if (out.length >= limit) break;
     const value = values.get(key);
     if (value !== undefined) out.push([key, value]); // uncovered: what is pending has a value; only the type cannot say so
   }

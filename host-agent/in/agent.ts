@@ -71,12 +71,12 @@ export class Agent {
       },
     };
     this.mappingFeed = {
-      replace(vni, mappings, version) {
-        reconciler.mappings.replace(vni, mappings, version);
+      replace(vni, pieces, version) {
+        reconciler.mappings.replace(vni, pieces, version);
         wake();
       },
-      change(vni, items, version) {
-        reconciler.mappings.change(vni, items, version);
+      change(vni, change, version) {
+        reconciler.mappings.change(vni, change, version);
         wake();
       },
       held: (vni) => reconciler.mappings.wantedVersion(vni),

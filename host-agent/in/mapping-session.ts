@@ -1,19 +1,19 @@
 import type { MappingServiceClient, WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { Logger } from "#lib/log/log.ts";
+import type { PackedRecords } from "#lib/mapping/packed.ts";
 import { MappingReceiver } from "#lib/mapping/receiver.ts";
 import type { MappingBookmark, MappingEffect } from "#lib/mapping/receiver.ts";
 import { backoffMs, type Backoff } from "#lib/retry/backoff.ts";
-import { mappingOfPacked } from "../core/convert.ts";
-import type { Mapping } from "../core/ports.ts";
+import type { MappingChange } from "../core/mappings.ts";
 import { Outbox } from "./outbox.ts";
 import { reconnect } from "./reconnect.ts";
 
 /** Called in the order of the stream; must not wait. */
 export interface MappingFeedHandler {
   /** A network whole, as of a version. */
-  replace(vni: number, mappings: ReadonlyMap<string, Mapping>, version: bigint): void;
-  /** One version's changes; undefined: the address is attached nowhere. */
-  change(vni: number, items: readonly (readonly [prefix: string, mapping: Mapping | undefined])[], version: bigint): void;
+  replace(vni: number, pieces: readonly PackedRecords[], version: bigint): void;
+  /** One version's changes. */
+  change(vni: number, change: MappingChange, version: bigint): void;
   /** Version of the network that is held, whole; undefined: none is. */
   held(vni: number): bigint | undefined;
 }
@@ -32,7 +32,7 @@ interface Live {
   /** Subscribed to on this stream. */
   subscribed: Set<bigint>;
   /** Snapshots being received. */
-  staged: Map<bigint, Map<string, Mapping>>;
+  staged: Map<bigint, PackedRecords[]>;
 }
 
 /**
@@ -124,23 +124,18 @@ export class MappingSession {
     this.#refusedNoMore(effect);
     switch (effect.kind) {
       case "begin":
-        live.staged.set(effect.networkId, new Map());
+        live.staged.set(effect.networkId, []);
         return;
-      case "put": {
-        const staged = live.staged.get(effect.networkId);
-        for (const one of effect.mappings) staged?.set(one.prefix, mappingOfPacked(vni, one, staged.get(one.prefix)));
+      case "put":
+        live.staged.get(effect.networkId)?.push(effect.records);
         return;
-      }
       case "inSync":
-        this.#options.handler.replace(vni, live.staged.get(effect.networkId) ?? new Map(), effect.version);
+        this.#options.handler.replace(vni, live.staged.get(effect.networkId) ?? [], effect.version);
         live.staged.delete(effect.networkId);
         return;
-      case "change": {
-        const items = new Map<string, Mapping | undefined>(effect.prefixes.map((prefix) => [prefix, undefined]));
-        for (const one of effect.mappings) items.set(one.prefix, mappingOfPacked(vni, one, items.get(one.prefix)));
-        this.#options.handler.change(vni, [...items], effect.version);
+      case "change":
+        this.#options.handler.change(vni, effect, effect.version);
         return;
-      }
       case "resumed":
         return;
       case "historyGone":

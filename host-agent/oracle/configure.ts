@@ -4,6 +4,7 @@ import type { BpfMap } from "../out/datapath/bpf-map.ts";
 import { DEFAULT_CONNECTION_LIMITS, encodeHostConfig } from "../out/datapath/connections.ts";
 import { STRUCTS } from "../out/datapath/layout.gen.ts";
 import { u32 } from "../out/datapath/record.ts";
+import { deleteMappings, putMappings } from "../testing/mapping-batches.ts";
 
 export const EMPTY: Configuration = {
   host: undefined,
@@ -25,8 +26,10 @@ export function configure(datapath: ports.Datapath, host: BpfMap, before: Config
     if (!next.endpoints.some((e) => e.meterId === meterId)) datapath.dropMeter(wireId, meterId);
   const key = ({ vni, address }: Mapping): string => `${vni} ${address}`;
   const kept = new Set(next.mappings.map(key));
-  datapath.deleteMappings(before.mappings.filter((m) => !kept.has(key(m))).map(({ vni, address }) => ({ vni, prefix: `${address}/32` })));
-  datapath.putMappings(next.mappings.map(({ address, ...mapping }) => ({ ...mapping, prefix: `${address}/32` })));
+  const gone = before.mappings.filter((m) => !kept.has(key(m))).map(({ vni, address }) => ({ vni, prefix: `${address}/32` }));
+  deleteMappings(datapath, gone);
+  const there = next.mappings.map(({ address, ...mapping }) => ({ ...mapping, prefix: `${address}/32` }));
+  putMappings(datapath, there);
   host.put(u32(0), hostConfig(next));
 }
 

@@ -9,6 +9,7 @@ import type { Datapath } from "../core/ports.ts";
 import { FakeHost } from "../testing/fake-host.ts";
 import { FeedWorld } from "../testing/feed-world.ts";
 import type { WorldChange, WorldEvent } from "../testing/feed-world.ts";
+import { mappingsOf } from "../testing/mapping-batches.ts";
 import { worldEvent } from "../testing/world-events.ts";
 import type { BpfDatapath } from "./datapath/index.ts";
 import { Lab, openIn } from "./datapath/testing/lab.ts";
@@ -91,7 +92,7 @@ class Kernel {
       endpoints: sorted(endpoints.map(({ ifindex, ...endpoint }) => ({ ...endpoint, on: devices.get(ifindex)?.wireId }))),
       meters: sorted(meters),
       rulesets: rulesetIds.toSorted((a, b) => a - b),
-      mappings: sorted(mappings),
+      mappings: sorted(mappingsOf(mappings)),
       devices: sorted([...devices.values()].map(({ wireId, instanceId }) => ({ wireId, instanceId }))),
       instances: sorted(this.#instances.list().map(({ instanceId, process: { state } }) => ({ instanceId, state }))),
     };

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Datapath, DropReading, Endpoint, Mapping, MeterReading, Ruleset } from "../core/ports.ts";
+import type { Datapath, DropReading, Endpoint, Mapping, MappingBatch, MeterReading, Ruleset } from "../core/ports.ts";
+import { batchesOf, mappingsOf } from "./mapping-batches.ts";
 
 /** What is pinned, and so outlives the agent: give the same one to a second FakeDatapath to play a restart (D21). */
 export interface FakePins {
@@ -120,16 +121,17 @@ export class FakeDatapath implements Datapath {
     this.pins.rulesets.delete(id);
   }
 
-  putMappings(mappings: readonly Mapping[], fresh = false): void {
+  putMappings(batch: MappingBatch, fresh = false): void {
     this.#enter("putMappings");
+    const mappings = mappingsOf([batch]);
     const taken = mappings.find((mapping) => fresh && this.pins.mappings.has(keyOf(mapping)));
     if (taken !== undefined) throw new Error(`${taken.prefix} is there already: it was said to be fresh`);
     for (const mapping of mappings) this.pins.mappings.set(keyOf(mapping), { ...mapping });
   }
 
-  deleteMappings(keys: readonly { vni: number; prefix: string }[]): void {
+  deleteMappings(batch: MappingBatch): void {
     this.#enter("deleteMappings");
-    for (const key of keys) this.pins.mappings.delete(keyOf(key));
+    for (const key of mappingsOf([batch])) this.pins.mappings.delete(keyOf(key));
   }
 
   readMeters(meterIds?: readonly bigint[]): MeterReading[] {
@@ -155,7 +157,7 @@ export class FakeDatapath implements Datapath {
       // One of the two readings that each meter has.
       meters: [...this.pins.meters.values()].filter((m) => m.direction === "egress").map(({ wireId, meterId }) => ({ wireId, meterId })),
       rulesetIds: [...this.pins.rulesets.keys()],
-      mappings: [...this.pins.mappings.values()].map((mapping) => ({ ...mapping })),
+      mappings: batchesOf(this.pins.mappings.values()),
     };
   }
 

@@ -6,6 +6,7 @@ import type { ReconcilerSettings } from "../core/reconciler.ts";
 import { FakeDatapath, fakePins } from "./fake-datapath.ts";
 import { fakeDeviceKernel, FakeDevices } from "./fake-devices.ts";
 import { FakeInstanceDriver, fakeInstanceKernel } from "./fake-instance-driver.ts";
+import { changeOf, piecesOf } from "./mapping-batches.ts";
 import { FakeUnderlay } from "./fake-underlay.ts";
 import type { FeedWorld, WorldChange } from "./feed-world.ts";
 
@@ -15,6 +16,7 @@ export const FAKE_SETTINGS: ReconcilerSettings = {
   lingerMs: 30_000,
   backoff: { firstMs: 100, maxMs: 10_000 },
   budgetMs: 50,
+  seed: 1,
 };
 
 export interface FakeHostOptions {
@@ -89,7 +91,7 @@ export class FakeHost {
     const version = this.#networkVersions.get(change.networkId);
     if (version === undefined) return; // not watched
     this.#networkVersions.set(change.networkId, version + 1n);
-    this.reconciler.mappings.change(Number(change.networkId), [[change.prefix, change.mapping]], version + 1n);
+    this.reconciler.mappings.change(Number(change.networkId), changeOf([change.prefix, change.mapping]), version + 1n);
   }
 
   /** Something happens while both streams are away. */
@@ -133,7 +135,7 @@ export class FakeHost {
     for (const [id, { vni }] of watched) {
       if (this.#networkVersions.has(id)) continue;
       this.#networkVersions.set(id, 1n);
-      this.reconciler.mappings.replace(vni, new Map(world.networks.get(id)), 1n);
+      this.reconciler.mappings.replace(vni, piecesOf([...(world.networks.get(id)?.values() ?? [])]), 1n);
     }
   }
 

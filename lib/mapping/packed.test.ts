@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { PackedMappings } from "#gen/plenum/mapping/v1/mapping.ts";
-import { MappingPacker, unpackMappings } from "./packed.ts";
+import { MappingPacker, PackedRecords, unpackMappings } from "./packed.ts";
 import type { PackedMapping } from "./packed.ts";
 import { encodePrefix, PREFIX_OCTETS } from "./prefix.ts";
 
@@ -31,7 +31,7 @@ test("what is packed comes out again, over the wire too, in 30 octets each", () 
     fc.property(fc.array(mapping, { maxLength: 50 }), (mappings) => {
       const bytes = PackedMappings.encode(pack(mappings)).finish();
       const canonical = mappings.map((one) => ({ ...one, prefix: one.prefix.replace("fd00::0:", "fd00::") }));
-      expect([...unpackMappings(PackedMappings.decode(bytes))]).toEqual(canonical);
+      expect([...unpackMappings(new PackedRecords(PackedMappings.decode(bytes)))]).toEqual(canonical);
       expect(bytes.length).toBeLessThanOrEqual(mappings.length * 30 + 64);
     }),
   );
@@ -53,7 +53,7 @@ test.each<[string, (packed: PackedMappings) => void]>([
 ])("%s is refused", (_what, spoil) => {
   const packed = pack([{ prefix: "10.0.1.5/32", hostAddress: "198.18.0.7", wireId: 1, groupSetId: 2 }]);
   spoil(packed);
-  expect(() => [...unpackMappings(packed)]).toThrow(RangeError);
+  expect(() => new PackedRecords(packed)).toThrow(RangeError);
 });
 
 test("a full packer says so and takes no more", () => {

@@ -1,5 +1,5 @@
 import type { PackedMappings } from "#gen/plenum/mapping/v1/mapping.ts";
-import { decodePrefix, PREFIX_OCTETS } from "./prefix.ts";
+import { checkPrefix, decodePrefix, PREFIX_OCTETS } from "./prefix.ts";
 
 /** Octets of one record (see `PackedMappings` in the contract). */
 export const RECORD_OCTETS = 26;
@@ -75,24 +75,57 @@ export class MappingPacker {
 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** The records of a message, in their order. Throws RangeError when the bytes are not what the contract says. */
-export function* unpackMappings(packed: PackedMappings): Generator<PackedMapping, void, undefined> {
-  const records = bufferOf(packed.records);
-  const groupSets = bufferOf(packed.groupSets);
-  const count = records.length / RECORD_OCTETS;
-  if (!Number.isInteger(count) || groupSets.length !== count * GROUP_SET_OCTETS) {
-    throw new RangeError(`${records.length} octets of records and ${groupSets.length} of group sets do not belong together`);
+/** A message's records by index, without an object each: for who reads a million. */
+export class PackedRecords {
+  readonly count: number;
+  /** Substrate addresses, which records name by index. */
+  readonly hosts: readonly string[];
+  /** The binary prefix of a record (see `prefix.ts`) is in these octets, at `prefixAt`. */
+  readonly octets: Buffer;
+  readonly #groupSets: Buffer;
+
+  /** Throws RangeError when the bytes are not what the contract says. */
+  constructor(packed: PackedMappings) {
+    this.hosts = packed.hosts;
+    this.octets = bufferOf(packed.records);
+    this.#groupSets = bufferOf(packed.groupSets);
+    this.count = this.octets.length / RECORD_OCTETS;
+    if (!Number.isInteger(this.count) || this.#groupSets.length !== this.count * GROUP_SET_OCTETS) {
+      throw new RangeError(`${this.octets.length} octets of records and ${this.#groupSets.length} of group sets do not belong together`);
+    }
+    for (let index = 0; index < this.count; index += 1) {
+      checkPrefix(this.octets, this.prefixAt(index));
+      const host = this.hostOf(index);
+      if (host >= this.hosts.length) throw new RangeError(`record ${index} names host ${host} of ${this.hosts.length}`);
+    }
   }
-  for (let index = 0; index < count; index += 1) {
-    const at = index * RECORD_OCTETS;
-    const host = records.readUInt16BE(at + HOST);
-    const hostAddress = packed.hosts[host];
-    if (hostAddress === undefined) throw new RangeError(`record ${index} names host ${host} of ${packed.hosts.length}`);
+
+  prefixAt(index: number): number {
+    return index * RECORD_OCTETS;
+  }
+
+  /** Index into `hosts`. */
+  hostOf(index: number): number {
+    return this.octets.readUInt16BE(index * RECORD_OCTETS + HOST);
+  }
+
+  wireIdOf(index: number): number {
+    return this.octets.readUInt32BE(index * RECORD_OCTETS + WIRE_ID);
+  }
+
+  groupSetIdOf(index: number): number {
+    return this.#groupSets.readUInt32BE(index * GROUP_SET_OCTETS);
+  }
+}
+
+/** The records in their order, in text form: for few. */
+export function* unpackMappings(records: PackedRecords): Generator<PackedMapping, void, undefined> {
+  for (let index = 0; index < records.count; index += 1) {
     yield {
-      prefix: decodePrefix(records, at),
-      hostAddress,
-      wireId: records.readUInt32BE(at + WIRE_ID),
-      groupSetId: groupSets.readUInt32BE(index * GROUP_SET_OCTETS),
+      prefix: decodePrefix(records.octets, records.prefixAt(index)),
+      hostAddress: records.hosts[records.hostOf(index)] ?? "", // uncovered: the records were checked; only the type cannot say so
+      wireId: records.wireIdOf(index),
+      groupSetId: records.groupSetIdOf(index),
     };
   }
 }

@@ -73,14 +73,23 @@ export function encodePrefix(text: string, into: Uint8Array, offset = 0): void {
   into[offset + 1] = length;
 }
 
-/** Text of the binary form at `offset`. Throws RangeError when it is not one. */
-export function decodePrefix(bytes: Uint8Array, offset = 0): string {
+/** Throws RangeError when the octets at `offset` are not a binary form. */
+export function checkPrefix(bytes: Uint8Array, offset = 0): void {
   const family = bytes[offset];
   const length = bytes[offset + 1] ?? 255;
-  const at = offset + ADDRESS;
-  if (family === 4 && length <= 32) return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}/${length}`;
-  if (family === 6 && length <= 128) return `${formatAddress(addressOfBytes(bytes.subarray(at, at + 16)))}/${length}`;
+  if ((family === 4 && length <= 32) || (family === 6 && length <= 128)) return;
   throw new RangeError(`family ${family} with length ${length} is not a prefix`);
+}
+
+/** Text of the binary form at `offset`. Throws RangeError when it is not one. */
+export function decodePrefix(bytes: Uint8Array, offset = 0): string {
+  checkPrefix(bytes, offset);
+  const at = offset + ADDRESS;
+  const address =
+    bytes[offset] === 4
+      ? `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`
+      : formatAddress(addressOfBytes(bytes.subarray(at, at + 16)));
+  return `${address}/${bytes[offset + 1]}`;
 }
 
 /** The one form in which a prefix is written ("FD00::0001" → "fd00::1/128"). Throws RangeError when the text is none. */

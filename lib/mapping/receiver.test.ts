@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { MappingItem, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
-import { MappingPacker } from "./packed.ts";
+import { MappingPacker, unpackMappings } from "./packed.ts";
 import { encodePrefix, PREFIX_OCTETS } from "./prefix.ts";
 import { MappingReceiver } from "./receiver.ts";
 
@@ -46,7 +46,9 @@ function subscribed(version?: bigint): MappingReceiver {
 test("begin, snapshot, in sync, delta", () => {
   const receiver = subscribed();
   expect(receiver.receive(begin(1n))).toEqual({ kind: "begin", networkId: NETWORK, vni: 9 });
-  expect(receiver.receive(snapshot())).toEqual({ kind: "put", networkId: NETWORK, vni: 9, mappings: [mapping] });
+  const put = receiver.receive(snapshot());
+  expect(put).toMatchObject({ kind: "put", networkId: NETWORK, vni: 9 });
+  expect(put?.kind === "put" && [...unpackMappings(put.records)]).toEqual([mapping]);
   expect(receiver.version(NETWORK)).toBeUndefined();
   expect(receiver.receive(inSync(4n))).toEqual({ kind: "inSync", networkId: NETWORK, vni: 9, version: 4n });
   const change = { kind: "change", networkId: NETWORK, vni: 9, version: 5n, prefixes: ["10.0.0.1/32", "10.0.0.2/32"], mappings: [mapping] };

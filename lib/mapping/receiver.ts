@@ -1,13 +1,13 @@
 import type { WatchMappingsRequest, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
-import { unpackMappings } from "./packed.ts";
+import { PackedRecords } from "./packed.ts";
 import type { PackedMapping } from "./packed.ts";
 
 /** What the receiver of a mapping feed is to do next, in order. */
 export type MappingEffect =
   /** From here on mark what is put, and delete nothing. */
   | { readonly kind: "begin"; readonly networkId: bigint; readonly vni: number }
-  /** Part of a snapshot: these exist. Two entries of one prefix are two targets. */
-  | { readonly kind: "put"; readonly networkId: bigint; readonly vni: number; readonly mappings: readonly PackedMapping[] }
+  /** Part of a snapshot: these exist. Two records of one prefix are two targets. */
+  | { readonly kind: "put"; readonly networkId: bigint; readonly vni: number; readonly records: PackedRecords }
   /** The snapshot is whole: delete what was not put since "begin". */
   | { readonly kind: "inSync"; readonly networkId: bigint; readonly vni: number; readonly version: bigint }
   /** One version's changes: `mappings` is the whole of every prefix in `prefixes`; a prefix without one is gone. */
@@ -102,7 +102,7 @@ export class MappingReceiver {
         this.#bookmarks.delete(networkId);
         return { kind: "historyGone", networkId };
       case "snapshot":
-        return network.phase === "snapshot" ? { kind: "put", networkId, vni, mappings: [...unpackMappings(message.value)] } : undefined;
+        return network.phase === "snapshot" ? { kind: "put", networkId, vni, records: new PackedRecords(message.value) } : undefined;
       case "inSync":
         if (network.phase !== "snapshot") return undefined; // after `resumed` it deletes nothing
         network.phase = "live";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { MappingItem, PackedMappings, Target } from "#gen/plenum/mapping/v1/mapping.ts";
-import { unpackMappings } from "#lib/mapping/packed.ts";
+import { PackedRecords, unpackMappings } from "#lib/mapping/packed.ts";
 import { DeltaLog } from "./delta-log.ts";
 import { HostTable } from "./host-table.ts";
 import { MappingTable } from "./mapping-table.ts";
@@ -96,7 +96,7 @@ test("packed in pieces of any size it is whole, and the targets of a prefix are 
     fc.property(fc.array(item, { maxLength: 40 }), fc.integer({ min: 1, max: 10 }), (items, capacity) => {
       const table = new MappingTable(4, capacity);
       for (const one of items) table.set(one);
-      const pieces = chunksOf(table).map((packed) => [...unpackMappings(packed)]);
+      const pieces = chunksOf(table).map((packed) => [...unpackMappings(new PackedRecords(packed))]);
       for (const piece of pieces) {
         expect(piece.length).toBeGreaterThan(0);
         const runs = piece.map(({ prefix }) => prefix).filter((prefix, index, all) => prefix !== all[index - 1]);

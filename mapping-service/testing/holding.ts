@@ -1,4 +1,5 @@
 import type { Target, WatchMappingsResponse } from "#gen/plenum/mapping/v1/mapping.ts";
+import { unpackMappings } from "#lib/mapping/packed.ts";
 import type { PackedMapping } from "#lib/mapping/packed.ts";
 import type { MappingEffect, MappingReceiver } from "#lib/mapping/receiver.ts";
 
@@ -9,7 +10,7 @@ export function targetsOf(targets: readonly Pick<Target, "wireId" | "hostAddress
 
 const marks = new WeakMap<Map<string, string[]>, Set<string>>();
 
-function put(held: Map<string, string[]>, mappings: readonly PackedMapping[], marked: Set<string>): void {
+function put(held: Map<string, string[]>, mappings: Iterable<PackedMapping>, marked: Set<string>): void {
   for (const mapping of mappings) {
     const already = marked.has(mapping.prefix) ? (held.get(mapping.prefix) ?? []) : [];
     held.set(mapping.prefix, [...already, ...targetsOf([mapping])].sort());
@@ -30,7 +31,7 @@ export function receive(
       marks.set(held, new Set());
       break;
     case "put":
-      put(held, effect.mappings, marked);
+      put(held, unpackMappings(effect.records), marked);
       break;
     case "inSync":
       for (const prefix of held.keys()) if (!marked.has(prefix)) held.delete(prefix);

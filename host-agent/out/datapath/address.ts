@@ -1,4 +1,3 @@
-import { isIPv4 } from "node:net";
 import { addressText, networkOf, prefixBytes } from "#lib/linux/netlink/address-bytes.ts";
 import type { IpText } from "../../core/ports.ts";
 
@@ -10,32 +9,6 @@ export function addressKey(text: IpText): Buffer {
   const { bytes, length } = prefixBytes(text);
   if (length !== bytes.length * 8) throw new RangeError(`only whole addresses can be mapped, not ${text}`);
   return in16(bytes);
-}
-
-const [DOT, ZERO] = [46, 48];
-
-/** Writes what `addressKey` returns; many times faster for IPv4, since a network may have a million. @throws RangeError */
-export function writeAddressKey(text: IpText, into: Buffer, at: number): void {
-  const end = text.endsWith("/32") ? text.length - 3 : text.length;
-  const start = at + V4_IN_16.length;
-  let octets = 0;
-  let octet = 0;
-  let digits = 0;
-  for (let i = 0; i <= end; i++) {
-    const code = i === end ? DOT : text.charCodeAt(i);
-    if (code === DOT && digits > 0 && octet <= 255 && octets < 4) {
-      into[start + octets++] = octet;
-      octet = digits = 0;
-    } else if (code >= ZERO && code < ZERO + 10 && digits < 3) {
-      octet = octet * 10 + code - ZERO;
-      digits++;
-    } else {
-      octets = 5; // no such text: `addressKey` says what it is
-      break;
-    }
-  }
-  if (octets === 4) V4_IN_16.copy(into, at);
-  else into.set(addressKey(text), at);
 }
 
 /** A block ("10.0.0.0/24"); bits beyond its length are cleared. @throws RangeError */
@@ -57,10 +30,4 @@ function in16(bytes: Uint8Array): Buffer {
 /** "10.0.0.5" or "fd00::5" of a map's 16 bytes. */
 export function keyText(bytes: Buffer): IpText {
   return addressText(bytes.subarray(0, 12).equals(V4_IN_16) ? bytes.subarray(12) : bytes);
-}
-
-/** "10.0.0.5/32" or "fd00::5/128". */
-export function keyPrefixText(bytes: Buffer): IpText {
-  const text = keyText(bytes);
-  return `${text}/${isIPv4(text) ? 32 : 128}`;
 }

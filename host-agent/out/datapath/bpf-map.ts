@@ -102,8 +102,17 @@ export class BpfMap<Name extends string = MapName> {
 
   /** All elements, as `get` gives them (views, valid for long). One that changes meanwhile may be missed or seen twice. */
   *entries(): Generator<[key: Buffer, value: Buffer]> {
+    for (const { keys, values, count } of this.chunks()) {
+      for (let i = 0; i < count; i++) {
+        yield [keys.subarray(i * this.#keySize, (i + 1) * this.#keySize), values.subarray(i * this.#valueSize, (i + 1) * this.#valueSize)];
+      }
+    }
+  }
+
+  /** The same without a view each: keys and values of `count` elements, one after the other. */
+  *chunks(size = 256): Generator<{ keys: Buffer; values: Buffer; count: number }> {
     let token: Buffer | null = null;
-    for (let size = 256; ;) {
+    for (;;) {
       const next = Buffer.alloc(Math.max(4, this.#keySize));
       const keys = Buffer.alloc(size * this.#keySize);
       const values = Buffer.alloc(size * this.#valueSize);
@@ -114,9 +123,7 @@ export class BpfMap<Name extends string = MapName> {
         continue;
       }
       if (result !== -ENOENT) check(result, `read all of ${this.name}`);
-      for (let i = 0; i < (count[0] ?? 0); i++) {
-        yield [keys.subarray(i * this.#keySize, (i + 1) * this.#keySize), values.subarray(i * this.#valueSize, (i + 1) * this.#valueSize)];
-      }
+      yield { keys, values, count: count[0] ?? 0 };
       if (result === -ENOENT) return;
       token = next;
     }

@@ -1,7 +1,8 @@
 import { macBytes, macText } from "#lib/linux/netlink/address-bytes.ts";
 import { RULES_PER_DIRECTION } from "../../core/rule-index.ts";
-import type { Endpoint, Mapping } from "../../core/ports.ts";
-import { addressKey, keyPrefixText, keyText, writeAddressKey } from "./address.ts";
+import { HostNumbers } from "../../core/host-numbers.ts";
+import { ROW, type Endpoint, type MappingBatch } from "../../core/ports.ts";
+import { addressKey, keyText } from "./address.ts";
 import { ENUMS, MAPS, STRUCTS } from "./layout.gen.ts";
 import { encode, readBigint, readBytes, readNumber } from "./record.ts";
 
@@ -75,26 +76,53 @@ export function decodeEndpoint(value: Buffer): Endpoint {
   };
 }
 
-/** @throws RangeError */
-export function encodeMappingKey(vni: number, prefix: string): Buffer {
-  return encode("mapping_key", { vni: inRange("VNI", vni, 0, 0xffffff), address: addressKey(prefix) });
-}
-
 const { fields: MAPPING, size: MAPPING_SIZE } = STRUCTS.mapping;
 const { fields: MAPPING_KEY, size: MAPPING_KEY_SIZE } = STRUCTS.mapping_key;
+const WORD = 4;
+/** Where the parts are, in words: this is done a million times. */
+const AT = {
+  size: MAPPING_SIZE / WORD,
+  keySize: MAPPING_KEY_SIZE / WORD,
+  vni: MAPPING_KEY.vni.offset / WORD,
+  address: MAPPING_KEY.address.offset / WORD,
+  key: MAPPING.key.offset / WORD,
+  host: MAPPING.host.offset / WORD,
+  wireId: MAPPING.wire_id.offset / WORD,
+  groupSetId: MAPPING.group_set_id.offset / WORD,
+} as const;
+const ADDRESS_WORDS = ADDRESS_SIZE / WORD;
 
-/** The values of many mappings, one after the other. Offsets are used directly: this is done a million times. @throws RangeError */
-export function encodeMappings(mappings: readonly Mapping[]): Buffer {
-  const all = Buffer.alloc(mappings.length * MAPPING_SIZE);
-  mappings.forEach((m, i) => {
-    const at = i * MAPPING_SIZE;
-    all.writeUInt32LE(inRange("VNI", m.vni, 0, 0xffffff), at + MAPPING.key.offset + MAPPING_KEY.vni.offset);
-    writeAddressKey(m.prefix, all, at + MAPPING.key.offset + MAPPING_KEY.address.offset);
-    writeAddressKey(m.hostAddress, all, at + MAPPING.host.offset);
-    all.writeUInt32LE(inRange("wire id", m.wireId, 1, 0xffffffff), at + MAPPING.wire_id.offset);
-    all.writeUInt32LE(inRange("group set id", m.groupSetId, 0, 0xffffffff), at + MAPPING.group_set_id.offset);
-  });
-  return all;
+const bytesOf = (words: Uint32Array): Buffer => Buffer.from(words.buffer, words.byteOffset, words.byteLength);
+
+/** The keys of many mappings, one after the other. @throws RangeError */
+export function encodeMappingKeys({ vni, count, rows }: MappingBatch): Buffer {
+  inRange("VNI", vni, 0, 0xffffff);
+  const keys = new Uint32Array(count * AT.keySize);
+  for (let i = 0; i < count; i++) {
+    const at = i * AT.keySize;
+    keys[at + AT.vni] = vni;
+    for (let word = 0; word < ADDRESS_WORDS; word++) keys[at + AT.address + word] = rows[i * ROW.words + ROW.address + word]!;
+  }
+  return bytesOf(keys);
+}
+
+/** Their values. @throws RangeError */
+export function encodeMappings({ vni, count, rows, hosts }: MappingBatch): Buffer {
+  inRange("VNI", vni, 0, 0xffffff);
+  const all = new Uint32Array(count * AT.size);
+  for (let i = 0; i < count; i++) {
+    const at = i * AT.size;
+    const row = i * ROW.words;
+    const host = rows[row + ROW.host]! * ADDRESS_WORDS;
+    all[at + AT.key + AT.vni] = vni;
+    for (let word = 0; word < ADDRESS_WORDS; word++) {
+      all[at + AT.key + AT.address + word] = rows[row + ROW.address + word]!;
+      all[at + AT.host + word] = hosts[host + word]!;
+    }
+    all[at + AT.wireId] = inRange("wire id", rows[row + ROW.wireId]!, 1, 0xffffffff);
+    all[at + AT.groupSetId] = rows[row + ROW.groupSetId]!;
+  }
+  return bytesOf(all);
 }
 
 /** One value of what `encodeMappings` returns, and its key (views, not copies). */
@@ -103,13 +131,33 @@ export function mappingAt(all: Buffer, index: number): { key: Buffer; value: Buf
   return { key: value.subarray(MAPPING.key.offset, MAPPING.key.offset + MAPPING_KEY_SIZE), value };
 }
 
-export function decodeMapping(value: Buffer): Mapping {
-  const key = readBytes("mapping", value, "key");
-  return {
-    vni: readNumber("mapping_key", key, "vni"),
-    prefix: keyPrefixText(readBytes("mapping_key", key, "address")),
-    hostAddress: keyText(readBytes("mapping", value, "host")),
-    wireId: readNumber("mapping", value, "wire_id"),
-    groupSetId: readNumber("mapping", value, "group_set_id"),
-  };
+/** Of pieces of values, one after the other in each: a batch for each network. A host has one number in all of them. */
+export function decodeMappings(pieces: Iterable<{ values: Buffer; count: number }>): MappingBatch[] {
+  const hosts = new HostNumbers();
+  const networks = new Map<number, { rows: Uint32Array; count: number }>();
+  for (const { values, count } of pieces) {
+    const all = new Uint32Array(count * AT.size);
+    bytesOf(all).set(values.subarray(0, all.byteLength)); // a copy: words must lie on multiples of their size
+    for (let value = 0; value < all.length; value += AT.size) {
+      const vni = all[value + AT.key + AT.vni]!;
+      let network = networks.get(vni);
+      if (network === undefined) networks.set(vni, (network = { rows: new Uint32Array(FIRST_ROWS * ROW.words), count: 0 }));
+      const at = network.count++ * ROW.words;
+      if (at === network.rows.length) network.rows = grown(network.rows);
+      const { rows } = network;
+      for (let word = 0; word < ADDRESS_WORDS; word++) rows[at + ROW.address + word] = all[value + AT.key + AT.address + word]!;
+      rows[at + ROW.host] = hosts.numberOfWords(all.subarray(value + AT.host, value + AT.host + ADDRESS_WORDS));
+      rows[at + ROW.wireId] = all[value + AT.wireId]!;
+      rows[at + ROW.groupSetId] = all[value + AT.groupSetId]!;
+    }
+  }
+  return [...networks].map(([vni, { rows, count }]) => ({ vni, count, rows, hosts: hosts.words }));
+}
+
+const FIRST_ROWS = 16;
+
+function grown(words: Uint32Array): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(words.length * 2);
+  larger.set(words);
+  return larger;
 }

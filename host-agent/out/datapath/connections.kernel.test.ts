@@ -5,6 +5,7 @@ import { readBytes, readNumber } from "./record.ts";
 import { changeRules, echoBetween, outcome, quietGuest, tcpBetween, udpBetween, withMap } from "./testing/flows.ts";
 import { icmp, icmpEcho, icmpUnreachable, ipv4, tcp, TCP_FLAG, udp } from "./testing/frames.ts";
 import { ALLOW, ALLOW_ALL, Lab, mappingOf, type LabGuest, type LabHost } from "./testing/lab.ts";
+import { putMappings } from "../../testing/mapping-batches.ts";
 
 let lab: Lab;
 let a: LabHost;
@@ -196,8 +197,8 @@ test("a router's second pass is not the answer to its first", () => {
   const sender = quietGuest(lab, b, "10.0.0.2", ALLOW_ALL, { vni });
   const target = quietGuest(lab, b, "10.0.0.3", ALLOW_ALL, { vni });
   // The route to the target leads through the router.
-  b.datapath.putMappings([{ ...mappingOf(router), prefix: `${target.address}/32` }]);
-  a.datapath.putMappings([{ ...mappingOf(target) }]);
+  putMappings(b.datapath, [{ ...mappingOf(router), prefix: `${target.address}/32` }]);
+  putMappings(a.datapath, [{ ...mappingOf(target) }]);
   const { opening } = udpBetween(sender, target, ++port, 53);
   expect(outcome(sender, router, opening)).toBe("passes");
   expect(outcome(router, target, opening)).toBe("RULE_EGRESS");

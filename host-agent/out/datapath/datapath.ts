@@ -1,7 +1,7 @@
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
 import { isBpffs } from "#lib/linux/index.ts";
-import type { Datapath, DropReading, Endpoint, IpText, Mapping, MeterReading, Ruleset } from "../../core/ports.ts";
+import type { Datapath, DropReading, Endpoint, IpText, MappingBatch, MeterReading, Ruleset } from "../../core/ports.ts";
 import { buildBpf } from "../../bpf/build.ts";
 import { openAttachments, type Attachments, type AttachMode } from "./attach.ts";
 import { decodeEndpoint, encodeEndpoint } from "./codec.ts";
@@ -165,13 +165,13 @@ export class BpfDatapath implements Datapath {
     this.#rulesets.delete(id);
   }
 
-  putMappings(mappings: readonly Mapping[], fresh = false): void {
+  putMappings(mappings: MappingBatch, fresh = false): void {
     if (fresh) this.#mappings.create(mappings);
     else this.#mappings.put(mappings);
   }
 
-  deleteMappings(keys: readonly { vni: number; prefix: IpText }[]): void {
-    this.#mappings.delete(keys);
+  deleteMappings(mappings: MappingBatch): void {
+    this.#mappings.delete(mappings);
   }
 
   readMeters(meterIds?: readonly bigint[]): MeterReading[] {

@@ -9,6 +9,7 @@ import { withMap } from "./testing/flows.ts";
 import { dropsOf, GATEWAY_MAC, GUEST_DEVICE, Lab, mappingOf, type LabGuest, type LabHost } from "./testing/lab.ts";
 import { sendDatagram, sendFrame, type SendOptions } from "./testing/raw-socket.ts";
 import { runPinned, TC_ACT_SHOT } from "./testing/test-run.ts";
+import { putMappings } from "../../testing/mapping-batches.ts";
 
 const ICMP = 1;
 const UDP = 17;
@@ -158,7 +159,7 @@ test("packets longer than the interface's MTU", () => {
 test("destinations", () => {
   const wireId = one.endpoint.wireId;
   const to = (address: string, hostAddress: string, target: number): void =>
-    a.datapath.putMappings([{ vni: VNI, prefix: `${address}/32`, hostAddress, wireId: target, groupSetId: 0 }]);
+    putMappings(a.datapath, [{ vni: VNI, prefix: `${address}/32`, hostAddress, wireId: target, groupSetId: 0 }]);
   const other = lab.openGuest(a, "10.0.0.20", { vni: 999 });
   to("10.0.0.21", a.address, 0xdead);
   to("10.0.0.22", a.address, other.endpoint.wireId);

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import type { Mapping } from "../../core/ports.ts";
+import { batchesOf, mappingsOf } from "../../testing/mapping-batches.ts";
 import { BpfMap, type MapName } from "./bpf-map.ts";
 import { MAPS } from "./layout.gen.ts";
 import { check, mapCreate } from "./libbpf.ts";
@@ -38,20 +39,21 @@ function mapOf(name: MapName, room: number): CountingMap {
 const mapping = (n: number, host: number): Mapping => ({
   ...{ vni: 7, prefix: `10.0.0.${n}/32`, hostAddress: `198.18.0.${host}`, wireId: n, groupSetId: 0 },
 });
+const remove = (from: Mappings, ...all: Mapping[]): void => batchesOf(all).forEach((batch) => from.delete(batch));
 const sizeOf = (map: BpfMap): number => [...map.entries()].length;
 
 test.each([false, true])("senders are those of what was written, after mappings found no room (fresh: %s)", (fresh) => {
   const map = mapOf("mappings", 2);
   const senders = mapOf("senders", 10);
   const mappings = new Mappings(map, senders);
-  const put = (...all: Mapping[]): void => (fresh ? mappings.create(all) : mappings.put(all));
+  const put = (...all: Mapping[]): void => batchesOf(all).forEach((batch) => (fresh ? mappings.create(batch) : mappings.put(batch)));
   put(mapping(1, 1), mapping(2, 1));
   for (let attempt = 0; attempt < 3; attempt++) expect(() => put(mapping(3, 2), mapping(4, 3))).toThrow(/full/);
   expect([sizeOf(map), sizeOf(senders)]).toEqual([2, 1]);
-  mappings.delete([{ vni: 7, prefix: "10.0.0.1/32" }]);
+  remove(mappings, mapping(1, 1));
   put(mapping(3, 2));
   expect(sizeOf(senders)).toBe(2);
-  mappings.delete([mapping(2, 1), mapping(3, 2)]);
+  remove(mappings, mapping(2, 1), mapping(3, 2));
   expect([sizeOf(map), sizeOf(senders)], "nobody may send any more").toEqual([0, 0]);
 });
 
@@ -59,20 +61,21 @@ test("what takes another's place is written, beside what finds no room", () => {
   const map = mapOf("mappings", 2);
   const senders = mapOf("senders", 10);
   const mappings = new Mappings(map, senders);
-  mappings.put([mapping(1, 1), mapping(2, 2)]);
+  const put = (...all: Mapping[]): void => batchesOf(all).forEach((batch) => mappings.put(batch));
+  put(mapping(1, 1), mapping(2, 2));
   const moved = mapping(2, 3);
-  expect(() => mappings.put([mapping(3, 1), moved])).toThrow(/full/);
-  expect(mappings.list()).toContainEqual(moved);
+  expect(() => put(mapping(3, 1), moved)).toThrow(/full/);
+  expect(mappingsOf(mappings.list())).toContainEqual(moved);
   expect([...senders.entries()].map(([key]) => key.at(-1)).toSorted()).toEqual([1, 3]);
 });
 
 test.each([false, true])("a sender that found no room is let in as soon as there is some (fresh: %s)", (fresh) => {
   const senders = mapOf("senders", 1);
   const mappings = new Mappings(mapOf("mappings", 10), senders);
-  const put = (...all: Mapping[]): void => (fresh ? mappings.create(all) : mappings.put(all));
+  const put = (...all: Mapping[]): void => batchesOf(all).forEach((batch) => (fresh ? mappings.create(batch) : mappings.put(batch)));
   put(mapping(1, 1));
   for (let attempt = 0; attempt < 2; attempt++) expect(() => put(mapping(2, 2), mapping(3, 2))).toThrow(/full/);
-  mappings.delete([mapping(1, 1)]);
+  remove(mappings, mapping(1, 1));
   put(mapping(2, 2), mapping(3, 2));
   expect([...senders.entries()].map(([key]) => key.subarray(-4).join("."))).toEqual(["198.18.0.2"]);
 });

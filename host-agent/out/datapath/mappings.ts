@@ -1,6 +1,6 @@
-import type { Mapping } from "../../core/ports.ts";
+import type { MappingBatch } from "../../core/ports.ts";
 import type { BpfMap } from "./bpf-map.ts";
-import { decodeMapping, encodeMappingKey, encodeMappings, mappingAt } from "./codec.ts";
+import { decodeMappings, encodeMappingKeys, encodeMappings, mappingAt } from "./codec.ts";
 import { STRUCTS } from "./layout.gen.ts";
 import { Senders } from "./senders.ts";
 
@@ -11,6 +11,9 @@ interface Entry {
   before: Buffer | undefined;
 }
 
+/** Elements read with one call where all are. */
+const CHUNK = 4_096;
+
 /** The map of (network, address) → place, and with it the set of authorised senders. */
 export class Mappings {
   readonly #map: BpfMap;
@@ -18,15 +21,13 @@ export class Mappings {
 
   constructor(mappings: BpfMap, senders: BpfMap) {
     this.#map = mappings;
-    this.#senders = new Senders(senders, values(mappings));
+    this.#senders = new Senders(senders, this.list());
   }
 
-  /** Of several for one address the last counts. A sender is allowed before, and disallowed after, its mapping changes. */
-  put(mappings: readonly Mapping[]): void {
-    const all = encodeMappings(mappings);
-    const lasts = new Map<string, number>();
-    for (let i = 0; i < mappings.length; i++) lasts.set(mappingAt(all, i).key.toString("latin1"), i);
-    const entries = [...lasts.values()].map((i): Entry => {
+  /** A sender is allowed before, and disallowed after, its mapping changes. */
+  put(batch: MappingBatch): void {
+    const all = encodeMappings(batch);
+    const entries = Array.from({ length: batch.count }, (_, i): Entry => {
       const { key, value } = mappingAt(all, i);
       return { key, value, before: this.#map.get(key) };
     });
@@ -51,21 +52,15 @@ export class Mappings {
     for (const { before } of entries) if (before !== undefined) this.#senders.remove(before);
   }
 
-  /** The same for addresses of which none is there, each named once: a new network's, without a look at each. */
-  create(mappings: readonly Mapping[]): void {
-    const all = encodeMappings(mappings);
-    const keys = Buffer.alloc(mappings.length * STRUCTS.mapping_key.size);
-    const { offset } = STRUCTS.mapping.fields.key;
-    const { size } = STRUCTS.mapping_key;
-    for (let i = 0; i < mappings.length; i++) {
-      const at = i * STRUCTS.mapping.size + offset;
-      all.copy(keys, i * size, at, at + size);
-    }
-    this.#senders.addAll(all, mappings);
+  /** The same for addresses of which none is there: a new network's, without a look at each. */
+  create(batch: MappingBatch): void {
+    const keys = encodeMappingKeys(batch);
+    const all = encodeMappings(batch);
+    this.#senders.addAll(batch);
     try {
-      this.#map.putMany(keys, all, mappings.length);
+      this.#map.putMany(keys, all, batch.count);
     } catch (error) {
-      this.#recount(mappings.map((_, i) => ({ ...mappingAt(all, i), before: undefined })));
+      this.#recount(Array.from({ length: batch.count }, (_, i) => ({ ...mappingAt(all, i), before: undefined })));
       throw error;
     }
   }
@@ -79,23 +74,23 @@ export class Mappings {
     }
   }
 
-  /** Keys that are not there have no effect. */
-  delete(keys: readonly { vni: number; prefix: string }[]): void {
-    const present = new Map<string, { key: Buffer; value: Buffer }>();
-    for (const { vni, prefix } of keys) {
-      const key = encodeMappingKey(vni, prefix);
+  /** Of these only the addresses count. Those that are not there have no effect. */
+  delete(batch: MappingBatch): void {
+    const all = encodeMappingKeys(batch);
+    const present: Buffer[] = [];
+    const values: Buffer[] = [];
+    for (let at = 0; at < all.length; at += STRUCTS.mapping_key.size) {
+      const key = all.subarray(at, at + STRUCTS.mapping_key.size);
       const value = this.#map.get(key);
-      if (value !== undefined) present.set(key.toString("latin1"), { key, value });
+      if (value === undefined) continue;
+      present.push(key);
+      values.push(value);
     }
-    this.#map.deleteMany([...present.values()].map((p) => p.key));
-    for (const { value } of present.values()) this.#senders.remove(value);
+    this.#map.deleteMany(present);
+    for (const gone of decodeMappings([{ values: Buffer.concat(values), count: values.length }])) this.#senders.removeAll(gone);
   }
 
-  list(): Mapping[] {
-    return [...values(this.#map)].map(decodeMapping);
+  list(): MappingBatch[] {
+    return decodeMappings(this.#map.chunks(CHUNK));
   }
-}
-
-function* values(map: BpfMap): Generator<Buffer> {
-  for (const [, value] of map.entries()) yield value;
 }

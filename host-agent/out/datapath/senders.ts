@@ -1,10 +1,10 @@
-import type { Mapping } from "../../core/ports.ts";
+import { ROW, type MappingBatch } from "../../core/ports.ts";
 import type { BpfMap } from "./bpf-map.ts";
-import { mappingAt } from "./codec.ts";
 import { STRUCTS } from "./layout.gen.ts";
 
 const { key: KEY, host: HOST } = STRUCTS.mapping.fields;
 const { vni: VNI } = STRUCTS.mapping_key.fields;
+const HOST_WORDS = HOST.size / 4;
 
 /**
  * The hosts that may send into each network (D3): those that hold at least one of its addresses. The kernel map is a set; how many
@@ -14,10 +14,10 @@ export class Senders {
   readonly #map: BpfMap;
   readonly #counts = new Map<string, number>();
 
-  /** Counts `mappings` (their map values), and makes the kernel's set agree: a crash may have come between the two maps. */
-  constructor(map: BpfMap, mappings: Iterable<Buffer>) {
+  /** Counts `mappings`, all that there are, and makes the kernel's set agree: a crash may have come between the two maps. */
+  constructor(map: BpfMap, mappings: readonly MappingBatch[]) {
     this.#map = map;
-    for (const mapping of mappings) this.#change(nameOf(mapping), 1);
+    for (const batch of mappings) for (const { name, count } of hostsOf(batch)) this.#change(name, count);
     const present = new Set([...map.entries()].map(([key]) => key.toString("latin1")));
     for (const name of this.#counts.keys()) if (!present.has(name)) this.#allow(name);
     for (const name of present) if (!this.#counts.has(name)) map.delete(Buffer.from(name, "latin1"));
@@ -30,18 +30,9 @@ export class Senders {
     this.#change(name, 1);
   }
 
-  /** The same for many (`values`: theirs, one after the other), of which few differ in network and host: all are counted, or none. */
-  addAll(values: Buffer, mappings: readonly Mapping[]): void {
-    const seen = new Map<number, Map<string, { at: number; count: number }>>();
-    mappings.forEach(({ vni, hostAddress }, at) => {
-      const hosts = seen.get(vni) ?? new Map<string, { at: number; count: number }>();
-      seen.set(vni, hosts);
-      const host = hosts.get(hostAddress);
-      if (host === undefined) hosts.set(hostAddress, { at, count: 1 });
-      else host.count++;
-    });
-    const all = [...seen.values()].flatMap((hosts) => [...hosts.values()]);
-    const named = all.map(({ at, count }) => ({ name: nameOf(mappingAt(values, at).value), count }));
+  /** The same for many, of which few differ in their host: all are counted, or none. */
+  addAll(batch: MappingBatch): void {
+    const named = hostsOf(batch);
     const fresh = named.filter(({ name }) => !this.#counts.has(name));
     try {
       for (const { name } of fresh) this.#allow(name);
@@ -57,6 +48,13 @@ export class Senders {
     const name = nameOf(mapping);
     if (this.#counts.get(name) === 1) this.#disallow(name);
     this.#change(name, -1);
+  }
+
+  removeAll(batch: MappingBatch): void {
+    for (const { name, count } of hostsOf(batch)) {
+      if (this.#counts.get(name) === count) this.#disallow(name);
+      this.#change(name, -count);
+    }
   }
 
   #change(name: string, by: number): void {
@@ -80,4 +78,17 @@ export class Senders {
 function nameOf(mapping: Buffer): string {
   const vni = KEY.offset + VNI.offset;
   return mapping.toString("latin1", vni, vni + VNI.size) + mapping.toString("latin1", HOST.offset, HOST.offset + HOST.size);
+}
+
+/** The same of each host that a batch names, and how many of its mappings do. */
+function hostsOf({ vni, count, rows, hosts }: MappingBatch): { name: string; count: number }[] {
+  const counts = new Uint32Array(hosts.length / HOST_WORDS);
+  for (let i = 0; i < count; i++) counts[rows[i * ROW.words + ROW.host]!]!++;
+  const named: { name: string; count: number }[] = [];
+  counts.forEach((count, host) => {
+    if (count === 0) return;
+    const words = Uint32Array.of(vni, ...hosts.subarray(host * HOST_WORDS, (host + 1) * HOST_WORDS));
+    named.push({ name: Buffer.from(words.buffer).toString("latin1"), count });
+  });
+  return named;
 }

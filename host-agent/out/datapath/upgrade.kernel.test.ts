@@ -14,6 +14,7 @@ import { ethernet } from "./testing/frames.ts";
 import { outcome, quietGuest, tcpBetween, udpBetween, withMap } from "./testing/flows.ts";
 import { ALLOW, ALLOW_ALL, GATEWAY_MAC, GUEST_DEVICE, Lab, type LabGuest, type LabHost } from "./testing/lab.ts";
 import { sendFrame } from "./testing/raw-socket.ts";
+import { mappingsOf } from "../../testing/mapping-batches.ts";
 
 let directory: string;
 let other: OtherVersion;
@@ -50,9 +51,9 @@ const sets = (): string[] => readdirSync(a.options.bpffsDir).filter((name) => na
 const metersOf = (host: LabHost): MeterReading[] =>
   host.datapath.readMeters().toSorted((x, y) => (`${x.meterId}${x.direction}` < `${y.meterId}${y.direction}` ? -1 : 1));
 
-function actual(): ReturnType<LabHost["datapath"]["actual"]> {
+function actual() {
   const found = a.datapath.actual();
-  return { ...found, mappings: found.mappings.toSorted((x, y) => x.wireId - y.wireId) };
+  return { ...found, mappings: mappingsOf(found.mappings).toSorted((x, y) => x.wireId - y.wireId) };
 }
 
 /** How many connections an interface's budget counts, and how many there are. */

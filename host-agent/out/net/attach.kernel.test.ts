@@ -12,6 +12,7 @@ import { NetnsInstanceDriver } from "../instance/netns-driver.ts";
 import { VethDevices } from "./devices.ts";
 import { TestHost } from "./testing/test-host.ts";
 import { tunnelOverhead, VxlanUnderlay } from "./underlay.ts";
+import { putMappings } from "../../testing/mapping-batches.ts";
 
 const VNI = 77;
 const GATEWAY_MAC = "02:00:00:00:00:01";
@@ -130,7 +131,7 @@ describe("instances, devices, tunnel and programs of two hosts together", () => 
   let one: Endpoint;
   let two: Endpoint;
   const share = (...mappings: Mapping[]): void => {
-    for (const host of [left, right]) host.datapath.putMappings(mappings);
+    for (const host of [left, right]) putMappings(host.datapath, mappings);
   };
 
   beforeAll(() => {

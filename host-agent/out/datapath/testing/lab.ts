@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as linux from "#lib/linux/index.ts";
 import { willLeave } from "#lib/linux/testing/leftovers.ts";
 import type { Endpoint, Mapping, Rule } from "../../../core/ports.ts";
+import { putMappings } from "../../../testing/mapping-batches.ts";
 import { openDatapath, type BpfDatapath, type DatapathOptions } from "../index.ts";
 
 /**
@@ -154,7 +155,7 @@ export class Lab {
   }
 
   announce(...mappings: Mapping[]): void {
-    for (const { datapath } of this.#hosts) datapath.putMappings(mappings);
+    for (const { datapath } of this.#hosts) putMappings(datapath, mappings);
   }
 
   dispose(): void {
