@@ -4,8 +4,8 @@ import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
+import { descriptionField } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName } from "#lib/rpc/validate.ts";
 import { INSTALLATION, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { accountRef, getAccount, insertAccount, listAccounts, setSuspended } from "../out/accounts.ts";
@@ -42,7 +42,7 @@ export function accountService({ calls, pages }: { calls: Calls; pages: PageToke
 
     async createAccount(request, context) {
       const name = slug(request.name, "name");
-      const description = displayName(request.description, "description", { max: 256 });
+      const description = descriptionField(request.description, "description");
       const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreateAccountResponse) };
       const { result } = await calls.write(context, options, async (call): Promise<CreateAccountResponse> => {
         call.require(context.action, INSTALLATION);
