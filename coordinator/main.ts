@@ -7,7 +7,7 @@ import type { ServiceContext, ServiceHandle } from "#lib/service/service.ts";
 import { createCalls, openSharedPageTokens } from "./call/api.ts";
 import { coordinatorConfig, quotasOf } from "./config.ts";
 import type { CoordinatorConfig } from "./config.ts";
-import { createConsent, grantsFor, holdConsents } from "./consent/api.ts";
+import { createConsent, grantorStandingChanged, grantsFor, holdConsents } from "./consent/api.ts";
 import { createFeed } from "./feed/api.ts";
 import { startForcing } from "./forcing.ts";
 import { createIdentity, writeQuotaDefaults } from "./identity/api.ts";
@@ -49,7 +49,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const calls = createCalls({ db, bus, grants: grantsFor, hold: holdConsents, standing: callerStanding, log });
   const reader = createScopeReader<unknown>({ db, schema: SCHEMA, bus, log, checkEveryMs: config.checkEveryMs });
 
-  const identity = createIdentity({ calls, pages, tokens, bus });
+  const identity = createIdentity({ calls, pages, tokens, bus, standingChanged: grantorStandingChanged });
   const consent = createConsent({ calls, pages });
   const topology = createTopology({ calls, pages });
   const network = createNetwork({ calls, pages });

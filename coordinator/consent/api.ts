@@ -6,7 +6,14 @@ import { consentService } from "./in/consent-service.ts";
 export { grantsOf, inForce, sameTimes } from "./core/consent.ts";
 export type { Consent, ConsentLimit, ConsentState, Wanted } from "./core/consent.ts";
 export { consentMigrations } from "./migrations.ts";
-export { createConsents, newConsent, revokeConsents, revokeConsentsOf, setGrantees } from "./out/change-consents.ts";
+export {
+  createConsents,
+  grantorStandingChanged,
+  newConsent,
+  revokeConsents,
+  revokeConsentsOf,
+  setGrantees,
+} from "./out/change-consents.ts";
 export type { NewConsent } from "./out/change-consents.ts";
 export { consentsOf, grantsFor, holdConsents, lapseOf, listedConsents, resourcesByTime, resourcesGrantedTo } from "./out/consents.ts";
 export type { ListedConsent } from "./out/consents.ts";

@@ -4,6 +4,7 @@ import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import type { Calls } from "../call/api.ts";
 import { accountService } from "./in/account-service.ts";
+import type { StandingChanged } from "./in/account-service.ts";
 import { auditService } from "./in/audit-service.ts";
 import { operationService } from "./in/operation-service.ts";
 import { principalService } from "./in/principal-service.ts";
@@ -16,7 +17,7 @@ export { principalDisabled, requireActor } from "./actor.ts";
 export { QUOTAS } from "./core/quota.ts";
 export type { QuotaName } from "./core/quota.ts";
 export { identityMigrations } from "./migrations.ts";
-export { accountRef, existingAccounts, requireAccount } from "./out/accounts.ts";
+export { accountRef, existingAccounts, holdUnsuspended, isSuspended, requireAccount } from "./out/accounts.ts";
 export type { Account } from "./out/accounts.ts";
 export { operationMessage } from "./in/operation-message.ts";
 export { getOperation } from "./out/operations.ts";
@@ -32,7 +33,14 @@ export interface IdentityModule {
   readonly operations: Operations;
 }
 
-export function createIdentity(options: { calls: Calls; pages: PageTokens; tokens: TokenIssuer; bus: Bus }): IdentityModule {
+export function createIdentity(options: {
+  calls: Calls;
+  pages: PageTokens;
+  tokens: TokenIssuer;
+  bus: Bus;
+  /** To be told with an account that is suspended or resumed: what it gave to others counts no more, or again. */
+  standingChanged: StandingChanged;
+}): IdentityModule {
   return {
     bindings: [
       accountService(options),

@@ -80,6 +80,11 @@ export const identityMigrations: Migrations = {
       PRIMARY KEY (account_id, quota, part)
     ) WITH (fillfactor = 50);
   `),
+  "0112_audit_issued": sqlMigration(`
+    -- Whose tokens issued whom another one: what RevokeTokens.with_issued goes along, in an audit of any size.
+    CREATE INDEX audit_entry_issued ON audit_entry (account_id, principal_id, time) INCLUDE (resource_account, resource_id)
+      WHERE action = 'identity:IssueToken' AND allowed AND resource_kind = 'principal';
+    `),
   "0121_count_part": sqlMigration(`
     -- Count in one of the parts (0083), held until the transaction's end; answers what is used of the quota then, and its bound (of what is
     -- taken away, nothing). Others may be

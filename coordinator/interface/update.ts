@@ -2,7 +2,7 @@ import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { notFound } from "#lib/rpc/errors.ts";
-import { displayName } from "#lib/rpc/validate.ts";
+import { descriptionField, displayName } from "#lib/rpc/name.ts";
 import { checkEtag, maskField, tagsField } from "../call/api.ts";
 import type { ResourceRef, WriteCall } from "../call/api.ts";
 import { grantsFor, revokeConsentsOf, setGrantees } from "../consent/api.ts";
@@ -49,7 +49,7 @@ export function checkUpdate(wanted: Interface, mask: readonly string[] | undefin
     interfaceId: parseId("eni", wanted.interfaceId, "interface.interface_id"),
     etag: wanted.etag,
     fields,
-    description: has("description") ? displayName(wanted.description, "interface.description", { max: 256 }) : "",
+    description: has("description") ? descriptionField(wanted.description, "interface.description") : "",
     tags: has("tags") ? tagsField(wanted.tags, "interface.tags") : {},
     securityGroupIds: has("security_group_ids") ? checkGroups(wanted.securityGroupIds, "interface.security_group_ids", false) : [],
     sourceDestCheck: wanted.sourceDestCheck,

@@ -1,7 +1,7 @@
 import { InstanceState } from "#gen/plenum/compute/v1/instance.ts";
 import type { Instance } from "#gen/plenum/compute/v1/instance.ts";
 import { parseId } from "#lib/ids/ids.ts";
-import { displayName } from "#lib/rpc/validate.ts";
+import { displayName, soughtName } from "#lib/rpc/name.ts";
 import { checkEtag, maskField, tagsField } from "../call/api.ts";
 import type { WriteCall } from "../call/api.ts";
 import { requireActor } from "../identity/api.ts";
@@ -30,7 +30,7 @@ export function checkInstanceUpdate(wanted: Instance, mask: readonly string[] | 
     etag: wanted.etag,
     name: fields.has("name") ? displayName(wanted.name, "instance.name") : undefined,
     tags: fields.has("tags") ? tagsField(wanted.tags, "instance.tags") : undefined,
-    actsAs: fields.has("acts_as") ? displayName(wanted.actsAs, "instance.acts_as", { max: 128 }) : undefined,
+    actsAs: fields.has("acts_as") ? soughtName(wanted.actsAs, "instance.acts_as", { max: 128 }) : undefined,
   };
 }
 

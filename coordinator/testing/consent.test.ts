@@ -219,7 +219,7 @@ describe("consents as calls", () => {
     onTestFinished(() => release.resolve());
     const held = Promise.withResolvers<void>();
     const holding = within(async (call) => {
-      expect(await holdConsents(call.tx, [consentId])).toEqual(new Set([consentId]));
+      expect(await holdConsents(call.tx, [consentId], [])).toEqual(new Set([consentId]));
       held.resolve();
       await release.promise;
       order.push("committed");
@@ -230,6 +230,6 @@ describe("consents as calls", () => {
     release.resolve();
     await Promise.all([holding, revoking]);
     expect(order).toEqual(["committed", "revoked"]);
-    expect(await within((call) => holdConsents(call.tx, [consentId]))).toEqual(new Set());
+    expect(await within((call) => holdConsents(call.tx, [consentId], []))).toEqual(new Set());
   });
 });

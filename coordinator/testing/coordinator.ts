@@ -15,7 +15,7 @@ import type { PlenumClient, RpcChannel } from "#lib/rpc/client.ts";
 import { startServer } from "#lib/rpc/server.ts";
 import { callMigrations, createCalls, openSharedPageTokens, SCHEMA } from "../call/api.ts";
 import type { Calls } from "../call/api.ts";
-import { consentMigrations, createConsent, grantsFor, holdConsents } from "../consent/api.ts";
+import { consentMigrations, createConsent, grantorStandingChanged, grantsFor, holdConsents } from "../consent/api.ts";
 import { createIdentity, identityMigrations, principalStanding } from "../identity/api.ts";
 import type { IdentityModule } from "../identity/api.ts";
 import { createTopology, topologyMigrations } from "../topology/api.ts";
@@ -68,7 +68,7 @@ export async function startTestCoordinator(): Promise<TestCoordinator> {
     const tokens = await openTokenIssuer(directory);
     const calls = createCalls({ db: db.kysely, bus, grants: grantsFor, hold: holdConsents, standing: principalStanding, log });
     const pages = await openSharedPageTokens(db.kysely);
-    const identity = createIdentity({ calls, pages, tokens, bus });
+    const identity = createIdentity({ calls, pages, tokens, bus, standingChanged: grantorStandingChanged });
     const network = createNetwork({ calls, pages });
     const services = [
       ...identity.bindings,

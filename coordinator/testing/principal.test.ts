@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AuditServiceDefinition } from "#gen/plenum/audit/v1/audit.ts";
 import { AccountServiceDefinition } from "#gen/plenum/identity/v1/account.ts";
@@ -43,6 +44,27 @@ describe("principals", () => {
     expect((await root.listPrincipals({ accountId })).principals).toHaveLength(2);
     expect((await owner.getPrincipal({ accountId, principalId: "robot" })).principal?.description).toBe("reads");
     expect(await reasonOf(owner.getPrincipal({ accountId, principalId: "nobody" }))).toBe("NOT_FOUND RESOURCE_NOT_FOUND");
+  });
+
+  it("are not made with names that look like others'; one that there is from before can be withdrawn", async () => {
+    const accountId = await system.account();
+    const [root, tokens] = [await principalsOf(operator), await system.client(TokenServiceDefinition, operator)];
+    for (const principalId of ["ali\u200bce", "\u202eecila", "alice "]) {
+      for (const made of [root.createPrincipal({ accountId, principalId }), tokens.issueToken({ accountId, principalId })]) {
+        const { status, violations } = await refusalOfCall(made);
+        expect([status, violations[0]?.field]).toEqual(["INVALID_ARGUMENT", "principal_id"]);
+      }
+    }
+    const description = "what it is for\nand who asked";
+    expect((await root.createPrincipal({ accountId, principalId: "alice", description })).principal).toMatchObject({ description });
+    const principalId = "ali\u200bce";
+    await sql`
+      INSERT INTO principal (account_id, principal_id, role, created_by) VALUES (${accountId}, ${principalId}, 'owner', 'root')`.execute(
+      system.db.kysely,
+    );
+    expect((await root.getPrincipal({ accountId, principalId })).principal?.role).toBe(Role.OWNER);
+    const disabled = await root.disablePrincipal({ accountId, principalId });
+    expect(disabled.principal?.state).toBe(PrincipalState.DISABLED);
   });
 
   it("that are disabled are refused from the next call, with every token they have, and get no more", async () => {

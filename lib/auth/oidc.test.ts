@@ -109,6 +109,8 @@ describe("an OIDC issuer's token", () => {
     const words = issuer({ roles: { admins: "owner", staff: "viewer" }, principalClaim: "email" });
     const token = await sign({ claims: { groups: ["admins", "cooks"], email: "a@b.example" } });
     expect(await createOidcVerifier(words).verify(token)).toMatchObject({ principalId: "corp:a@b.example", roles: ["owner"] });
+    const unseen = await sign({ claims: { groups: ["admins"], email: "a\u200b@b.example" } });
+    await expect(createOidcVerifier(words).verify(unseen)).rejects.toThrow("corp's email has U+200B as its character 2");
     const fixed = issuer({ accountClaim: undefined, account: "acct-7", roleClaim: undefined });
     expect(await createOidcVerifier(fixed).verify(await sign())).toMatchObject({ accountId: "acct-7", roles: ["viewer"] });
     const trusted = createOidcVerifier(issuer({ operators: true }));

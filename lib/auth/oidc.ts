@@ -3,6 +3,7 @@ import type { JWTPayload, JWTVerifyGetKey } from "jose";
 import { z } from "zod";
 import { CLOCK_TOLERANCE_S } from "../rpc/caller.ts";
 import type { Caller, Role, TokenVerifier } from "../rpc/caller.ts";
+import { nameFault } from "../rpc/name.ts";
 import { callerOfClaims, timesOfClaims } from "./token.ts";
 
 /** Signatures by public keys only: a shared secret would let the installation's reader sign, "none" anybody. */
@@ -59,6 +60,9 @@ function rolesOf(payload: JWTPayload, issuer: OidcIssuer): Role[] {
 /** Claims → caller, by the issuer's mapping. Throws for a token that makes nobody, or more than its issuer may. */
 export function callerOfOidc(payload: JWTPayload, issuer: OidcIssuer): Caller {
   const subject = z.string().min(1).max(90).parse(payload[issuer.principalClaim]);
+  // Who looks like another one is told apart by nobody who reads the audit.
+  const fault = nameFault(subject);
+  if (fault !== undefined) throw new Error(`${issuer.name}'s ${issuer.principalClaim} ${fault.fact}`);
   const roles = rolesOf(payload, issuer);
   const operator = roles.includes("operator");
   if (operator && !issuer.operators) throw new Error(`${issuer.name} makes no operators`);

@@ -25,13 +25,6 @@ export function text(value: string, field: string, limits: { max: number; min?: 
   return value;
 }
 
-/** A name for people: `max` (default 128) characters without control characters; empty allowed unless `min` says otherwise. */
-export function displayName(value: string, field: string, limits: { max?: number; min?: number } = {}): string {
-  text(value, field, { min: limits.min ?? 0, max: limits.max ?? 128 });
-  if (/\p{Cc}/u.test(value)) throw invalidArgument(field, "has a control character", "use printable characters");
-  return value;
-}
-
 /** A whole number within limits (inclusive). */
 export function integer(value: number, field: string, limits: { min: number; max: number }): number {
   if (!Number.isInteger(value) || value < limits.min || value > limits.max) {

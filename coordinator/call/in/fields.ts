@@ -1,5 +1,6 @@
 import type { Duration } from "#gen/google/protobuf/duration.ts";
 import { aborted, invalidArgument } from "#lib/rpc/errors.ts";
+import { nameFault } from "#lib/rpc/name.ts";
 
 /** A name that becomes part of other names: 1 to 63 lower case letters, digits and hyphens. */
 export function slug(value: string, field: string): string {
@@ -45,8 +46,10 @@ export function tagsField(tags: Readonly<Record<string, string>>, field: string)
       throw invalidArgument(path, `has a key of ${[...key].length} characters`, `use 1 to ${MAX_TAG_KEY}`);
     if ([...value].length > MAX_TAG_VALUE)
       throw invalidArgument(path, `has ${[...value].length} characters`, `give at most ${MAX_TAG_VALUE}`);
+    const fault = nameFault(key);
+    if (fault !== undefined) throw invalidArgument(path, `has a key that ${fault.fact}`, fault.remedy);
     // PostgreSQL keeps every character but this one.
-    if (key.includes("\0") || value.includes("\0")) throw invalidArgument(path, "has a NUL character", "leave it out");
+    if (value.includes("\0")) throw invalidArgument(path, "has a NUL character", "leave it out");
   }
   return tags;
 }

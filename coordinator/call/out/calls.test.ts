@@ -44,7 +44,7 @@ beforeAll(async () => {
     db: db.kysely,
     bus: hub.connect(log),
     grants: () => Promise.resolve(grants),
-    hold: (_tx, ids) => Promise.resolve(new Set(ids.filter((id) => !revoked.has(id)))),
+    hold: (_tx, ids, own) => Promise.resolve(new Set([...ids.filter((id) => !revoked.has(id)), ...own])),
     standing: ({ principalId }) => sql<Standing | null>`SELECT ${standings.get(principalId) ?? null}::text`,
     log,
   });

@@ -23,7 +23,8 @@ import { CallerSight, Refusals, WriteScope } from "./write-scope.ts";
 /** Grants that others hold on resources now, by resource id. */
 export type GrantSource = (tx: Tx, resourceIds: readonly string[]) => Promise<ReadonlyMap<string, readonly ResourceGrant[]>>;
 
-export type HoldConsents = (tx: Tx, consentIds: readonly string[]) => Promise<ReadonlySet<string>>;
+/** `own`: those that the call has locked itself, for a change. */
+export type HoldConsents = (tx: Tx, consentIds: readonly string[], own: readonly string[]) => Promise<ReadonlySet<string>>;
 
 /**
  * A scalar subquery: a {@link Standing}, or NULL where no row names the principal. `hold`: the rows that it reads stay as they are until
@@ -187,10 +188,10 @@ class DatabaseCalls implements Calls {
 
   /** C14: what rests on consents is decided a last time with those that nobody can take back before the commit. */
   async #hold(tx: Tx, scope: WriteScope): Promise<void> {
-    const consents = scope.consents();
-    if (consents.length === 0) return;
-    const held = await this.#options.hold(tx, consents);
-    if (held.size < consents.length) scope.requireAgain(held);
+    const { others, own } = scope.consents();
+    if (others.length + own.length === 0) return;
+    const held = await this.#options.hold(tx, others, own);
+    if (held.size < others.length + own.length) scope.requireAgain(held);
   }
 
   /** The last statement: from here to the commit the scopes' rows are locked (C1). */

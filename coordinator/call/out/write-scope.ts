@@ -185,10 +185,11 @@ export class WriteScope extends CallerSight implements WriteCall {
     this.#afterCommit.push(fn);
   }
 
-  /** Consents on which what was allowed may rest, and that the call does not hold itself: to be held until the commit (C14). */
-  consents(): string[] {
+  /** Consents on which what was allowed may rest, to be held until the commit (C14). `own`: those that the call has locked itself. */
+  consents(): { readonly others: string[]; readonly own: string[] } {
     const used = [...this.#allowed.values()].flatMap(({ action, resource }) => this.#grantsOn(action, resource));
-    return [...new Set(used.flatMap((grant) => grant.consentId ?? []))].filter((id) => !this.#held.has(id)).sort();
+    const ids = [...new Set(used.flatMap((grant) => grant.consentId ?? []))].sort();
+    return { others: ids.filter((id) => !this.#held.has(id)), own: ids.filter((id) => this.#held.has(id)) };
   }
 
   #grantsOn(action: string, { grants = [] }: ResourceRef): ResourceGrant[] {
@@ -203,12 +204,10 @@ export class WriteScope extends CallerSight implements WriteCall {
     return consentId === undefined ? undefined : { consentId, grantorAccount: resource.ownerAccount };
   }
 
-  /** Decide again what was allowed, without the consents that are neither among `held` nor the call's own to change. Throws as `require`. */
+  /** Decide again what was allowed, without the consents that are not among `held`. Throws as `require`. */
   requireAgain(held: ReadonlySet<string>): void {
     for (const { action, resource } of [...this.#allowed.values()]) {
-      const grants = (resource.grants ?? []).filter(
-        ({ consentId }) => consentId === undefined || held.has(consentId) || this.#held.has(consentId),
-      );
+      const grants = (resource.grants ?? []).filter(({ consentId }) => consentId === undefined || held.has(consentId));
       const decision = this.may(action, { ...resource, grants });
       if (decision.effect === "allow") continue;
       throw this.#refusals.refuse(this.subject, action, resource, decision, this.#delegation(action, resource));

@@ -12,6 +12,7 @@ const consent = (granteeAccount: string, actions: readonly string[] = ["x:Do"], 
   resourceKind: "thing",
   resourceId: "thing-1",
   state: "ACTIVE",
+  grantorSuspended: false,
   validFrom: null,
   validUntil: null,
   version: 1n,
@@ -71,9 +72,12 @@ describe("a consent whose time is over", () => {
     ["ACTIVE", 999, 1_001, true],
   ] as const)("allows while it is in force: %s from %s until %s: %s", (state, from, until, expected) => {
     const at = (time: number | null) => (time === null ? null : new Date(time));
-    const one = { consentId: "cons-1", state, validFrom: at(from), validUntil: at(until) };
+    const one = { ...consent("a"), state, validFrom: at(from), validUntil: at(until) };
     expect(inForce(one, now)).toBe(expected);
     expect(lapse(one, now) === undefined).toBe(expected);
+    const suspended = { ...one, grantorSuspended: true };
+    expect(inForce(suspended, now)).toBe(false);
+    expect(lapse(suspended, now)).toMatch(state === "ACTIVE" ? /while owner, which gave it, is suspended/ : /ask its grantor/);
   });
 });
 

@@ -24,6 +24,8 @@ export interface Consent {
   readonly resourceKind: string;
   readonly resourceId: string;
   readonly state: ConsentState;
+  /** Its grantor's account is: what that gave lets nobody do anything meanwhile. */
+  readonly grantorSuspended: boolean;
   /** It allows from then on (included); null: from its beginning. */
   readonly validFrom: Date | null;
   /** It allows until then (excluded); null: until it is revoked. */
@@ -35,16 +37,20 @@ export interface Consent {
 }
 
 /** Whether a consent allows at a time. Must say the same as the SQL in `out/consents.ts`. */
-export function inForce(consent: Pick<Consent, "state" | "validFrom" | "validUntil">, now: Date): boolean {
-  const { state, validFrom, validUntil } = consent;
-  return state === "ACTIVE" && (validFrom === null || validFrom <= now) && (validUntil === null || now < validUntil);
+export function inForce(consent: Pick<Consent, "state" | "grantorSuspended" | "validFrom" | "validUntil">, now: Date): boolean {
+  const { state, grantorSuspended, validFrom, validUntil } = consent;
+  return state === "ACTIVE" && !grantorSuspended && (validFrom === null || validFrom <= now) && (validUntil === null || now < validUntil);
 }
 
 /** Why a consent that was not revoked does not allow at a time; undefined: it does. */
-export function lapse(consent: Pick<Consent, "consentId" | "state" | "validFrom" | "validUntil">, now: Date): string | undefined {
-  const { consentId, state, validFrom, validUntil } = consent;
+export function lapse(
+  consent: Pick<Consent, "consentId" | "grantorAccount" | "state" | "grantorSuspended" | "validFrom" | "validUntil">,
+  now: Date,
+): string | undefined {
+  const { consentId, grantorAccount, state, grantorSuspended, validFrom, validUntil } = consent;
   if (inForce(consent, now)) return undefined;
   if (state !== "ACTIVE") return `${consentId} is ${state.toLowerCase()}: ask its grantor`;
+  if (grantorSuspended) return `${consentId} allows nothing while ${grantorAccount}, which gave it, is suspended: an operator resumes it`;
   if (validFrom !== null && now < validFrom) return `${consentId} begins at ${validFrom.toISOString()}: wait until then`;
   return `${consentId} ended at ${validUntil?.toISOString() ?? "?"}: ask its grantor for more time`; // uncovered: else it has no end; only the type cannot say so
 }

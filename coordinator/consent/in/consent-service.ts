@@ -4,8 +4,9 @@ import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
+import { soughtName } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName, enumValue } from "#lib/rpc/validate.ts";
+import { enumValue } from "#lib/rpc/validate.ts";
 import { checkEtag, etagOf, openPage, storedAs, visibleAccount } from "../../call/api.ts";
 import type { Calls, ResourceRef, Tx } from "../../call/api.ts";
 import type { Consent, ConsentLimit, ConsentState } from "../core/consent.ts";
@@ -92,7 +93,7 @@ export function consentService({ calls, pages }: { calls: Calls; pages: PageToke
     },
 
     async listConsents(request, context) {
-      const resourceId = displayName(request.resourceId, "resource_id");
+      const resourceId = soughtName(request.resourceId, "resource_id");
       const state = stateFilter(request.state);
       const page = openPage(pages, context, request, { resourceId, state });
       return calls.read(context, context.action, async (call) => {

@@ -4,7 +4,7 @@ import { tellWatchers } from "../../call/api.ts";
 import type { ResourceRef, WriteCall } from "../../call/api.ts";
 import { granteeKey, planConsents, sameTimes, wantedKey } from "../core/consent.ts";
 import type { Consent, ConsentPlan, ConsentState, Wanted } from "../core/consent.ts";
-import { COLUMNS, lockConsents, standingConsents } from "./consents.ts";
+import { COLUMNS, givenBy, lockConsents, standingConsents } from "./consents.ts";
 import { closeGates } from "./gate.ts";
 import { changeLimit, limitsOf, setLimits } from "./limits.ts";
 
@@ -84,6 +84,15 @@ async function take(call: WriteCall, consents: readonly Pick<Consent, "consentId
     consents.map((consent) => consent.consentId),
   );
   call.holds(locked.flatMap((consent) => (consent.inForce ? [consent.consentId] : [])));
+}
+
+/** An account that gave them is suspended, or resumed: its grantees see other things than before. */
+export async function grantorStandingChanged(call: WriteCall, accountId: string): Promise<void> {
+  const given = await givenBy(call.tx, accountId);
+  tellWatchers(
+    call,
+    given.map(({ granteeAccount, resourceId }) => ({ accountId: granteeAccount, resourceId })),
+  );
 }
 
 /** Take consents back. What was allowed by them ends with this transaction's commit; revoked ones are passed over. */

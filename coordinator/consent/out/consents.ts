@@ -1,6 +1,7 @@
 import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
 import type { ResourceGrant, Subject, Tx } from "../../call/api.ts";
+import { holdUnsuspended, isSuspended } from "../../identity/api.ts";
 import { grantsOf, lapse } from "../core/consent.ts";
 import type { Consent, ConsentState } from "../core/consent.ts";
 import { closeGates, passGates } from "./gate.ts";
@@ -8,12 +9,12 @@ import { closeGates, passGates } from "./gate.ts";
 export const COLUMNS = sql`
   consent_id AS "consentId", grantor_account AS "grantorAccount", grantee_account AS "granteeAccount",
   grantee_principal AS "granteePrincipal", actions,
-  resource_kind AS "resourceKind", resource_id AS "resourceId", state, valid_from AS "validFrom", valid_until AS "validUntil", version,
+  resource_kind AS "resourceKind", resource_id AS "resourceId", state, (${isSuspended(sql`grantor_account`)}) AS "grantorSuspended", valid_from AS "validFrom", valid_until AS "validUntil", version,
   create_time AS "createTime", revoke_time AS "revokeTime"`;
 
 /** Whether it allows at a time of the database's clock; `inForce` in SQL. */
 const inForceAt = (time: RawBuilder<unknown>) =>
-  sql`state = 'ACTIVE' AND (valid_from IS NULL OR valid_from <= ${time}) AND (valid_until IS NULL OR ${time} < valid_until)`;
+  sql`state = 'ACTIVE' AND NOT ${isSuspended(sql`grantor_account`)} AND (valid_from IS NULL OR valid_from <= ${time}) AND (valid_until IS NULL OR ${time} < valid_until)`;
 const IN_FORCE = inForceAt(sql`now()`);
 
 /** Consents in force on these resources, by resource id, in the order they were given. Resources without any are left out. */
@@ -66,14 +67,38 @@ export async function grantsFor(tx: Tx, resourceIds: readonly string[]): Promise
 
 /**
  * Those of the consents that are in force, locked: who takes one back waits for this transaction, or has been faster and it is not among
- * them (C14). In force at this very moment: a call that began in time and waited beyond it is too late.
+ * them (C14); and who suspends an account that gave one. In force at this very moment: a call that began in time and waited beyond it is too
+ * late. `own`: those that the call has locked itself while they were; of them only the grantors are held.
  */
-export async function holdConsents(tx: Tx, consentIds: readonly string[]): Promise<Set<string>> {
-  await passGates(tx, consentIds);
-  const { rows } = await sql<{ id: string }>`
-    SELECT consent_id AS id FROM consent WHERE consent_id = ANY(${[...consentIds]}::text[]) AND ${inForceAt(sql`clock_timestamp()`)}
-    ORDER BY consent_id FOR SHARE`.execute(tx);
-  return new Set(rows.map((row) => row.id));
+export async function holdConsents(tx: Tx, consentIds: readonly string[], own: readonly string[]): Promise<Set<string>> {
+  const given: { id: string; grantor: string }[] = [];
+  if (consentIds.length > 0) {
+    await passGates(tx, consentIds);
+    const { rows } = await sql<{ id: string; grantor: string }>`
+      SELECT consent_id AS id, grantor_account AS grantor FROM consent
+      WHERE consent_id = ANY(${[...consentIds]}::text[]) AND ${inForceAt(sql`clock_timestamp()`)} ORDER BY consent_id FOR SHARE`.execute(
+      tx,
+    );
+    given.push(...rows);
+  }
+  if (own.length > 0) {
+    const { rows } = await sql<{ id: string; grantor: string }>`
+      SELECT consent_id AS id, grantor_account AS grantor FROM consent WHERE consent_id = ANY(${[...own]}::text[])`.execute(tx);
+    given.push(...rows);
+  }
+  const suspended = await holdUnsuspended(
+    tx,
+    given.map((one) => one.grantor),
+  );
+  return new Set(given.filter((one) => !suspended.has(one.grantor)).map((one) => one.id));
+}
+
+/** Whom an account gave something that was not taken back, and on what. */
+export async function givenBy(tx: Tx, accountId: string): Promise<Pick<Consent, "granteeAccount" | "resourceId">[]> {
+  const { rows } = await sql<Pick<Consent, "granteeAccount" | "resourceId">>`
+    SELECT DISTINCT grantee_account AS "granteeAccount", resource_id AS "resourceId" FROM consent
+    WHERE grantor_account = ${accountId} AND state = 'ACTIVE' AND grantee_account <> grantor_account ORDER BY 1, 2`.execute(tx);
+  return rows;
 }
 
 /**

@@ -4,10 +4,10 @@ import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
+import { descriptionField } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName } from "#lib/rpc/validate.ts";
 import { INSTALLATION, openPage, slug, storedAs, visibleAccount } from "../../call/api.ts";
-import type { Calls } from "../../call/api.ts";
+import type { Calls, WriteCall } from "../../call/api.ts";
 import { accountRef, getAccount, insertAccount, listAccounts, setSuspended } from "../out/accounts.ts";
 import type { Account } from "../out/accounts.ts";
 
@@ -20,7 +20,18 @@ const encode = (account: Account): AccountMessage => ({
   suspendTime: account.suspendTime ?? undefined,
 });
 
-export function accountService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
+/** In the transaction in which an account is suspended or resumed. */
+export type StandingChanged = (call: WriteCall, accountId: string) => Promise<void>;
+
+export function accountService({
+  calls,
+  pages,
+  standingChanged,
+}: {
+  calls: Calls;
+  pages: PageTokens;
+  standingChanged: StandingChanged;
+}): ServiceBinding {
   /** It is the installation's business, not the account's: its owner may neither suspend nor resume it. */
   const suspend = async (request: SuspendAccountRequest, suspended: boolean, context: ServerContext): Promise<SuspendAccountResponse> => {
     const accountId = parseId("acct", request.accountId, "account_id");
@@ -30,6 +41,7 @@ export function accountService({ calls, pages }: { calls: Calls; pages: PageToke
       call.require(context.action, INSTALLATION);
       const account = await setSuspended(call.tx, accountId, suspended);
       if (account === undefined) throw notFound("account", accountId);
+      await standingChanged(call, accountId);
       call.concerns(accountRef(accountId));
       return { account: encode(account) };
     });
@@ -42,7 +54,7 @@ export function accountService({ calls, pages }: { calls: Calls; pages: PageToke
 
     async createAccount(request, context) {
       const name = slug(request.name, "name");
-      const description = displayName(request.description, "description", { max: 256 });
+      const description = descriptionField(request.description, "description");
       const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreateAccountResponse) };
       const { result } = await calls.write(context, options, async (call): Promise<CreateAccountResponse> => {
         call.require(context.action, INSTALLATION);

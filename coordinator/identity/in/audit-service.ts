@@ -4,8 +4,9 @@ import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
+import { soughtName } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName, enumValue } from "#lib/rpc/validate.ts";
+import { enumValue } from "#lib/rpc/validate.ts";
 import { openPage, timeField, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { listAuditEntries } from "../out/audit-entries.ts";
@@ -24,10 +25,10 @@ function allowedFilter(decision: number): boolean | undefined {
 export function auditService({ calls, pages }: { calls: Calls; pages: PageTokens }): ServiceBinding {
   return bind(AuditServiceDefinition, {
     async listAuditEntries(request, context) {
-      const resourceId = displayName(request.resourceId, "resource_id");
-      const principalId = displayName(request.principalId, "principal_id");
+      const resourceId = soughtName(request.resourceId, "resource_id");
+      const principalId = soughtName(request.principalId, "principal_id");
       const allowed = allowedFilter(request.decision);
-      const action = displayName(request.action, "action");
+      const action = soughtName(request.action, "action");
       const accountId = request.accountId === "" ? "" : parseId("acct", request.accountId, "account_id");
       const since = timeField(request.after, "after");
       const until = timeField(request.before, "before");

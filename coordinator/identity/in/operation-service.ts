@@ -4,8 +4,8 @@ import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
+import { soughtName } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName } from "#lib/rpc/validate.ts";
 import { durationMs, openPage, visibleAccount } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { getOperation, listOperations, OPERATION_SUBJECT } from "../out/operations.ts";
@@ -32,7 +32,7 @@ export function operationService({ calls, pages, bus }: { calls: Calls; pages: P
     },
 
     async listOperations(request, context) {
-      const subjectId = displayName(request.subjectId, "subject_id");
+      const subjectId = soughtName(request.subjectId, "subject_id");
       const page = openPage(pages, context, request, { subjectId });
       return calls.read(context, context.action, async (call) => {
         const ownerAccount = visibleAccount(call.subject);

@@ -11,8 +11,9 @@ import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { descriptionField, displayName, soughtName } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName, required } from "#lib/rpc/validate.ts";
+import { required } from "#lib/rpc/validate.ts";
 import { INSTALLATION, openPage, storedAs, storedNothing, visibleAccount } from "../../call/api.ts";
 import type { Calls, ResourceRef, WriteCall } from "../../call/api.ts";
 import { mayIssue } from "../core/token-role.ts";
@@ -42,7 +43,7 @@ const PRINCIPAL_SUBJECT = "plenum.int.principal";
 function keyOf(request: PrincipalKey): PrincipalKey {
   return {
     accountId: request.accountId === "" ? "" : parseId("acct", request.accountId, "account_id"),
-    principalId: displayName(request.principalId, "principal_id", { min: 1, max: 128 }),
+    principalId: soughtName(request.principalId, "principal_id", { min: 1, max: 128 }),
   };
 }
 
@@ -70,7 +71,7 @@ function changeOf(request: UpdatePrincipalRequest): { key: PrincipalKey; change:
   if (role !== undefined && (role === "operator") !== (key.accountId === "")) {
     throw invalidArgument("principal.role", `is ${role}`, "who is an operator, and nobody else, is of no account; that does not change");
   }
-  const description = paths.includes("description") ? displayName(principal.description, "principal.description", { max: 256 }) : undefined;
+  const description = paths.includes("description") ? descriptionField(principal.description, "principal.description") : undefined;
   return { key, change: { role, description } };
 }
 
@@ -112,11 +113,12 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
     async createPrincipal(request, context) {
       const role = roleField(request.role, "role");
       const key = keyOf(request);
+      displayName(key.principalId, "principal_id");
       if ((role === "operator") !== (key.accountId === "")) {
         const remedy = "an operator is of no account, whoever is of one is an owner, a member or a viewer";
         throw invalidArgument("account_id", key.accountId === "" ? "is missing" : "is set together with ROLE_OPERATOR", remedy);
       }
-      const description = displayName(request.description, "description", { max: 256 });
+      const description = descriptionField(request.description, "description");
       const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreatePrincipalResponse) };
       const { result } = await calls.write(context, options, async (call): Promise<CreatePrincipalResponse> => {
         const owner = ownerRef(key.accountId);

@@ -6,7 +6,7 @@ import type { Role } from "#lib/rpc/caller.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, invalidArgument, unauthenticated } from "#lib/rpc/errors.ts";
-import { displayName } from "#lib/rpc/validate.ts";
+import { displayName } from "#lib/rpc/name.ts";
 import { durationMs, INSTALLATION } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import { principalDisabled } from "../actor.ts";

@@ -1,8 +1,9 @@
 import { sql } from "kysely";
+import type { RawBuilder } from "kysely";
 import { violatedConstraint } from "#lib/db/errors.ts";
 import { alreadyExists, notFound } from "#lib/rpc/errors.ts";
 import type { ResourceRef, Tx } from "../../call/api.ts";
-import { closeGate } from "./gate.ts";
+import { closeGate, closeGrantorGate, passGrantorGates } from "./gate.ts";
 
 export interface Account {
   readonly accountId: string;
@@ -55,9 +56,29 @@ export async function insertAccount(
   }
 }
 
-/** Suspend or resume; undefined: there is none. It waits for writes of its principals; one that is so already stays as it is. */
+/** Whether an account is suspended: for statements of others. `accountId`: SQL of a text. */
+export const isSuspended = (accountId: RawBuilder<unknown>): RawBuilder<boolean> =>
+  sql<boolean>`EXISTS (SELECT FROM account WHERE account_id = ${accountId} AND suspend_time IS NOT NULL)`;
+
+/**
+ * Those of the accounts that are suspended. The others are not until the transaction's end: who suspends one waits for this transaction, or
+ * has been faster and it is among them.
+ */
+export async function holdUnsuspended(tx: Tx, accountIds: readonly string[]): Promise<Set<string>> {
+  await passGrantorGates(tx, accountIds);
+  const { rows } = await sql<{ id: string; suspended: boolean }>`
+    SELECT account_id AS id, suspend_time IS NOT NULL AS suspended FROM account
+    WHERE account_id = ANY(${[...new Set(accountIds)]}::text[]) ORDER BY account_id FOR SHARE`.execute(tx);
+  return new Set(rows.flatMap((row) => (row.suspended ? [row.id] : [])));
+}
+
+/**
+ * Suspend or resume; undefined: there is none. It waits for writes of its principals, and of others that rest on its consents; one that is so
+ * already stays as it is.
+ */
 export async function setSuspended(tx: Tx, accountId: string, suspended: boolean): Promise<Account | undefined> {
   await closeGate(tx, accountId);
+  await closeGrantorGate(tx, accountId);
   const { rows } = await sql<Account>`
     UPDATE account SET suspend_time = ${suspended ? sql`coalesce(suspend_time, now())` : sql`NULL`}
     WHERE account_id = ${accountId} RETURNING ${COLUMNS}`.execute(tx);

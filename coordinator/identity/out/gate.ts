@@ -13,6 +13,22 @@ const GATES = 46;
 export const passGate = (accountId: string): RawBuilder<string> =>
   sql<string>`pg_advisory_xact_lock_shared(${GATES}::int, hashtext(${accountId}))::text`;
 
+/** Those for writes of others that rest on what the account gave them. */
+const GRANTORS = 113;
+
+/** Pass the gates of accounts whose consents a write rests on, as its last thing before its answer. Keys in one order for everybody. */
+export async function passGrantorGates(tx: Tx, accountIds: readonly string[]): Promise<void> {
+  await sql`
+    SELECT pg_advisory_xact_lock_shared(${GRANTORS}::int, key) FROM (
+      SELECT DISTINCT hashtext(id) AS key FROM unnest(${[...accountIds]}::text[]) AS id ORDER BY key
+    ) AS gate`.execute(tx);
+}
+
+/** Close it, after the account's own: writes that are inside need nothing more of the account. */
+export async function closeGrantorGate(tx: Tx, accountId: string): Promise<void> {
+  await sql`SELECT pg_advisory_xact_lock(${GRANTORS}::int, hashtext(${accountId}))`.execute(tx);
+}
+
 /** Close the account's gate until the transaction's end, before a row is locked that writes hold. */
 export async function closeGate(tx: Tx, accountId: string): Promise<void> {
   await sql`SELECT pg_advisory_xact_lock(${GATES}::int, hashtext(${accountId}))`.execute(tx);

@@ -3,7 +3,8 @@ import type { InterfaceFilter } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { formatAddress } from "#lib/net/address.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
-import { addressField, displayName } from "#lib/rpc/validate.ts";
+import { soughtName } from "#lib/rpc/name.ts";
+import { addressField } from "#lib/rpc/validate.ts";
 import type { Tx } from "../../call/api.ts";
 import { carryingHosts } from "../out/attachment-store.ts";
 import type { Shown } from "../out/interface-store.ts";
@@ -27,8 +28,8 @@ export function checkFilter(filter: InterfaceFilter | undefined): CheckedFilter 
   return {
     ...{ ownerAccount, vpcId, subnetId, instanceId, securityGroupId, state },
     address: privateAddress === "" ? "" : formatAddress(addressField(privateAddress, "filter.private_address", 4)),
-    tagKey: displayName(tagKey, "filter.tag_key"),
-    tagValue: tagValue === undefined ? undefined : displayName(tagValue, "filter.tag_value", { max: 256 }),
+    tagKey: soughtName(tagKey, "filter.tag_key"),
+    tagValue: tagValue === undefined ? undefined : soughtName(tagValue, "filter.tag_value", { max: 256 }),
   };
 }
 

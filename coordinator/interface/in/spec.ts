@@ -7,9 +7,10 @@ import type { Address } from "#lib/net/address.ts";
 import { assignableRange, containsAddress, isReserved } from "#lib/net/cidr.ts";
 import type { Cidr } from "#lib/net/cidr.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
+import { descriptionField, displayName } from "#lib/rpc/name.ts";
 import { tagsField, timeField } from "../../call/api.ts";
 import type { Wanted } from "../../consent/api.ts";
-import { addressField, displayName, integer, listOf } from "#lib/rpc/validate.ts";
+import { addressField, integer, listOf } from "#lib/rpc/validate.ts";
 
 const MAX_ADDRESSES = 16;
 const MAX_GROUPS = 5;
@@ -142,7 +143,7 @@ export function checkSpec(spec: InterfaceSpec, path: string): CheckedSpec {
     addresses,
     securityGroupIds: checkGroups(spec.securityGroupIds, `${path}.security_group_ids`, true),
     name: displayName(spec.name, `${path}.name`),
-    description: displayName(spec.description, `${path}.description`, { max: 256 }),
+    description: descriptionField(spec.description, `${path}.description`),
     tags: tagsField(spec.tags, `${path}.tags`),
     sourceDestCheck: spec.sourceDestCheck ?? true,
     dnsServers: checkDnsServers(spec.dnsServers, `${path}.dns_servers`),

@@ -3,7 +3,8 @@ import type { SecurityGroupRule } from "#gen/plenum/network/v1/security_group.ts
 import { formatCidr } from "#lib/net/cidr.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
-import { cidrField, displayName, enumValue, integer, listOf, required } from "#lib/rpc/validate.ts";
+import { descriptionField } from "#lib/rpc/name.ts";
+import { cidrField, enumValue, integer, listOf, required } from "#lib/rpc/validate.ts";
 import type { Rule, RuleDirection, RuleProtocol } from "../core/model.ts";
 import { protocolNumber, protocolOf } from "../core/protocol.ts";
 import { MAX_RULES, portFault } from "../core/rules.ts";
@@ -47,7 +48,7 @@ function decodeRule(rule: SecurityGroupRule, field: string): Rule {
   const fault = portFault({ protocol, portFrom: rule.portFrom, portTo: rule.portTo });
   if (fault !== undefined) throw invalidArgument(`${field}.${fault.field}`, fault.fact, fault.remedy);
   const other = decodePeer(rule.peer, field);
-  const description = displayName(rule.description, `${field}.description`, { max: 256 });
+  const description = descriptionField(rule.description, `${field}.description`);
   return { direction, protocol, portFrom: rule.portFrom, portTo: rule.portTo, ...other, description };
 }
 

@@ -4,7 +4,8 @@ import { newId, parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { failedPrecondition, notFound } from "#lib/rpc/errors.ts";
-import { displayName, required } from "#lib/rpc/validate.ts";
+import { descriptionField, displayName } from "#lib/rpc/name.ts";
+import { required } from "#lib/rpc/validate.ts";
 import { checkEtag, maskField, openPage, storedAs, storedNothing, visibleAccount } from "../../call/api.ts";
 import type { WriteCall } from "../../call/api.ts";
 import { requireRoom } from "../../identity/api.ts";
@@ -57,7 +58,7 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
     async createSecurityGroup(request, context) {
       const vpcId = parseId("vpc", request.vpcId, "vpc_id");
       const name = displayName(request.name, "name", { min: 1, max: 128 });
-      const description = displayName(request.description, "description", { max: 256 });
+      const description = descriptionField(request.description, "description");
       const rules = decodeRules(request.rules, "rules");
       const options = { action: context.action, requestId: request.requestId, request, ...storedAs(CreateSecurityGroupResponse) };
       const { result } = await calls.write(context, options, async (call): Promise<CreateSecurityGroupResponse> => {
@@ -100,9 +101,7 @@ export function securityGroupService({ calls, pages, hooks }: Deps): ServiceBind
       const id = parseId("sg", wanted.securityGroupId, "security_group.security_group_id");
       const fields = maskField(request.updateMask, ["name", "description"]);
       const name = fields.has("name") ? displayName(wanted.name, "security_group.name", { min: 1, max: 128 }) : undefined;
-      const description = fields.has("description")
-        ? displayName(wanted.description, "security_group.description", { max: 256 })
-        : undefined;
+      const description = fields.has("description") ? descriptionField(wanted.description, "security_group.description") : undefined;
       const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
       const { result } = await calls.write(context, options, async (call) => {
         const group = await lockedGroupFor(call, context.action, id);

@@ -4,7 +4,7 @@ import type { Bus } from "#lib/bus/bus.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import type { ServerContext } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
-import { displayName } from "#lib/rpc/validate.ts";
+import { displayName } from "#lib/rpc/name.ts";
 import { storedNothing } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import type { Signals } from "../../interface/api.ts";

@@ -7,8 +7,9 @@ import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { notFound } from "#lib/rpc/errors.ts";
+import { soughtName } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName, required } from "#lib/rpc/validate.ts";
+import { required } from "#lib/rpc/validate.ts";
 import { durationMs, INSTALLATION, maskField, openPage, storedNothing } from "../../call/api.ts";
 import type { Calls } from "../../call/api.ts";
 import type { Signals } from "../../interface/api.ts";
@@ -42,7 +43,7 @@ export function hostService(deps: {
 
   return bind(HostServiceDefinition, {
     async createJoinToken(request, context) {
-      const zoneId = displayName(request.zoneId, "zone_id", { min: 1, max: 63 });
+      const zoneId = soughtName(request.zoneId, "zone_id", { min: 1, max: 63 });
       const ttlMs = durationMs(request.ttl, "ttl", TTL);
       const { result } = await calls.write(context, { action: context.action }, async (call) => {
         call.require(context.action, INSTALLATION);
@@ -76,7 +77,7 @@ export function hostService(deps: {
     ...barCalls(deps, read),
 
     async listHosts(request, context) {
-      const zoneId = displayName(request.zoneId, "zone_id", { max: 63 });
+      const zoneId = soughtName(request.zoneId, "zone_id", { max: 63 });
       const page = openPage(pages, context, request, { zoneId });
       return calls.read(context, context.action, async (call) => {
         // Operator only; to others the list is empty, as every list of what one may not see.

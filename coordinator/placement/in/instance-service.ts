@@ -4,8 +4,9 @@ import { parseId } from "#lib/ids/ids.ts";
 import { bind } from "#lib/rpc/definition.ts";
 import type { ServerContext, ServiceBinding } from "#lib/rpc/definition.ts";
 import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
+import { soughtName } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
-import { displayName, required } from "#lib/rpc/validate.ts";
+import { required } from "#lib/rpc/validate.ts";
 import { openPage, slug, storedAs, storedNothing } from "../../call/api.ts";
 import type { Calls, WriteCall } from "../../call/api.ts";
 import { getOperation, operationMessage } from "../../identity/api.ts";
@@ -87,7 +88,7 @@ export function instanceService(options: {
       if (!(Object.values(InstanceState) as number[]).includes(state))
         throw invalidArgument("state", `is ${state}`, "give one of InstanceState");
       const zoneId = request.zoneId === "" ? "" : slug(request.zoneId, "zone_id");
-      const filter = { ownerAccount, hostId, state, zoneId, name: displayName(request.name, "name") };
+      const filter = { ownerAccount, hostId, state, zoneId, name: soughtName(request.name, "name") };
       const page = openPage(pages, context, request, filter);
       return calls.read(context, context.action, async (call) => {
         if (hostId !== "") call.requireSee(hostRef(hostId));

@@ -3,7 +3,8 @@ import type { InstanceInterface, InstanceProcess, RunInstanceRequest } from "#ge
 import type { InterfaceSpec } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { parseId } from "#lib/ids/ids.ts";
 import { invalidArgument } from "#lib/rpc/errors.ts";
-import { displayName, listOf, text } from "#lib/rpc/validate.ts";
+import { displayName, soughtName } from "#lib/rpc/name.ts";
+import { listOf, text } from "#lib/rpc/validate.ts";
 import { tagsField } from "../../call/api.ts";
 import { MAX_DEVICES } from "../../interface/api.ts";
 
@@ -90,11 +91,11 @@ export function checkRun(request: RunInstanceRequest): CheckedRun {
     name: displayName(request.name, "name"),
     driver: InstanceDriver.NETNS,
     ...checkProcess(request.process),
-    zoneId: displayName(request.zoneId, "zone_id", { max: 63 }),
+    zoneId: soughtName(request.zoneId, "zone_id", { max: 63 }),
     hostId: request.hostId,
     interfaces: request.interfaces.map((one, index) => checkInterface(one, `interfaces[${index}]`)),
     stopped: request.stopped,
     tags: tagsField(request.tags, "tags"),
-    actsAs: displayName(request.actsAs, "acts_as", { max: 128 }),
+    actsAs: soughtName(request.actsAs, "acts_as", { max: 128 }),
   };
 }

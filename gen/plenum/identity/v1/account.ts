@@ -1209,8 +1209,9 @@ export const AccountServiceDefinition = {
     },
     /**
      * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
-     * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
-     * whoever holds its consents may go on using them. Operator only. Safe to repeat: a repeat with the same request_id
+     * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on. What it
+     * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why) until it is
+     * resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it stays given. Operator only. Safe to repeat: a repeat with the same request_id
      * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
      */
     suspendAccount: {
@@ -1252,7 +1253,7 @@ export const AccountServiceDefinition = {
         },
       },
     },
-    /** Resume a suspended account: its principals' tokens count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+    /** Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
     resumeAccount: {
       name: "ResumeAccount",
       requestType: ResumeAccountRequest as typeof ResumeAccountRequest,
@@ -1348,15 +1349,16 @@ export interface AccountServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<GetAccountResponse>>;
   /**
    * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
-   * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
-   * whoever holds its consents may go on using them. Operator only. Safe to repeat: a repeat with the same request_id
+   * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on. What it
+   * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why) until it is
+   * resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it stays given. Operator only. Safe to repeat: a repeat with the same request_id
    * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
    */
   suspendAccount(
     request: SuspendAccountRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<SuspendAccountResponse>>;
-  /** Resume a suspended account: its principals' tokens count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+  /** Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
   resumeAccount(
     request: ResumeAccountRequest,
     context: CallContext & CallContextExt,
@@ -1384,15 +1386,16 @@ export interface AccountServiceClient<CallOptionsExt = {}> {
   ): Promise<GetAccountResponse>;
   /**
    * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
-   * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on, and
-   * whoever holds its consents may go on using them. Operator only. Safe to repeat: a repeat with the same request_id
+   * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on. What it
+   * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why) until it is
+   * resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it stays given. Operator only. Safe to repeat: a repeat with the same request_id
    * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
    */
   suspendAccount(
     request: DeepPartial<SuspendAccountRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<SuspendAccountResponse>;
-  /** Resume a suspended account: its principals' tokens count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+  /** Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
   resumeAccount(
     request: DeepPartial<ResumeAccountRequest>,
     options?: CallOptions & CallOptionsExt,
