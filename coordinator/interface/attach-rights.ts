@@ -1,6 +1,7 @@
+import { together } from "#lib/db/together.ts";
 import { notFound, PlenumError } from "#lib/rpc/errors.ts";
 import { actsBy, inOwnRight } from "../call/api.ts";
-import type { ResourceRef, WriteCall } from "../call/api.ts";
+import type { ResourceRef, Tx, WriteCall } from "../call/api.ts";
 import { countAgainst, grantsFor, lapseOf } from "../consent/api.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
 import { interfaceRef } from "./create.ts";
@@ -78,16 +79,16 @@ async function requireReadAttachable(
 
 /**
  * Who may: owner or attacher of the record, and owner of the instance. Deleting it later with the instance is its owner's to allow. Asked
- * before anything is locked: a stranger's call must not make others wait. `readOwners` are the instances'. Answers the records, for each that
+ * before anything is locked: a stranger's call must not make others wait. `readOwners` reads the instances'. Answers the records, for each that
  * is wanted. NOT_FOUND, PERMISSION_DENIED.
  */
 export async function authoriseAttach(
   call: WriteCall,
   wanted: readonly WantedAttachment[],
-  readOwners: Promise<ReadonlyMap<string, string>>,
+  readOwners: (tx: Tx) => Promise<ReadonlyMap<string, string>>,
 ): Promise<readonly ResourceRef[]> {
   const ids = [...new Set(wanted.map((one) => one.interfaceId))];
-  const [owners, rows] = await Promise.all([readOwners, readInterfaces(call.tx, ids)]);
+  const [owners, rows] = await together(call.tx, (tx) => Promise.all([readOwners(tx), readInterfaces(tx, ids)]));
   const records = await requireReadAttachable(call, ids, rows);
   const refs: ResourceRef[] = [];
   for (const { interfaceId, instanceId, deleteOnTerminate } of wanted) {

@@ -1,6 +1,7 @@
+import { together } from "#lib/db/together.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { aborted, notFound } from "#lib/rpc/errors.ts";
-import type { WriteCall } from "../call/api.ts";
+import type { Tx, WriteCall } from "../call/api.ts";
 import { holdGroupSetsOf } from "../network/api.ts";
 import { assignDevices, checkStates } from "./attach-checks.ts";
 import { authoriseAttach, countAttachment } from "./attach-rights.ts";
@@ -53,14 +54,14 @@ function requireThere(
 
 /** Of the instances, read where they are not known. */
 async function ownersOf(
-  call: WriteCall,
+  tx: Tx,
   directory: InstanceDirectory,
   known: ReadonlyMap<string, LockedInstance>,
   unknown: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ...[...known.values()].map((one): [string, string] => [one.instanceId, one.ownerAccount]),
-    ...(unknown.length === 0 ? [] : await directory.owners(call.tx, unknown)),
+    ...(unknown.length === 0 ? [] : await directory.owners(tx, unknown)),
   ]);
 }
 
@@ -76,15 +77,17 @@ export async function attachInterfaces(
 ): Promise<AttachmentRow[]> {
   const instanceIds = [...new Set(wanted.map((one) => one.instanceId))];
   const unknown = instanceIds.filter((id) => !known.has(id));
-  const records = await authoriseAttach(call, wanted, ownersOf(call, directory, known, unknown));
+  const records = await authoriseAttach(call, wanted, (tx) => ownersOf(tx, directory, known, unknown));
   const ids = [...new Set(wanted.map((one) => one.interfaceId))];
-  // Sent together, run in this order: what is read is read under the locks before it.
-  const [locked, rows, existing, sets] = await Promise.all([
-    unknown.length === 0 ? new Map<string, LockedInstance>() : directory.lock(call.tx, unknown),
-    lockInterfaces(call.tx, ids),
-    readHolders(call.tx, ids, instanceIds),
-    holdGroupSetsOf(call.tx, groupSetsOf(ids)),
-  ]);
+  // In this order: what is read is read under the locks before it.
+  const [locked, rows, existing, sets] = await together(call.tx, (tx) =>
+    Promise.all([
+      unknown.length === 0 ? new Map<string, LockedInstance>() : directory.lock(tx, unknown),
+      lockInterfaces(tx, ids),
+      readHolders(tx, ids, instanceIds),
+      holdGroupSetsOf(tx, groupSetsOf(ids)),
+    ]),
+  );
   const instances = new Map([...known, ...locked]);
   requireThere(wanted, rows, instances);
   for (const record of records) await countAttachment(call, record);
