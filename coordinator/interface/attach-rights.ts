@@ -78,17 +78,16 @@ async function requireReadAttachable(
 
 /**
  * Who may: owner or attacher of the record, and owner of the instance. Deleting it later with the instance is its owner's to allow. Asked
- * before anything is locked: a stranger's call must not make others wait. `readOwners` are the instances'. Answers the records, for each that
- * is wanted. NOT_FOUND, PERMISSION_DENIED.
+ * before anything is locked: a stranger's call must not make others wait. `owners` are the instances', `rows` the records, as read. Answers
+ * the records, for each that is wanted. NOT_FOUND, PERMISSION_DENIED.
  */
 export async function authoriseAttach(
   call: WriteCall,
   wanted: readonly WantedAttachment[],
-  readOwners: Promise<ReadonlyMap<string, string>>,
+  owners: ReadonlyMap<string, string>,
+  rows: ReadonlyMap<string, InterfaceRow>,
 ): Promise<readonly ResourceRef[]> {
-  const ids = [...new Set(wanted.map((one) => one.interfaceId))];
-  const [owners, rows] = await Promise.all([readOwners, readInterfaces(call.tx, ids)]);
-  const records = await requireReadAttachable(call, ids, rows);
+  const records = await requireReadAttachable(call, [...new Set(wanted.map((one) => one.interfaceId))], rows);
   const refs: ResourceRef[] = [];
   for (const { interfaceId, instanceId, deleteOnTerminate } of wanted) {
     const record = records.get(interfaceId);

@@ -1,7 +1,8 @@
+import { together } from "#lib/db/together.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { aborted, notFound } from "#lib/rpc/errors.ts";
-import type { WriteCall } from "../call/api.ts";
-import { holdGroupSetsOf } from "../network/api.ts";
+import type { Tx, WriteCall } from "../call/api.ts";
+import { holdGroupSets } from "../network/api.ts";
 import { assignDevices, checkStates } from "./attach-checks.ts";
 import { authoriseAttach, countAttachment } from "./attach-rights.ts";
 import type { WantedAttachment } from "./attach-checks.ts";
@@ -11,8 +12,8 @@ import { addressInUse, Problems } from "./core/problems.ts";
 import { holdersOf, insertAttachments, readHolders, takeAddresses } from "./out/attachment-store.ts";
 import type { Holder, NewAttachment } from "./out/attachment-store.ts";
 import { tellHosts, tellNetworks } from "./out/changes.ts";
-import { groupSetsOf, lockInterfaces } from "./out/interface-store.ts";
-import type { AttachmentRow } from "./out/rows.ts";
+import { lockInterfaces, readInterfaces } from "./out/interface-store.ts";
+import type { AttachmentRow, InterfaceRow } from "./out/rows.ts";
 
 /**
  * Throws for addresses that others hold, by index. Nothing else can have been in the way: instances and records are locked, and were
@@ -51,16 +52,18 @@ function requireThere(
   }
 }
 
+const setsOf = (rows: ReadonlyMap<string, InterfaceRow>): number[] => [...rows.values()].map((row) => Number(row.group_set_id));
+
 /** Of the instances, read where they are not known. */
 async function ownersOf(
-  call: WriteCall,
+  tx: Tx,
   directory: InstanceDirectory,
   known: ReadonlyMap<string, LockedInstance>,
   unknown: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
   return new Map([
     ...[...known.values()].map((one): [string, string] => [one.instanceId, one.ownerAccount]),
-    ...(unknown.length === 0 ? [] : await directory.owners(call.tx, unknown)),
+    ...(unknown.length === 0 ? [] : await directory.owners(tx, unknown)),
   ]);
 }
 
@@ -76,18 +79,23 @@ export async function attachInterfaces(
 ): Promise<AttachmentRow[]> {
   const instanceIds = [...new Set(wanted.map((one) => one.instanceId))];
   const unknown = instanceIds.filter((id) => !known.has(id));
-  const records = await authoriseAttach(call, wanted, ownersOf(call, directory, known, unknown));
   const ids = [...new Set(wanted.map((one) => one.interfaceId))];
-  // Sent together, run in this order: what is read is read under the locks before it.
-  const [locked, rows, existing, sets] = await Promise.all([
-    unknown.length === 0 ? new Map<string, LockedInstance>() : directory.lock(call.tx, unknown),
-    lockInterfaces(call.tx, ids),
-    readHolders(call.tx, ids, instanceIds),
-    holdGroupSetsOf(call.tx, groupSetsOf(ids)),
-  ]);
+  const [owners, seen] = await together(call.tx, (tx) => Promise.all([ownersOf(tx, directory, known, unknown), readInterfaces(tx, ids)]));
+  const records = await authoriseAttach(call, wanted, owners, seen);
+  // In this order: what is read is read under the locks before it.
+  const [locked, rows, existing, held] = await together(call.tx, (tx) =>
+    Promise.all([
+      unknown.length === 0 ? new Map<string, LockedInstance>() : directory.lock(tx, unknown),
+      lockInterfaces(tx, ids),
+      readHolders(tx, ids, instanceIds),
+      holdGroupSets(tx, setsOf(seen)),
+    ]),
+  );
   const instances = new Map([...known, ...locked]);
   requireThere(wanted, rows, instances);
   for (const record of records) await countAttachment(call, record);
+  const changed = setsOf(rows).some((id) => !held.has(id)); // its groups, between the two looks
+  const sets = changed ? await holdGroupSets(call.tx, setsOf(rows)) : held;
 
   const problems = new Problems();
   checkStates(wanted, rows, instances, existing, problems);

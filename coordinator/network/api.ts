@@ -15,7 +15,7 @@ export { networkMigrations } from "./migrations.ts";
 export { getVpc } from "./out/vpcs.ts";
 export { getSubnet, lockSubnet } from "./out/subnets.ts";
 export { getSecurityGroups, holdSecurityGroups } from "./out/groups.ts";
-export { GroupSetsMissing, groupSetFor, holdGroupSets, holdGroupSetsOf, rulesetItem, rulesetItems } from "./out/group-sets.ts";
+export { GroupSetsMissing, groupSetFor, holdGroupSets, rulesetItem, rulesetItems } from "./out/group-sets.ts";
 export type { RulesetChange, WantedGroupSet } from "./out/group-sets.ts";
 export type { BlockedKind, BlockersOf, Enforcement, Enforcers, NamedAddressCounts, RulesetsChangedHook } from "./out/hooks.ts";
 

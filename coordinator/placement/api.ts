@@ -24,12 +24,12 @@ export { placementMigrations } from "./migrations.ts";
 export { callerStanding } from "./out/acting-store.ts";
 export { readHostRequest } from "./out/certificate-request.ts";
 export { instanceDirectory } from "./out/directory.ts";
-export { addHostDrops, holdIdle, readHosts } from "./out/host-store.ts";
+export { addHostDrops, readHosts } from "./out/host-store.ts";
 export { startPresence } from "./presence.ts";
 export { settleForcedInstance } from "./settle-forced.ts";
 export { forcedInstances, forgetOldInstances, lockInstances } from "./out/instance-store.ts";
 export { forgetOldTokens } from "./out/join-store.ts";
-export { closeSession, openSession, renewKey, sessionLives, takeVersions } from "./out/session-store.ts";
+export { closeSession, openSession, renewKey, sessionLives, takeIdleVersions, takeVersions } from "./out/session-store.ts";
 export { writeSubstrate } from "./out/substrate-store.ts";
 export type { SessionVersions } from "./out/session-store.ts";
 

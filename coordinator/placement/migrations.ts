@@ -201,4 +201,23 @@ export const placementMigrations: Migrations = {
                      AND (h.vouch_not_before IS NULL OR h.vouch_not_before <= $6));
     END $$;
   `),
+  "0130_take_idle_versions": sqlMigration(`
+    -- take_versions for those of the sessions whose hosts nobody is writing at this moment: of_host are these, live whether the session
+    -- was still the newest. The others are left out, and nobody is waited for.
+    CREATE FUNCTION take_idle_versions(host_ids text[], epochs bigint[], versions bigint[],
+                                       network_hosts text[], network_ids bigint[], network_versions bigint[])
+    RETURNS TABLE (of_host text, live boolean) LANGUAGE plpgsql AS $$
+    DECLARE
+      idle text[];
+    BEGIN
+      SELECT array_agg(free.host_id) INTO idle
+      FROM (SELECT h.host_id FROM host h WHERE h.host_id = ANY (host_ids) FOR NO KEY UPDATE SKIP LOCKED) AS free;
+      SELECT array_agg(s.host_id), array_agg(s.epoch), array_agg(s.version) INTO host_ids, epochs, versions
+      FROM unnest(host_ids, epochs, versions) AS s (host_id, epoch, version) WHERE s.host_id = ANY (idle);
+      RETURN QUERY SELECT free.host_id, taken.of_host IS NOT NULL
+      FROM unnest(idle) AS free (host_id)
+      LEFT JOIN take_versions(host_ids, epochs, versions, network_hosts, network_ids, network_versions) AS taken
+        ON taken.of_host = free.host_id;
+    END $$;
+  `),
 };

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { Status } from "nice-grpc-common";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ConditionStatus } from "#gen/plenum/common/v1/common.ts";
@@ -6,6 +7,7 @@ import { AppliedState, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Attachment } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { transaction } from "#lib/db/transaction.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import type { FakeHost } from "./fake-host.ts";
 import { startWorld } from "./world.ts";
@@ -167,6 +169,29 @@ describe("attach", () => {
     other.behaviour.networkVersions.set(networkId, everything);
     other.acknowledge([]);
     expect(condition((await again).attachment, "Reachable")).toMatchObject({ status: ConditionStatus.TRUE });
+  });
+
+  test("goes by the groups that the record has under its lock, not by those that were read before", async () => {
+    const { clients, instanceId, subnetId, vpcId, host } = await scene();
+    const { securityGroup } = await clients.groups.createSecurityGroup({ vpcId, name: "late" });
+    const [interfaceId, other] = [await record(clients, subnetId), await record(clients, subnetId)];
+    const securityGroupIds = [securityGroup?.securityGroupId ?? ""];
+    await clients.interfaces.updateInterface({ interface: { interfaceId: other, securityGroupIds }, updateMask: ["security_group_ids"] });
+    const waits = sql<{ count: bigint }>`SELECT count(*) AS count FROM pg_locks WHERE NOT granted`;
+    const attaching = await transaction(world.db.kysely, async (tx) => {
+      await sql`UPDATE interface SET group_set_id = (SELECT group_set_id FROM interface WHERE interface_id = ${other})
+                WHERE interface_id = ${interfaceId}`.execute(tx);
+      const call = clients.interfaces.attachInterface({ spec: { interfaceId, instanceId } });
+      await expect.poll(async () => (await waits.execute(world.db.kysely)).rows[0]?.count).toBeGreaterThan(0n);
+      return { call };
+    });
+    const { attachment } = await attaching.call;
+    const { rows } = await sql<{ group_set_id: bigint; ruleset_id: bigint }>`
+      SELECT s.group_set_id, s.ruleset_id FROM group_set s JOIN interface i USING (group_set_id) WHERE i.interface_id = ${other}`.execute(
+      world.db.kysely,
+    );
+    const item = host.attachments.get(attachment?.attachmentId ?? "");
+    expect([item?.groupSetId, item?.rulesetId]).toEqual([Number(rows[0]?.group_set_id), Number(rows[0]?.ruleset_id)]);
   });
 
   test("a repeat of the same request is the same attachment, at once and later", async () => {

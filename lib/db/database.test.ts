@@ -7,6 +7,7 @@ import { isDatabaseUnavailable, isTransactionConflict, violatedConstraint } from
 import { checkSchema, migrate, sqlMigration } from "./migrate.ts";
 import { startTestPostgres } from "./testing.ts";
 import type { TestPostgres } from "./testing.ts";
+import { together } from "./together.ts";
 import { snapshot, transaction } from "./transaction.ts";
 
 interface Tables {
@@ -172,6 +173,36 @@ describe("a service's database", () => {
     });
     expect(seen).toEqual([1, 1]);
     await expect(snapshot(kysely, (tx) => tx.updateTable("account").set({ money: 3 }).execute())).rejects.toMatchObject({ code: "25006" });
+  });
+
+  it("sends statements together that wait for no answer between them, each seeing what those before it did", async () => {
+    const db = openDatabase<Tables>({ url: server.url, log });
+    opened.push(db);
+    await sql`CREATE TABLE told (id int PRIMARY KEY)`.execute(db.kysely);
+    const insert = (id: number) => sql`INSERT INTO told VALUES (${id})`;
+    const count = sql<{ told: number }>`SELECT count(*)::int AS told, ${"now"} AS at FROM told`;
+    const counted = await transaction(db.kysely, async (tx) => {
+      const answers: string[] = [];
+      const noted = <T>(name: string, answer: Promise<T>): Promise<T> => {
+        void answer.then(() => answers.push(name));
+        return answer;
+      };
+      const [, one, , two] = await together(tx, (all) => {
+        const sent = [insert(1).execute(all), count.execute(all), insert(2).execute(all), count.execute(all)] as const;
+        void noted("last", sent[3]);
+        // Sent while the others are under way: after them.
+        return Promise.all([...sent, noted("own", count.execute(tx))]);
+      });
+      expect(answers).toEqual(["last", "own"]);
+      return [one.rows[0]?.told, two.rows[0]?.told];
+    });
+    expect(counted).toEqual([1, 2]);
+    await expect(
+      transaction(db.kysely, (tx) =>
+        together(tx, (all) => Promise.all([insert(3).execute(all), insert(1).execute(all), insert(4).execute(all), count.execute(all)])),
+      ),
+    ).rejects.toMatchObject({ code: "23505" }); // the one that broke it, not those that came too late
+    expect((await count.execute(db.kysely)).rows[0]?.told).toBe(2);
   });
 
   it("prepares what it runs, and prepares it anew when tables are others, inside a transaction and outside", async () => {

@@ -1,6 +1,7 @@
-import { Kysely, PostgresDialect } from "kysely";
+import { Kysely } from "kysely";
 import pg from "pg";
 import type { Logger } from "../log/log.ts";
+import { Dialect } from "./dialect.ts";
 import { prepareStatements, StatementNames } from "./prepare.ts";
 
 const INT8 = 20;
@@ -73,6 +74,6 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
     prepareStatements(client, names);
     client.on("error", (error) => options.log.warn({ err: error }, "a database connection broke"));
   });
-  const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const kysely = new Kysely<Tables>({ dialect: new Dialect({ pool }) });
   return { kysely, pool, url: options.url, close: () => kysely.destroy() };
 }

@@ -22,13 +22,15 @@ export async function transaction<Tables, Result>(
   body: (tx: Transaction<Tables>) => Promise<Result>,
   options: TransactionOptions = {},
 ): Promise<Result> {
-  const attempts = options.attempts ?? 6;
+  const isolation = options.isolation ?? "read committed";
+  return repeated(() => db.transaction().setIsolationLevel(isolation).execute(body), options.attempts);
+}
+
+/** The same of whatever is a transaction already: a statement by itself. */
+export async function repeated<Result>(run: () => Promise<Result>, attempts = 6): Promise<Result> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await db
-        .transaction()
-        .setIsolationLevel(options.isolation ?? "read committed")
-        .execute(body);
+      return await run();
     } catch (error) {
       if (attempt >= attempts) throw error;
       if (isPlanStale(error)) continue;

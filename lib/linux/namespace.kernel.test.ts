@@ -35,8 +35,16 @@ describe("withNamespace", () => {
     const path = linux.createNamedNamespace(freshName());
     expect(() => linux.withNamespace("/run/netns/no-such-name", here)).toThrow(/ENOENT/);
     expect(() => linux.withNamespace("/etc/hostname", here)).toThrow(/EINVAL/);
-    expect(() => linux.withNamespace(path, () => Promise.resolve())).toThrow(/synchronous/);
+    for (const where of [path, linux.OWN_NAMESPACE])
+      expect(() => linux.withNamespace(where, () => Promise.resolve())).toThrow(/synchronous/);
     expect(here()).toBe(home);
+  });
+
+  it("stays where it is for the thread's own", () => {
+    const path = linux.createNamedNamespace(freshName());
+    expect(linux.withNamespace(path, () => [here(), linux.withNamespace(linux.OWN_NAMESPACE, here), here()])).toEqual(
+      Array(3).fill(linux.withNamespace(path, here)),
+    );
   });
 
   it("nests", () => {

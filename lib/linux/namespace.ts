@@ -13,6 +13,7 @@ export const OWN_NAMESPACE = "/proc/thread-self/ns/net";
  * @throws what opening `path` says (ENOENT), KernelError from setns (EINVAL: not a network namespace; EPERM), what `fn` throws
  */
 export function withNamespace<T>(path: string, fn: () => T): T {
+  if (path === OWN_NAMESPACE) return finished(fn());
   const target = openSync(path, "r");
   try {
     return excursion(() => setns(`enter network namespace ${path}`, target, CLONE_NEWNET), fn);
@@ -36,12 +37,15 @@ function excursion<T>(leave: () => void, fn: () => T): T {
     } finally {
       comeBack(home);
     }
-    if (result instanceof Promise)
-      throw new TypeError("a function run inside a namespace must be synchronous; this one returned a promise");
-    return result;
+    return finished(result);
   } finally {
     closeSync(home);
   }
+}
+
+function finished<T>(result: T): T {
+  if (result instanceof Promise) throw new TypeError("a function run inside a namespace must be synchronous; this one returned a promise");
+  return result;
 }
 
 function comeBack(home: number): void {

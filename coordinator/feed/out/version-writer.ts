@@ -1,10 +1,10 @@
 import type { Kysely } from "kysely";
 import { isDatabaseUnavailable } from "#lib/db/errors.ts";
-import { transaction } from "#lib/db/transaction.ts";
+import { repeated } from "#lib/db/transaction.ts";
 import { limiter } from "#lib/feed/feed.ts";
 import { networkScope } from "../../interface/api.ts";
 import type { Signals } from "../../interface/api.ts";
-import { holdIdle, takeVersions } from "../../placement/api.ts";
+import { takeIdleVersions, takeVersions } from "../../placement/api.ts";
 import type { SessionVersions } from "../../placement/api.ts";
 
 /** What one session has to say, and what all wait for who said it. */
@@ -85,24 +85,20 @@ export class VersionWriter {
   }
 
   async #write(batch: readonly Entry[]): Promise<void> {
-    const { idle, live } = await transaction(this.#db, async (tx) => {
-      const hosts = batch.map(({ versions }) => versions.hostId);
-      const free = await holdIdle(tx, hosts);
-      const now = batch.flatMap(({ versions }) => (free.has(versions.hostId) ? [versions] : []));
-      return { idle: free, live: now.length === 0 ? new Set<string>() : await takeVersions(tx, now) };
-    });
+    const sessions = batch.map(({ versions }) => versions);
+    const taken = await repeated(() => takeIdleVersions(this.#db, sessions));
     this.#written(
-      batch.filter(({ versions }) => idle.has(versions.hostId)),
-      live,
+      batch.filter(({ versions }) => taken.has(versions.hostId)),
+      new Set([...taken].flatMap(([hostId, live]) => (live ? [hostId] : []))),
     );
-    for (const entry of batch) if (!idle.has(entry.versions.hostId)) this.#writeAlone(entry);
+    for (const entry of batch) if (!taken.has(entry.versions.hostId)) this.#writeAlone(entry);
   }
 
   #writeAlone(entry: Entry): void {
     const { hostId } = entry.versions;
     const write = async (): Promise<void> => {
       try {
-        const live = await this.#limit(() => transaction(this.#db, (tx) => takeVersions(tx, [entry.versions])));
+        const live = await this.#limit(() => repeated(() => takeVersions(this.#db, [entry.versions])));
         this.#written([entry], live);
       } catch (error) {
         entry.written.reject(error);

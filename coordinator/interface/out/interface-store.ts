@@ -52,10 +52,6 @@ export async function lockInterfaces(tx: Tx, ids: readonly string[]): Promise<Re
   return new Map(rows.map((row) => [row.interface_id, row]));
 }
 
-/** The group sets of these records. */
-export const groupSetsOf = (ids: readonly string[]): RawBuilder<unknown> =>
-  sql`SELECT group_set_id FROM interface WHERE interface_id = ANY(${ids}::text[])`;
-
 /** Records by id. Unknown ids are left out. */
 export async function readInterfaces(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, InterfaceRow>> {
   const { rows } = await sql<InterfaceRow>`SELECT * FROM interface WHERE interface_id = ANY(${ids}::text[])`.execute(tx);

@@ -1,5 +1,4 @@
 import { sql } from "kysely";
-import type { RawBuilder } from "kysely";
 import { RulesetItem, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
@@ -131,19 +130,10 @@ export async function internGroupSets(tx: Tx, wanted: readonly WantedGroupSet[])
  */
 export async function holdGroupSets(tx: Tx, groupSetIds: readonly number[]): Promise<Map<number, GroupSet>> {
   const wanted = [...new Set(groupSetIds)];
-  const sets = await holdSets(tx, sql`group_set_id = ANY(${wanted}::bigint[])`);
-  if (sets.size !== wanted.length) throw new Error(`one of the group sets ${wanted.join(", ")} is not there`);
-  return sets;
-}
-
-/** The same of the sets whose ids a query answers, for who has not read them; those that are not there are left out. */
-export const holdGroupSetsOf = (tx: Tx, ids: RawBuilder<unknown>): Promise<Map<number, GroupSet>> =>
-  holdSets(tx, sql`group_set_id IN (${ids})`);
-
-async function holdSets(tx: Tx, which: RawBuilder<unknown>): Promise<Map<number, GroupSet>> {
   const { rows } = await sql<SetRow>`
     SELECT group_set_id AS "groupSetId", ruleset_id AS "rulesetId" FROM group_set
-    WHERE ${which} ORDER BY group_set_id FOR SHARE`.execute(tx);
+    WHERE group_set_id = ANY(${wanted}::bigint[]) ORDER BY group_set_id FOR SHARE`.execute(tx);
+  if (rows.length !== wanted.length) throw new Error(`one of the group sets ${wanted.join(", ")} is not there`);
   return new Map(rows.map((row) => [Number(row.groupSetId), numbers(row)]));
 }
 

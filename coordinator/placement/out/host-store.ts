@@ -95,13 +95,6 @@ export async function holdSilent(tx: Tx, ids: readonly string[]): Promise<Readon
   return new Set(rows.map((row) => row.host_id));
 }
 
-/** Those of the hosts that nobody is writing at this moment, held until the transaction ends. Waits for nothing. */
-export async function holdIdle(tx: Tx, ids: readonly string[]): Promise<ReadonlySet<string>> {
-  const { rows } = await sql<{ host_id: string }>`
-    SELECT host_id FROM host WHERE host_id = ANY(${ids}::text[]) FOR NO KEY UPDATE SKIP LOCKED`.execute(tx);
-  return new Set(rows.map((row) => row.host_id));
-}
-
 /** One page, in order of id. */
 export async function listHosts(db: Kysely<unknown>, query: { zoneId: string; after: string; limit: number }): Promise<HostRow[]> {
   const zone = query.zoneId === "" ? sql`true` : sql`zone_id = ${query.zoneId}`;

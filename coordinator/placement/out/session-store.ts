@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { Kysely } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
 import { violatedConstraint } from "#lib/db/errors.ts";
 import type { Tx } from "../../call/api.ts";
 import { refusalOfHost } from "./bar-store.ts";
@@ -61,16 +61,28 @@ export interface SessionVersions {
  * nothing is written.
  */
 export async function takeVersions(db: Kysely<unknown>, sessions: readonly SessionVersions[]): Promise<ReadonlySet<string>> {
+  const { rows } = await sql<{ of_host: string }>`SELECT of_host FROM take_versions(${versionsOf(sessions)})`.execute(db);
+  return new Set(rows.map((row) => row.of_host));
+}
+
+/**
+ * The same of those whose hosts nobody is writing at this moment, and whether their session was still the newest. The others are left out:
+ * nobody is waited for.
+ */
+export async function takeIdleVersions(db: Kysely<unknown>, sessions: readonly SessionVersions[]): Promise<ReadonlyMap<string, boolean>> {
+  const { rows } = await sql<{ of_host: string; live: boolean }>`
+    SELECT of_host, live FROM take_idle_versions(${versionsOf(sessions)})`.execute(db);
+  return new Map(rows.map((row) => [row.of_host, row.live]));
+}
+
+/** As the arguments of the two functions. */
+function versionsOf(sessions: readonly SessionVersions[]): RawBuilder<unknown> {
   const networks = sessions.flatMap(({ hostId, networks: own }) =>
     [...own].map(([networkId, version]) => ({ hostId, networkId, version })),
   );
-  const { rows } = await sql<{ of_host: string }>`
-    SELECT of_host FROM take_versions(
-      ${sessions.map((s) => s.hostId)}::text[], ${sessions.map((s) => s.epoch)}::bigint[], ${sessions.map((s) => s.hostVersion)}::bigint[],
-      ${networks.map((n) => n.hostId)}::text[], ${networks.map((n) => n.networkId)}::bigint[], ${networks.map((n) => n.version)}::bigint[])`.execute(
-    db,
-  );
-  return new Set(rows.map((row) => row.of_host));
+  return sql`
+    ${sessions.map((s) => s.hostId)}::text[], ${sessions.map((s) => s.epoch)}::bigint[], ${sessions.map((s) => s.hostVersion)}::bigint[],
+    ${networks.map((n) => n.hostId)}::text[], ${networks.map((n) => n.networkId)}::bigint[], ${networks.map((n) => n.version)}::bigint[]`;
 }
 
 /**

@@ -4,6 +4,7 @@ import * as linux from "#lib/linux/index.ts";
 import type { Device, Devices, DeviceSpec, FoundDevice } from "../../core/ports.ts";
 import { aliasOf, guestDeviceName, hostDeviceName, ownerOf, wireIdOf } from "./device-name.ts";
 import { closeToHost, configureGuest, forgetGuest, quietGuestDevice } from "./guest-network.ts";
+import type { GuestEnd } from "./guest-network.ts";
 import { nobodysMac } from "./nobodys-mac.ts";
 
 /** Numbers of groups that nobody would choose by hand. */
@@ -37,24 +38,26 @@ export class VethDevices implements Devices {
    */
   ensure(spec: DeviceSpec, guard: (ifindex: number) => void): Device {
     const guestPath = this.#netnsPath(spec.instanceId);
-    return linux.withNetlink(this.#hostNamespace, (host) =>
-      linux.withNetlink(guestPath, (guest) => {
-        const { link, peer } = this.#present(host, guest, spec) ?? this.#create(host, guest, guestPath, spec);
-        // First: one too short for IPv6 or IPv4 has no settings of it, and gets fresh ones when it is long enough again.
-        if (link.mtu !== spec.guestMtu) linux.setLink(host, link.ifindex, { mtu: spec.guestMtu });
-        if (peer.mtu !== spec.guestMtu) linux.setLink(guest, peer.ifindex, { mtu: spec.guestMtu });
-        // Of an agent from before: what a guest sends to its router is for nobody here, or the host's own stack would take it (closeToHost).
-        if (link.mac === spec.gatewayMac.toLowerCase()) linux.setLink(host, link.ifindex, { mac: nobodysMac() });
-        linux.withNamespace(this.#hostNamespace, () => {
-          guard(link.ifindex);
-          closeToHost(link.name);
+    return linux.withNetlink(this.#hostNamespace, (host) => {
+      const { link, peer } = this.#create(host, guestPath, spec) ?? this.#presentOrAnew(host, guestPath, spec);
+      // First: one too short for IPv6 or IPv4 has no settings of it, and gets fresh ones when it is long enough again.
+      if (link.mtu !== spec.guestMtu) linux.setLink(host, link.ifindex, { mtu: spec.guestMtu });
+      // Of an agent from before: what a guest sends to its router is for nobody here, or the host's own stack would take it (closeToHost).
+      if (link.mac === spec.gatewayMac.toLowerCase()) linux.setLink(host, link.ifindex, { mac: nobodysMac() });
+      linux.withNamespace(this.#hostNamespace, () => {
+        guard(link.ifindex);
+        closeToHost(link.name);
+      });
+      if (!link.up) linux.setLink(host, link.ifindex, { up: true });
+      linux.withNamespace(guestPath, () => {
+        linux.withNetlink(undefined, (guest) => {
+          if (peer.mtu !== spec.guestMtu) linux.setLink(guest, peer.ifindex, { mtu: spec.guestMtu });
+          quietGuestDevice(spec);
+          configureGuest(guest, peer, spec);
         });
-        linux.withNamespace(guestPath, () => quietGuestDevice(spec));
-        if (!link.up) linux.setLink(host, link.ifindex, { up: true });
-        configureGuest(guest, peer, spec);
-        return { wireId: spec.wireId, instanceId: spec.instanceId, ifindex: link.ifindex };
-      }),
-    );
+      });
+      return { wireId: spec.wireId, instanceId: spec.instanceId, ifindex: link.ifindex };
+    });
   }
 
   /** The kernel waits for each request until nobody uses what it takes away (tens of milliseconds): many go with one, as a group. */
@@ -95,6 +98,18 @@ export class VethDevices implements Devices {
       });
   }
 
+  /** Where a name is taken: by the pair that is wanted, or by what has to go. */
+  #presentOrAnew(host: linux.NetlinkSocket, guestPath: string, spec: DeviceSpec): Pair {
+    return linux.withNetlink(guestPath, (guest) => {
+      const present = this.#present(host, guest, spec);
+      if (present !== undefined) return present;
+      this.#freeGuestName(host, guest, spec);
+      const made = this.#create(host, guestPath, spec);
+      if (made === undefined) throw new Error(`the names of ${hostDeviceName(spec.wireId)} were taken while it was being made`);
+      return made;
+    });
+  }
+
   /** Both ends of the pair, if it exists and is the one wanted; what stands in its place is deleted. */
   #present(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, spec: DeviceSpec): Pair | undefined {
     const link = linux.getLink(host, hostDeviceName(spec.wireId));
@@ -108,30 +123,35 @@ export class VethDevices implements Devices {
       peer.peerIfindex === link.ifindex &&
       peer.name === guestDeviceName(spec.deviceIndex) &&
       peer.mac === spec.guestMac.toLowerCase();
-    if (right) return { link, peer };
+    if (right) return { link, peer: { ...peer, fresh: false } };
     linux.deleteLink(host, link.ifindex);
     return undefined;
   }
 
-  #create(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, guestPath: string, spec: DeviceSpec): Pair {
+  /** A new pair. Undefined: one of its names is taken. Tried before anything is looked at: nearly always there is nothing. */
+  #create(host: linux.NetlinkSocket, guestPath: string, spec: DeviceSpec): Pair | undefined {
     const name = hostDeviceName(spec.wireId);
-    const guestName = guestDeviceName(spec.deviceIndex);
-    const alias = aliasOf(spec);
-    this.#freeGuestName(host, guest, guestName, alias);
+    const { guestMac: mac, guestMtu: mtu } = spec;
     const namespaceFd = openSync(guestPath, "r");
     try {
-      const peer = { name: guestName, mac: spec.guestMac, namespaceFd };
-      linux.createVeth(host, { name, mac: nobodysMac(), mtu: spec.guestMtu, peer });
+      const peer = { name: guestDeviceName(spec.deviceIndex), mac, namespaceFd };
+      linux.createVeth(host, { name, mac: nobodysMac(), mtu, peer });
+    } catch (error) {
+      if (linux.hasCode(error, "EEXIST")) return undefined;
+      throw error;
     } finally {
       closeSync(namespaceFd);
     }
-    const link = existing(linux.getLink(host, name), name);
-    linux.setLink(host, link.ifindex, { alias });
-    return { link: { ...link, alias }, peer: existing(linux.getLink(guest, link.peerIfindex), guestName) };
+    const link = linux.getLink(host, name);
+    if (link === undefined) throw new Error(`${name} vanished while it was being made`);
+    linux.setLink(host, link.ifindex, { alias: aliasOf(spec) });
+    return { link, peer: { ifindex: link.peerIfindex, mtu, up: false, fresh: true } };
   }
 
   /** A guest that plays root may have put something of its own where our device belongs; another attachment's device is no such thing. */
-  #freeGuestName(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, guestName: string, alias: string): void {
+  #freeGuestName(host: linux.NetlinkSocket, guest: linux.NetlinkSocket, spec: DeviceSpec): void {
+    const guestName = guestDeviceName(spec.deviceIndex);
+    const alias = aliasOf(spec);
     if (linux.getLink(guest, guestName) === undefined) return;
     const other = linux.getLinks(host).find((link) => link.alias === alias && wireIdOf(link.name) !== undefined);
     if (other !== undefined) throw new Error(`${guestName} of the instance (${alias}) belongs to ${other.name}: remove that first`);
@@ -141,10 +161,5 @@ export class VethDevices implements Devices {
 
 interface Pair {
   link: linux.Link;
-  peer: linux.Link;
-}
-
-function existing(link: linux.Link | undefined, name: string): linux.Link {
-  if (link === undefined) throw new Error(`${name} vanished while it was being made`);
-  return link;
+  peer: GuestEnd;
 }

@@ -39,17 +39,31 @@ export function quietIpv6(name: string, off: boolean): void {
   linux.writeSysctl(`net.ipv6.conf.${name}.disable_ipv6`, off ? 1 : 0);
 }
 
+/** The guest's end of a pair. */
+export interface GuestEnd {
+  ifindex: number;
+  mtu: number;
+  up: boolean;
+  /** Made a moment ago: it has no address and no route, so none is looked for. */
+  fresh: boolean;
+}
+
 /**
  * Makes the guest's side of one device what the specification says: up, addresses, routes, rules. What is right is not touched,
  * so that repeating it disturbs no traffic; what a former specification left is taken away.
  *
  * @param nl speaks to the guest's namespace
  */
-export function configureGuest(nl: linux.NetlinkSocket, link: linux.Link, spec: DeviceSpec): void {
+export function configureGuest(nl: linux.NetlinkSocket, link: GuestEnd, spec: DeviceSpec): void {
   const plan = guestPlan(spec);
   if (!link.up) linux.setLink(nl, link.ifindex, { up: true });
-  configureAddresses(nl, link.ifindex, plan);
-  configureRoutes(nl, link.ifindex, plan);
+  if (link.fresh) {
+    for (const prefix of plan.addresses) linux.addAddress(nl, link.ifindex, prefix);
+    for (const route of plan.routes) linux.putRoute(nl, { ...route, ifindex: link.ifindex });
+  } else {
+    configureAddresses(nl, link.ifindex, plan);
+    configureRoutes(nl, link.ifindex, plan);
+  }
   configureRules(nl, plan);
 }
 
