@@ -79,7 +79,8 @@ test("a table that cannot be swept keeps no other from it", async () => {
     db.kysely,
   );
   const calls = { sweep: () => Promise.reject(new Error("no")) } as unknown as Calls;
-  const sweeper = startSweeper({ calls, db: db.kysely, everyMs: 20, keepChangesSeconds: 3_600, log: telling });
+  const network = { forgetGroupSets: () => Promise.resolve() };
+  const sweeper = startSweeper({ calls, db: db.kysely, network, everyMs: 20, keepChangesSeconds: 3_600, log: telling });
   const tokens = async () => (await sql`SELECT FROM join_token`.execute(db.kysely)).rows.length;
   await expect.poll(tokens).toBe(0);
   await sweeper.stop();

@@ -5,6 +5,7 @@ import type { Logger } from "#lib/log/log.ts";
 import type { Calls } from "./call/api.ts";
 import { foldEpochs } from "./fold-epochs.ts";
 import { forgetOldAttachments } from "./interface/api.ts";
+import type { NetworkModule } from "./network/api.ts";
 import { forgetOldInstances, forgetOldTokens } from "./placement/api.ts";
 import { forgettingOld } from "./retention.ts";
 
@@ -18,11 +19,12 @@ type Steps = Readonly<Record<string, () => Promise<unknown>>>;
 export function startSweeper(options: {
   readonly calls: Calls;
   readonly db: Kysely<unknown>;
+  readonly network: Pick<NetworkModule, "forgetGroupSets">;
   readonly everyMs: number;
   readonly keepChangesSeconds: number;
   readonly log: Logger;
 }): { stop(): Promise<void> } {
-  const { calls, db, log } = options;
+  const { calls, db, network, log } = options;
   let running: Promise<void> | undefined;
   let longDue = 0;
   const short: Steps = {
@@ -32,7 +34,7 @@ export function startSweeper(options: {
     instance: () => forgetOldInstances(db),
     join_token: () => forgetOldTokens(db),
   };
-  const long: Steps = { ...forgettingOld(db), epochs: () => foldEpochs(db) };
+  const long: Steps = { group_set: () => network.forgetGroupSets(), ...forgettingOld(db), epochs: () => foldEpochs(db) };
 
   /** Each by itself: what cannot be swept keeps no other from it. Whether all could. */
   async function take(steps: Steps): Promise<boolean> {

@@ -80,4 +80,7 @@ export const identityMigrations: Migrations = {
       PRIMARY KEY (account_id, quota, part)
     ) WITH (fillfactor = 50);
   `),
+  "0102_group_sets_quota": sqlMigration(`
+    INSERT INTO quota_default (quota, maximum) VALUES ('group-sets-per-vpc', 1000) ON CONFLICT DO NOTHING;
+  `),
 };

@@ -255,4 +255,8 @@ export const interfaceMigrations: Migrations = {
     -- The network's version without the mapping: a host that has it takes nothing from the old one. NULL: ended before this was kept.
     ALTER TABLE attachment_residue ADD COLUMN version bigint;
   `),
+  "0101_interface_group_set": sqlMigration(`
+    -- Which sets of groups are of no record.
+    CREATE INDEX interface_group_set ON interface (group_set_id);
+  `),
 };

@@ -4,7 +4,16 @@ import { attachmentItem } from "../testing/feed-world.ts";
 import { deviceOf, endpointOf, mappingOfPacked, NotConvertible, rulesetOf } from "./convert.ts";
 
 test("a rule's peer is a block, or the sets that hold the group: also none yet", () => {
-  const rule = { egress: false, protocol: 6, portFrom: 80, portTo: 81, peerCidr: "10.0.0.0/8", peerIsGroup: false, peerGroupSetIds: [] };
+  const rule = {
+    egress: false,
+    protocol: 6,
+    portFrom: 80,
+    portTo: 81,
+    peerCidr: "10.0.0.0/8",
+    peerIsGroup: false,
+    peerGroupSetIds: [],
+    peerGroupId: "",
+  };
   const group = { ...rule, egress: true, peerCidr: "", peerIsGroup: true, peerGroupSetIds: [3, 5] };
   const rules = [rule, group, { ...group, peerGroupSetIds: [] }];
   const target = { protocol: 6, portFrom: 80, portTo: 81 };

@@ -6,6 +6,7 @@ import { Guards } from "./guards.ts";
 import { Leftovers } from "./leftovers.ts";
 import { Meters } from "./meters.ts";
 import type { LastReadings, MeterTimes } from "./meters.ts";
+import { samePeers } from "./peer-groups.ts";
 import type { Datapath, Device, Devices, DeviceSpec, Endpoint, NetworkNews, Ruleset } from "./ports.ts";
 import { DeltaTracker } from "./tracker.ts";
 
@@ -19,7 +20,7 @@ interface ActualDevice extends Device {
  * what misses something of an earlier stage waits. The order is the reconciler's.
  */
 export class Interfaces {
-  readonly rulesets = new DeltaTracker<number, Ruleset, true>(() => true); // immutable: the same id is the same rules
+  readonly rulesets = new DeltaTracker<number, Ruleset>(samePeers);
   readonly meters: Meters;
   readonly devices = new DeltaTracker<number, DeviceSpec, ActualDevice>((w, a) => a.spec !== undefined && sameDevice(w, a.spec));
   readonly endpoints = new DeltaTracker<number, Endpoint>(sameEndpoint);
@@ -42,7 +43,8 @@ export class Interfaces {
 
   /** Takes over what a predecessor left, before anything is wanted. */
   adopt(found: Omit<ReturnType<Datapath["actual"]>, "mappings">): void {
-    for (const id of found.rulesetIds) this.rulesets.present(id, true);
+    // Their rules are what their ids say; which sets their peers were when the predecessor ended, nobody knows.
+    for (const id of found.rulesetIds) this.rulesets.doubt(id, { id, rules: [] });
     for (const meter of found.meters) this.meters.tracker.doubt(meter.meterId, meter);
     for (const endpoint of found.endpoints) this.endpoints.present(endpoint.wireId, endpoint);
     this.observe();
@@ -140,14 +142,14 @@ export class Interfaces {
     for (const [id, ruleset] of this.rulesets.pendingPuts()) {
       if (this.#impossible.has(id)) continue;
       this.#attempts.run(rulesetKey(id), () => {
-        this.rulesets.doubt(id, true);
+        this.rulesets.doubt(id, ruleset);
         try {
           this.#datapath.putRuleset(ruleset);
         } catch (error) {
           if (error instanceof RangeError) this.#cannotBe(id, error.message);
           throw error;
         }
-        this.rulesets.present(id, true);
+        this.rulesets.present(id, ruleset);
       });
     }
     if (this.#impossible.size > before) this.close();
@@ -243,10 +245,10 @@ export class Interfaces {
     const used = new Set<number>();
     for (const [, endpoint] of this.endpoints.possibleEntries()) used.add(endpoint.rulesetId);
     for (const spec of this.#specs.values()) used.add(spec.rulesetId);
-    for (const [id] of pending) {
+    for (const [id, ruleset] of pending) {
       if (used.has(id)) continue;
       this.#attempts.run(rulesetKey(id), () => {
-        this.rulesets.doubt(id, true);
+        this.rulesets.doubt(id, ruleset);
         this.#datapath.deleteRuleset(id);
         this.rulesets.absent(id);
       });

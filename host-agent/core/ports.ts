@@ -26,7 +26,7 @@ export type Rule = RulePeer & {
   portTo: number;
 };
 
-/** Immutable; a change of rules is a new id (D5). */
+/** Immutable but for the sets that its peers are: a change of rules is a new id (D5). */
 export interface Ruleset {
   /** 1..2^32-1. */
   id: number;
@@ -109,6 +109,7 @@ export interface Datapath {
   closeEndpoint(wireId: number): void;
   /** The attachment's drop counters and connection budget go with it, unless `others`: the attachment has another meter still. */
   dropMeter(wireId: number, meterId: bigint, others?: boolean): void;
+  /** Again with other sets as peers: they count from now on. @throws Error where the id is taken by other rules */
   putRuleset(ruleset: Ruleset): void;
   deleteRuleset(id: number): void;
   /**

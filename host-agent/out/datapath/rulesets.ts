@@ -13,7 +13,11 @@ const DIRECTION = { ingress: ENUMS.direction.DIRECTION_INGRESS, egress: ENUMS.di
 const PEER_HEAD_BITS = (STRUCTS.rule_peer_key.fields.peer.offset - STRUCTS.rule_peer_key.fields.ruleset_id.offset) * 8;
 const PORTS_HEAD_BITS = (STRUCTS.rule_ports_key.fields.protocol.offset - STRUCTS.rule_ports_key.fields.ruleset_id.offset) * 8;
 
+const DIGEST_OCTETS = readBytes("ruleset", Buffer.alloc(STRUCTS.ruleset.size), "digest").length;
+
 const TABLES = ["rule_peers", "rule_ports", "rule_groups"] as const satisfies readonly MapName[];
+/** What a ruleset's id stands for: never changes. */
+const FIXED = ["rule_peers", "rule_ports"] as const satisfies readonly MapName[];
 type Table = (typeof TABLES)[number];
 type Entries = Record<Table, [key: Buffer, value: Buffer][]>;
 type Maps = Record<Table | "rulesets", BpfMap>;
@@ -46,14 +50,20 @@ export class Rulesets {
     return [...this.#maps.rulesets.entries()].map(([key]) => key.readUInt32LE());
   }
 
-  /** @throws Error if the id is taken by other rules; RangeError for more than 256 rules a direction or values out of range */
+  /**
+   * Of one that is there only the entries of group sets may become others: they are written and deleted under the programs' eyes.
+   * @throws Error if the id is taken by other rules; RangeError for more than 256 rules a direction or values out of range
+   */
   put(ruleset: Ruleset): void {
     const id = inRange("ruleset id", ruleset.id, 1, 0xffffffff);
     const entries = entriesOf(ruleset);
     const value = encode("ruleset", { id, digest: digestOf(entries) });
     const before = this.#maps.rulesets.get(u32(id));
     if (before?.equals(value)) return;
-    if (before !== undefined) throw new Error(`ruleset ${id} exists with other rules; it is immutable`);
+    if (before !== undefined) {
+      this.#renew(id, entries, value);
+      return;
+    }
     try {
       this.#write(id, entries, value);
     } catch (error) {
@@ -63,13 +73,38 @@ export class Rulesets {
   }
 
   #write(id: number, entries: Entries, value: Buffer): void {
-    const keys = this.#keysOf(id);
-    for (const table of TABLES) {
-      const list = entries[table];
-      keys[table].push(...list.map(([key]) => key)); // known before written: a failure in between can be deleted
-      this.#maps[table].putMany(Buffer.concat(list.map(([key]) => key)), Buffer.concat(list.map(([, value]) => value)), list.length);
-    }
+    for (const table of TABLES) this.#add(id, table, entries[table]);
     this.#maps.rulesets.put(u32(id), value);
+  }
+
+  #add(id: number, table: Table, list: Entries[Table]): void {
+    this.#keysOf(id)[table].push(...list.map(([key]) => key)); // known before written: a failure in between can be deleted
+    this.#maps[table].putMany(Buffer.concat(list.map(([key]) => key)), Buffer.concat(list.map(([, value]) => value)), list.length);
+  }
+
+  /** What fails half way leaves no digest, so that the next attempt does not take it for whole. */
+  #renew(id: number, entries: Entries, value: Buffer): void {
+    for (const table of FIXED)
+      if (!this.#holds(id, table, entries[table])) throw new Error(`ruleset ${id} exists with other rules; it is immutable`);
+    const map = this.#maps.rule_groups;
+    const keys = this.#keysOf(id);
+    const wanted = new Map(entries.rule_groups.map((entry) => [nameOf(entry[0]), entry]));
+    const had = new Set(keys.rule_groups.map(nameOf));
+    this.#maps.rulesets.put(u32(id), encode("ruleset", { id, digest: Buffer.alloc(DIGEST_OCTETS) }));
+    this.#add(
+      id,
+      "rule_groups",
+      [...wanted].flatMap(([name, entry]) => (had.has(name) && map.get(entry[0])?.equals(entry[1]) === true ? [] : [entry])),
+    );
+    for (const key of keys.rule_groups) if (!wanted.has(nameOf(key))) map.delete(key);
+    keys.rule_groups = entries.rule_groups.map(([key]) => key);
+    this.#maps.rulesets.put(u32(id), value);
+  }
+
+  #holds(id: number, table: Table, list: Entries[Table]): boolean {
+    return (
+      this.#keysOf(id)[table].length === list.length && list.every(([key, value]) => this.#maps[table].get(key)?.equals(value) === true)
+    );
   }
 
   /** Unknown id: no effect. */
@@ -126,6 +161,8 @@ function portEntry(id: number, table: number, direction: number, entry: PortEntr
   return [key, encode("rule_ports", { ruleset_id: id, table, direction, bits: bitsBytes(entry.bits) })];
 }
 
+const nameOf = (key: Buffer): string => key.toString("latin1");
+
 /** Bit n of the set is bit n % 64 of word n / 64. */
 function bitsBytes(bits: bigint): Buffer {
   const bytes = Buffer.alloc(STRUCTS.rule_bits.size);
@@ -139,5 +176,5 @@ function digestOf(entries: Entries): Uint8Array {
     const lines = entries[table].map(([key, value]) => Buffer.concat([key, value]).toString("latin1"));
     hash.update(`${table} ${lines.length} `).update(lines.toSorted().join(""), "latin1");
   }
-  return hash.digest().subarray(0, readBytes("ruleset", Buffer.alloc(STRUCTS.ruleset.size), "digest").length);
+  return hash.digest().subarray(0, DIGEST_OCTETS);
 }
