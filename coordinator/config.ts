@@ -57,6 +57,10 @@ export const COORDINATOR_CONFIG = {
   quotaVpcsPerDay: quotaKey("vpcs-per-day", "VPCs that an account may make on one day (UTC): each uses up a VNI for good (D1)"),
   quotaSubnetsPerVpc: quotaKey("subnets-per-vpc", "Subnets that a VPC may have"),
   quotaSecurityGroupsPerVpc: quotaKey("security-groups-per-vpc", "Security groups that a VPC may have, its default group included"),
+  quotaGroupSetsPerVpc: quotaKey(
+    "group-sets-per-vpc",
+    "Different combinations of security groups that a VPC's interfaces may have, those of the last hours included",
+  ),
   quotaInterfaces: quotaKey("interfaces", "Interface records that an account may own"),
 } as const;
 
@@ -74,5 +78,6 @@ export const quotasOf = (config: CoordinatorConfig): Readonly<Record<QuotaName, 
   "vpcs-per-day": config.quotaVpcsPerDay,
   "subnets-per-vpc": config.quotaSubnetsPerVpc,
   "security-groups-per-vpc": config.quotaSecurityGroupsPerVpc,
+  "group-sets-per-vpc": config.quotaGroupSetsPerVpc,
   interfaces: config.quotaInterfaces,
 });

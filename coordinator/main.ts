@@ -52,7 +52,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const identity = createIdentity({ calls, pages, tokens, bus, standingChanged: grantorStandingChanged });
   const consent = createConsent({ calls, pages });
   const topology = createTopology({ calls, pages });
-  const network = createNetwork({ calls, pages });
+  const network = createNetwork({ calls, pages, db });
   const interfaces = createInterfaceModule({
     ...{ calls, pages, db, bus, network, reader },
     directory: instanceDirectory,
@@ -73,7 +73,7 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   });
 
   const presence = await startPresence({ db: leases, leaseMs: config.hostLeaseMs, log });
-  const sweeper = startSweeper({ calls, db, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });
+  const sweeper = startSweeper({ calls, db, network, everyMs: config.sweepEveryMs, keepChangesSeconds: config.keepChangesSeconds, log });
   const forcing = startForcing({ calls, db, operations: identity.operations, signals: interfaces.signals, log });
   coordinatorMetrics(ctx.registry, {
     sessions: feed.sessions,

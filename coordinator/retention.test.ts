@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { SubnetServiceDefinition } from "#gen/plenum/network/v1/subnet.ts";
 import { OperationState } from "#gen/plenum/operation/v1/operation.ts";
 import { forgettingOld } from "./retention.ts";
+import { forgetSets } from "./testing/forget-sets.ts";
 import { startWorld } from "./testing/world.ts";
 import type { World } from "./testing/world.ts";
 
@@ -13,6 +14,7 @@ beforeAll(async () => {
 afterAll(() => world.stop());
 
 const forgetOld = async (): Promise<void> => {
+  await forgetSets(world, false);
   for (const forget of Object.values(forgettingOld(world.db.kysely))) await forget();
 };
 

@@ -54,15 +54,6 @@ const KEPT: readonly Kept[] = [
     over: sql`NOT EXISTS (SELECT FROM meter WHERE meter.wire_id = attachment_drop.wire_id AND meter.host_id = attachment_drop.host_id)`,
   },
   { table: "subnet_pick", over: sql`NOT EXISTS (SELECT FROM subnet WHERE subnet.subnet_id = subnet_pick.subnet_id)` },
-  // A set with a group that is gone can be named by no new record: numbers of groups are not given out again.
-  {
-    table: "group_set",
-    over: sql`EXISTS (
-        SELECT FROM unnest(members) AS member
-        WHERE NOT EXISTS (SELECT FROM security_group WHERE security_group_id = member))
-      AND NOT EXISTS (SELECT FROM interface WHERE interface.group_set_id = group_set.group_set_id)
-      AND NOT EXISTS (SELECT FROM attachment WHERE attachment.group_set_id = group_set.group_set_id AND state <> 4)`,
-  },
   // One that no set means and no attachment names is never named again: a change of rules makes a new one. The hour is for whoever has
   // just read its number.
   {

@@ -70,6 +70,8 @@ test("what nobody removed for long goes in pieces, from the old end of each scop
   expect((await sql`SELECT FROM idempotency`.execute(db.kysely)).rows).toEqual([]);
 });
 
+const network = { forgetGroupSets: () => Promise.resolve() };
+
 test("a table that cannot be swept keeps no other from it", async () => {
   const warned = new Set<unknown>();
   const telling = { warn: ({ what }: { what: unknown }) => void warned.add(what) } as unknown as typeof log;
@@ -79,7 +81,7 @@ test("a table that cannot be swept keeps no other from it", async () => {
     db.kysely,
   );
   const calls = { sweep: () => Promise.reject(new Error("no")) } as unknown as Calls;
-  const sweeper = startSweeper({ calls, db: db.kysely, everyMs: 20, keepChangesSeconds: 3_600, log: telling });
+  const sweeper = startSweeper({ calls, db: db.kysely, network, everyMs: 20, keepChangesSeconds: 3_600, log: telling });
   const tokens = async () => (await sql`SELECT FROM join_token`.execute(db.kysely)).rows.length;
   await expect.poll(tokens).toBe(0);
   await sweeper.stop();
@@ -108,7 +110,7 @@ test("what is removed each hour and could not be is tried again soon, without th
   await sql`CREATE TRIGGER refuse BEFORE DELETE ON audit_entry FOR EACH ROW EXECUTE FUNCTION refuse()`.execute(db.kysely);
   const sent: string[] = [];
   const calls = { sweep: () => Promise.resolve() } as unknown as Calls;
-  const sweeper = startSweeper({ calls, db: noting(sent), everyMs: 20, keepChangesSeconds: 3_600, log });
+  const sweeper = startSweeper({ calls, db: noting(sent), network, everyMs: 20, keepChangesSeconds: 3_600, log });
   await expect.poll(() => removals(sent, "audit_entry")).toBeGreaterThan(3);
   await sweeper.stop();
   expect(["consent", "meter", "ruleset"].map((table) => removals(sent, table))).toEqual([1, 1, 1]);
@@ -123,7 +125,7 @@ test("a sweeper that is stopped ends with the batch at which it is, however much
       return deleteInBatches(db.kysely, "idempotency", sql`create_time < now() - interval '1 day'`, { batch: 2, signal });
     },
   } as unknown as Calls;
-  const sweeper = startSweeper({ calls, db: db.kysely, everyMs: 20, keepChangesSeconds: 3_600, log });
+  const sweeper = startSweeper({ calls, db: db.kysely, network, everyMs: 20, keepChangesSeconds: 3_600, log });
   await begun.promise;
   await sweeper.stop();
   expect((await sql`SELECT FROM idempotency`.execute(db.kysely)).rows.length).toBeGreaterThan(0);

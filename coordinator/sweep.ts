@@ -5,6 +5,7 @@ import type { Logger } from "#lib/log/log.ts";
 import type { Calls } from "./call/api.ts";
 import { foldEpochs } from "./fold-epochs.ts";
 import { forgetOldAttachments } from "./interface/api.ts";
+import type { NetworkModule } from "./network/api.ts";
 import { forgetOldInstances, forgetOldTokens } from "./placement/api.ts";
 import { forgettingOld } from "./retention.ts";
 
@@ -29,11 +30,12 @@ const stepsOf = (runs: Readonly<Record<string, Step["run"]>>, everyMs: number): 
 export function startSweeper(options: {
   readonly calls: Calls;
   readonly db: Kysely<unknown>;
+  readonly network: Pick<NetworkModule, "forgetGroupSets">;
   readonly everyMs: number;
   readonly keepChangesSeconds: number;
   readonly log: Logger;
 }): { stop(): Promise<void> } {
-  const { calls, db, log } = options;
+  const { calls, db, network, log } = options;
   const end = new AbortController();
   let running: Promise<void> | undefined;
   const short = {
@@ -43,7 +45,11 @@ export function startSweeper(options: {
     instance: (signal: AbortSignal) => forgetOldInstances(db, signal),
     join_token: (signal: AbortSignal) => forgetOldTokens(db, signal),
   };
-  const long = { ...forgettingOld(db), epochs: (signal: AbortSignal) => foldEpochs(db, signal) };
+  const long = {
+    group_set: (signal: AbortSignal) => network.forgetGroupSets(signal),
+    ...forgettingOld(db),
+    epochs: (signal: AbortSignal) => foldEpochs(db, signal),
+  };
   const steps = [...stepsOf(short, 0), ...stepsOf(long, LONG_MS)];
 
   /** Each by itself: what cannot be swept keeps no other from it, and is due still. */

@@ -101,6 +101,7 @@ function addHost(n: number): void {
     peerCidr: "0.0.0.0/0",
     peerIsGroup: false,
     peerGroupSetIds: [],
+    peerGroupId: "",
   }));
   const items = new Map([["ruleset 1", ruleset(rulesetItem(1, { rules: allow }))]]);
   hosts.push({ name, hostId: newId("host"), address, netns, agent, version: 1n, items, session: undefined });
@@ -127,7 +128,8 @@ function tell(host: Host, ...items: HostItem[]): void {
 
 function idOf({ item }: HostItem): string {
   if (item?.$case === "instance") return item.value.instanceId;
-  return item?.$case === "attachment" ? item.value.attachmentId : `ruleset ${item?.value.rulesetId}`;
+  if (item?.$case === "ruleset") return `ruleset ${item.value.rulesetId}`;
+  return item?.$case === "attachment" ? item.value.attachmentId : "";
 }
 
 /** Attachment n on instance n on host n. */

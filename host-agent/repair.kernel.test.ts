@@ -64,7 +64,15 @@ class Host {
   run(): void {
     const networkId = 101n;
     const { host, mappings } = this.#reconciler;
-    const rule = { protocol: 0, portFrom: 0, portTo: 65_535, peerCidr: "0.0.0.0/0", peerIsGroup: false, peerGroupSetIds: [] };
+    const rule = {
+      protocol: 0,
+      portFrom: 0,
+      portTo: 65_535,
+      peerCidr: "0.0.0.0/0",
+      peerIsGroup: false,
+      peerGroupSetIds: [],
+      peerGroupId: "",
+    };
     const rules = [true, false].map((egress) => ({ egress, ...rule }));
     const addresses = [`10.0.101.${this.n}/24`];
     const items = [

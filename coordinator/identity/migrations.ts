@@ -80,6 +80,9 @@ export const identityMigrations: Migrations = {
       PRIMARY KEY (account_id, quota, part)
     ) WITH (fillfactor = 50);
   `),
+  "0102_group_sets_quota": sqlMigration(`
+    INSERT INTO quota_default (quota, maximum) VALUES ('group-sets-per-vpc', 1000) ON CONFLICT DO NOTHING;
+    `),
   "0112_audit_issued": sqlMigration(`
     -- Whose tokens issued whom another one: what RevokeTokens.with_issued goes along, in an audit of any size.
     CREATE INDEX audit_entry_issued ON audit_entry (account_id, principal_id, time) INCLUDE (resource_account, resource_id)

@@ -255,6 +255,10 @@ export const interfaceMigrations: Migrations = {
     -- The network's version without the mapping: a host that has it takes nothing from the old one. NULL: ended before this was kept.
     ALTER TABLE attachment_residue ADD COLUMN version bigint;
   `),
+  "0101_interface_group_set": sqlMigration(`
+    -- Which sets of groups are of no record.
+    CREATE INDEX interface_group_set ON interface (group_set_id);
+    `),
   "0122_attachment_owners": sqlMigration(`
     -- What an account is shown: attachments of its records, and those to its instances.
     CREATE INDEX attachment_interface_owner ON attachment (interface_owner, attachment_id) WHERE state <> 4;

@@ -5,7 +5,7 @@ import type { Address } from "#lib/net/address.ts";
 import { aborted, failedPrecondition } from "#lib/rpc/errors.ts";
 import { checkEtag } from "../call/api.ts";
 import type { WriteCall } from "../call/api.ts";
-import { lockSubnet } from "../network/api.ts";
+import { holdGroupSets, lockSubnet } from "../network/api.ts";
 import { checkAllFit, chooseAddresses, textsOf } from "./choose-addresses.ts";
 import { reconfigure } from "./core/attachment-state.ts";
 import { addressInUse, Problems } from "./core/problems.ts";
@@ -74,6 +74,7 @@ export async function setAddresses(call: WriteCall, directory: InstanceDirectory
   const spec = { addresses: wanted.addresses, subnet, path: FIELD };
   const addresses = textsOf((await chooseAddresses(call, [spec])).get(spec) ?? [], subnet);
   if (addresses.join() === row.addresses.join()) return;
+  await holdGroupSets(call.tx, [Number(row.group_set_id)]); // its host is sent its rules again
   const attached = await lockAttachments(call.tx, { interfaceIds: [interfaceId] });
   for (const one of attached) await exchange(call, one, addresses);
   await replaceNamed(call.tx, row, addresses);

@@ -120,8 +120,9 @@ async function reconfigureAttached(
   const servers = fields.has("dns_servers") && update.dnsServers.join() !== row.dns_servers.join() ? update.dnsServers : undefined;
   const disabled = fields.has("disabled") && update.disabled !== row.disabled ? update.disabled : undefined;
   if (check === undefined && given === undefined && servers === undefined && disabled === undefined) return;
-  // Its rules as they are under its lock: what was read before may mean more since (another set of its rules' peers was made).
-  const groups = given === undefined ? undefined : (await holdGroupSets(call.tx, [given])).get(given);
+  // Its rules as they are under its lock; those that it keeps are held, too, since its host is sent them again.
+  const held = await holdGroupSets(call.tx, [given ?? Number(row.group_set_id)]);
+  const groups = given === undefined ? undefined : held.get(given);
   const attached = await lockAttachments(call.tx, { interfaceIds: [row.interface_id] });
   const hosts = await directory.hosts(
     call.tx,

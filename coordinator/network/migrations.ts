@@ -74,4 +74,11 @@ export const networkMigrations: Migrations = {
   "0062_vpc_use": sqlMigration(`
     INSERT INTO account_use (account_id, quota, used, day) SELECT owner_account, 'vpcs', count(*), now() FROM vpc GROUP BY owner_account;
   `),
+  "0100_peer_groups": sqlMigration(`
+    -- Groups that the rules name. NULL: made before they were named; the sets of then are in the rules.
+    ALTER TABLE ruleset ADD COLUMN peer_groups text[];
+    -- Since when no record and no attachment has the set, as far as somebody has looked; -infinity: none can have it any more.
+    ALTER TABLE group_set ADD COLUMN idle_since timestamptz;
+    CREATE INDEX group_set_idle ON group_set (vpc_id, group_set_id) WHERE idle_since IS NOT NULL;
+  `),
 };

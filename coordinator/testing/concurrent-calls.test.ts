@@ -6,6 +6,7 @@ import { callFailure } from "#lib/rpc/client-error.ts";
 import type { FakeHost } from "./fake-host.ts";
 import { hostTwice, networkTwice, wrongRows } from "./estate-invariants.ts";
 import { deadlocks } from "./deadlocks.ts";
+import { forgetSets } from "./forget-sets.ts";
 import { startWorld, ZONE } from "./world.ts";
 import type { Clients, World } from "./world.ts";
 
@@ -160,7 +161,11 @@ test(`${CALLERS} callers at two copies over one small estate, hints lost and str
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   };
-  const flaps = hosts.map(flapping);
+  /** Sets of groups go as soon as nothing has them, and come again. */
+  const forgetting = async (): Promise<void> => {
+    while (!over) await forgetSets(world, true);
+  };
+  const flaps = [...hosts.map(flapping), forgetting()];
   await Promise.all(Array.from({ length: CALLERS }, (_, number) => caller(number)));
   over = true;
   await Promise.all(flaps);

@@ -69,7 +69,7 @@ export async function startTestCoordinator(): Promise<TestCoordinator> {
     const calls = createCalls({ db: db.kysely, bus, grants: grantsFor, hold: holdConsents, standing: principalStanding, log });
     const pages = await openSharedPageTokens(db.kysely);
     const identity = createIdentity({ calls, pages, tokens, bus, standingChanged: grantorStandingChanged });
-    const network = createNetwork({ calls, pages });
+    const network = createNetwork({ calls, pages, db: db.kysely });
     const services = [
       ...identity.bindings,
       ...createConsent({ calls, pages }).bindings,

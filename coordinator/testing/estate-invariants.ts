@@ -21,6 +21,9 @@ const WRONG: Readonly<Record<string, RawBuilder<unknown>>> = {
   "an attachment with rules that its groups no longer mean": sql`
     SELECT attachment_id AS id FROM attachment JOIN group_set s USING (group_set_id)
     WHERE state <> 4 AND wanted = 1 AND attachment.ruleset_id <> s.ruleset_id`,
+  "a set of groups that something has, and that was forgotten": sql`
+    SELECT interface_id AS id FROM interface WHERE group_set_id NOT IN (SELECT group_set_id FROM group_set)
+    UNION ALL SELECT attachment_id FROM attachment WHERE state <> 4 AND group_set_id NOT IN (SELECT group_set_id FROM group_set)`,
   "an attachment that is not where its instance is": sql`
     SELECT a.attachment_id AS id FROM attachment a LEFT JOIN instance i USING (instance_id)
     WHERE a.state <> 4 AND (i.instance_id IS NULL OR i.state IN (5, 6) OR a.host_id IS DISTINCT FROM i.host_id)`,

@@ -8,6 +8,7 @@ import type {
   HostChange,
   HostItem,
   InstanceItem,
+  PeerGroupItem,
   RulesetItem,
   SubstrateStatus,
 } from "#gen/plenum/host/v1/host_feed.ts";
@@ -266,6 +267,19 @@ export class FakeHost {
       for (const [id, { wanted }] of [...items]) if (wanted === Wanted.ABSENT) items.delete(id);
   }
 
+  /** Rules that name the group mean other sets from now on. */
+  #moveSets({ securityGroupId, addedGroupSetIds, removedGroupSetIds }: PeerGroupItem): void {
+    const removed = new Set(removedGroupSetIds);
+    for (const [id, item] of this.rulesets) {
+      const rules = item.rules.map((rule) => {
+        if (rule.peerGroupId !== securityGroupId) return rule;
+        const sets = new Set([...rule.peerGroupSetIds.filter((set) => !removed.has(set)), ...addedGroupSetIds]);
+        return { ...rule, peerGroupSetIds: [...sets].toSorted((a, b) => a - b) };
+      });
+      this.rulesets.set(id, { ...item, rules });
+    }
+  }
+
   #apply(change: HostChange, fresh: Fresh): void {
     if (change.inSnapshot && !fresh.resumed) this.bookmark = Buffer.alloc(0); // half of a snapshot is no place to go on from
     if (!change.inSnapshot && change.version !== this.version + 1n) throw new Error(`a gap: ${this.version} to ${change.version}`);
@@ -280,7 +294,7 @@ export class FakeHost {
         fresh.rulesets.add(item.value.rulesetId);
         if (item.value.wanted === Wanted.PRESENT) this.rulesets.set(item.value.rulesetId, item.value);
         else this.rulesets.delete(item.value.rulesetId);
-      }
+      } else if (item?.$case === "peerGroup") this.#moveSets(item.value);
     }
     if (change.inSnapshot) return;
     this.version = change.version;

@@ -8,7 +8,7 @@ import type { Vpc } from "#gen/plenum/network/v1/vpc.ts";
 import { newId } from "#lib/ids/ids.ts";
 import { PlenumError } from "#lib/rpc/errors.ts";
 import type { PlenumClient } from "#lib/rpc/client.ts";
-import { groupSetFor, rulesetItem } from "../network/api.ts";
+import { compiledRulesets, groupSetFor } from "../network/api.ts";
 import type { Blocker, RulesetChange } from "../network/api.ts";
 import { startTestCoordinator } from "./coordinator.ts";
 import type { TestCoordinator } from "./coordinator.ts";
@@ -66,8 +66,9 @@ const newGroup = async (name: string, rules: ReturnType<typeof tcp>[] = []): Pro
   (await groups.createSecurityGroup({ vpcId: vpc.vpcId, name, rules })).securityGroup?.securityGroupId ?? "";
 const setOf = (...ids: string[]) =>
   system.network.withGroupSets(async () => (await system.calls.internal((call) => groupSetFor(call.tx, vpc.vpcId, ids))).result);
-const portsOf = async (rulesetId: number): Promise<number[]> =>
-  (await system.calls.internal((call) => rulesetItem(call.tx, rulesetId))).result.rules.map((rule) => rule.portFrom);
+const rulesetOf = async (rulesetId: number) =>
+  (await system.calls.internal((call) => compiledRulesets(call.tx, [rulesetId]))).result.get(rulesetId);
+const portsOf = async (rulesetId: number): Promise<number[]> => (await rulesetOf(rulesetId))?.rules.map((rule) => rule.portFrom) ?? [];
 
 describe("a security group", () => {
   it("keeps its rules as they were given, and has a name of its own in the VPC", async () => {
@@ -180,10 +181,10 @@ describe("a group set", () => {
     );
     expect(new Set(sets.map((set) => `${set.groupSetId} ${set.rulesetId}`)).size).toBe(1);
     expect((await setOf(x)).groupSetId).not.toBe(sets[0]?.groupSetId);
-    const { result: item } = await system.calls.internal((call) => rulesetItem(call.tx, sets[0]?.rulesetId ?? 0));
+    const item = await rulesetOf(sets[0]?.rulesetId ?? 0);
     expect(item).toMatchObject({ rulesetId: sets[0]?.rulesetId, wanted: Wanted.PRESENT });
-    const rule = { egress: false, protocol: 6, peerCidr: "0.0.0.0/0", peerIsGroup: false, peerGroupSetIds: [] };
-    expect(item.rules).toEqual([1, 2].map((port) => ({ ...rule, portFrom: port, portTo: port })));
+    const rule = { egress: false, protocol: 6, peerCidr: "0.0.0.0/0", peerIsGroup: false, peerGroupSetIds: [], peerGroupId: "" };
+    expect(item?.rules).toEqual([1, 2].map((port) => ({ ...rule, portFrom: port, portTo: port })));
   });
 
   it("is of groups of one VPC", async () => {

@@ -8,7 +8,7 @@
 /*
  * A ruleset taken apart so that its size does not show in the cost (docs/adr/0005): each rule of a direction has a bit, and three
  * lookups give the bits whose peer address, whose protocol and port, and whose peer group fit. Longest prefix: an element holds the bits
- * of the shorter prefixes around it too. All elements are written before the ruleset's own, and never change.
+ * of the shorter prefixes around it too. All elements are written before the ruleset's own; only group sets' come and go later.
  */
 
 #define RULES_PER_DIRECTION 256

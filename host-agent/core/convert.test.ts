@@ -4,16 +4,25 @@ import { attachmentItem } from "../testing/feed-world.ts";
 import { deviceOf, endpointOf, NotConvertible, rulesetOf } from "./convert.ts";
 
 test("a rule's peer is a block, or the sets that hold the group: also none yet", () => {
-  const rule = { egress: false, protocol: 6, portFrom: 80, portTo: 81, peerCidr: "10.0.0.0/8", peerIsGroup: false, peerGroupSetIds: [] };
-  const group = { ...rule, egress: true, peerCidr: "", peerIsGroup: true, peerGroupSetIds: [3, 5] };
+  const rule = {
+    egress: false,
+    protocol: 6,
+    portFrom: 80,
+    portTo: 81,
+    peerCidr: "10.0.0.0/8",
+    peerIsGroup: false,
+    peerGroupSetIds: [],
+    peerGroupId: "",
+  };
+  const group = { ...rule, egress: true, peerCidr: "", peerIsGroup: true, peerGroupSetIds: [3, 5], peerGroupId: "sg-1" };
   const rules = [rule, group, { ...group, peerGroupSetIds: [] }];
   const target = { protocol: 6, portFrom: 80, portTo: 81 };
   expect(rulesetOf({ rulesetId: 9, wanted: Wanted.PRESENT, rules })).toEqual({
     id: 9,
     rules: [
       { ...target, direction: "ingress", peerCidr: "10.0.0.0/8" },
-      { ...target, direction: "egress", peerGroupSets: [3, 5] },
-      { ...target, direction: "egress", peerGroupSets: [] },
+      { ...target, direction: "egress", peerGroupId: "sg-1", peerGroupSets: [3, 5] },
+      { ...target, direction: "egress", peerGroupId: "sg-1", peerGroupSets: [] },
     ],
   });
 });

@@ -84,7 +84,7 @@ export function rulesetOf(item: RulesetItem): Ruleset {
     protocol: rule.protocol,
     portFrom: rule.portFrom,
     portTo: rule.portTo,
-    ...(rule.peerIsGroup ? { peerGroupSets: rule.peerGroupSetIds } : { peerCidr: rule.peerCidr }),
+    ...(rule.peerIsGroup ? { peerGroupId: rule.peerGroupId, peerGroupSets: rule.peerGroupSetIds } : { peerCidr: rule.peerCidr }),
   }));
   return { id: item.rulesetId, rules };
 }

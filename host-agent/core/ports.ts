@@ -11,8 +11,11 @@ export type MacText = string;
 
 export type RuleDirection = "ingress" | "egress";
 
-/** The other side of a rule: a block (of sources for ingress, of destinations for egress), or those whose group set is one of these (1..2^32-1). */
-export type RulePeer = { peerCidr: IpText } | { peerGroupSets: readonly number[] };
+/**
+ * The other side of a rule: a block (of sources for ingress, of destinations for egress), or those whose group set is one of these
+ * (1..2^32-1). These come and go as long as the rule names their group; one without a name (rules of before this) keeps its sets for ever.
+ */
+export type RulePeer = { peerCidr: IpText } | { peerGroupId: string; peerGroupSets: readonly number[] };
 
 /**
  * One allow rule: what may begin a connection. Answers need none (docs/design/connections.md). Nothing matches: dropped.
@@ -26,7 +29,7 @@ export type Rule = RulePeer & {
   portTo: number;
 };
 
-/** Immutable; a change of rules is a new id (D5). */
+/** Immutable but for the sets that its peers are: a change of rules is a new id (D5). */
 export interface Ruleset {
   /** 1..2^32-1. */
   id: number;
@@ -125,9 +128,12 @@ export interface Datapath {
   closeEndpoint(wireId: number): void;
   /** The attachment's drop counters and connection budget go with it, unless `others`: the attachment has another meter still. */
   dropMeter(wireId: number, meterId: bigint, others?: boolean): void;
-  /** Throws for an id that has other rules, and RangeError for rules that no kernel can hold. */
+  /**
+   * Again with other sets as peers: they count from now on. Throws for an id that has other rules, and RangeError for rules that no kernel can
+   * hold.
+   */
   putRuleset(ruleset: Ruleset): void;
-  /** Whether the kernel holds just these rules under their id, or others. */
+  /** Whether the kernel holds these rules under their id, whatever the sets of their groups are, or others. */
   compareRuleset(ruleset: Ruleset): "same" | "other" | "absent";
   deleteRuleset(id: number): void;
   /**

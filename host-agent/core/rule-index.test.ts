@@ -84,7 +84,9 @@ const target = fc
   .map(([p, a, b]) => ({ direction: "ingress" as const, protocol: p, portFrom: Math.min(a, b), portTo: Math.max(a, b) }));
 const rule: fc.Arbitrary<Rule> = fc.oneof(
   fc.tuple(target, block).map(([t, b]): Rule => ({ ...t, peerCidr: cidr(b) })),
-  fc.tuple(target, fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { maxLength: 3 })).map(([t, g]): Rule => ({ ...t, peerGroupSets: g })),
+  fc
+    .tuple(target, fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { maxLength: 3 }))
+    .map(([t, g]): Rule => ({ ...t, peerGroupId: "sg-1", peerGroupSets: g })),
 );
 const asked: fc.Arbitrary<Asked> = fc
   .tuple(block, fc.integer({ min: 0, max: 6 }), fc.constantFrom(1, 6, 17, 47, 136), fc.option(port, { nil: undefined }))
@@ -120,7 +122,7 @@ describe("an index of rules", () => {
   });
 
   test("refuses what is out of range", () => {
-    const some = { direction: "egress" as const, protocol: 6, portFrom: 80, portTo: 80, peerGroupSets: [1] };
+    const some = { direction: "egress" as const, protocol: 6, portFrom: 80, portTo: 80, peerGroupId: "", peerGroupSets: [1] };
     const index =
       (...rules: Rule[]) =>
       () =>

@@ -25,6 +25,17 @@ test("a successor finds the number that its predecessor gave, by the rules", () 
   expect(new RulesetNumbers().tell(7, rules(3), (found) => found === number)).toBe(7);
 });
 
+test("sets of a group that is named come and go under one number; another group is other rules, and so are other sets of one without a name", () => {
+  const naming = (peerGroupId: string, ...peerGroupSets: number[]): Rule[] => [
+    { direction: "ingress", protocol: 6, portFrom: 80, portTo: 80, peerGroupId, peerGroupSets },
+  ];
+  const numbers = new RulesetNumbers();
+  expect([naming("sg-1"), naming("sg-1", 3), naming("sg-1", 4, 5)].map((some) => numbers.tell(7, some, never))).toEqual([7, 7, 7]);
+  expect(numbers.tell(7, naming("sg-2"), never)).not.toBe(7);
+  expect(numbers.tell(8, naming("", 3), never)).toBe(8);
+  expect(numbers.tell(8, naming("", 4), never)).not.toBe(8);
+});
+
 test("what the kernel holds otherwise gets another number, and another", () => {
   const numbers = new RulesetNumbers();
   expect(numbers.tell(7, rules(1), never)).toBe(7);

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { lasting } from "./peer-groups.ts";
 import type { Rule } from "./ports.ts";
 
 /** Marks numbers of our own: the feed counts from 1. */
@@ -54,7 +55,7 @@ export class RulesetNumbers {
 /** Rules under the feed's number: the same rules under two numbers are two rulesets, whose numbers must differ. */
 function digestOf(id: number, rules: readonly Rule[]): string {
   return createHash("sha256")
-    .update(JSON.stringify([id, rules]))
+    .update(JSON.stringify([id, rules.map(lasting)]))
     .digest("hex");
 }
 

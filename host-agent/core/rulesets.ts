@@ -1,4 +1,5 @@
 import type { Attempts } from "./attempts.ts";
+import { samePeers } from "./peer-groups.ts";
 import type { Datapath, Ruleset } from "./ports.ts";
 import { RulesetNumbers } from "./ruleset-numbers.ts";
 import { DeltaTracker } from "./tracker.ts";
@@ -11,8 +12,8 @@ interface Numbered {
 
 /** Rulesets in the kernel. Whoever names one does it by the feed's number; which the kernel's is, is known here. */
 export class Rulesets {
-  /** By the kernel's number. Immutable: the same number is the same rules. */
-  readonly tracker = new DeltaTracker<number, Numbered, true>(() => true);
+  /** By the kernel's number. The same number is the same rules: only the sets of the groups that they name may differ. */
+  readonly tracker = new DeltaTracker<number, Numbered, Ruleset>((wanted, held) => samePeers(wanted.ruleset, held));
   readonly #numbers = new RulesetNumbers();
   /** The kernel's number, by the feed's, of all that are wanted. */
   readonly #wanted = new Map<number, number>();
@@ -34,7 +35,7 @@ export class Rulesets {
   /** Their rules are not known: what is wanted by such a number is compared before it is believed. */
   adopt(numbers: readonly number[]): void {
     this.#found = new Set(numbers);
-    for (const number of numbers) this.tracker.doubt(number, true);
+    for (const number of numbers) this.tracker.doubt(number, { id: number, rules: [] });
   }
 
   /** As the feed tells it. */
@@ -83,7 +84,7 @@ export class Rulesets {
     const { id } = ruleset;
     const ran = this.#attempts.run(keyOf(id), () => {
       if (!this.#bring(told, ruleset)) return this.#move(wanted);
-      this.tracker.present(id, true);
+      this.tracker.present(id, ruleset);
     });
     const moved = this.tracker.wanted(this.numberOf(told));
     if (ran && moved !== undefined && moved.ruleset.id !== id) this.#put(moved);
@@ -91,12 +92,12 @@ export class Rulesets {
 
   /** False: the kernel has other rules by that number. */
   #bring(told: number, ruleset: Ruleset): boolean {
-    const isLeft = this.tracker.possible(ruleset.id) !== undefined;
-    this.tracker.doubt(ruleset.id, true);
+    const isDoubtful = this.tracker.possible(ruleset.id) !== undefined && this.tracker.actual(ruleset.id) === undefined;
+    this.tracker.doubt(ruleset.id, ruleset);
     try {
-      const held = isLeft ? this.#datapath.compareRuleset(ruleset) : "absent";
-      if (held === "absent") this.#datapath.putRuleset(ruleset);
-      return held !== "other";
+      if (isDoubtful && this.#datapath.compareRuleset(ruleset) === "other") return false;
+      this.#datapath.putRuleset(ruleset);
+      return true;
     } catch (error) {
       if (error instanceof RangeError) {
         this.#impossible.set(told, `ruleset ${told}: ${error.message}`); // it was tried, and is not tried again
@@ -121,10 +122,10 @@ export class Rulesets {
     const pending = this.tracker.pendingDeletes();
     if (pending.length === 0) return;
     const named = used();
-    for (const [number] of pending) {
+    for (const [number, ruleset] of pending) {
       if (named.has(number)) continue;
       this.#attempts.run(keyOf(number), () => {
-        this.tracker.doubt(number, true);
+        this.tracker.doubt(number, ruleset);
         this.#datapath.deleteRuleset(number);
         this.tracker.absent(number);
       });

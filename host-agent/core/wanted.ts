@@ -1,6 +1,7 @@
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { AttachmentItem, HostChange, HostItem, HostOwed, InstanceItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
+import { withMovedSets } from "./peer-groups.ts";
 
 /** The feed skipped something or broke its own rules: the only safe answer is a new session with a new snapshot. */
 export class FeedBroken extends Error {
@@ -201,10 +202,18 @@ function store(into: Items, { item }: HostItem, dirt: HostDirt | undefined): voi
       dirt?.attachments.add(item.value.attachmentId);
       return;
     case "ruleset":
-      // Rules are immutable and their going is not acknowledged: nothing needs to remember it.
+      // Their going is not acknowledged: nothing needs to remember it.
       if (item.value.wanted === Wanted.PRESENT) into.rulesets.set(item.value.rulesetId, item.value);
       else into.rulesets.delete(item.value.rulesetId);
       dirt?.rulesets.add(item.value.rulesetId);
+      return;
+    case "peerGroup":
+      for (const [id, ruleset] of into.rulesets) {
+        const moved = withMovedSets(ruleset, item.value);
+        if (moved === undefined) continue;
+        into.rulesets.set(id, moved);
+        dirt?.rulesets.add(id);
+      }
       return;
     case undefined:
       throw new FeedBroken("an item of a kind that this agent does not know");

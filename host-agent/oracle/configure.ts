@@ -56,5 +56,5 @@ function putEndpoint(datapath: ports.Datapath, { rulesets, meterIds }: Configura
 const OTHER_METER = 1n << 40n;
 
 function ruleOf({ peer, ...rule }: Rule): ports.Rule {
-  return { ...rule, ...("cidr" in peer ? { peerCidr: peer.cidr } : { peerGroupSets: peer.groupSetIds }) };
+  return { ...rule, ...("cidr" in peer ? { peerCidr: peer.cidr } : { peerGroupId: "", peerGroupSets: peer.groupSetIds }) };
 }

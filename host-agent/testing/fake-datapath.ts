@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { lasting } from "../core/peer-groups.ts";
 import type { Datapath, DropReading, Endpoint, Mapping, MappingBatch, MeterReading, Ruleset } from "../core/ports.ts";
 import { batchesOf, mappingsOf } from "./mapping-batches.ts";
 
@@ -113,7 +114,7 @@ export class FakeDatapath implements Datapath {
   #held(ruleset: Ruleset): "same" | "other" | "absent" {
     const before = this.pins.rulesets.get(ruleset.id);
     if (before === undefined) return "absent";
-    return isDeepStrictEqual(before, ruleset) ? "same" : "other";
+    return isDeepStrictEqual(before.rules.map(lasting), ruleset.rules.map(lasting)) ? "same" : "other";
   }
 
   deleteRuleset(id: number): void {

@@ -112,7 +112,9 @@ export class FakeHost {
     let version = this.#version;
     for (const { items } of missed.slice(0, cutAt)) host.change({ version: (version += 1n), inSnapshot: false, items: order(items) });
     if (missed.length > cutAt) return;
-    const owed = world.snapshot().filter(({ item }) => item?.$case !== "ruleset" && item?.value.wanted === Wanted.ABSENT);
+    const owed = world
+      .snapshot()
+      .filter(({ item }) => (item?.$case === "instance" || item?.$case === "attachment") && item.value.wanted === Wanted.ABSENT);
     host.owed({ version, items: order(owed) });
     host.complete(version);
     this.#version = version;

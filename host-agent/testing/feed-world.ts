@@ -1,5 +1,5 @@
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
-import type { AttachmentItem, HostItem, InstanceItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
+import type { AttachmentItem, HostItem, InstanceItem, PeerGroupItem, RulesetItem } from "#gen/plenum/host/v1/host_feed.ts";
 import type { Mapping } from "../core/ports.ts";
 
 export const GATEWAY_MAC = "02:00:5e:00:01:01";
@@ -36,13 +36,32 @@ export function attachmentItem(n: number, instance: number, changes: Partial<Att
 }
 
 export function rulesetItem(id: number, changes: Partial<RulesetItem> = {}): RulesetItem {
-  const rule = { egress: false, protocol: 6, portFrom: id, portTo: id, peerCidr: "10.0.0.0/8", peerIsGroup: false, peerGroupSetIds: [] };
+  const rule = {
+    egress: false,
+    protocol: 6,
+    portFrom: id,
+    portTo: id,
+    peerCidr: "10.0.0.0/8",
+    peerIsGroup: false,
+    peerGroupSetIds: [],
+    peerGroupId: "",
+  };
   return { rulesetId: id, wanted: Wanted.PRESENT, rules: [rule], ...changes };
+}
+
+/** Rules whose peers are groups `sg-0` or `sg-1`, by turns, and a block; `sets`: those of each group. */
+export function namingRulesetItem(id: number, sets: readonly (readonly number[])[]): RulesetItem {
+  const naming = [id % 2, 1 - (id % 2), id % 2].map((group, index) => ({
+    ...{ egress: index === 2, protocol: 17, portFrom: id + index, portTo: id + index, peerCidr: "", peerIsGroup: true },
+    ...{ peerGroupSetIds: [...(sets[group] ?? [])], peerGroupId: `sg-${group}` },
+  }));
+  return rulesetItem(id, { rules: [...rulesetItem(id).rules, ...naming] });
 }
 
 export const instance = (value: InstanceItem): HostItem => ({ item: { $case: "instance", value } });
 export const attachment = (value: AttachmentItem): HostItem => ({ item: { $case: "attachment", value } });
 export const ruleset = (value: RulesetItem): HostItem => ({ item: { $case: "ruleset", value } });
+export const peerGroup = (value: PeerGroupItem): HostItem => ({ item: { $case: "peerGroup", value } });
 
 /** One thing that happens in the control plane; numbers are read modulo what there is. */
 export type WorldEvent =
@@ -52,6 +71,7 @@ export type WorldEvent =
   | { kind: "detach"; attachment: number }
   | { kind: "return"; attachment: number }
   | { kind: "rules"; attachment: number; ruleset: number }
+  | { kind: "sets"; group: number; set: number }
   | { kind: "address"; attachment: number; octet: number }
   | { kind: "map"; network: number; octet: number; host: number }
   | { kind: "unmap"; network: number; octet: number };
@@ -65,6 +85,8 @@ export class FeedWorld {
   readonly instances = new Map<string, InstanceItem>();
   readonly attachments = new Map<string, AttachmentItem>();
   readonly rulesets = new Map<number, RulesetItem>([[1, rulesetItem(1)]]);
+  /** Sets that contain `sg-0` and `sg-1`. */
+  readonly sets: [Set<number>, Set<number>] = [new Set([1]), new Set()];
   readonly networks = new Map<bigint, Map<string, Mapping>>([100, 101, 102].map((vni) => [BigInt(vni), new Map()]));
   #nextInstance = 1;
   #nextAttachment = 1;
@@ -110,10 +132,17 @@ export class FeedWorld {
       case "rules": {
         const item = this.#pick(this.#present(this.attachments), event.attachment);
         if (item === undefined) return undefined;
-        const rules = rulesetItem(1 + (event.ruleset % 4));
-        this.rulesets.set(rules.rulesetId, rules);
+        const rules = this.#setRules(1 + (event.ruleset % 4));
         const changed = { ...item, rulesetId: rules.rulesetId, generation: item.generation + 1n };
         return this.#host([ruleset(rules), attachment(this.#setAttachment(changed)), ...this.#unusedRulesets()]);
+      }
+      case "sets": {
+        // One comes, or goes if it is there: everybody hears of it whose rules name the group.
+        const [securityGroupId, set, own] = [`sg-${event.group % 2}`, 1 + (event.set % 6), this.sets[event.group % 2 === 0 ? 0 : 1]];
+        const gone = own.delete(set);
+        if (!gone) own.add(set);
+        for (const id of this.rulesets.keys()) this.#setRules(id);
+        return this.#host([peerGroup({ securityGroupId, addedGroupSetIds: gone ? [] : [set], removedGroupSetIds: gone ? [set] : [] })]);
       }
       case "address": {
         const item = this.#pick(this.#present(this.attachments), event.attachment);
@@ -160,6 +189,19 @@ export class FeedWorld {
     const unused = [...this.rulesets.values()].filter((r) => !used.has(r.rulesetId));
     for (const { rulesetId } of unused) this.rulesets.delete(rulesetId);
     return unused.map((r) => ruleset({ ...r, wanted: Wanted.ABSENT }));
+  }
+
+  /** The first names no group: it is what it always was. */
+  #setRules(id: number): RulesetItem {
+    const item =
+      id === 1
+        ? rulesetItem(1)
+        : namingRulesetItem(
+            id,
+            this.sets.map((own) => [...own].sort()),
+          );
+    this.rulesets.set(id, item);
+    return item;
   }
 
   #detach(item: AttachmentItem): HostItem {

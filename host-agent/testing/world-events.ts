@@ -12,6 +12,7 @@ export const worldEvent: fc.Arbitrary<WorldEvent> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("detach" as const), attachment: small }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("return" as const), attachment: small }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("rules" as const), attachment: small, ruleset: small }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("sets" as const), group: small, set: small }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("address" as const), attachment: small, octet }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("map" as const), network: small, octet, host: small }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("unmap" as const), network: small, octet }) },

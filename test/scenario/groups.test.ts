@@ -82,12 +82,14 @@ describe("a connection that is open", () => {
     owner.clients.groups.removeSecurityGroupRules({ securityGroupId, rules: [rule], wait: PROGRAMMED });
   const give = (securityGroupId: string, rule: object) => () =>
     owner.clients.groups.addSecurityGroupRules({ securityGroupId, rules: [rule], wait: PROGRAMMED });
-  const join = (securityGroupId: string) => () =>
-    owner.clients.interfaces.updateInterface({
-      interface: { interfaceId: client.interface.interfaceId, securityGroupIds: [securityGroupId] },
-      updateMask: ["security_group_ids"],
-      wait: REACHABLE,
-    });
+  const join =
+    (...securityGroupIds: string[]) =>
+    () =>
+      owner.clients.interfaces.updateInterface({
+        interface: { interfaceId: client.interface.interfaceId, securityGroupIds },
+        updateMask: ["security_group_ids"],
+        wait: REACHABLE,
+      });
 
   it(
     "ends with the rule that let it in, and goes on when it is back",
@@ -98,6 +100,11 @@ describe("a connection that is open", () => {
   it("ends with the rule that let it out", () => isCutAndGoesOn(take(clients, asClient), give(clients, asClient)), 40_000);
 
   it("ends when its sender leaves the group that may", () => isCutAndGoesOn(join(others), join(clients)), 40_000);
+
+  it("goes on in a combination of groups that nobody had before: the server's rules mean it from its first use on", async () => {
+    await isCutAndGoesOn(join(others), join(clients, others));
+    await join(clients)();
+  }, 40_000);
 
   it("ends and goes on by the command line, rule by rule", () => {
     const rule = `ingress:tcp:${ECHO_PORT}:${clients}`;

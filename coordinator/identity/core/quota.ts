@@ -3,6 +3,11 @@ import type { PlenumError } from "#lib/rpc/errors.ts";
 
 /** What an account may have, each with what the installation allows where no configuration says otherwise, and what is said of it. */
 export const QUOTAS = {
+  "group-sets-per-vpc": {
+    maximum: 1_000,
+    what: "different combinations of security groups in one VPC",
+    remedy: "give interfaces a combination that others have (one that none has is forgotten within three hours)",
+  },
   interfaces: { maximum: 100_000, what: "interface records", remedy: "delete some" },
   "security-groups-per-vpc": { maximum: 500, what: "security groups in one VPC", remedy: "delete some" },
   "subnets-per-vpc": { maximum: 200, what: "subnets in one VPC", remedy: "delete some" },

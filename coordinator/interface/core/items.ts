@@ -58,6 +58,16 @@ export function rulesetGone(rulesetId: number): HostItem {
   return { item: { $case: "ruleset", value: { rulesetId, wanted: Wanted.ABSENT, rules: [] } } };
 }
 
+/** Sets that contain a group came or went. */
+export function peerGroupItem(change: {
+  readonly groupId: string;
+  readonly added: readonly number[];
+  readonly removed: readonly number[];
+}): HostItem {
+  const { groupId: securityGroupId, added, removed } = change;
+  return { item: { $case: "peerGroup", value: { securityGroupId, addedGroupSetIds: [...added], removedGroupSetIds: [...removed] } } };
+}
+
 /** Full-length prefix of an interface address ("10.0.1.5/24" → "10.0.1.5/32"). */
 export function prefixOf(address: string): string {
   const [ip = ""] = address.split("/");

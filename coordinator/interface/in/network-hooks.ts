@@ -8,6 +8,7 @@ import { reconfigureLocked } from "../move.ts";
 import { namedAddressCounts } from "../out/address-store.ts";
 import { lockAttachments } from "../out/attachment-store.ts";
 import { carriedBy, enforcementOf } from "../out/enforcement-store.ts";
+import { tellPeers } from "../out/changes.ts";
 import { lookAt } from "../out/look.ts";
 import { interfacesOf } from "../out/interface-store.ts";
 import type { Signals } from "../out/signals.ts";
@@ -46,6 +47,7 @@ export function registerAtNetwork(network: NetworkModule, { db, directory, signa
       await waitForHosts(db, signals, { ...goal, attachmentIds, networkIds: [], timeoutMs, versions: new Map(), look }, signal);
     },
   });
+  network.onPeersChanged(tellPeers);
   network.onRulesetsChanged(async (call, changes) => {
     const rulesets = new Map(changes.map((change) => [BigInt(change.groupSetId), BigInt(change.rulesetId)]));
     const rows = await lockAttachments(call.tx, { groupSetIds: changes.map((change) => change.groupSetId) });

@@ -261,6 +261,20 @@ export async function rulesetsNamedOnHost(tx: Tx, hostId: string, rulesetIds: re
   return new Set(rows.map((row) => Number(row.ruleset_id)));
 }
 
+/** Hosts with attachments in a network whose rules name one of these groups, each with those that they name. */
+export async function hostsNaming(
+  tx: Tx,
+  networkId: bigint,
+  groupIds: readonly string[],
+): Promise<{ hostId: string; groupIds: string[] }[]> {
+  const { rows } = await sql<{ hostId: string; groupIds: string[] }>`
+    SELECT host_id AS "hostId", array_agg(DISTINCT named) AS "groupIds"
+    FROM attachment JOIN ruleset USING (ruleset_id), unnest(peer_groups) AS named
+    WHERE network_id = ${networkId} AND state <> 4 AND host_id IS NOT NULL AND named = ANY(${groupIds}::text[])
+    GROUP BY host_id ORDER BY host_id`.execute(tx);
+  return rows;
+}
+
 /** One page of what the caller may see, in order of id. */
 export async function listAttachments(
   tx: Tx,

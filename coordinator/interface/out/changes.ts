@@ -4,10 +4,11 @@ import { NetworkChange } from "#gen/plenum/mapping/v1/mapping.ts";
 import type { MappingItem } from "#gen/plenum/mapping/v1/mapping.ts";
 import { sql } from "kysely";
 import type { Tx, WriteCall } from "../../call/api.ts";
-import { rulesetItems } from "../../network/api.ts";
-import { attachmentItem, mappingItems, mappingsGone, rulesetGone } from "../core/items.ts";
+import { compiledRulesets, withPeerSets } from "../../network/api.ts";
+import type { PeerChange } from "../../network/api.ts";
+import { attachmentItem, mappingItems, mappingsGone, peerGroupItem, rulesetGone } from "../core/items.ts";
 import type { PlacedHost } from "../ports.ts";
-import { rulesetsNamedOnHost } from "./attachment-store.ts";
+import { hostsNaming, rulesetsNamedOnHost } from "./attachment-store.ts";
 import { carried } from "./rows.ts";
 import type { AttachmentRow } from "./rows.ts";
 
@@ -25,7 +26,7 @@ export function tellNetwork(call: WriteCall, networkId: bigint, items: readonly 
 }
 
 const MAX_CACHED = 4_096;
-/** Rulesets never change (D5), so what was read once of a database is right as long as it goes on. */
+/** Rules never change (D5), so what was read once of a database is right as long as it goes on. Who their peers are is read each time. */
 const cache = new Map<number, RulesetItem>();
 
 /**
@@ -36,13 +37,13 @@ export function forgetReadRulesets(): void {
   cache.clear();
 }
 
-/** Rulesets as hosts get them, by id. */
+/** Rulesets as hosts get them, by id; for whom that is right, see `withPeerSets`. */
 export async function rulesetsAsItems(tx: Tx, ids: readonly number[]): Promise<HostItem[]> {
   const wanted = [...new Set(ids)];
   const known = new Map(wanted.map((id) => [id, cache.get(id)]));
   const missing = wanted.filter((id) => known.get(id) === undefined);
   if (missing.length > 0) {
-    const read = await rulesetItems(tx, missing);
+    const read = await compiledRulesets(tx, missing);
     if (cache.size + read.size > MAX_CACHED) cache.clear();
     // A ruleset made in this very transaction may be rolled back, and its number is not given out again: no wrong answer can follow.
     for (const [id, item] of read) {
@@ -50,15 +51,13 @@ export async function rulesetsAsItems(tx: Tx, ids: readonly number[]): Promise<H
       known.set(id, item);
     }
   }
-  return wanted.flatMap((id) => {
-    const value = known.get(id);
-    return value === undefined ? [] : [{ item: { $case: "ruleset" as const, value } }];
-  });
+  const there = wanted.flatMap((id) => known.get(id) ?? []);
+  return (await withPeerSets(tx, there)).map((value) => ({ item: { $case: "ruleset" as const, value } }));
 }
 
 /**
  * Tell hosts what became of these attachments: the whole item each, with its rules where it is to be there. Always both, so that a
- * host that was told to forget the rules a version ago has them again.
+ * host that was told to forget the rules a version ago has them again. The sets of those that are to be there are held by the caller.
  */
 export async function tellHosts(call: WriteCall, rows: readonly AttachmentRow[]): Promise<void> {
   const placed = rows.filter((row) => row.host_id !== null);
@@ -69,6 +68,21 @@ export async function tellHosts(call: WriteCall, rows: readonly AttachmentRow[])
     const ids = new Set(own.filter((row) => row.wanted === Wanted.PRESENT).map((row) => Number(row.ruleset_id)));
     const items = [...ids].flatMap((id) => rules.get(id) ?? []);
     tellHost(call, hostId, [...items, ...own.map((row) => attachmentItem(carried(row)))]);
+  }
+}
+
+/** Tell hosts which sets of groups came or went: all whose attachments' rules name one of the groups. */
+export async function tellPeers(call: WriteCall, changes: readonly PeerChange[]): Promise<void> {
+  for (const [networkId, own] of Map.groupBy(changes, (change) => change.networkId)) {
+    const naming = await hostsNaming(
+      call.tx,
+      networkId,
+      own.map((change) => change.groupId),
+    );
+    for (const { hostId, groupIds } of naming) {
+      const named = own.filter((change) => groupIds.includes(change.groupId));
+      tellHost(call, hostId, named.map(peerGroupItem));
+    }
   }
 }
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { cidr, containsCidr, formatCidr, isReserved, nthAddress, sizeOf } from "#lib/net/cidr.ts";
 import { refusalOf } from "./blockers.ts";
-import { compileRules } from "./compile-rules.ts";
+import { compileRules, namedPeers, withSets } from "./compile-rules.ts";
 import type { Rule } from "./model.ts";
 import { DEFAULT_RULES, portFault, sameRules } from "./rules.ts";
 import { availableAddressCount, blockFault, usableAddressCount, vpcBlockFault } from "./subnet-block.ts";
@@ -110,24 +110,36 @@ describe("rules", () => {
       }),
     );
     expect(compileRules([{ rules: DEFAULT_RULES }])).toEqual([
-      { egress: true, protocol: 0, portFrom: 0, portTo: 65_535, peerCidr: "0.0.0.0/0", peerIsGroup: false, peerGroupSetIds: [] },
+      {
+        egress: true,
+        protocol: 0,
+        portFrom: 0,
+        portTo: 65_535,
+        peerCidr: "0.0.0.0/0",
+        peerIsGroup: false,
+        peerGroupSetIds: [],
+        peerGroupId: "",
+      },
     ]);
   });
 
-  it("name a group by the sets that contain it: ascending, none while nobody carries it, and apart from every block", () => {
+  it("name a group, apart from every block, and mean the sets that contain it when they are sent: ascending, none while nobody carries it", () => {
     const rule = (groupId: string, cidr = "") => ({ ...DEFAULT_RULES[0]!, cidr, groupId });
-    const compiled = compileRules(
-      [{ rules: [rule("a"), rule("b"), rule("c"), rule("", "10.0.0.0/8")] }],
-      new Map([
-        ["a", [9, 2]],
-        ["b", [2, 9]],
-      ]),
-    );
-    expect(compiled.map((one) => [one.peerIsGroup, one.peerCidr, one.peerGroupSetIds])).toEqual([
-      [false, "10.0.0.0/8", []],
-      [true, "", []],
-      [true, "", [2, 9]],
+    const compiled = compileRules([{ rules: [rule("a"), rule("b"), rule("c"), rule("a"), rule("", "10.0.0.0/8")] }]);
+    expect(compiled.map((one) => [one.peerIsGroup, one.peerCidr, one.peerGroupId, one.peerGroupSetIds])).toEqual([
+      [false, "10.0.0.0/8", "", []],
+      [true, "", "a", []],
+      [true, "", "b", []],
+      [true, "", "c", []],
     ]);
+    expect(namedPeers(compiled)).toEqual(["a", "b", "c"]);
+    const sets = new Map([
+      ["a", [9, 2]],
+      ["b", [2, 9, 11]],
+    ]);
+    expect(withSets(compiled, sets).map((one) => one.peerGroupSetIds)).toEqual([[], [2, 9], [2, 9, 11], []]);
+    const before = { ...compiled[1]!, peerGroupId: "", peerGroupSetIds: [4] };
+    expect(withSets([before], sets)).toEqual([before]);
   });
 
   it("are the same only in the same order and with the same words", () => {

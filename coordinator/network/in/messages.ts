@@ -5,7 +5,7 @@ import type { Vpc as VpcMessage } from "#gen/plenum/network/v1/vpc.ts";
 import { etagOf } from "../../call/api.ts";
 import type { Tx } from "../../call/api.ts";
 import { appliedCondition } from "../core/applied.ts";
-import { setsWith } from "../out/group-sets.ts";
+import { setsWith } from "../out/peer-sets.ts";
 import type { Enforcement, Hooks } from "../out/hooks.ts";
 import { availableAddressCount } from "../core/subnet-block.ts";
 import type { SecurityGroup, Subnet, Vpc } from "../core/model.ts";

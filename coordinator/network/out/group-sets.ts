@@ -1,13 +1,15 @@
 import { sql } from "kysely";
-import { RulesetItem, Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { notFound } from "#lib/rpc/errors.ts";
 import type { Tx } from "../../call/api.ts";
-import { compileRules } from "../core/compile-rules.ts";
-import type { SetsOfGroups } from "../core/compile-rules.ts";
-import type { GroupSet, SecurityGroup } from "../core/model.ts";
+import { requireRoom } from "../../identity/api.ts";
+import type { GroupSet } from "../core/model.ts";
 import { unlessExhausted } from "./exhausted.ts";
-import { peerGroups } from "../core/rules.ts";
-import { getSecurityGroups, groupsNaming, holdSecurityGroups } from "./groups.ts";
+import { holdSecurityGroups } from "./groups.ts";
+import { peerChanges } from "./peer-sets.ts";
+import type { PeerChange, SetsMoved } from "./peer-sets.ts";
+import { renewUnnamed } from "./renew-rulesets.ts";
+import type { RulesetChange } from "./renew-rulesets.ts";
+import { compiled, insertRuleset } from "./rulesets.ts";
 import { lockVpc } from "./vpcs.ts";
 
 interface SetRow {
@@ -17,40 +19,15 @@ interface SetRow {
 
 const numbers = (row: SetRow): GroupSet => ({ groupSetId: Number(row.groupSetId), rulesetId: Number(row.rulesetId) });
 
-const encodeRules = (groups: readonly SecurityGroup[], sets: SetsOfGroups): Buffer =>
-  Buffer.from(RulesetItem.encode({ rulesetId: 0, wanted: Wanted.UNSPECIFIED, rules: compileRules(groups, sets) }).finish());
-
-/** Sets by the group that they contain. Groups of no set are left out. */
-export async function setsWith(tx: Tx, groupIds: readonly string[]): Promise<Map<string, number[]>> {
-  if (groupIds.length === 0) return new Map();
-  const { rows } = await sql<{ member: string; sets: string[] }>`
-    SELECT member, array_agg(group_set_id::text) AS sets FROM group_set, unnest(members) AS member
-    WHERE members && ${[...groupIds]}::text[] AND member = ANY(${[...groupIds]}::text[]) GROUP BY member`.execute(tx);
-  return new Map(rows.map(({ member, sets }) => [member, sets.map(Number)]));
-}
-
-/** Sets that contain the groups which these groups' rules name. */
-const setsOfPeers = (tx: Tx, groups: readonly SecurityGroup[]): Promise<Map<string, number[]>> =>
-  setsWith(tx, peerGroups(groups.flatMap((group) => group.rules)));
-
-async function insertRuleset(tx: Tx, rules: Buffer): Promise<bigint> {
-  const { rows } = await unlessExhausted("ruleset ids", () =>
-    sql<{ id: bigint }>`
-    INSERT INTO ruleset (ruleset_id, rules) VALUES (nextval('ruleset_id'), ${rules}) RETURNING ruleset_id AS id`.execute(tx),
-  );
-  const id = rows[0]?.id;
-  if (id === undefined) throw new Error("an insert returned nothing");
-  return id;
-}
-
+/** It is there until the transaction ends: who forgets sets passes over one that is held. */
 async function findSet(tx: Tx, vpcId: string, members: string[]): Promise<SetRow | undefined> {
   const { rows } = await sql<SetRow>`
     SELECT group_set_id AS "groupSetId", ruleset_id AS "rulesetId" FROM group_set
-    WHERE vpc_id = ${vpcId} AND members = ${members}::text[]`.execute(tx);
+    WHERE vpc_id = ${vpcId} AND members = ${members}::text[] FOR KEY SHARE`.execute(tx);
   return rows[0];
 }
 
-/** A set of groups that nobody has used so far. */
+/** A set of groups that nobody uses. */
 export interface WantedGroupSet {
   readonly vpcId: string;
   /** Sorted, without repeats. */
@@ -69,7 +46,7 @@ export class GroupSetsMissing extends Error {
 
 /**
  * The set of these groups and the rules that it means (D2). The groups must be of the VPC, else NOT_FOUND. Throws GroupSetsMissing at a
- * set's first use: `NetworkModule.withGroupSets` makes it and runs the call again. Until the transaction ends the groups stay.
+ * set's first use: `NetworkModule.withGroupSets` makes it and runs the call again. Until the transaction ends the groups and the set stay.
  */
 export async function groupSetFor(tx: Tx, vpcId: string, groupIds: readonly string[]): Promise<GroupSet> {
   const members = [...new Set(groupIds)].sort();
@@ -82,51 +59,59 @@ export async function groupSetFor(tx: Tx, vpcId: string, groupIds: readonly stri
   return numbers(known);
 }
 
-/** Make one set in a VPC that is locked; undefined when it is there, or one of its groups is not. */
-async function internOne(tx: Tx, { vpcId, members }: WantedGroupSet): Promise<number | undefined> {
+async function setCount(tx: Tx, vpcId: string): Promise<bigint> {
+  const { rows } = await sql<{ count: bigint }>`SELECT count(*) AS count FROM group_set WHERE vpc_id = ${vpcId}`.execute(tx);
+  return rows[0]?.count ?? 0n;
+}
+
+/** Make one set in a VPC that is locked; undefined when it is there, or one of its groups is not. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED). */
+async function internOne(tx: Tx, { vpcId, members }: WantedGroupSet, ownerAccount: string): Promise<SetsMoved | undefined> {
   const groups = (await holdSecurityGroups(tx, members)).filter((group) => group.vpcId === vpcId);
   if (groups.length < members.length || (await findSet(tx, vpcId, [...members])) !== undefined) return undefined;
-  const { rows } = await unlessExhausted("group set ids", () => sql<{ id: bigint }>`SELECT nextval('group_set_id') AS id`.execute(tx));
-  const id = rows[0]?.id;
-  if (id === undefined) throw new Error("a sequence returned nothing");
-  const sets = await setsOfPeers(tx, groups);
-  // Its own rules may name its own groups: it is one of their sets from now on.
-  for (const member of members) sets.set(member, [...(sets.get(member) ?? []), Number(id)]);
-  const rulesetId = await insertRuleset(tx, encodeRules(groups, sets));
-  await sql`
+  await requireRoom(tx, ownerAccount, "group-sets-per-vpc", await setCount(tx, vpcId));
+  const rulesetId = await insertRuleset(tx, compiled(groups));
+  const { rows } = await unlessExhausted("group set ids", () =>
+    sql<{ id: bigint }>`
     INSERT INTO group_set (group_set_id, vpc_id, members, ruleset_id)
-    VALUES (${id}, ${vpcId}, ${[...members]}::text[], ${rulesetId})`.execute(tx);
-  return Number(id);
+    VALUES (nextval('group_set_id'), ${vpcId}, ${[...members]}::text[], ${rulesetId}) RETURNING group_set_id AS id`.execute(tx),
+  );
+  const id = rows[0]?.id;
+  if (id === undefined) throw new Error("an insert returned nothing");
+  return { groupSetId: Number(id), members };
+}
+
+/** What hosts must hear once sets were made. */
+export interface SetsMade {
+  readonly rulesets: readonly RulesetChange[];
+  readonly peers: readonly PeerChange[];
 }
 
 /**
- * Make sets at their first use, in a transaction of their own. Rules that name a group of a new set mean more from now on: every set
- * with such rules gets another ruleset, which is answered. Order of locks, for all that changes rules or sets: VPC, groups, sets, then
+ * Make sets at their first use, in a transaction of their own. Rules that name a group of a new set mean more from now on, under the same
+ * id: each host with such rules hears of the set (ADR 0011). Order of locks, for all that changes rules or sets: VPC, groups, sets, then
  * whatever the hooks lock (attachments), then scopes.
  */
-export async function internGroupSets(tx: Tx, wanted: readonly WantedGroupSet[]): Promise<RulesetChange[]> {
-  const changes: RulesetChange[] = [];
+export async function internGroupSets(tx: Tx, wanted: readonly WantedGroupSet[]): Promise<SetsMade> {
+  const rulesets: RulesetChange[] = [];
+  const peers: PeerChange[] = [];
   for (const [vpcId, own] of [...Map.groupBy(wanted, (one) => one.vpcId)].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    if ((await lockVpc(tx, vpcId)) === undefined) continue; // the call that runs again says so
-    const made: number[] = [];
+    const vpc = await lockVpc(tx, vpcId);
+    if (vpc === undefined) continue; // the call that runs again says so
+    const added: SetsMoved[] = [];
     for (const one of own) {
-      const id = await internOne(tx, one);
-      if (id !== undefined) made.push(id);
+      const made = await internOne(tx, one, vpc.ownerAccount);
+      if (made !== undefined) added.push(made);
     }
-    if (made.length === 0) continue;
-    const naming = await groupsNaming(tx, vpcId, [...new Set(own.flatMap((one) => one.members))]);
-    const renewed = await renewRulesets(
-      tx,
-      naming.map((group) => group.securityGroupId),
-    );
-    changes.push(...renewed);
+    if (added.length === 0) continue;
+    peers.push(...(await peerChanges(tx, vpcId, { added })));
+    rulesets.push(...(await renewUnnamed(tx, vpcId)));
   }
-  return changes;
+  return { rulesets, peers };
 }
 
 /**
- * What these sets mean now, by id, in one statement; it stays so until the transaction ends: who replaces rules waits, and meets every
- * attachment made before. Throws when there is no such set: ids come from `groupSetFor` only.
+ * What these sets mean now, by id, in one statement; it stays so until the transaction ends: who replaces rules, or makes or forgets sets of
+ * the groups that they name, waits, and meets every attachment made before. Throws when there is no such set: ids come from `groupSetFor` only.
  */
 export async function holdGroupSets(tx: Tx, groupSetIds: readonly number[]): Promise<Map<number, GroupSet>> {
   const wanted = [...new Set(groupSetIds)];
@@ -135,61 +120,4 @@ export async function holdGroupSets(tx: Tx, groupSetIds: readonly number[]): Pro
     WHERE group_set_id = ANY(${wanted}::bigint[]) ORDER BY group_set_id FOR SHARE`.execute(tx);
   if (rows.length !== wanted.length) throw new Error(`one of the group sets ${wanted.join(", ")} is not there`);
   return new Map(rows.map((row) => [Number(row.groupSetId), numbers(row)]));
-}
-
-async function storedRules(tx: Tx, rulesetIds: readonly bigint[]): Promise<Map<bigint, Buffer>> {
-  const { rows } = await sql<{ id: bigint; rules: Buffer }>`
-    SELECT ruleset_id AS id, rules FROM ruleset WHERE ruleset_id = ANY(${[...new Set(rulesetIds)].map(String)}::bigint[])`.execute(tx);
-  return new Map(rows.map(({ id, rules }) => [id, rules]));
-}
-
-/** What a group set means now. */
-export interface RulesetChange {
-  readonly groupSetId: number;
-  readonly previousRulesetId: number;
-  readonly rulesetId: number;
-}
-
-/**
- * Give every set with one of these groups a new ruleset, where its rules became others. Their VPC must be locked, with new rules stored
- * and new sets made: so of two changes at once the later sees both.
- */
-export async function renewRulesets(tx: Tx, groupIds: readonly string[]): Promise<RulesetChange[]> {
-  if (groupIds.length === 0) return [];
-  const { rows } = await sql<SetRow & { members: string[] }>`
-    SELECT group_set_id AS "groupSetId", ruleset_id AS "rulesetId", members
-    FROM group_set WHERE members && ${[...groupIds]}::text[] ORDER BY group_set_id FOR UPDATE`.execute(tx);
-  // Not joined above: after a wait for the lock a join would drop the sets whose ruleset became another meanwhile.
-  const current = await storedRules(
-    tx,
-    rows.map((set) => set.rulesetId),
-  );
-  const changes: RulesetChange[] = [];
-  for (const set of rows) {
-    const groups = await getSecurityGroups(tx, set.members);
-    const rules = encodeRules(groups, await setsOfPeers(tx, groups));
-    if (current.get(set.rulesetId)?.equals(rules) === true) continue;
-    const rulesetId = await insertRuleset(tx, rules);
-    await sql`UPDATE group_set SET ruleset_id = ${rulesetId} WHERE group_set_id = ${set.groupSetId}`.execute(tx);
-    changes.push({ groupSetId: Number(set.groupSetId), previousRulesetId: Number(set.rulesetId), rulesetId: Number(rulesetId) });
-  }
-  return changes;
-}
-
-/** Rulesets as hosts are sent them (wanted = PRESENT), by id. */
-export async function rulesetItems(tx: Tx, rulesetIds: readonly number[]): Promise<Map<number, RulesetItem>> {
-  const stored = await storedRules(tx, rulesetIds.map(BigInt));
-  return new Map(
-    [...stored].map(([id, rules]) => [
-      Number(id),
-      { rulesetId: Number(id), wanted: Wanted.PRESENT, rules: RulesetItem.decode(rules).rules },
-    ]),
-  );
-}
-
-/** One ruleset as hosts are sent it. Throws when there is none: ids come from group sets only. */
-export async function rulesetItem(tx: Tx, rulesetId: number): Promise<RulesetItem> {
-  const item = (await rulesetItems(tx, [rulesetId])).get(rulesetId);
-  if (item === undefined) throw new Error(`there is no ruleset ${rulesetId}`);
-  return item;
 }

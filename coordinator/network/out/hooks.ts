@@ -1,10 +1,14 @@
 import type { Tx, WriteCall } from "../../call/api.ts";
 import { allBlockers } from "../core/blockers.ts";
 import type { Blockers } from "../core/model.ts";
-import type { RulesetChange } from "./group-sets.ts";
+import type { PeerChange } from "./peer-sets.ts";
+import type { RulesetChange } from "./renew-rulesets.ts";
 
 /** Called inside the transaction that replaced rules, once for all sets; not at all when no set's rules became others. */
 export type RulesetsChangedHook = (call: WriteCall, changes: readonly RulesetChange[]) => Promise<void>;
+
+/** Called inside the transaction that made or forgot sets, once for all groups that rules name; not at all when there are none. */
+export type PeersChangedHook = (call: WriteCall, changes: readonly PeerChange[]) => Promise<void>;
 
 /** What keeps this resource from being deleted; called inside the deleting transaction, with the resource locked. */
 export type BlockersOf = (tx: Tx, id: string) => Promise<Blockers>;
@@ -35,12 +39,17 @@ export type BlockedKind = "vpc" | "subnet" | "security_group";
 /** What later modules tell network, which must not import them. Registered while main.ts wires, asked while calls run. */
 export class Hooks {
   readonly #rulesetsChanged: RulesetsChangedHook[] = [];
+  readonly #peersChanged: PeersChangedHook[] = [];
   readonly #blockers: { kind: BlockedKind; blockersOf: BlockersOf }[] = [];
   #named: NamedAddressCounts = () => Promise.resolve(new Map());
   #enforcers: Enforcers = { of: () => Promise.resolve(new Map()), wait: () => Promise.resolve() };
 
   onRulesetsChanged(hook: RulesetsChangedHook): void {
     this.#rulesetsChanged.push(hook);
+  }
+
+  onPeersChanged(hook: PeersChangedHook): void {
+    this.#peersChanged.push(hook);
   }
 
   registerBlockers(kind: BlockedKind, blockersOf: BlockersOf): void {
@@ -62,6 +71,11 @@ export class Hooks {
   async rulesetsChanged(call: WriteCall, changes: readonly RulesetChange[]): Promise<void> {
     if (changes.length === 0) return;
     for (const hook of this.#rulesetsChanged) await hook(call, changes);
+  }
+
+  async peersChanged(call: WriteCall, changes: readonly PeerChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    for (const hook of this.#peersChanged) await hook(call, changes);
   }
 
   async blockersOf(tx: Tx, kind: BlockedKind, id: string): Promise<Blockers> {

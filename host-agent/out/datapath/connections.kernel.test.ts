@@ -109,7 +109,7 @@ describe.each(["on one host", "across hosts"])("%s", (place) => {
     { began: "ingress", denied: "RULE_INGRESS", next: "answer" },
   ] as const)("a peer that leaves the group is cut off: $began, next packet the $next", ({ began, denied, next }) => {
     const member = quietGuest(lab, here ? a : b, "10.0.0.5", ALLOW_ALL, { vni, groupSetId: 51 });
-    const rule = { direction: began, protocol: 17, portFrom: 53, portTo: 53, peerGroupSets: [50, 51] };
+    const rule = { direction: began, protocol: 17, portFrom: 53, portTo: 53, peerGroupId: "", peerGroupSets: [50, 51] };
     const judged = quietGuest(lab, a, "10.0.0.6", [rule], { vni });
     const [client, server] = began === "egress" ? [judged, member] : [member, judged];
     const { opening, answer } = udpBetween(client, server, ++port, 53);

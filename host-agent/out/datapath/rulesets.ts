@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { indexRules, type PortEntry } from "../../core/rule-index.ts";
+import { lasting } from "../../core/peer-groups.ts";
 import type { RuleDirection, Ruleset } from "../../core/ports.ts";
 import { blockKey, blockOf } from "./address.ts";
 import type { BpfMap, MapName } from "./bpf-map.ts";
@@ -13,7 +14,11 @@ const DIRECTION = { ingress: ENUMS.direction.DIRECTION_INGRESS, egress: ENUMS.di
 const PEER_HEAD_BITS = (STRUCTS.rule_peer_key.fields.peer.offset - STRUCTS.rule_peer_key.fields.ruleset_id.offset) * 8;
 const PORTS_HEAD_BITS = (STRUCTS.rule_ports_key.fields.protocol.offset - STRUCTS.rule_ports_key.fields.ruleset_id.offset) * 8;
 
+const DIGEST_OCTETS = readBytes("ruleset", Buffer.alloc(STRUCTS.ruleset.size), "digest").length;
+
 const TABLES = ["rule_peers", "rule_ports", "rule_groups"] as const satisfies readonly MapName[];
+/** What a ruleset's id stands for: never changes. */
+const FIXED = ["rule_peers", "rule_ports"] as const satisfies readonly MapName[];
 type Table = (typeof TABLES)[number];
 type Entries = Record<Table, [key: Buffer, value: Buffer][]>;
 type Maps = Record<Table | "rulesets", BpfMap>;
@@ -46,21 +51,28 @@ export class Rulesets {
     return [...this.#maps.rulesets.entries()].map(([key]) => key.readUInt32LE());
   }
 
-  /** @throws Error if the id is taken by other rules; RangeError for more than 256 rules a direction or values out of range */
+  /**
+   * Of one that is there only the entries of group sets may become others: they are written and deleted under the programs' eyes.
+   * @throws Error if the id is taken by other rules; RangeError for more than 256 rules a direction or values out of range
+   */
   put(ruleset: Ruleset): void {
     const { id, entries, value } = compiled(ruleset);
     const held = this.#held(id, value);
-    if (held === "same") return;
     if (held === "other") throw new Error(`ruleset ${id} exists with other rules; it is immutable`);
+    if (held === "same") {
+      this.#renew(id, entries.rule_groups);
+      return;
+    }
     try {
-      this.#write(id, entries, value);
+      for (const table of TABLES) this.#add(id, table, entries[table]);
+      this.#maps.rulesets.put(u32(id), value);
     } catch (error) {
       this.delete(id); // half of one, tried again and again, must not keep the room that others wait for
       throw error;
     }
   }
 
-  /** Whether they are there under their id, or others. */
+  /** Whether they are there under their id, whatever the sets of their groups are, or others. */
   compare(ruleset: Ruleset): "same" | "other" | "absent" {
     const { id, value } = compiled(ruleset);
     return this.#held(id, value);
@@ -72,14 +84,23 @@ export class Rulesets {
     return before.equals(value) ? "same" : "other";
   }
 
-  #write(id: number, entries: Entries, value: Buffer): void {
+  #add(id: number, table: Table, list: Entries[Table]): void {
+    this.#keysOf(id)[table].push(...list.map(([key]) => key)); // known before written: a failure in between can be deleted
+    this.#maps[table].putMany(Buffer.concat(list.map(([key]) => key)), Buffer.concat(list.map(([, value]) => value)), list.length);
+  }
+
+  /** Compared with what the kernel holds, whoever put it there: a failure half way leaves nothing that would be taken for whole. */
+  #renew(id: number, wanted: Entries["rule_groups"]): void {
+    const map = this.#maps.rule_groups;
     const keys = this.#keysOf(id);
-    for (const table of TABLES) {
-      const list = entries[table];
-      keys[table].push(...list.map(([key]) => key)); // known before written: a failure in between can be deleted
-      this.#maps[table].putMany(Buffer.concat(list.map(([key]) => key)), Buffer.concat(list.map(([, value]) => value)), list.length);
-    }
-    this.#maps.rulesets.put(u32(id), value);
+    const names = new Set(wanted.map(([key]) => nameOf(key)));
+    this.#add(
+      id,
+      "rule_groups",
+      wanted.filter(([key, value]) => map.get(key)?.equals(value) !== true),
+    );
+    for (const key of keys.rule_groups) if (!names.has(nameOf(key))) map.delete(key);
+    keys.rule_groups = wanted.map(([key]) => key);
   }
 
   /** Unknown id: no effect. */
@@ -96,7 +117,7 @@ export class Rulesets {
 function compiled(ruleset: Ruleset): { id: number; entries: Entries; value: Buffer } {
   const id = inRange("ruleset id", ruleset.id, 1, 0xffffffff);
   const entries = entriesOf(ruleset);
-  return { id, entries, value: encode("ruleset", { id, digest: digestOf(entries) }) };
+  return { id, entries, value: encode("ruleset", { id, digest: digestOf(ruleset, entries) }) };
 }
 
 function rulesetIdOf(table: Table, key: Buffer): number {
@@ -143,6 +164,8 @@ function portEntry(id: number, table: number, direction: number, entry: PortEntr
   return [key, encode("rule_ports", { ruleset_id: id, table, direction, bits: bitsBytes(entry.bits) })];
 }
 
+const nameOf = (key: Buffer): string => key.toString("latin1");
+
 /** Bit n of the set is bit n % 64 of word n / 64. */
 function bitsBytes(bits: bigint): Buffer {
   const bytes = Buffer.alloc(STRUCTS.rule_bits.size);
@@ -150,11 +173,12 @@ function bitsBytes(bits: bigint): Buffer {
   return bytes;
 }
 
-function digestOf(entries: Entries): Uint8Array {
-  const hash = createHash("sha256");
-  for (const table of TABLES) {
+/** Of what the id stands for: the rules, and how they were taken apart. */
+function digestOf({ rules }: Ruleset, entries: Entries): Uint8Array {
+  const hash = createHash("sha256").update(JSON.stringify(rules.map(lasting)));
+  for (const table of FIXED) {
     const lines = entries[table].map(([key, value]) => Buffer.concat([key, value]).toString("latin1"));
     hash.update(`${table} ${lines.length} `).update(lines.toSorted().join(""), "latin1");
   }
-  return hash.digest().subarray(0, readBytes("ruleset", Buffer.alloc(STRUCTS.ruleset.size), "digest").length);
+  return hash.digest().subarray(0, DIGEST_OCTETS);
 }

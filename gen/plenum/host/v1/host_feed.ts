@@ -426,6 +426,12 @@ export interface HostItem {
     | //
     /** Rules. */
     { $case: "ruleset"; value: RulesetItem }
+    | //
+    /**
+     * Who is meant by a group that rules name. In deltas only: rules have it whole as of when they are sent. A host of before this takes a
+     * snapshot instead, and goes by the sets that it knew when it was given the rules.
+     */
+    { $case: "peerGroup"; value: PeerGroupItem }
     | undefined;
 }
 
@@ -493,7 +499,7 @@ export interface AttachmentItem {
   disabled: boolean;
 }
 
-/** Immutable rules (D5). */
+/** Immutable rules (D5). Only which sets contain the groups that they name changes: by PeerGroupItem, and where the same is sent again. */
 export interface RulesetItem {
   /** 1 to 2^32 − 1. */
   rulesetId: number;
@@ -517,8 +523,23 @@ export interface HostRule {
   peerCidr: string;
   /** The rule's peer is a security group, not a prefix. */
   peerIsGroup: boolean;
-  /** Interned sets that contain that group, as of this ruleset; a new such set makes a new ruleset. May be empty: matches nobody yet. */
+  /** Interned sets that contain that group, as of now, in ascending order. May be empty: matches nobody yet. */
   peerGroupSetIds: number[];
+  /** That group (`sg-…`). Empty where `peer_is_group` is false, and of rules made before this was told: their sets stay what they are. */
+  peerGroupId: string;
+}
+
+/**
+ * Sets were made that contain a group, or are in use no more (D6). The host lets the rules under their id mean it; no attachment's generation
+ * rises with it, and it is not acknowledged. A host with no rules that name the group ignores it.
+ */
+export interface PeerGroupItem {
+  /** `sg-…`. */
+  securityGroupId: string;
+  /** What these sets contain never changes, nor are their ids given out again. */
+  addedGroupSetIds: number[];
+  /** No attachment has these any more. */
+  removedGroupSetIds: number[];
 }
 
 function createBaseJoinRequest(): JoinRequest {
@@ -3473,6 +3494,9 @@ export const HostItem: MessageFns<HostItem> = {
       case "ruleset":
         RulesetItem.encode(message.item.value, writer.uint32(26).fork()).join();
         break;
+      case "peerGroup":
+        PeerGroupItem.encode(message.item.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3514,6 +3538,14 @@ export const HostItem: MessageFns<HostItem> = {
             message.item = { $case: "ruleset", value: RulesetItem.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.item = { $case: "peerGroup", value: PeerGroupItem.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3534,6 +3566,10 @@ export const HostItem: MessageFns<HostItem> = {
         ? { $case: "attachment", value: AttachmentItem.fromJSON(object.attachment) }
         : isSet(object.ruleset)
         ? { $case: "ruleset", value: RulesetItem.fromJSON(object.ruleset) }
+        : isSet(object.peerGroup)
+        ? { $case: "peerGroup", value: PeerGroupItem.fromJSON(object.peerGroup) }
+        : isSet(object.peer_group)
+        ? { $case: "peerGroup", value: PeerGroupItem.fromJSON(object.peer_group) }
         : undefined,
     };
   },
@@ -3546,6 +3582,8 @@ export const HostItem: MessageFns<HostItem> = {
       obj.attachment = AttachmentItem.toJSON(message.item.value);
     } else if (message.item?.$case === "ruleset") {
       obj.ruleset = RulesetItem.toJSON(message.item.value);
+    } else if (message.item?.$case === "peerGroup") {
+      obj.peerGroup = PeerGroupItem.toJSON(message.item.value);
     }
     return obj;
   },
@@ -3571,6 +3609,12 @@ export const HostItem: MessageFns<HostItem> = {
       case "ruleset": {
         if (object.item?.value !== undefined && object.item?.value !== null) {
           message.item = { $case: "ruleset", value: RulesetItem.fromPartial(object.item.value) };
+        }
+        break;
+      }
+      case "peerGroup": {
+        if (object.item?.value !== undefined && object.item?.value !== null) {
+          message.item = { $case: "peerGroup", value: PeerGroupItem.fromPartial(object.item.value) };
         }
         break;
       }
@@ -4379,7 +4423,16 @@ export const RulesetItem: MessageFns<RulesetItem> = {
 };
 
 function createBaseHostRule(): HostRule {
-  return { egress: false, protocol: 0, portFrom: 0, portTo: 0, peerCidr: "", peerIsGroup: false, peerGroupSetIds: [] };
+  return {
+    egress: false,
+    protocol: 0,
+    portFrom: 0,
+    portTo: 0,
+    peerCidr: "",
+    peerIsGroup: false,
+    peerGroupSetIds: [],
+    peerGroupId: "",
+  };
 }
 
 export const HostRule: MessageFns<HostRule> = {
@@ -4408,6 +4461,9 @@ export const HostRule: MessageFns<HostRule> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.peerGroupId !== "") {
+      writer.uint32(66).string(message.peerGroupId);
     }
     return writer;
   },
@@ -4491,6 +4547,14 @@ export const HostRule: MessageFns<HostRule> = {
 
             break;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.peerGroupId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4532,6 +4596,11 @@ export const HostRule: MessageFns<HostRule> = {
         : globalThis.Array.isArray(object?.peer_group_set_ids)
         ? object.peer_group_set_ids.map((e: any) => globalThis.Number(e))
         : [],
+      peerGroupId: isSet(object.peerGroupId)
+        ? globalThis.String(object.peerGroupId)
+        : isSet(object.peer_group_id)
+        ? globalThis.String(object.peer_group_id)
+        : "",
     };
   },
 
@@ -4558,6 +4627,9 @@ export const HostRule: MessageFns<HostRule> = {
     if (message.peerGroupSetIds?.length) {
       obj.peerGroupSetIds = message.peerGroupSetIds.map((e) => Math.round(e));
     }
+    if (message.peerGroupId !== "") {
+      obj.peerGroupId = message.peerGroupId;
+    }
     return obj;
   },
 
@@ -4573,6 +4645,148 @@ export const HostRule: MessageFns<HostRule> = {
     message.peerCidr = object.peerCidr ?? "";
     message.peerIsGroup = object.peerIsGroup ?? false;
     message.peerGroupSetIds = object.peerGroupSetIds?.map((e) => e) || [];
+    message.peerGroupId = object.peerGroupId ?? "";
+    return message;
+  },
+};
+
+function createBasePeerGroupItem(): PeerGroupItem {
+  return { securityGroupId: "", addedGroupSetIds: [], removedGroupSetIds: [] };
+}
+
+export const PeerGroupItem: MessageFns<PeerGroupItem> = {
+  encode(message: PeerGroupItem, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.securityGroupId !== "") {
+      writer.uint32(10).string(message.securityGroupId);
+    }
+    if (message.addedGroupSetIds.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.addedGroupSetIds) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.removedGroupSetIds.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.removedGroupSetIds) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PeerGroupItem {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeerGroupItem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.securityGroupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.addedGroupSetIds.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.addedGroupSetIds.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.removedGroupSetIds.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.removedGroupSetIds.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PeerGroupItem {
+    return {
+      securityGroupId: isSet(object.securityGroupId)
+        ? globalThis.String(object.securityGroupId)
+        : isSet(object.security_group_id)
+        ? globalThis.String(object.security_group_id)
+        : "",
+      addedGroupSetIds: globalThis.Array.isArray(object?.addedGroupSetIds)
+        ? object.addedGroupSetIds.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.added_group_set_ids)
+        ? object.added_group_set_ids.map((e: any) => globalThis.Number(e))
+        : [],
+      removedGroupSetIds: globalThis.Array.isArray(object?.removedGroupSetIds)
+        ? object.removedGroupSetIds.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.removed_group_set_ids)
+        ? object.removed_group_set_ids.map((e: any) => globalThis.Number(e))
+        : [],
+    };
+  },
+
+  toJSON(message: PeerGroupItem): unknown {
+    const obj: any = {};
+    if (message.securityGroupId !== "") {
+      obj.securityGroupId = message.securityGroupId;
+    }
+    if (message.addedGroupSetIds?.length) {
+      obj.addedGroupSetIds = message.addedGroupSetIds.map((e) => Math.round(e));
+    }
+    if (message.removedGroupSetIds?.length) {
+      obj.removedGroupSetIds = message.removedGroupSetIds.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PeerGroupItem>): PeerGroupItem {
+    return PeerGroupItem.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PeerGroupItem>): PeerGroupItem {
+    const message = createBasePeerGroupItem();
+    message.securityGroupId = object.securityGroupId ?? "";
+    message.addedGroupSetIds = object.addedGroupSetIds?.map((e) => e) || [];
+    message.removedGroupSetIds = object.removedGroupSetIds?.map((e) => e) || [];
     return message;
   },
 };

@@ -16,8 +16,8 @@ export const protobufFileName = "plenum/identity/v1/quota.proto";
 export interface Quota {
   /**
    * "vpcs": VPCs that it owns. "vpcs-per-day": VPCs made on one day (UTC), deleted ones included, since each uses up a number on the wire
-   * for good (D1). "subnets-per-vpc", "security-groups-per-vpc": in each of its VPCs, the default group included. "interfaces": records
-   * that it owns.
+   * for good (D1). "subnets-per-vpc", "security-groups-per-vpc": in each of its VPCs, the default group included. "group-sets-per-vpc":
+   * different combinations of groups that interfaces of a VPC have, or had in the last hours. "interfaces": records that it owns.
    */
   name: string;
   /** At most this many. */

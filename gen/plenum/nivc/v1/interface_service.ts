@@ -4361,7 +4361,7 @@ export const InterfaceServiceDefinition = {
     /**
      * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
      * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
-     * LIMIT_EXCEEDED: the owner's quota "interfaces").
+     * LIMIT_EXCEEDED: the owner's quota "interfaces"; its quota "group-sets-per-vpc", for a combination of groups that is not in use).
      */
     createInterface: {
       name: "CreateInterface",
@@ -4546,7 +4546,8 @@ export const InterfaceServiceDefinition = {
      * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
      * nothing and answers the record as it is now. A modifier may leave its own entry out of `access`: it has no right to the record then (nor
      * an answer to a repeat but NOT_FOUND). One whose own entry ends at a time gives none that lasts longer.
-     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
+     * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: the
+     * owner's quota "group-sets-per-vpc").
      */
     updateInterface: {
       name: "UpdateInterface",
@@ -4907,7 +4908,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
   /**
    * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
    * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
-   * LIMIT_EXCEEDED: the owner's quota "interfaces").
+   * LIMIT_EXCEEDED: the owner's quota "interfaces"; its quota "group-sets-per-vpc", for a combination of groups that is not in use).
    */
   createInterface(
     request: CreateInterfaceRequest,
@@ -4956,7 +4957,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
    * nothing and answers the record as it is now. A modifier may leave its own entry out of `access`: it has no right to the record then (nor
    * an answer to a repeat but NOT_FOUND). One whose own entry ends at a time gives none that lasts longer.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: the
+   * owner's quota "group-sets-per-vpc").
    */
   updateInterface(
     request: UpdateInterfaceRequest,
@@ -5032,7 +5034,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
   /**
    * Make a record. Owner of the subnet. A repeat with the same request_id returns the first answer.
    * Errors: INVALID_ARGUMENT (addresses, groups), NOT_FOUND (subnet, group), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED;
-   * LIMIT_EXCEEDED: the owner's quota "interfaces").
+   * LIMIT_EXCEEDED: the owner's quota "interfaces"; its quota "group-sets-per-vpc", for a combination of groups that is not in use).
    */
   createInterface(
     request: DeepPartial<CreateInterfaceRequest>,
@@ -5081,7 +5083,8 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * reach a running guest. Commit is success, and `wait` tells when the host has it (C6, N13). A repeat with the same request_id changes
    * nothing and answers the record as it is now. A modifier may leave its own entry out of `access`: it has no right to the record then (nor
    * an answer to a repeat but NOT_FOUND). One whose own entry ends at a time gives none that lasts longer.
-   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG).
+   * Errors: INVALID_ARGUMENT (mask, values), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: the
+   * owner's quota "group-sets-per-vpc").
    */
   updateInterface(
     request: DeepPartial<UpdateInterfaceRequest>,

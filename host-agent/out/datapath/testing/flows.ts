@@ -77,7 +77,7 @@ export function changeRules(guest: LabGuest, id: number, rules: readonly Rule[])
 }
 
 /** Reaches past the port, into a map as the host has it pinned. */
-export function withMap<R>(host: LabHost, name: MapName, use: (map: BpfMap) => R): R {
+export function withMap<R>(host: { readonly options: Pick<LabHost["options"], "bpffsDir"> }, name: MapName, use: (map: BpfMap) => R): R {
   const map = BpfMap.own(name, check(objGet(join(host.options.bpffsDir, SCHEMA, "maps", name)), "open the map"));
   try {
     return use(map);
