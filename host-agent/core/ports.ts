@@ -126,7 +126,10 @@ export interface Datapath {
   putEndpoint(endpoint: Endpoint): void;
   /** Closed from the next packet on; its connections are worthless and go by themselves. Counters stay until `dropMeter`. Unknown id: no effect. */
   closeEndpoint(wireId: number): void;
-  /** The attachment's drop counters and connection budget go with it, unless `others`: the attachment has another meter still. */
+  /**
+   * The attachment's drop counters go with it, unless `others`: the attachment has another meter still. So does its connection budget, once none
+   * of its connections is left.
+   */
   dropMeter(wireId: number, meterId: bigint, others?: boolean): void;
   /**
    * Again with other sets as peers: they count from now on. Throws for an id that has other rules, and RangeError for rules that no kernel can

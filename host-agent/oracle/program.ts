@@ -85,8 +85,9 @@ export class Program {
    * them within five minutes of its own time, which no story knows.
    */
   configure(next: Configuration): void {
-    for (const key of keysOf(this.#connections))
-      if (key.readUInt32LE() !== FILLER && !next.endpoints.some((e) => e.wireId === key.readUInt32LE())) this.#connections.delete(key);
+    const isOpen = (key: Buffer): boolean => next.endpoints.some((e) => e.wireId === key.readUInt32LE());
+    for (const key of keysOf(this.#connections)) if (key.readUInt32LE() !== FILLER && !isOpen(key)) this.#connections.delete(key);
+    for (const key of keysOf(this.#maps.budgets)) if (!isOpen(key)) this.#maps.budgets.delete(key);
     withNamespace(this.#host.path, () => configure(this.#host.datapath, this.#maps.host, this.#configuration, next));
     this.#configuration = next;
     this.#putBudgets(next);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { withNamespace } from "#lib/linux/index.ts";
 import { STRUCTS } from "./layout.gen.ts";
 import { encode, readBigint, u32 } from "./record.ts";
 import { outcome, quietGuest, tcpBetween, udpBetween, withMap } from "./testing/flows.ts";
@@ -96,6 +97,33 @@ test("connections go while no agent lives", async () => {
   expect(entries(a)).toBe(BUDGET);
   await gone(a);
   expect(held(client)).toBe(0);
+});
+
+test("an interface that comes back counts what it still has in the table, and no count stays of one that does not", async () => {
+  const talk = (port: number, from = client) => udpBetween(from, server, port, 53);
+  for (let port = 1; port <= BUDGET; port++) expect(outcome(client, server, talk(port).opening)).toBe("passes");
+  const { wireId, meterId } = client.endpoint;
+  const budgets = (): number[] => withMap(a, "budgets", (map) => [...map.entries()].map(([key]) => key.readUInt32LE()));
+  const leave = (): void => {
+    a.datapath.closeEndpoint(wireId);
+    a.datapath.dropMeter(wireId, meterId);
+  };
+  leave();
+  client.endpoint = { ...client.endpoint, meterId: meterId + 1n };
+  withNamespace(a.path, () => a.datapath.guardDevice(client.endpoint.ifindex));
+  a.datapath.putEndpoint(client.endpoint);
+  expect(held(client)).toBe(BUDGET);
+  expect(outcome(client, server, talk(BUDGET + 1).opening)).toBe("CONNECTION_BUDGET");
+  expect(outcome(server, client, talk(BUDGET).answer), "what is there goes on").toBe("passes");
+  leave();
+  a.datapath.dropMeter(wireId, meterId + 1n);
+  expect(budgets()).toContain(wireId);
+  lab.reopen(a);
+  expect(held(client)).toBe(BUDGET);
+  await gone(a);
+  expect(held(client)).toBe(0);
+  a.datapath.putMeter({ wireId: wireId + 1, meterId: meterId + 2n });
+  expect(budgets()).not.toContain(wireId);
 });
 
 test("connections stay through a restart of the agent, as long as they are used", () => {

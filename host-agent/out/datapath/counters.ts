@@ -11,23 +11,18 @@ const { DIRECTION_INGRESS, DIRECTION_EGRESS } = ENUMS.direction;
 export const HOST = 0;
 
 /**
- * Meters (D17, D18), drop counters (D19) and connection budgets (D6): made before traffic, removed after the last reading. Meters and
- * drops are counted by each processor for itself.
+ * Meters (D17, D18) and drop counters (D19): made before traffic, removed after the last reading. Each processor counts for itself.
  */
 export class Counters {
   readonly epoch: bigint;
   readonly #meters: BpfMap;
   readonly #drops: BpfMap;
-  readonly #budgets: BpfMap;
   #carried: Carried | undefined;
-  readonly #connectionsPerInterface: number;
 
   /** Creates the host's own drop counter. */
-  constructor(maps: Pick<Record<MapName, BpfMap>, "meters" | "drops" | "budgets" | "epochs">, connectionsPerInterface: number) {
+  constructor(maps: Pick<Record<MapName, BpfMap>, "meters" | "drops" | "epochs">) {
     this.#meters = maps.meters;
     this.#drops = maps.drops;
-    this.#budgets = maps.budgets;
-    this.#connectionsPerInterface = connectionsPerInterface;
     this.epoch = epochOf(maps.epochs, maps.meters);
     this.#createDrops(HOST);
   }
@@ -46,8 +41,6 @@ export class Counters {
   /** What exists keeps its counts. */
   create(wireId: number, meterId: bigint): void {
     this.#createDrops(wireId);
-    const budget = encode("connection_budget", { wire_id: wireId, limit: this.#connectionsPerInterface });
-    this.#budgets.putIfAbsent(u32(wireId), budget);
     for (const key of meterKeys(meterId)) this.#meters.putIfAbsent(key, encode("meter", { wire_id: wireId }));
   }
 
@@ -56,9 +49,7 @@ export class Counters {
       this.#meters.delete(key);
       this.#carried?.delete("meters", key);
     }
-    if (others) return;
-    this.#budgets.delete(u32(wireId));
-    if (wireId === HOST) return;
+    if (others || wireId === HOST) return;
     this.#drops.delete(u32(wireId));
     this.#carried?.delete("drops", u32(wireId));
   }

@@ -4,6 +4,7 @@ import { isBpffs } from "#lib/linux/index.ts";
 import type { Datapath, DropReading, Endpoint, IpText, MappingBatch, MeterReading, Ruleset } from "../../core/ports.ts";
 import { buildBpf } from "../../bpf/build.ts";
 import { openAttachments, type Attachments, type AttachMode } from "./attach.ts";
+import { Budgets } from "./budgets.ts";
 import { decodeEndpoint, encodeEndpoint } from "./codec.ts";
 import { DEFAULT_CONNECTION_LIMITS, encodeHostConfig, type ConnectionLimits } from "./connections.ts";
 import { Counters } from "./counters.ts";
@@ -69,6 +70,7 @@ export class BpfDatapath implements Datapath {
   readonly #config: (tunnelIfindex: number) => Buffer;
   readonly #attachments: Attachments;
   readonly #counters: Counters;
+  readonly #budgets: Budgets;
   readonly #mappings: Mappings;
   readonly #rulesets: Rulesets;
   #closed = false;
@@ -77,7 +79,8 @@ export class BpfDatapath implements Datapath {
     const { maps, programs } = loaded;
     this.#loaded = loaded;
     const limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.connections };
-    this.#counters = new Counters(maps, limits.perInterface);
+    this.#counters = new Counters(maps);
+    this.#budgets = new Budgets(maps.budgets, limits.perInterface, new Set(this.#counters.list().map(({ wireId }) => wireId)));
     this.#mappings = new Mappings(maps.mappings, maps.senders);
     this.#rulesets = new Rulesets(maps);
     indexDevices(maps.ports, maps.endpoints);
@@ -115,6 +118,7 @@ export class BpfDatapath implements Datapath {
   }
 
   putMeter({ wireId, meterId }: Pick<Endpoint, "wireId" | "meterId">): void {
+    this.#budgets.create(wireId);
     this.#counters.create(wireId, meterId);
   }
 
@@ -150,6 +154,7 @@ export class BpfDatapath implements Datapath {
 
   dropMeter(wireId: number, meterId: bigint, others = false): void {
     this.#counters.delete(wireId, meterId, others);
+    if (!others) this.#budgets.leave(wireId);
   }
 
   /** @throws Error if the id is taken by other rules; RangeError for more than 256 rules a direction or values out of range */
