@@ -13,7 +13,7 @@ import { holdersOf, insertAttachments, readHolders, takeAddresses } from "./out/
 import type { Holder, NewAttachment } from "./out/attachment-store.ts";
 import { tellHosts, tellNetworks } from "./out/changes.ts";
 import { lockInterfaces, readInterfaces } from "./out/interface-store.ts";
-import type { AttachmentRow, InterfaceRow } from "./out/rows.ts";
+import type { AttachmentRow } from "./out/rows.ts";
 
 /**
  * Throws for addresses that others hold, by index. Nothing else can have been in the way: instances and records are locked, and were
@@ -52,8 +52,6 @@ function requireThere(
   }
 }
 
-const setsOf = (rows: ReadonlyMap<string, InterfaceRow>): number[] => [...rows.values()].map((row) => Number(row.group_set_id));
-
 /** Of the instances, read where they are not known. */
 async function ownersOf(
   tx: Tx,
@@ -83,24 +81,25 @@ export async function attachInterfaces(
   const [owners, seen] = await together(call.tx, (tx) => Promise.all([ownersOf(tx, directory, known, unknown), readInterfaces(tx, ids)]));
   const records = await authoriseAttach(call, wanted, owners, seen);
   // In this order: what is read is read under the locks before it.
-  const [locked, rows, existing, held] = await together(call.tx, (tx) =>
+  const [locked, rows, existing] = await together(call.tx, (tx) =>
     Promise.all([
       unknown.length === 0 ? new Map<string, LockedInstance>() : directory.lock(tx, unknown),
       lockInterfaces(tx, ids),
       readHolders(tx, ids, instanceIds),
-      holdGroupSets(tx, setsOf(seen)),
     ]),
   );
   const instances = new Map([...known, ...locked]);
   requireThere(wanted, rows, instances);
   for (const record of records) await countAttachment(call, record);
-  const changed = setsOf(rows).some((id) => !held.has(id)); // its groups, between the two looks
-  const sets = changed ? await holdGroupSets(call.tx, setsOf(rows)) : held;
 
   const problems = new Problems();
   checkStates(wanted, rows, instances, existing, problems);
   const devices = assignDevices(wanted, existing, problems);
   problems.throwIfAny();
+  const sets = await holdGroupSets(
+    call.tx,
+    [...rows.values()].map((row) => Number(row.group_set_id)),
+  );
 
   const given = wanted.map((one, index): NewAttachment => {
     const row = rows.get(one.interfaceId);
