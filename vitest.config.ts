@@ -5,9 +5,15 @@ import { LongestFirst } from "./test/setup/longest-first.ts";
 //   x.test.ts           pure, or with a real PostgreSQL / NATS on loopback: `npm run check`
 //   x.kernel.test.ts    needs root: namespaces, netlink, BPF
 //   test/scenario/**    whole clusters through the public API, real packets
-// Each waits for databases, kernels and processes more than it computes, and none counts on the machine for itself: on a machine with two
-// processors vitest would begin one file after the other.
 const common = { testTimeout: 30_000, hookTimeout: 60_000, setupFiles: ["test/setup/seed.ts"] };
+// Most of them wait more than they compute, and none counts on being alone on the machine: where vitest's default on two processors is one
+// file after the other, two at a time.
+const AT_A_TIME = 2;
+
+const scenario = { ...common, pool: "forks" as const, testTimeout: 120_000, hookTimeout: 180_000 };
+/** They send thousands of datagrams a second and account for each: nothing runs beside them. */
+const ALONE = ["agent-restart", "agent-upgrade", "counting", "exactness"].map((name) => `test/scenario/${name}.test.ts`);
+
 export default defineConfig({
   test: {
     // With --coverage.enabled, as `npm test` runs the unit tests; scripts/lib/coverage reads the report.
@@ -25,7 +31,7 @@ export default defineConfig({
           name: "unit",
           include: ["**/*.test.ts"],
           exclude: ["**/node_modules/**", "**/*.kernel.test.ts", "test/scenario/**"],
-          maxWorkers: 3,
+          maxWorkers: AT_A_TIME,
         },
       },
       {
@@ -35,20 +41,19 @@ export default defineConfig({
           include: ["**/*.kernel.test.ts"],
           exclude: ["**/node_modules/**", "test/scenario/**"],
           pool: "forks", // setns moves a whole thread: never inside a shared worker
-          maxWorkers: 2, // one file, the mutants, uses all processors by itself
+          maxWorkers: AT_A_TIME, // one file, the mutants, uses all processors by itself
         },
       },
       {
         test: {
-          ...common,
+          ...scenario,
           name: "scenario",
           include: ["test/scenario/**/*.test.ts"],
-          pool: "forks",
-          maxWorkers: 2,
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
+          exclude: ALONE,
+          maxWorkers: AT_A_TIME,
         },
       },
+      { test: { ...scenario, name: "scenario-alone", include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } } },
     ],
   },
 });

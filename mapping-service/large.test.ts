@@ -18,7 +18,9 @@ test("a network of 100,000 reaches a host whole, and its figures are reported", 
   const operator = await cluster.client("operator");
   let start = performance.now();
   const figures: Record<string, string> = {};
-  expect((await operator.lookupMapping({ networkId: NETWORK, address: "10.0.0.1" })).found).toBe(true);
+  // What a busy machine does not load in the time that a call may wait, it says to ask for again.
+  const found = async () => (await operator.lookupMapping({ networkId: NETWORK, address: "10.0.0.1" })).found;
+  await expect.poll(found, { timeout: 30_000 }).toBe(true);
   figures["loaded from the database and looked up"] = `${(performance.now() - start).toFixed(0)} ms`;
   const host = await cluster.host(1);
   start = performance.now();
@@ -35,4 +37,4 @@ test("a network of 100,000 reaches a host whole, and its figures are reported", 
   figures["one change, from its transaction's begin to the host"] = `${(performance.now() - start).toFixed(1)} ms`;
   console.info(`${COUNT} mappings:`, figures);
   await host.cancel();
-});
+}, 60_000);

@@ -26,15 +26,12 @@ const LONG = [
   "host-agent/agent.kernel.test.ts",
 
   "test/scenario/guides.test.ts",
-  "test/scenario/counting.test.ts",
   "test/scenario/demo.test.ts",
-  "test/scenario/exactness.test.ts",
   "test/scenario/once.test.ts",
   "test/scenario/substrate.test.ts",
   "test/scenario/host-failure.test.ts",
   "test/scenario/groups.test.ts",
   "test/scenario/first-packets.test.ts",
-  "test/scenario/agent-restart.test.ts",
 ].map((file) => join(root, file));
 
 for (const file of LONG) if (!existsSync(file)) throw new Error(`test/setup/longest-first.ts names ${file}, which is not there`);
