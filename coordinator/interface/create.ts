@@ -13,7 +13,7 @@ import { checkAllFit, chooseAddresses, textsOf } from "./choose-addresses.ts";
 import { ACCESS_ACTIONS, ACCESS_LISTS, COUNTED, checkSpec } from "./in/spec.ts";
 import type { CheckedSpec } from "./in/spec.ts";
 import { Problems } from "./core/problems.ts";
-import { insertInterfaces, lockInterfaces } from "./out/interface-store.ts";
+import { countInterfaces, insertInterfaces } from "./out/interface-store.ts";
 import type { NewInterface } from "./out/interface-store.ts";
 
 /** A record to make, and where its specification stands in the request ("spec", "specs[3]"). */
@@ -94,15 +94,15 @@ async function internGroups(
 }
 
 /**
- * Make records in the caller's transaction: all or none. Answers their ids in the order asked for. `others`: records that the call goes
- * on with. They are locked before the owner's count is, as by whoever deletes one.
- * NOT_FOUND (subnet, group, account), INVALID_ARGUMENT by index, RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED).
+ * Make records in the caller's transaction: all or none. `goOn` gets their ids in the order asked for, and does what else the call is to do;
+ * then they are counted: whoever ends attachments holds these, and their addresses, before the owner's count.
+ * NOT_FOUND (subnet, group, account), INVALID_ARGUMENT by index, RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED, LIMIT_EXCEEDED).
  */
-export async function createInterfaces(
+export async function createInterfaces<Result>(
   call: WriteCall,
   wanted: readonly WantedInterface[],
-  others: readonly string[] = [],
-): Promise<string[]> {
+  goOn: (interfaceIds: readonly string[]) => Promise<Result>,
+): Promise<Result> {
   const problems = new Problems();
   const checked = wanted.map(({ spec, path }) => problems.check(() => ({ ...checkSpec(spec, path), path })));
   problems.throwIfAny();
@@ -118,7 +118,6 @@ export async function createInterfaces(
   await checkAccounts(call, specs);
   const groups = await internGroups(call, specs);
   const addresses = await chooseAddresses(call, specs);
-  if (others.length > 0) await lockInterfaces(call.tx, others);
   const rows = specs.map((spec) => newRow(call, spec, groups.get(spec), addresses.get(spec) ?? []));
   await insertInterfaces(call, rows);
   await createConsents(
@@ -126,7 +125,9 @@ export async function createInterfaces(
     rows.flatMap((row, index) => consentsFor(row, specs[index])),
   );
   for (const row of rows) call.concerns(interfaceRef(row));
-  return rows.map((row) => row.interface_id);
+  const result = await goOn(rows.map((row) => row.interface_id));
+  await countInterfaces(call.tx, rows, 1);
+  return result;
 }
 
 function newRow(

@@ -25,12 +25,18 @@ async function ownerOf(call: WriteCall, wanted: string): Promise<string> {
   return owner;
 }
 
-/** Make the records that are to be made; the ids of all, in order of device. */
-async function interfaceIds(call: WriteCall, interfaces: readonly RunInterface[]): Promise<string[]> {
+/** Make the records that are to be made, and go on with the ids of all, in order of device. */
+async function withInterfaces<Result>(
+  call: WriteCall,
+  interfaces: readonly RunInterface[],
+  goOn: (ids: readonly string[]) => Promise<Result>,
+): Promise<Result> {
   const fresh = interfaces.flatMap((one) => (one.kind === "new" ? [{ spec: one.spec, path: `${one.path}.create` }] : []));
-  const others = interfaces.flatMap((one) => (one.kind === "existing" ? [one.interfaceId] : []));
-  const made = fresh.length === 0 ? [] : await createInterfaces(call, fresh, others);
-  return interfaces.map((one) => (one.kind === "existing" ? one.interfaceId : (made.shift() ?? "")));
+  const all = (made: readonly string[]): string[] => {
+    const left = [...made];
+    return interfaces.map((one) => (one.kind === "existing" ? one.interfaceId : (left.shift() ?? "")));
+  };
+  return fresh.length === 0 ? goOn(all([])) : createInterfaces(call, fresh, (made) => goOn(all(made)));
 }
 
 /**
@@ -68,7 +74,16 @@ export async function runInstance(call: WriteCall, operations: Operations, wante
     call,
     wanted.interfaces.flatMap((one) => (one.kind === "existing" ? [one.interfaceId] : [])),
   );
-  const ids = await interfaceIds(call, wanted.interfaces);
+  return withInterfaces(call, wanted.interfaces, (ids) => place(call, operations, wanted, { instanceId, ownerAccount, ids }));
+}
+
+/** The same, where its records are there. */
+async function place(
+  call: WriteCall,
+  operations: Operations,
+  wanted: CheckedRun,
+  { instanceId, ownerAccount, ids }: { instanceId: string; ownerAccount: string; ids: readonly string[] },
+): Promise<InstanceRow> {
   const zones = [wanted.zoneId, ...(await interfaceZones(call.tx, ids))];
   const host: FreeHost | undefined = wanted.stopped
     ? undefined

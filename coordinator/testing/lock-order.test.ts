@@ -1,25 +1,29 @@
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { QuotaServiceDefinition } from "#gen/plenum/identity/v1/quota.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
+import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { deadlocks } from "./deadlocks.ts";
+import type { FakeHost } from "./fake-host.ts";
 import { startWorld, ZONE } from "./world.ts";
 import type { Clients, World } from "./world.ts";
 
 // Calls that meet half way: each has locked something when it comes to what the other has.
 
 let world: World;
+let host: FakeHost;
 beforeAll(async () => {
   world = await startWorld();
-  await world.host();
-  await sql`CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END'`.execute(
+  host = await world.host();
+  await sql`CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(TG_ARGV[0]::float); RETURN NEW; END'`.execute(
     world.db.kysely,
   );
 });
 afterAll(() => world?.stop());
 
 /** Whoever writes a row of the table holds it for a while before it goes on. */
-const linger = (table: string) =>
-  sql`CREATE TRIGGER pause BEFORE INSERT OR UPDATE ON ${sql.table(table)} FOR EACH ROW EXECUTE FUNCTION pause()`;
+const linger = (table: string, seconds = 0.3) =>
+  sql`CREATE TRIGGER pause BEFORE INSERT OR UPDATE ON ${sql.table(table)} FOR EACH ROW EXECUTE FUNCTION pause(${sql.lit(seconds)})`;
 afterEach(async () => {
   for (const table of ["interface", "account_use_part", "instance", "consent"])
     await sql`DROP TRIGGER IF EXISTS pause ON ${sql.table(table)}`.execute(world.db.kysely);
@@ -31,11 +35,11 @@ const waiting = (count: number) =>
     .poll(async () => (await sql`SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'`.execute(world.db.kysely)).rows.length)
     .toBeGreaterThanOrEqual(count);
 
-async function scene(): Promise<{ clients: Clients; subnetId: string; record: () => Promise<string> }> {
-  const { clients } = await world.account();
+async function scene(): Promise<{ clients: Clients; accountId: string; subnetId: string; record: () => Promise<string> }> {
+  const { clients, accountId } = await world.account();
   const { subnetId } = await world.network(clients);
   const record = async () => (await clients.interfaces.createInterface({ spec: { subnetId } })).interface?.interfaceId ?? "";
-  return { clients, subnetId, record };
+  return { clients, accountId, subnetId, record };
 }
 
 test("an instance that ends with its records, and a change of one of these, do not wait for each other", async () => {
@@ -106,6 +110,33 @@ test("a change of a record with its lists, and the end of its attachment by one 
   await detacher.clients.interfaces.detachInterface({ target: { $case: "interfaceId", value: interfaceId } });
   expect((await change).interface?.access?.attachers).toEqual([]);
   expect((await deadlocks(world)) - before).toBe(0n);
+});
+
+test("an instance that is run with an address, and the end of the record that had it, do not wait for each other", async () => {
+  const { clients, accountId, subnetId } = await scene();
+  // Near its bound an account's records are counted one by one.
+  await (await world.client(QuotaServiceDefinition)).setQuota({ accountId, name: "interfaces", maximum: 10n });
+  const run = () =>
+    clients.instances.runInstance({
+      zoneId: ZONE,
+      interfaces: [{ source: { $case: "create", value: { subnetId, privateAddresses: ["10.0.1.77"] } } }],
+    });
+  const { instance, operation } = await run();
+  await world.finished(clients, operation?.operationId);
+  host.behaviour.acknowledge = false;
+  const { instanceId = "" } = instance ?? {};
+  const { operation: end } = await clients.instances.terminateInstance({ instanceId });
+  await expect.poll(() => host.instances.get(instanceId)?.wanted).toBe(Wanted.ABSENT);
+  const before = await deadlocks(world);
+  await linger("instance", 0.6).execute(world.db.kysely);
+  const next = run();
+  await waiting(1);
+  host.behaviour.acknowledge = true;
+  host.acknowledge();
+  await Promise.allSettled([next]);
+  expect((await deadlocks(world)) - before).toBe(0n);
+  expect(await world.finished(clients, end?.operationId)).toBe("SUCCEEDED");
+  expect(await world.finished(clients, (await next).operation?.operationId)).toBe("SUCCEEDED");
 });
 
 test("an attachment that waits for the start of its instance is on the host where that starts", async () => {

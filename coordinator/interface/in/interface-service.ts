@@ -138,6 +138,13 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     return { interface: await settle.record(context, { ...waiting, goal: "enforced", versions }, interfaceId) };
   }
 
+  /** Records that the call has just made, in this order. */
+  async function madeMessages(call: WriteCall, ids: readonly string[]): Promise<Interface[]> {
+    const rows = await readInterfaces(call.tx, ids);
+    const inOrder = ids.flatMap((id) => rows.get(id) ?? []);
+    return interfaceMessages(call.tx, directory, call.subject, inOrder);
+  }
+
   return bind(InterfaceServiceDefinition, {
     async createInterface(request, context) {
       const spec = required(request.spec, "spec");
@@ -145,11 +152,8 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       const options = { action: context.action, requestId, request, ...storedAs(CreateInterfaceResponse) };
       const { result } = await network.withGroupSets(() =>
         calls.write(context, options, async (call) => {
-          const ids = await createInterfaces(call, [{ spec, path: "spec" }]);
-          const rows = await readInterfaces(call.tx, ids);
-          return CreateInterfaceResponse.create({
-            interface: (await interfaceMessages(call.tx, directory, call.subject, [...rows.values()]))[0],
-          });
+          const [made] = await createInterfaces(call, [{ spec, path: "spec" }], (ids) => madeMessages(call, ids));
+          return CreateInterfaceResponse.create({ interface: made });
         }),
       );
       return result;
@@ -161,13 +165,9 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
       const options = { action: context.action, requestId, request, ...storedAs(BatchCreateInterfacesResponse) };
       const { result } = await network.withGroupSets(() =>
         calls.write(context, options, async (call) => {
-          const ids = await createInterfaces(
-            call,
-            request.specs.map((spec, index) => ({ spec, path: `specs[${index}]` })),
-          );
-          const rows = await readInterfaces(call.tx, ids);
-          const inOrder = ids.flatMap((id) => rows.get(id) ?? []);
-          return BatchCreateInterfacesResponse.create({ interfaces: await interfaceMessages(call.tx, directory, call.subject, inOrder) });
+          const wanted = request.specs.map((spec, index) => ({ spec, path: `specs[${index}]` }));
+          const interfaces = await createInterfaces(call, wanted, (ids) => madeMessages(call, ids));
+          return BatchCreateInterfacesResponse.create({ interfaces });
         }),
       );
       return result;

@@ -18,13 +18,20 @@ const told = (call: WriteCall, rows: readonly Pick<InterfaceRow, "interface_id" 
     rows.map((row) => ({ accountId: row.owner_account, resourceId: row.interface_id })),
   );
 
-/** Count records by owner, in one order of owners for everybody. */
-async function countByOwner(tx: Tx, rows: readonly Pick<InterfaceRow, "owner_account" | "interface_id">[], sign: 1 | -1): Promise<void> {
+/**
+ * Count records by owner, in one order of owners for everybody, after attachments are locked. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): above an
+ * owner's quota.
+ */
+export async function countInterfaces(
+  tx: Tx,
+  rows: readonly Pick<InterfaceRow, "owner_account" | "interface_id">[],
+  sign: 1 | -1,
+): Promise<void> {
   const owners = [...Map.groupBy(rows, (row) => row.owner_account)].sort(([a], [b]) => (a < b ? -1 : 1));
   for (const [owner, own] of owners) await countPart(tx, owner, "interfaces", sign * own.length, own[0]?.interface_id ?? "");
 }
 
-/** Insert records with their addresses: one statement for any number. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): above an owner's quota. */
+/** Insert records with their addresses: one statement for any number. They are counted later (`countInterfaces`). */
 export async function insertInterfaces(call: WriteCall, rows: readonly NewInterface[]): Promise<void> {
   await sql`
     WITH given AS (
@@ -42,7 +49,6 @@ export async function insertInterfaces(call: WriteCall, rows: readonly NewInterf
     INSERT INTO interface_address (interface_id, subnet_id, address)
     SELECT interface_id, subnet_id, host(address::inet)::inet FROM given, unnest(addresses) AS address`.execute(call.tx);
   told(call, rows);
-  await countByOwner(call.tx, rows, 1);
 }
 
 /** Records by id, locked against every other writer, in the order of their ids. Unknown ids are left out. */
@@ -199,7 +205,7 @@ export async function deleteInterfaces(call: WriteCall, ids: readonly string[]):
   const { rows } = await sql<Pick<InterfaceRow, "interface_id" | "owner_account">>`
     DELETE FROM interface WHERE interface_id = ANY(${ids}::text[]) RETURNING interface_id, owner_account`.execute(call.tx);
   told(call, rows);
-  await countByOwner(call.tx, rows, -1);
+  await countInterfaces(call.tx, rows, -1);
 }
 
 /** Records that make a subnet, a VPC or a group undeletable: up to `limit` of them, and how many there are. */

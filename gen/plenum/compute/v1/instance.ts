@@ -308,7 +308,7 @@ export interface StopInstanceRequest {
   /** `i-…`. Required. */
   instanceId: string;
   /**
-   * Do not wait for a host whose lease has ended; otherwise FAILED_PRECONDITION (WRONG_STATE). As DetachInterfaceRequest.force for all of
+   * Do not wait for a host whose lease has ended, or that is barred (HostService.BarHost); otherwise FAILED_PRECONDITION (WRONG_STATE). As DetachInterfaceRequest.force for all of
    * its interfaces. What the host runs may run on there, cut off, until the host is back.
    */
   force: boolean;

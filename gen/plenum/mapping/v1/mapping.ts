@@ -2231,7 +2231,8 @@ export const MappingServiceDefinition = {
     },
     /**
      * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; for others it gets `refused`. The stream
-     * ends when the host closes its side, and with the certificate of its connection (UNAUTHENTICATED). Errors: PERMISSION_DENIED (not a host), RESOURCE_EXHAUSTED (more than 16,384 networks).
+     * ends when the host closes its side, with the certificate of its connection (UNAUTHENTICATED), and when the host is barred.
+     * Errors: PERMISSION_DENIED (not a host; HOST_BARRED), RESOURCE_EXHAUSTED (more than 16,384 networks).
      *
      * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
      * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no
@@ -2298,7 +2299,8 @@ export interface MappingServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<BatchLookupMappingsResponse>>;
   /**
    * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; for others it gets `refused`. The stream
-   * ends when the host closes its side, and with the certificate of its connection (UNAUTHENTICATED). Errors: PERMISSION_DENIED (not a host), RESOURCE_EXHAUSTED (more than 16,384 networks).
+   * ends when the host closes its side, with the certificate of its connection (UNAUTHENTICATED), and when the host is barred.
+   * Errors: PERMISSION_DENIED (not a host; HOST_BARRED), RESOURCE_EXHAUSTED (more than 16,384 networks).
    *
    * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
    * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no
@@ -2331,7 +2333,8 @@ export interface MappingServiceClient<CallOptionsExt = {}> {
   ): Promise<BatchLookupMappingsResponse>;
   /**
    * Whole networks pushed to a host. A host (mTLS), for networks that it has attachments in; for others it gets `refused`. The stream
-   * ends when the host closes its side, and with the certificate of its connection (UNAUTHENTICATED). Errors: PERMISSION_DENIED (not a host), RESOURCE_EXHAUSTED (more than 16,384 networks).
+   * ends when the host closes its side, with the certificate of its connection (UNAUTHENTICATED), and when the host is barred.
+   * Errors: PERMISSION_DENIED (not a host; HOST_BARRED), RESOURCE_EXHAUSTED (more than 16,384 networks).
    *
    * Rules of the feed (C3), for each network subscribed to: `begin`, any number of `snapshot`, `in_sync`, then deltas with dense
    * versions. A host that sees a gap subscribes again. Nothing may be deleted for a network before its `in_sync`; with it, whatever no

@@ -86,7 +86,7 @@ export const AttachmentState = {
   ATTACHED: 2,
   /** DETACHING - Asked to end; the host has not yet said that traffic stopped. */
   DETACHING: 3,
-  /** DETACHED - The host said that traffic stopped; with force, every other reachable host that it refuses its packets. Final. */
+  /** DETACHED - The host said that traffic stopped; with force (it is silent or barred), every other reachable host that it refuses its packets. Final. */
   DETACHED: 4,
 } as const;
 
@@ -265,7 +265,10 @@ export interface Attachment {
   programmedTime:
     | Date
     | undefined;
-  /** When the host said that it carries none any more, or, with force, every other that it refuses its packets; absent before. */
+  /**
+   * When the host said that it carries none any more, or, with force (that host is silent or barred), every other reachable one that it refuses its
+   * packets; absent before.
+   */
   detachTime:
     | Date
     | undefined;

@@ -375,8 +375,8 @@ export interface DetachInterfaceRequest {
     | Duration
     | undefined;
   /**
-   * Do not wait for a host whose lease has ended (C7): it may forward on, so the attachment is DETACHED when every reachable host of the
-   * network has said that it refuses that host's packets for these addresses. The host closes the attachment when it is back.
+   * Do not wait for a host whose lease has ended, or that is barred (HostService.BarHost; C7): it may forward on, so the attachment is
+   * DETACHED when every reachable host of the network has said that it refuses that host's packets for these addresses. The host closes the attachment when it is back.
    */
   force: boolean;
   /** Idempotency key, at most 128 characters (C10). */
@@ -4749,7 +4749,8 @@ export const InterfaceServiceDefinition = {
      * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
      * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
      * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
-     * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
+     * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs;
+     * a barred host has none).
      */
     detachInterface: {
       name: "DetachInterface",
@@ -5003,7 +5004,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
    * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
    * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
-   * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
+   * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs;
+   * a barred host has none).
    */
   detachInterface(
     request: DetachInterfaceRequest,
@@ -5129,7 +5131,8 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
    * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
    * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
-   * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs).
+   * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs;
+   * a barred host has none).
    */
   detachInterface(
     request: DeepPartial<DetachInterfaceRequest>,
