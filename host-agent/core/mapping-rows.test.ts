@@ -15,6 +15,7 @@ const mapping = (prefix: string, host = 1, wireId = 1): Mapping => ({
 });
 const same = (a: Mapping, b: Mapping): boolean => a.wireId === b.wireId && a.hostAddress === b.hostAddress && a.groupSetId === b.groupSetId;
 const all = Infinity;
+const news = (mappings: readonly Mapping[]): [string[], readonly Mapping[]] => [mappings.map(({ prefix }) => prefix), mappings];
 
 const prefix = fc.oneof(
   fc.nat({ max: 40 }).map((n) => `10.0.0.${n}/32`),
@@ -163,4 +164,23 @@ test("ten thousand come and go, and their places are taken again", () => {
     rows.gone(rows.pendingDeletes(all));
     expect([rows.held, rows.pending, Math.max(...fresh) < 20_000]).toEqual([some.length, 0, true]);
   }
+});
+
+test("finds what it has when it grows, also where places were free", () => {
+  const rows = rowsOf();
+  const many = Array.from({ length: 100 }, (_, i) => mapping(`10.1.0.${i}/32`, i, i + 1));
+  rows.change(...news(many.slice(0, 16)));
+  rows.change(
+    many.slice(4, 12).map(({ prefix }) => prefix),
+    [],
+  );
+  const [found] = batchesOf(many.slice(12));
+  rows.adopt(found!);
+  rows.change(...news(many));
+  const { others, fresh } = rows.pendingPuts(all);
+  expect([others.length, fresh.length, rows.held]).toEqual([0, 12, 88]);
+  expect(sorted(mappingsOf([rows.batch(VNI, fresh)]))).toEqual(sorted(many.slice(0, 12)));
+  rows.made(fresh);
+  rows.unwantAll();
+  expect(sorted(mappingsOf([rows.batch(VNI, rows.pendingDeletes(all))]))).toEqual(sorted(many));
 });

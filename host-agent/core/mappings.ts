@@ -3,6 +3,7 @@ import type { Attempts } from "./attempts.ts";
 import { HostNumbers } from "./host-numbers.ts";
 import { MappingRows } from "./mapping-rows.ts";
 import type { Datapath, MappingBatch } from "./ports.ts";
+import { FeedBroken } from "./wanted.ts";
 
 /** Mappings written with one call: some milliseconds. */
 const BATCH = 4_096;
@@ -58,14 +59,20 @@ export class Mappings {
     if (!this.#watched.has(vni)) return;
     const network = this.#network(vni);
     network.news.splice(0, Infinity, { pieces, next: 0 });
+    this.#attempts.forget(newsKey(vni));
     network.version = version;
     this.#dirty.add(vni);
   }
 
-  /** One version's changes to a network. One that is not in sync is ignored. */
+  /**
+   * One version's changes to a network. One that is not in sync is ignored. Throws FeedBroken where what was told before cannot be taken in:
+   * nothing is to wait behind that, and a snapshot takes its place.
+   */
   change(vni: number, change: MappingChange, version: bigint): void {
     const network = this.#networks.get(vni);
     if (network?.version === undefined) return;
+    const trouble = this.#attempts.message(newsKey(vni));
+    if (trouble !== undefined) throw new FeedBroken(`mappings of VNI ${vni}: ${trouble}`);
     network.news.push(change);
     network.version = version;
     this.#dirty.add(vni);

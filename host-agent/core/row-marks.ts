@@ -28,7 +28,7 @@ export class RowMarks {
     let count = 0;
     while (this.#first < this.#words.length && this.#words[this.#first] === 0) this.#first += 1;
     for (let at = this.#first; count < rows.length; at += 1) {
-      for (let word = this.#words[at] ?? 0; word !== 0 && count < rows.length; word &= word - 1) {
+      for (let word = this.#words[at]!; word !== 0 && count < rows.length; word &= word - 1) {
         rows[count++] = at * BITS + 31 - Math.clz32(word & -word);
       }
     }
