@@ -1,5 +1,6 @@
 import { writeRefusals } from "#lib/audit/refusal-log.ts";
 import { openDatabase } from "#lib/db/database.ts";
+import { newestOf } from "#lib/db/fence.ts";
 import { checkSchema, migrate } from "#lib/db/migrate.ts";
 import { createScopeReader } from "#lib/feed/feed.ts";
 import { feedMetrics } from "#lib/metrics/metrics.ts";
@@ -39,10 +40,11 @@ export async function startCoordinator(ctx: ServiceContext, config: CoordinatorC
   const log = ctx.log.child({ service: "coordinator" });
   const { bus, ca, tokens } = ctx;
   await prepareSchema(ctx);
-  const database = openDatabase<unknown>({ url: ctx.databaseUrl, schema: SCHEMA, connections: config.connections, log });
+  const at = { url: ctx.databaseUrl, schema: SCHEMA, knows: newestOf(coordinatorMigrations), log };
+  const database = openDatabase<unknown>({ ...at, connections: config.connections });
   database.pool.on("connect", forgetReadRulesets);
   const db = database.kysely;
-  const leaseDatabase = openDatabase<unknown>({ url: ctx.databaseUrl, schema: SCHEMA, connections: LEASE_CONNECTIONS, log });
+  const leaseDatabase = openDatabase<unknown>({ ...at, connections: LEASE_CONNECTIONS });
   const leases = leaseDatabase.kysely;
   await writeQuotaDefaults(db, quotasOf(config));
   const pages = await openSharedPageTokens(db);

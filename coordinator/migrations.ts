@@ -1,3 +1,4 @@
+import { fenceMigration } from "#lib/db/fence.ts";
 import type { Migrations } from "#lib/db/migrate.ts";
 import { callMigrations } from "./call/api.ts";
 import { consentMigrations } from "./consent/api.ts";
@@ -22,4 +23,11 @@ export const coordinatorMigrations: Migrations = {
   ...placementMigrations,
   ...feedMigrations,
   ...retentionMigrations,
+  // Builds from before count interfaces apart, know no bar, and let what a suspended account gave count. What prolongs leases is not among
+  // these: hosts that are connected to an old copy are not silent for that.
+  "0114_fence": fenceMigration("0114", [
+    "INSERT OR UPDATE ON scope",
+    "INSERT OR UPDATE OF session_epoch ON host",
+    ...["account", "principal", "consent", "vpc", "subnet", "security_group"].map((table) => `INSERT OR UPDATE OR DELETE ON ${table}`),
+  ]),
 };

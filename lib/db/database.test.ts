@@ -84,6 +84,7 @@ describe("a service's database", () => {
     await expect(checkSchema(admin.kysely, "nowhere", first)).rejects.toThrow(/lacks 0001_account/);
     await migrate(admin.kysely, "checked", { ...first, "0002_future": sqlMigration("SELECT 1") });
     await expect(checkSchema(admin.kysely, "checked", first)).rejects.toThrow(/0002_future, which this build does not know/);
+    await expect(migrate(admin.kysely, "checked", first)).rejects.toThrow(/0002_future, which this build does not know: run a newer build/);
     const db = open("checked");
     await expect(checkSchema(db.kysely, "checked", { ...first, "0002_future": sqlMigration("SELECT 1") })).resolves.toBeUndefined();
   });

@@ -27,6 +27,8 @@ export interface DatabaseOptions {
   /** Connections at most; default 10. */
   readonly connections?: number | undefined;
   readonly log: Logger;
+  /** The newest migration of that schema that this build knows (`newestOf`): who is too old for it is refused (lib/db/fence). */
+  readonly knows?: string | undefined;
   /** A statement that takes longer is ended by the server, milliseconds; default 30,000. */
   readonly statementTimeoutMs?: number | undefined;
 }
@@ -47,11 +49,17 @@ export function safeName(name: string): string {
   return name;
 }
 
+function safeNumber(text: string): string {
+  if (!/^\d{4}$/.test(text)) throw new Error(`${JSON.stringify(text)} is no migration's number`);
+  return text;
+}
+
 /** Open a pool. Connects lazily: a database that is away makes statements fail, not this. */
 export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables> {
   const settings = [
     ...(options.role === undefined ? [] : [`-c role=${safeName(options.role)}`]),
     ...(options.schema === undefined ? [] : [`-c search_path=${safeName(options.schema)}`]),
+    ...(options.knows === undefined ? [] : [`-c plenum.knows=${safeNumber(options.knows)}`]),
     `-c statement_timeout=${options.statementTimeoutMs ?? 30_000}`,
     // A process that hangs inside a transaction must not hold its locks for ever, nor for as long as others wait for them.
     "-c idle_in_transaction_session_timeout=10000",
@@ -64,7 +72,8 @@ export function openDatabase<Tables>(options: DatabaseOptions): Database<Tables>
     connectionTimeoutMillis: 10_000,
     // Statements that a transaction sends without waiting between them go out together and run in that order, each as if alone.
     pipeline: true,
-    application_name: `plenum ${options.role ?? ""}`.trim(),
+    // Not "plenum": that is what builds are called that do not say what they know (lib/db/fence).
+    application_name: ["plenum-service", options.role ?? ""].join(" ").trim(),
   });
   // A connection that breaks is replaced by the pool. Without listeners either event would end the process: the pool's is for a
   // connection that is idle, the client's for one that is in use, whose statement fails by itself.

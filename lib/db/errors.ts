@@ -20,6 +20,17 @@ export function isPlanStale(error: unknown): boolean {
   return state === "26000" || (state === "0A000" && (error as { routine?: unknown }).routine === "RevalidateCachedQuery");
 }
 
+/**
+ * What the database refuses older builds with (lib/db/fence). Of a class that also builds of before take for the database being away, so that
+ * their callers repeat the call, and find a newer copy.
+ */
+export const OLDER_BUILD = "57P50";
+
+/** This build is too old for the database's schema (lib/db/fence). */
+export function isOlderBuild(error: unknown): boolean {
+  return sqlState(error) === OLDER_BUILD;
+}
+
 /** The server ended it: a statement ran, or waited for others, for longer than statements may; or its transaction did nothing for too long. */
 export function isOutOfTime(error: unknown): boolean {
   return ["57014", "25P03"].includes(sqlState(error));

@@ -57,10 +57,11 @@ async function ensureSchema(db: Kysely<AnyTables>, schema: string): Promise<void
 
 /**
  * Bring `schema` up to date as the role of the same name, which owns it. `db` must be allowed to create roles the first time.
- * All of a run or nothing of it; returns the names that ran.
+ * All of a run or nothing of it; returns the names that ran. Throws for a schema of a newer build, as {@link checkSchema} does.
  */
 export async function migrate<Tables>(db: Kysely<Tables>, schema: string, migrations: Migrations): Promise<string[]> {
   const untyped = db as unknown as Kysely<AnyTables>;
+  requireKnown(schema, await doneIn(untyped, schema), migrations);
   await ensureSchema(untyped, schema);
   return untyped.connection().execute(async (connection) => {
     // However long a large table takes, or whoever migrates at the same time: a bound would end each attempt at the same place.
@@ -83,20 +84,27 @@ export async function migrate<Tables>(db: Kysely<Tables>, schema: string, migrat
   });
 }
 
+/** Names of the migrations that were done; none where the schema is not there. */
+async function doneIn<Tables>(db: Kysely<Tables>, schema: string): Promise<ReadonlySet<string>> {
+  const exists = await sql<{ there: boolean }>`SELECT to_regclass(${`${schema}.kysely_migration`}) IS NOT NULL AS there`.execute(db);
+  if (exists.rows[0]?.there !== true) return new Set();
+  const { rows } = await sql<{ name: string }>`SELECT name FROM ${sql.table(`${schema}.kysely_migration`)}`.execute(db);
+  return new Set(rows.map((row) => row.name));
+}
+
+/** Throws when the schema has a migration that this build has never heard of. */
+function requireKnown(schema: string, done: ReadonlySet<string>, migrations: Migrations): void {
+  const foreign = [...done].filter((name) => !(name in migrations));
+  if (foreign.length > 0) throw new Error(`schema ${schema} has ${foreign.join(", ")}, which this build does not know: run a newer build`);
+}
+
 /**
  * A service starts only on a schema that it knows (C17): throws when a migration is missing there, or when the schema has one
  * that this build has never heard of.
  */
 export async function checkSchema<Tables>(db: Kysely<Tables>, schema: string, migrations: Migrations): Promise<void> {
-  const known = Object.keys(migrations);
-  const exists = await sql<{ there: boolean }>`SELECT to_regclass(${`${schema}.kysely_migration`}) IS NOT NULL AS there`.execute(db);
-  const rows =
-    exists.rows[0]?.there === true
-      ? await sql<{ name: string }>`SELECT name FROM ${sql.table(`${schema}.kysely_migration`)}`.execute(db)
-      : { rows: [] };
-  const done = new Set(rows.rows.map((row) => row.name));
-  const missing = known.filter((name) => !done.has(name));
-  const foreign = [...done].filter((name) => !known.includes(name));
+  const done = await doneIn(db, schema);
+  const missing = Object.keys(migrations).filter((name) => !done.has(name));
   if (missing.length > 0) throw new Error(`schema ${schema} lacks ${missing.join(", ")}: migrate it first`);
-  if (foreign.length > 0) throw new Error(`schema ${schema} has ${foreign.join(", ")}, which this build does not know: run a newer build`);
+  requireKnown(schema, done, migrations);
 }

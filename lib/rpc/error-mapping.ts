@@ -2,7 +2,7 @@ import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-err
 import type { ErrorDetails } from "nice-grpc-error-details";
 import { ServerError, Status } from "nice-grpc-common";
 import { v7 as uuidv7 } from "uuid";
-import { isDatabaseUnavailable, isOutOfTime, isTransactionConflict } from "../db/errors.ts";
+import { isDatabaseUnavailable, isOlderBuild, isOutOfTime, isTransactionConflict } from "../db/errors.ts";
 import type { Logger } from "../log/log.ts";
 import { PlenumError, aborted, unavailable } from "./errors.ts";
 
@@ -84,6 +84,12 @@ export function mapError(error: unknown, call: { method: string; closing: boolea
     return toServerError(aborted("CONFLICT", "another change to the same resources came first, again and again; repeat the call"));
   }
   const errorId = uuidv7();
+  if (isOlderBuild(error)) {
+    call.log.error({ err: error, method: call.method, errorId }, "this build is older than its database and writes nothing: upgrade it");
+    return toServerError(
+      unavailable(`this copy is older than its database: repeat the call, another may be newer (error ${errorId})`, { error_id: errorId }),
+    );
+  }
   if (isDatabaseUnavailable(error)) {
     call.log.warn({ err: error, method: call.method, errorId }, "the database does not answer");
     return toServerError(unavailable(`the database does not answer; repeat the call (error ${errorId})`, { error_id: errorId }));

@@ -9,7 +9,8 @@ export interface Origin {
 }
 
 const MAX_TEXT = 256;
-const clip = (text: string): string => text.slice(0, MAX_TEXT);
+/** What a jsonb takes: an entry that cannot be written is a refusal that nobody hears of. */
+const clip = (text: string): string => text.slice(0, MAX_TEXT).toWellFormed().replaceAll("\0", "\u{FFFD}");
 
 /** Fields of whatever request that are kept, by their names in the proto: what was forced, on which host, which fields were changed. */
 const KEPT: Readonly<Record<string, string>> = { force: "force", host_id: "hostId", update_mask: "updateMask" };
