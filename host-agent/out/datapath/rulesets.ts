@@ -91,12 +91,13 @@ export class Rulesets {
     const wanted = new Map(entries.rule_groups.map((entry) => [nameOf(entry[0]), entry]));
     const had = new Set(keys.rule_groups.map(nameOf));
     this.#maps.rulesets.put(u32(id), encode("ruleset", { id, digest: Buffer.alloc(DIGEST_OCTETS) }));
+    // What goes makes room for what comes.
+    for (const key of keys.rule_groups) if (!wanted.has(nameOf(key))) map.delete(key);
     this.#add(
       id,
       "rule_groups",
       [...wanted].flatMap(([name, entry]) => (had.has(name) && map.get(entry[0])?.equals(entry[1]) === true ? [] : [entry])),
     );
-    for (const key of keys.rule_groups) if (!wanted.has(nameOf(key))) map.delete(key);
     keys.rule_groups = entries.rule_groups.map(([key]) => key);
     this.#maps.rulesets.put(u32(id), value);
   }
