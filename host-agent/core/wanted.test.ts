@@ -1,7 +1,16 @@
 import { beforeEach, expect, test } from "vitest";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import type { HostItem } from "#gen/plenum/host/v1/host_feed.ts";
-import { attachment, attachmentItem, instance, instanceItem } from "../testing/feed-world.ts";
+import {
+  attachment,
+  attachmentItem,
+  instance,
+  instanceItem,
+  namingRulesetItem,
+  peerGroup,
+  ruleset,
+  rulesetItem,
+} from "../testing/feed-world.ts";
 import { FeedBroken, HostWanted } from "./wanted.ts";
 
 let wanted: HostWanted;
@@ -18,6 +27,28 @@ test("a feed that breaks its own rules is refused", () => {
   expect(() => wanted.complete(5n)).toThrow(/in sync without a snapshot/);
   expect(() => delta(6n)).toThrow(/delta 6 after version 4/);
   expect(() => delta(5n, { item: undefined })).toThrow(/a kind that this agent does not know/);
+});
+
+test("sets of a group that come and go are in the rules that name it, wherever they are told", () => {
+  const moved = (added: number[], removed: number[]) =>
+    peerGroup({ securityGroupId: "sg-0", addedGroupSetIds: added, removedGroupSetIds: removed });
+  const peers = () => wanted.ruleset(2)?.rules.map((rule) => rule.peerGroupSetIds);
+  delta(5n, ruleset(namingRulesetItem(2, [[1], [7]])), ruleset(rulesetItem(3)));
+  wanted.takeDirt();
+  delta(6n, moved([4], [1]));
+  expect(peers()).toEqual([[], [4], [7], [4]]);
+  expect([...wanted.takeDirt().rulesets]).toEqual([2]);
+  // Collected aside, it is wanted only when it is whole.
+  wanted.beginSnapshot();
+  wanted.resume(6n);
+  delta(7n, moved([5], []));
+  expect(peers()).toEqual([[], [4], [7], [4]]);
+  wanted.complete(7n);
+  expect(peers()).toEqual([[], [4, 5], [7], [4, 5]]);
+  wanted.beginSnapshot();
+  wanted.change({ version: 9n, inSnapshot: true, items: [ruleset(namingRulesetItem(2, [[5], []])), moved([6], [5])] });
+  wanted.complete(9n);
+  expect(peers()).toEqual([[], [6], [], [6]]);
 });
 
 test("only what was to go is forgotten: it may be wanted again by now", () => {

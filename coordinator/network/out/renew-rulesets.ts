@@ -21,13 +21,13 @@ export async function renewRulesets(tx: Tx, groupIds: readonly string[]): Promis
 
 /**
  * Rulesets of before groups were named in them have the sets of then: once, those of a locked VPC are made anew. Those that name no group
- * stay what they are.
+ * stay what they are, and are marked.
  */
-export function renewUnnamed(tx: Tx, vpcId: string): Promise<RulesetChange[]> {
-  return renew(
-    tx,
-    sql`vpc_id = ${vpcId} AND EXISTS (SELECT FROM ruleset WHERE ruleset.ruleset_id = group_set.ruleset_id AND peer_groups IS NULL)`,
-  );
+export async function renewUnnamed(tx: Tx, vpcId: string): Promise<RulesetChange[]> {
+  const unnamed = sql`SELECT ruleset_id FROM ruleset JOIN group_set USING (ruleset_id) WHERE vpc_id = ${vpcId} AND peer_groups IS NULL`;
+  const changes = await renew(tx, sql`ruleset_id IN (${unnamed})`);
+  await sql`UPDATE ruleset SET peer_groups = '{}' WHERE ruleset_id IN (${unnamed})`.execute(tx);
+  return changes;
 }
 
 async function renew(tx: Tx, which: RawBuilder<unknown>): Promise<RulesetChange[]> {

@@ -94,12 +94,13 @@ export class Rulesets {
     const map = this.#maps.rule_groups;
     const keys = this.#keysOf(id);
     const names = new Set(wanted.map(([key]) => nameOf(key)));
+    // What goes makes room for what comes.
+    for (const key of keys.rule_groups) if (!names.has(nameOf(key))) map.delete(key);
     this.#add(
       id,
       "rule_groups",
       wanted.filter(([key, value]) => map.get(key)?.equals(value) !== true),
     );
-    for (const key of keys.rule_groups) if (!names.has(nameOf(key))) map.delete(key);
     keys.rule_groups = wanted.map(([key]) => key);
   }
 
