@@ -34,6 +34,14 @@ static __always_inline int act_answer(const struct decision *d, bool written)
 	return written ? bpf_redirect(d->ifindex, 0) : act_drop(d->wire_id, DROP_REWRITE_FAILED);
 }
 
+/* What stands behind the packet's end was not counted: padding, or what a guest would like to send for nothing. */
+static __always_inline bool act_trim(struct __sk_buff *skb, const struct packet *pkt)
+{
+	__u32 len = ETH_HEADER + pkt->ip_len;
+
+	return skb->len <= len || bpf_skb_change_tail(skb, len, 0) == 0;
+}
+
 static __always_inline bool act_rewrite(struct __sk_buff *skb, const struct packet *pkt, const struct decision *d)
 {
 	if ((pkt->flags & PACKET_TCP_SYN) && d->mtu &&
@@ -115,7 +123,7 @@ static __always_inline int act_forward(struct __sk_buff *skb, struct packet *pkt
 
 	if (reason)
 		return act_drop(refused, reason);
-	if (!act_rewrite(skb, pkt, d))
+	if (!act_trim(skb, pkt) || !act_rewrite(skb, pkt, d))
 		return act_drop(d->wire_id, DROP_REWRITE_FAILED);
 	if (d->verdict == VERDICT_TUNNEL) {
 		struct host_config *self = bpf_map_lookup_elem(&host, &zero);

@@ -38,6 +38,22 @@ test("between hosts a packet carries its network, the ids of both ends, and do-n
   expect(innerEthernet.subarray(14)).toEqual(inner);
 });
 
+test("what stands behind a packet's end goes no further: it would be carried and not counted", () => {
+  const one = lab.openGuest(a, "10.4.0.1", { vni: 8 });
+  const near = lab.openGuest(a, "10.4.0.2", { vni: 8 });
+  const far = lab.openGuest(b, "10.4.0.3", { vni: 8 });
+  for (const target of [near, far]) {
+    const capture = new Capture(target.path, GUEST_DEVICE);
+    const inner = ipv4({ src: one.address, dst: target.address, protocol: 17 }, udp(1, 2, Buffer.from("counted")));
+    const frame = ethernet({ dst: GATEWAY_MAC, src: one.endpoint.guestMac }, Buffer.concat([inner, Buffer.from("smuggled".repeat(100))]));
+    sendFrame(one.path, GUEST_DEVICE, frame);
+    expect(capture.find((f) => f.includes("counted"))?.subarray(14)).toEqual(inner);
+    capture.close();
+  }
+  const { bytes } = a.datapath.readMeters([one.endpoint.meterId]).find(({ direction }) => direction === "egress")!;
+  expect(bytes).toBe(2n * (20n + 8n + 7n));
+});
+
 test("the outer source is the host's address also where the kernel would prefer another", () => {
   const host = lab.host("c", "198.18.0.3");
   linux.withNetlink(host.path, (nl) => {
