@@ -1,8 +1,8 @@
 /** What a side of bench/mappings.ts is asked for; of each the processor's time, and the clock's. */
 export const STAGES = {
   packed: "service: packed anew",
-  told: "service: a snapshot's frames to 100 watchers",
-  changed: "service: one change encoded and to 100 watchers",
+  told: "service: a snapshot to 100 watchers (which frame is next)",
+  changed: "service: 100 changes, each to 100 watchers",
   looked: "service: 100,000 addresses looked up, half of them nowhere",
   received: "agent: received and unpacked",
   written: "agent: compared and written",
