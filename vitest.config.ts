@@ -6,8 +6,8 @@ import { LongestFirst } from "./test/setup/longest-first.ts";
 //   x.kernel.test.ts    needs root: namespaces, netlink, BPF
 //   test/scenario/**    whole clusters through the public API, real packets
 const common = { testTimeout: 30_000, hookTimeout: 60_000, setupFiles: ["test/setup/seed.ts"] };
-// Most of them wait more than they compute, and none counts on being alone on the machine: where vitest's default on two processors is one
-// file after the other, two at a time.
+// Unit tests and scenarios wait for databases and processes, and do not count on being alone on the machine: where vitest's default on two
+// processors is one file after the other, two at a time.
 const AT_A_TIME = 2;
 
 const scenario = { ...common, pool: "forks" as const, testTimeout: 120_000, hookTimeout: 180_000 };
@@ -41,7 +41,7 @@ export default defineConfig({
           include: ["**/*.kernel.test.ts"],
           exclude: ["**/node_modules/**", "test/scenario/**"],
           pool: "forks", // setns moves a whole thread: never inside a shared worker
-          maxWorkers: AT_A_TIME, // one file, the mutants, uses all processors by itself
+          maxWorkers: 1,
         },
       },
       {

@@ -115,6 +115,13 @@ async function floorPart(): Promise<void> {
   else process.stdout.write("\nkernel floor: NOT RUN (its kernel could not be fetched)\n");
 }
 
+/** After an end before time: clusters whose tests were cut off. A run that comes to its end leaves none, and hides none that it does. */
+async function removeWhatTestsLeft(): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const { removeDeadRuns } = await import("../cli/up/remove.ts");
+  for (const run of await removeDeadRuns()) process.stdout.write(`removed what run ${run} had left\n`);
+}
+
 function finish(): never {
   const total = [...counts.values()].reduce(addCounts, NONE);
   const of = (project: string): number => counts.get(project)?.passed ?? 0;
@@ -134,7 +141,7 @@ function finish(): never {
   process.exit(failed === 0 && total.passed > 0 ? 0 : 1);
 }
 
-endStepsOnSignals();
+endStepsOnSignals(removeWhatTestsLeft);
 mkdirSync(results, { recursive: true });
 await checks();
 if (quick) await vitest("unit");

@@ -18,6 +18,8 @@ export interface StepOptions {
 }
 
 const running = new Set<ChildProcess>();
+/** Somebody ends us: no step has an outcome any more. */
+let ending = false;
 
 /** Runs a command, says how long it took. Never throws for a command that fails. */
 export function runStep(name: string, command: string, args: readonly string[], { env = {}, whole = false }: StepOptions = {}) {
@@ -32,6 +34,7 @@ export function runStep(name: string, command: string, args: readonly string[], 
   return new Promise<StepResult>((resolve) => {
     const end = (ok: boolean, how: string): void => {
       running.delete(child);
+      if (ending) return;
       const said = Buffer.concat(kept).toString();
       const took = ((performance.now() - start) / 1_000).toFixed(1);
       process.stdout.write(`${whole ? begin + said : ""}== ${name}: ${how} (${took} s)\n`);
@@ -45,14 +48,18 @@ export function runStep(name: string, command: string, args: readonly string[], 
 /**
  * Whoever ends us ends what we run, and it has the time to put away what it made; a terminal's Ctrl-C reaches it by itself, `kill` and
  * a CI that gives up do not.
+ * @param tidy what is left to do when all have ended
  */
-export function endStepsOnSignals(): void {
+export function endStepsOnSignals(tidy: () => Promise<unknown>): void {
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(name, () => {
+      ending = true;
       process.stdout.write(`\n== ${name}: ending what runs\n`);
       const ended = [...running].map((child) => new Promise((resolve) => child.once("close", resolve)));
       for (const child of running) child.kill(name);
-      void Promise.all(ended).then(() => process.exit(128 + constants.signals[name]));
+      void Promise.all(ended)
+        .then(tidy)
+        .finally(() => process.exit(128 + constants.signals[name]));
     });
   }
 }

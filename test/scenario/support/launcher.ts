@@ -34,7 +34,8 @@ export interface Launcher {
 
 /** @param script below the root of the repository; @param env beside the plain environment */
 export function launch(script: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Launcher {
-  const child = spawn(process.execPath, [join(root, script), ...args], {
+  // In a group of its own it outlives a test run that is cut off: it is told to end, and takes down what it made.
+  const child = spawn("setpriv", ["--pdeathsig", "TERM", "--", process.execPath, join(root, script), ...args], {
     cwd: root,
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
