@@ -171,6 +171,11 @@ export class FakeHost {
     this.#send?.(message);
   }
 
+  /** Say that it is there, as an agent does every few seconds: without this a lease ends after 15. */
+  beat(): void {
+    this.send({ $case: "heartbeat", value: { sessionEpoch: this.epoch, substrate: undefined } });
+  }
+
   /** Say how the substrate stands, as a change of it is told. */
   stand(substrate: Partial<SubstrateStatus>): void {
     this.substrate = { deviceReady: true, tunnelReady: true, message: "", ...substrate };

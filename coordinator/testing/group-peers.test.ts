@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { Direction, Protocol } from "#gen/plenum/network/v1/security_group.ts";
 import type { SecurityGroupRule } from "#gen/plenum/network/v1/security_group.ts";
 import { newId } from "#lib/ids/ids.ts";
@@ -179,6 +179,8 @@ describe("a rule whose peer is a group", () => {
 
   test("survives a storm of rules, sets, attachments and acknowledgements without a deadlock, and is complete after it", async () => {
     const at = await scene();
+    const beats = setInterval(() => at.host.beat(), 1_000);
+    onTestFinished(() => clearInterval(beats));
     const ids: string[] = [];
     for (let i = 0; i < 5; i += 1) ids.push(await group(at));
     const pick = (index: number): string => ids[index % ids.length] ?? "";

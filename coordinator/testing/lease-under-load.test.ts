@@ -30,7 +30,7 @@ test("hosts stay connected, and hosts count as heard, while calls that wait for 
     const [row] = rows;
     return row !== undefined && row.host < 3 && row.service < 3;
   };
-  host.send({ $case: "heartbeat", value: { sessionEpoch: host.epoch, substrate: undefined } });
+  host.beat();
   await expect.poll(heard, { timeout: 3_000 }).toBe(true);
   await held.release();
   await made;

@@ -137,7 +137,7 @@ describe("a session", () => {
     });
     const refused = clients.instances.runInstance({ zoneId, interfaces: [{ source: { $case: "create", value: { subnetId } } }] });
     expect(await failure(refused)).toMatchObject({ reason: "NO_HOST" });
-    host.send({ $case: "heartbeat", value: { sessionEpoch: host.epoch, substrate: undefined } });
+    host.beat();
     await expect.poll(async () => (await world.operator.hosts.getHost({ hostId: host.hostId })).host?.state).toBe(HostState.CONNECTED);
   });
 
