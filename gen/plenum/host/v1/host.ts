@@ -174,7 +174,7 @@ export interface UpdateHostResponse {
 export interface BarHostRequest {
   /** `host-…`. Required. */
   hostId: string;
-  /** Why, for operators: 1 to 256 characters. Required. */
+  /** Why, for operators: 1 to 256 characters (see Principal.principal_id), in one line. Required. */
   reason: string;
   /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
