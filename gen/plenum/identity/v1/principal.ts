@@ -72,7 +72,7 @@ export interface Principal {
   role: Role;
   /** Whether its tokens are accepted. */
   state: PrincipalState;
-  /** Free text, at most 256 characters, in lines (line feeds). As all descriptions: else nothing that is not seen, no white space around it. */
+  /** Free text, at most 256 characters; line feeds end lines. As all descriptions: no other character that is not seen, no white space around it. */
   description: string;
   /** When it was made; a principal is made by the first token issued for it, too, with that token's role. */
   createTime:

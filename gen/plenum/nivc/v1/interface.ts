@@ -23,7 +23,10 @@ export const InterfaceState = {
   IN_USE: 2,
   /** DISABLED - Switched off (`disabled`), attached or not. */
   DISABLED: 3,
-  /** IN_REPAIR - Has an attachment whose host could not do what it was asked for and goes on trying, or whose host is silent: its lease is over. */
+  /**
+   * IN_REPAIR - Has an attachment whose host could not do what it was asked for and goes on trying, or whose host is silent: its lease is over, or it is
+   * barred.
+   */
   IN_REPAIR: 4,
 } as const;
 
@@ -266,8 +269,8 @@ export interface Attachment {
     | Date
     | undefined;
   /**
-   * When the host said that it carries none any more, or, with force (that host is silent or barred), every other reachable one that it refuses its
-   * packets; absent before.
+   * When the host said that it carries none any more, or, with force (that host is silent or barred), every other reachable one that it
+   * refuses its packets; absent before.
    */
   detachTime:
     | Date
