@@ -467,7 +467,7 @@ export interface AttachmentItem {
   generation: bigint;
   /** Whether it is to be there. */
   wanted: Wanted;
-  /** D2. */
+  /** Its number in packets between hosts (D2): 1 to 2^32 − 1. */
   wireId: number;
   /** `i-…`. */
   instanceId: string;
@@ -487,7 +487,7 @@ export interface AttachmentItem {
   gatewayMac: string;
   /** Which rules (RulesetItem). */
   rulesetId: number;
-  /** Interned set of its groups (D2). */
+  /** Number of the set of its groups (D2): 1 to 2^32 − 1. */
   groupSetId: number;
   /** Never reused (D18). */
   meterId: bigint;
@@ -523,7 +523,7 @@ export interface HostRule {
   peerCidr: string;
   /** The rule's peer is a security group, not a prefix. */
   peerIsGroup: boolean;
-  /** Interned sets that contain that group, as of this message's version, in ascending order. May be empty: matches nobody yet. */
+  /** Numbers of the sets that contain that group (AttachmentItem.group_set_id), as of this message's version, in ascending order. May be empty: matches nobody yet. */
   peerGroupSetIds: number[];
   /** That group (`sg-…`). Empty where `peer_is_group` is false, and of rules made before this was told: their sets stay what they are. */
   peerGroupId: string;
