@@ -523,7 +523,10 @@ export interface HostRule {
   peerCidr: string;
   /** The rule's peer is a security group, not a prefix. */
   peerIsGroup: boolean;
-  /** Numbers of the sets that contain that group (AttachmentItem.group_set_id), as of this message's version, in ascending order. May be empty: matches nobody yet. */
+  /**
+   * Numbers of the sets that contain that group (AttachmentItem.group_set_id), as of this message's version, in ascending order. May be
+   * empty: matches nobody yet.
+   */
   peerGroupSetIds: number[];
   /** That group (`sg-…`). Empty where `peer_is_group` is false, and of rules made before this was told: their sets stay what they are. */
   peerGroupId: string;
