@@ -177,7 +177,7 @@ function bitsBytes(bits: bigint): Buffer {
   return bytes;
 }
 
-/** Of what the id stands for: the rules, and how they were taken apart. */
+/** Of what the id stands for: the rules with the groups that they name, and how they were taken apart. Not of the groups' sets (ADR 0011). */
 function digestOf({ rules }: Ruleset, entries: Entries): Uint8Array {
   const hash = createHash("sha256").update(JSON.stringify(rules.map(lasting)));
   for (const table of FIXED) {
