@@ -11,7 +11,7 @@ export { visibleAccount } from "./core/visible.ts";
 export { tellWatchers, watchedIds, watchScopes } from "./core/watch-scope.ts";
 export type { Concerned } from "./core/watch-scope.ts";
 export { COORDINATOR, subjectOf } from "./core/subject.ts";
-export type { Standing, Subject } from "./core/subject.ts";
+export type { Hold, Standing, Subject } from "./core/subject.ts";
 export { createCalls } from "./out/calls.ts";
 export type { CallsOptions, GrantSource, HoldConsents, StandingQuery } from "./out/calls.ts";
 export { openSharedPageTokens } from "./out/page-tokens.ts";
@@ -91,6 +91,8 @@ export interface WriteCall extends Sight {
 export interface WriteOptions<Res> {
   /** The RPC's authorisation action, for refusals that come before any `require`. */
   readonly action: string;
+  /** The account ("": the installation) whose principals' standing it changes, so that it closes that gate. Undefined: nobody's. */
+  readonly closes?: string;
   /** Idempotency key; empty or undefined: none. At most 128 characters, else INVALID_ARGUMENT. */
   readonly requestId?: string | undefined;
   /** The request (message or bytes), to tell a repeat from another one. Required with `requestId`. */

@@ -3,11 +3,11 @@ import type { Applied, ConnectRequest, ConnectResponse, Counters } from "#gen/pl
 import { encodeBookmark } from "#lib/feed/feed.ts";
 import type { Follower, Position, ScopeReader } from "#lib/feed/feed.ts";
 import type { Logger } from "#lib/log/log.ts";
-import { invalidArgument, unavailable } from "#lib/rpc/errors.ts";
+import { invalidArgument, resourceExhausted, unavailable } from "#lib/rpc/errors.ts";
 import { hostScope } from "../interface/api.ts";
 import { closeSession } from "../placement/api.ts";
 import { snapshotChanges } from "./core/chunks.ts";
-import { PendingApplied } from "./core/merge-applied.ts";
+import { MOST_PENDING, PendingApplied } from "./core/merge-applied.ts";
 import { Outbox } from "./out/outbox.ts";
 import { readStart } from "./out/read-start.ts";
 import type { SessionStart } from "./out/read-start.ts";
@@ -186,12 +186,25 @@ export class HostSession implements Endable {
     for (const value of snapshotChanges(items, version)) await this.#send({ $case: "change", value });
   }
 
-  /** Collected while a write runs, so that a host that says much costs one transaction at a time. */
+  /**
+   * Collected while a write runs, so that a host that says much costs one transaction at a time. RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): it says
+   * more than any host can have to say; what was collected is forgotten.
+   */
   #applied(applied: Applied): void {
     checkApplied(applied);
     const first = this.#pending === undefined;
     this.#pending ??= new PendingApplied();
     this.#pending.add(applied);
+    if (this.#pending.tooMuch) {
+      this.#pending = undefined;
+      throw resourceExhausted(
+        "LIMIT_EXCEEDED",
+        `more than ${MOST_PENDING} things of a kind, or too long, wait to be written: connect again`,
+        {
+          limit: String(MOST_PENDING),
+        },
+      );
+    }
     if (!first) return;
     this.#writing = this.#writing.then(() => this.#write()).catch((error: unknown) => this.end(error as Error));
   }

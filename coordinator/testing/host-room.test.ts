@@ -1,4 +1,8 @@
+import { sql } from "kysely";
+import type { Transaction } from "kysely";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { hasRoom } from "../placement/out/host-room.ts";
+import { holdOpen, lockWaits } from "./locks.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 import type { FakeHost } from "./fake-host.ts";
 import { startWorld } from "./world.ts";
@@ -65,6 +69,23 @@ it("a full host is no host, exactly, however many ask at once; the reason says i
   const { operation } = await clients.instances.terminateInstance({ instanceId: instance?.instanceId ?? "" });
   expect(await world.finished(clients, operation?.operationId)).toBe("SUCCEEDED");
   expect((await run("zone-d")).hostId).toBe(host.hostId);
+});
+
+it("who finds a host full when its turn comes holds up nobody there, and so waits for nobody who waits for it", async () => {
+  const host = await bounded("zone-g", { maxInstances: 1, maxAttachments: 100 });
+  const room = (tx: Transaction<unknown>) => hasRoom(tx, { hostId: host.hostId, maxInstances: 1, maxAttachments: 100 }, 1);
+  const turns = async (tx: Transaction<unknown>) =>
+    (await sql`SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'`.execute(tx)).rows.length;
+  const db = world.db.kysely;
+  const first = await holdOpen(db, async (tx) => [await room(tx), await turns(tx)]);
+  expect(first.result).toEqual([true, 1]);
+  const second = run("zone-g");
+  await expect.poll(() => lockWaits(db, { kind: "advisory" })).toBe(1);
+  const third = db.transaction().execute(async (tx) => [await room(tx), await turns(tx)]);
+  await expect.poll(() => lockWaits(db, { kind: "advisory" })).toBe(2);
+  await first.release();
+  expect((await second).hostId).toBe(host.hostId);
+  expect(await third).toEqual([false, 0]);
 });
 
 it("interfaces take places too: what does not fit goes to a host where it does", async () => {

@@ -1,9 +1,12 @@
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { PrincipalServiceDefinition } from "#gen/plenum/identity/v1/principal.ts";
 import { QuotaServiceDefinition } from "#gen/plenum/identity/v1/quota.ts";
+import { Role } from "#gen/plenum/identity/v1/token.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { Wanted } from "#gen/plenum/host/v1/host_feed.ts";
 import { deadlocks } from "./deadlocks.ts";
+import { holdOpen, lockWaits } from "./locks.ts";
 import type { FakeHost } from "./fake-host.ts";
 import { startWorld, ZONE } from "./world.ts";
 import type { Clients, World } from "./world.ts";
@@ -158,4 +161,31 @@ test("an attachment that waits for the start of its instance is on the host wher
   const started = await start;
   expect(started.instance?.hostId).not.toBe("");
   expect(attachment?.hostId).toBe(started.instance?.hostId);
+});
+
+test.each([
+  ["two owners", true],
+  ["two operators", false],
+])("%s that revoke tokens of each other's account at once do not wait for each other", async (_title, owners) => {
+  const { accountId } = await scene();
+  const before = await deadlocks(world);
+  const of = owners ? accountId : "";
+  const names = ["ann", "bob"].map((name) => `${name} of ${accountId}`);
+  const role = owners ? Role.OWNER : Role.OPERATOR;
+  const root = await world.client(PrincipalServiceDefinition);
+  for (const principalId of [...names, "robot"]) await root.createPrincipal({ accountId: of, principalId, role });
+  const clients = await Promise.all(
+    names.map((principalId) =>
+      world.client(PrincipalServiceDefinition, owners ? { role: "owner", accountId, principalId } : { role: "operator", principalId }),
+    ),
+  );
+  // Both come as far as their own rows.
+  const { release } = await holdOpen(world.db.kysely, (tx) =>
+    sql`SELECT FROM principal WHERE account_id = ${of} AND principal_id = ANY(${names}::text[]) FOR UPDATE`.execute(tx),
+  );
+  const both = clients.map((one) => one.revokeTokens({ accountId: of, principalId: "robot" }));
+  await expect.poll(() => lockWaits(world.db.kysely)).toBe(2);
+  await release();
+  for (const { principal } of await Promise.all(both)) expect(principal?.tokensNotBefore).toBeInstanceOf(Date);
+  expect((await deadlocks(world)) - before).toBe(0n);
 });

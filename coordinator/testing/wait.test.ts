@@ -8,6 +8,7 @@ import { openChannel } from "#lib/rpc/client.ts";
 import type { PlenumClient } from "#lib/rpc/client.ts";
 import { startServer } from "#lib/rpc/server.ts";
 import { createCalls, openSharedPageTokens, SCHEMA } from "../call/api.ts";
+import type { Calls } from "../call/api.ts";
 import { grantsFor, holdConsents } from "../consent/api.ts";
 import { principalStanding } from "../identity/api.ts";
 import { interfaceService } from "../interface/in/interface-service.ts";
@@ -17,6 +18,7 @@ import type { Signals } from "../interface/out/signals.ts";
 import { instanceDirectory } from "../placement/api.ts";
 import { scene, seconds } from "./force-scene.ts";
 import type { Scene } from "./force-scene.ts";
+import { lockAwaited } from "./locks.ts";
 import { refusalOfCall } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
@@ -46,10 +48,13 @@ interface Counted {
   as(accountId: string): Interfaces;
   /** Calls that wait now. */
   waiting(): number;
+  /** Keys of each wait so far, in the order of their beginnings. */
+  readonly watched: readonly (readonly string[])[];
 }
 
-/** The service of interfaces, with those who wait counted. Its tokens are ids of accounts. */
-async function counted(): Promise<Counted> {
+/** The service of interfaces, with those who wait counted. Its tokens are ids of accounts. `through`: what its writes go through. */
+async function counted(through: (calls: Calls) => Calls = (calls) => calls): Promise<Counted> {
+  const watched: (readonly string[])[] = [];
   const db = world.db.kysely;
   const bus = world.hub.connect(silentLog());
   closers.push(() => bus.close());
@@ -60,6 +65,7 @@ async function counted(): Promise<Counted> {
     ...signals,
     watch(keys) {
       open += 1;
+      watched.push(keys);
       const watch = signals.watch(keys);
       return {
         ...watch,
@@ -70,7 +76,7 @@ async function counted(): Promise<Counted> {
       };
     },
   };
-  const calls = createCalls({ db, bus, grants: grantsFor, hold: holdConsents, standing: principalStanding, log: silentLog() });
+  const calls = through(createCalls({ db, bus, grants: grantsFor, hold: holdConsents, standing: principalStanding, log: silentLog() }));
   const reader = createScopeReader<unknown>({ db, schema: SCHEMA, bus, log: silentLog() });
   closers.push(() => reader.close());
   const pages = await openSharedPageTokens(db);
@@ -96,6 +102,7 @@ async function counted(): Promise<Counted> {
       return channel.client(InterfaceServiceDefinition);
     },
     waiting: () => open,
+    watched,
   };
 }
 
@@ -116,6 +123,36 @@ test("who loses its right while it waits gets nothing; the owner gets the attach
   at.lost.acknowledge();
   expect(await theirs).toMatchObject({ status: "NOT_FOUND" });
   expect((await owners).attachments[0]?.state).toBe(AttachmentState.DETACHED);
+});
+
+test("a call whose twin wins a deadlock waits for what the twin wrote", async () => {
+  const at = await scene(world);
+  const { instance } = await at.clients.instances.runInstance({ stopped: true });
+  const { interface: made } = await at.clients.interfaces.createInterface({ spec: { subnetId: at.subnetId } });
+  const spec = { interfaceId: made?.interfaceId ?? "", instanceId: instance?.instanceId ?? "" };
+  const request = { spec, requestId: "twins" };
+  let twin: Promise<string> | undefined;
+  const { as, watched, waiting } = await counted((calls) => ({
+    ...calls,
+    read: (...all) => calls.read(...all),
+    readAtOnce: (...all) => calls.readAtOnce(...all),
+    write: (context, options, fn) =>
+      calls.write(context, options, async (call) => {
+        const result = await fn(call);
+        if (twin !== undefined) return result;
+        // What it did is rolled back, and run again: the twin waits for this one's key, and then has it.
+        twin = as(at.accountId)
+          .attachInterface(request)
+          .then(({ attachment }) => attachment?.attachmentId ?? "");
+        await lockAwaited(world.db.kysely);
+        throw Object.assign(new Error("deadlock detected"), { code: "40P01" });
+      }),
+  }));
+  const { attachment } = await as(at.accountId).attachInterface(request);
+  expect(attachment?.attachmentId).toBe(await twin);
+  expect(watched[0]).not.toEqual([attachment?.attachmentId]);
+  expect(watched.slice(1)).toEqual([[attachment?.attachmentId], [attachment?.attachmentId]]);
+  expect(waiting()).toBe(0);
 });
 
 test("a caller that hangs up, or whose deadline comes, leaves nobody waiting; what it asked for goes on", async () => {

@@ -105,4 +105,66 @@ describe("the log", () => {
     await log.stop();
     expect(written.flat().at(-1)).toMatchObject({ peer: "a", count: 2 });
   });
+
+  const bad = (peer: string): Error => Object.assign(new Error(`no ${peer}`), { code: "22P05" });
+
+  it("writes the others where a row can never be written, which is dropped and counted", async () => {
+    const written: string[] = [];
+    const tries: string[][] = [];
+    const write = (rows: readonly RefusalRow[]): Promise<void> => {
+      tries.push(rows.map((row) => row.peer));
+      if (rows.some((row) => row.peer === "b")) return Promise.reject(bad("b"));
+      written.push(...rows.map((row) => row.peer));
+      return Promise.resolve();
+    };
+    const dropped = vi.fn();
+    const log = startRefusalLog({ write, dropped, log: silentLog(), everyMs: 60_000 });
+    for (const peer of ["a", "b", "b", "c"]) log.note(refusal(peer));
+    await log.stop();
+    expect(written).toEqual(["a", "c"]);
+    expect(dropped.mock.calls).toEqual([[2]]);
+    await log.stop();
+    expect(tries).toEqual([["a", "b", "c"], ["a"], ["b"], ["c"]]); // it is not tried again
+  });
+
+  it("keeps all when the database goes away between the rows", async () => {
+    let fails: (rows: readonly RefusalRow[]) => Error | undefined = (rows) => {
+      if (rows.some((row) => row.peer === "b")) return bad("b");
+      return rows[0]?.peer === "c" ? Object.assign(new Error("away"), { code: "57P01" }) : undefined;
+    };
+    const written: string[] = [];
+    const write = (rows: readonly RefusalRow[]): Promise<void> => {
+      const failure = fails(rows);
+      if (failure !== undefined) return Promise.reject(failure);
+      written.push(...rows.map((row) => row.peer));
+      return Promise.resolve();
+    };
+    const dropped = vi.fn();
+    const log = startRefusalLog({ write, dropped, log: silentLog(), everyMs: 60_000 });
+    for (const peer of ["a", "b", "c", "d"]) log.note(refusal(peer));
+    await log.stop();
+    expect(written).toEqual(["a"]);
+    fails = () => undefined;
+    await log.stop();
+    expect(written).toEqual(["a", "c", "d"]);
+    expect(dropped.mock.calls).toEqual([[1]]);
+  });
+
+  it("drops nothing for a fault that is not the row's", async () => {
+    let state = "42501"; // no right to it: whoever mends that has the rows
+    const written: string[] = [];
+    const write = (rows: readonly RefusalRow[]): Promise<void> => {
+      if (state !== "") return Promise.reject(Object.assign(new Error("no"), { code: state }));
+      written.push(...rows.map((row) => row.peer));
+      return Promise.resolve();
+    };
+    const dropped = vi.fn();
+    const log = startRefusalLog({ write, dropped, log: silentLog(), everyMs: 60_000 });
+    for (const peer of ["a", "b"]) log.note(refusal(peer));
+    await log.stop();
+    state = "";
+    await log.stop();
+    expect(written).toEqual(["a", "b"]);
+    expect(dropped).not.toHaveBeenCalled();
+  });
 });

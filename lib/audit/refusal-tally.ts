@@ -99,6 +99,16 @@ export class RefusalTally {
     return lost;
   }
 
+  /** This one can never be written. Answers how many refusals are lost by it; those like it that follow begin anew. */
+  forget(row: RefusalRow): number {
+    for (const [key, one] of this.#current) {
+      if (one.row.entryId !== row.entryId) continue;
+      this.#current.delete(key);
+      return one.row.count;
+    }
+    return row.count;
+  }
+
   #turnTo(minute: number): void {
     if (minute === this.#minute) return;
     this.#minute = minute;

@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeJwt, SignJWT, UnsecuredJWT } from "jose";
+import { Status } from "nice-grpc-common";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { testDirectory } from "../db/testing.ts";
 import { newId } from "../ids/ids.ts";
@@ -9,7 +10,15 @@ import { hostUri } from "../rpc/caller.ts";
 import { certificateFingerprint, createHostRequest, openCertificateAuthority } from "./ca.ts";
 import { newJoinToken, parseJoinToken } from "./join-token.ts";
 import { derOf } from "./pem.ts";
-import { openTokenIssuer } from "./token.ts";
+import { callerOfClaims, openTokenIssuer, timesOfClaims } from "./token.ts";
+
+const failure = (run: () => unknown): unknown => {
+  try {
+    return run();
+  } catch (error) {
+    return error;
+  }
+};
 
 let directory: string;
 beforeEach(async () => {
@@ -121,6 +130,39 @@ describe("the token issuer", () => {
     await expect(issuer.issue({ ...base, accountId: "" })).rejects.toThrow();
     await expect(issuer.issue({ ...base, roles: [] })).rejects.toThrow();
     for (const ttlSeconds of [59, 90 * 86_400 + 1, 60.5]) await expect(issuer.issue({ ...base, ttlSeconds })).rejects.toThrow(RangeError);
+  });
+
+  it.each([
+    ["sub", { sub: "a\0b" }, "a NUL character"],
+    ["sub", { sub: "a\ud800" }, "half of a surrogate pair"],
+    ["sub", { sub: "a".repeat(257) }, "more than 256 characters"],
+    ["account", { account: "acct-\0" }, "a NUL character"],
+    ["account", { account: "\udc00" }, "half of a surrogate pair"],
+  ])("takes no %s with what the database cannot hold (case %$)", (claim, wrong, fault) => {
+    const good = { sub: "ann \u{1F600}", account: "acct-1", roles: ["owner"] };
+    expect(callerOfClaims(good).principalId).toBe(good.sub);
+    expect(failure(() => callerOfClaims({ ...good, ...wrong }))).toMatchObject({
+      code: Status.UNAUTHENTICATED,
+      reason: "NO_VALID_TOKEN",
+      message: `the token's ${claim} has ${fault}`,
+    });
+  });
+
+  it("takes no instance and no time that the database cannot hold", async () => {
+    const issuer = await openTokenIssuer(directory);
+    const via = { instanceId: "i-1", hostId: "host-1", generation: 7n };
+    const issue = async (wrong: object): Promise<unknown> => {
+      const request = { principalId: "ann", accountId: "acct-1", roles: ["member"], ttlSeconds: 60, via: { ...via, ...wrong } } as const;
+      return issuer.verify((await issuer.issue(request)).token);
+    };
+    await expect(issue({})).resolves.toMatchObject({ via });
+    await expect(issue({ instanceId: "i-\0" })).rejects.toThrow("the token's via.instance has a NUL character");
+    await expect(issue({ hostId: "\udfff" })).rejects.toThrow("the token's via.host has half of a surrogate pair");
+    await expect(issue({ generation: 2n ** 63n })).rejects.toThrow("the token's via.generation is more than 9223372036854775807");
+    expect(timesOfClaims({ iat: 1, exp: 2 }).expiresAt).toEqual(new Date(2_000));
+    for (const wrong of [{ iat: -1 }, { exp: 1e300 }, { iat: Number.NaN }]) {
+      expect(failure(() => timesOfClaims({ iat: 1, exp: 2, ...wrong }))).toMatchObject({ code: Status.UNAUTHENTICATED });
+    }
   });
 
   it("refuses an expired token, one without a signature, and one signed by another algorithm or audience", async () => {

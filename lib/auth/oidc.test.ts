@@ -95,6 +95,17 @@ describe("an OIDC issuer's token", () => {
     await expect(createOidcVerifier(issuer()).verify(await sign(token))).rejects.toThrow();
   });
 
+  it.each([
+    ["account", { org: "acct-1\0" }, "NUL"],
+    ["account", { org: "acct-\ud83d" }, "half of a surrogate pair"],
+    ["principal", { name: "al\0ice" }, "U+0000"],
+  ])("whose %s the database cannot hold is refused: %j", async (_title, claims, fault) => {
+    const verifier = createOidcVerifier(issuer({ principalClaim: "name" }));
+    const token = (more: object) => sign({ claims: { name: "alice", ...more } });
+    await expect(verifier.verify(await token({}))).resolves.toMatchObject({ principalId: "corp:alice" });
+    await expect(verifier.verify(await token(claims))).rejects.toThrow(fault);
+  });
+
   it("signed by another key is refused, whatever key it names", async () => {
     await newKey("two");
     await expect(createOidcVerifier(issuer()).verify(await sign({ kid: "one", signedBy: "two" }))).rejects.toThrow();

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { writeFileOnce } from "../process/files.ts";
 import { CLOCK_TOLERANCE_S } from "../rpc/caller.ts";
 import type { Caller, InstanceSource, Role, TokenTimes, TokenVerifier } from "../rpc/caller.ts";
+import { unauthenticated } from "../rpc/errors.ts";
 
 const ALGORITHM = "EdDSA";
 const AUDIENCE = "plenum";
@@ -44,6 +45,12 @@ export interface TokenIssuer extends TokenVerifier {
 
 const DAY_S = 86_400;
 
+/** More than any name that is given here; what goes into the audit and its indexes has an end. */
+const MAX_NAME = 256;
+const MAX_GENERATION = 2n ** 63n - 1n;
+/** From the year 9999 on PostgreSQL and this platform write dates each in its own way. */
+const MAX_TIME_S = 253_402_300_799;
+
 const claims = z.object({
   sub: z.string().min(1),
   account: z.string().default(""),
@@ -59,12 +66,28 @@ const viaClaim = z
 function viaOf(payload: JWTPayload, caller: Caller): InstanceSource | undefined {
   if (payload.aud === AUDIENCE) return undefined;
   if (caller.kind === "operator") throw new Error("no instance is an operator");
-  return viaClaim.parse(payload["via"]);
+  const via = viaClaim.parse(payload["via"]);
+  checkStorable({ "via.instance": via.instanceId, "via.host": via.hostId });
+  if (via.generation > MAX_GENERATION) throw unauthenticated(`the token's via.generation is more than ${MAX_GENERATION}`);
+  return via;
 }
 
-/** Claims → caller. An operator's token names no account, anybody else's names one: a token that mixes them is refused. */
+/** UNAUTHENTICATED for what the database cannot hold: an issuer signs any text, and each call of its bearer would end as a fault of ours. */
+function checkStorable(names: Readonly<Record<string, string>>): void {
+  for (const [claim, value] of Object.entries(names)) {
+    if (value.length > MAX_NAME) throw unauthenticated(`the token's ${claim} has more than ${MAX_NAME} characters`);
+    if (value.includes("\0")) throw unauthenticated(`the token's ${claim} has a NUL character`);
+    if (!value.isWellFormed()) throw unauthenticated(`the token's ${claim} has half of a surrogate pair`);
+  }
+}
+
+/**
+ * Claims → caller. An operator's token names no account, anybody else's names one: a token that mixes them is refused. UNAUTHENTICATED for a
+ * name that cannot be stored.
+ */
 export function callerOfClaims(payload: unknown): Caller {
   const { sub, account, roles } = claims.parse(payload);
+  checkStorable({ sub, account });
   const operator = roles.includes("operator");
   if (operator !== (account === "")) throw new Error("a token is an operator's or an account's");
   return { kind: operator ? "operator" : "account", principalId: sub, accountId: account, roles };
@@ -73,6 +96,9 @@ export function callerOfClaims(payload: unknown): Caller {
 /** When a verified token counts. `iat` may have a fraction (RFC 7519), ours has milliseconds. */
 export function timesOfClaims({ iat, exp }: JWTPayload): TokenTimes {
   if (iat === undefined || exp === undefined) throw new Error("a token says when it was issued and when it ends");
+  for (const [claim, time] of Object.entries({ iat, exp })) {
+    if (!(time >= 0 && time <= MAX_TIME_S)) throw unauthenticated(`the token's ${claim} is no time of the years 1970 to 9999`);
+  }
   return { issuedAt: new Date(iat * 1_000), expiresAt: new Date(exp * 1_000) };
 }
 

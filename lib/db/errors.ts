@@ -44,6 +44,14 @@ export function violatedConstraint(error: unknown): { state: string; constraint:
   return { state, constraint: typeof constraint === "string" ? constraint : "" };
 }
 
+/**
+ * The values themselves are what the database does not take, at any time: they are no such data (22), break a rule of the table (23), or are
+ * beyond its limits (54).
+ */
+export function isUnwritable(error: unknown): boolean {
+  return ["22", "23", "54"].includes(sqlState(error).slice(0, 2));
+}
+
 const SOCKET_ERRORS = new Set(["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND"]);
 
 /** The server is gone, starting, stopping or full; nothing is wrong with the statement. */

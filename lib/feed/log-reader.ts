@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import type { Kysely, Transaction } from "kysely";
 import { safeName } from "../db/database.ts";
 import { snapshot } from "../db/transaction.ts";
+import { CHUNK_BYTES } from "./chunks.ts";
 import type { Position } from "./position.ts";
 
 /** One change of a scope, and the position that it leads to. */
@@ -27,6 +28,8 @@ export interface LogReader<Tables> {
 }
 
 const PAGE = 500;
+/** Of a page's payloads together; its first change comes however large it is. */
+const PAGE_BYTES = 4 * CHUNK_BYTES;
 
 interface Row {
   readonly level: bigint;
@@ -51,7 +54,12 @@ export function createLogReader<Tables>(db: Kysely<Tables>, schema: string): Log
       const { rows } = await sql<Row>`
         SELECT own.version AS level, own.mark AS level_mark, log.version, log.payload, log.mark, log.prev_mark FROM ${scopeTable} AS own
         LEFT JOIN LATERAL (
-          SELECT version, payload, mark, prev_mark FROM ${changeTable} WHERE scope = own.scope AND version > ${version} ORDER BY version LIMIT ${PAGE}
+          SELECT version, payload, mark, prev_mark FROM (
+            SELECT *, sum(octet_length(payload)) OVER (ORDER BY version) AS bytes FROM (
+              SELECT version, payload, mark, prev_mark FROM ${changeTable}
+              WHERE scope = own.scope AND version > ${version} ORDER BY version LIMIT ${PAGE}
+            ) AS page
+          ) AS measured WHERE bytes <= ${PAGE_BYTES} OR bytes = octet_length(payload)
         ) AS log ON true
         WHERE own.scope = ${scope} ORDER BY log.version`.execute(db);
       const level = rows[0]?.level ?? 0n;

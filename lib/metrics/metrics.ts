@@ -55,7 +55,7 @@ export function waitingMetrics(registry: Registry, throttle: { waiting(): number
 export function refusalMetrics(registry: Registry): (count: number) => void {
   const counter = new Counter({
     name: "plenum_audit_dropped_refusals_total",
-    help: "Calls refused at the door that are in no entry of the audit, for want of room",
+    help: "Calls refused at the door that are in no entry of the audit, for want of room or because it cannot hold them",
     registers: [registry],
   });
   return (count) => counter.inc(count);

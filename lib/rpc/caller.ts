@@ -1,5 +1,5 @@
 import type { Metadata } from "nice-grpc-common";
-import { permissionDenied, unauthenticated } from "./errors.ts";
+import { permissionDenied, PlenumError, unauthenticated } from "./errors.ts";
 import { PEER_END_HEADER, PEER_URI_HEADER } from "./peer.ts";
 
 /**
@@ -43,7 +43,10 @@ export interface TokenTimes {
 
 export const ANONYMOUS: Caller = { kind: "anonymous", principalId: "", accountId: "", roles: [] };
 
-/** Verifies a bearer token. Throws when it is not ours, expired or malformed. `lib/auth` has the built-in one. */
+/**
+ * Verifies a bearer token. Throws when it is not ours, expired or malformed; a {@link PlenumError} goes to the caller as it is. `lib/auth`
+ * has the built-in one.
+ */
 export interface TokenVerifier {
   verify(token: string): Promise<Caller>;
 }
@@ -79,8 +82,8 @@ export async function authenticate(metadata: Metadata, verifier: TokenVerifier |
     if (verifier === undefined) throw unauthenticated("this address takes client certificates, not tokens");
     try {
       return await verifier.verify(token);
-    } catch {
-      throw tokenRefused();
+    } catch (error) {
+      throw error instanceof PlenumError ? error : tokenRefused();
     }
   }
   const uri = metadata.get(PEER_URI_HEADER);

@@ -117,6 +117,16 @@ describe("a Plenum server", () => {
     }
   });
 
+  it("says what is wrong with a token that is signed and names what cannot be", async () => {
+    const via = { instanceId: "i-\0", hostId: "host-1", generation: 1n };
+    const { token } = await tokens.issue({ principalId: "ann", accountId: "acct-1", roles: ["owner"], via });
+    expect(await failure(client({ token }).whoAmI({}))).toMatchObject({
+      status: "UNAUTHENTICATED",
+      reason: "NO_VALID_TOKEN",
+      message: "the token's via.instance has a NUL character",
+    });
+  });
+
   it("sends reason, facts and message of our errors", async () => {
     const call = client({ token: await ownerToken() }).issueToken({ principalId: "missing" });
     expect(await failure(call)).toEqual({

@@ -6,6 +6,7 @@ import { HostFeedServiceDefinition } from "#gen/plenum/host/v1/host_feed.ts";
 import { PrincipalServiceDefinition } from "#gen/plenum/identity/v1/principal.ts";
 import { MappingServiceDefinition } from "#gen/plenum/mapping/v1/mapping.ts";
 import { VpcServiceDefinition } from "#gen/plenum/network/v1/vpc.ts";
+import { startRefusalLog, writeRefusals } from "#lib/audit/refusal-log.ts";
 import { openDatabase } from "#lib/db/database.ts";
 import { silentLog } from "#lib/log/log.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
@@ -109,6 +110,29 @@ it("the mapping service's role adds refusals, and can neither read the audit nor
     ]);
     await expect(sql`SELECT FROM coordinator.audit_entry`.execute(db.kysely)).rejects.toThrow(/permission denied/);
     await expect(sql`DELETE FROM coordinator.audit_entry`.execute(db.kysely)).rejects.toThrow(/permission denied/);
+  } finally {
+    await db.close();
+  }
+});
+
+it("a refusal that the database cannot hold is counted as dropped, and those beside it are written", async () => {
+  const db = openDatabase<unknown>({ url: installation.databaseUrl, role: "plenum_mapping", log: silentLog() });
+  const dropped: number[] = [];
+  const log = startRefusalLog({
+    write: (rows) => writeRefusals(db.kysely, rows),
+    dropped: (count) => dropped.push(count),
+    log: silentLog(),
+    everyMs: 60_000,
+  });
+  try {
+    for (const principalId of ["before", "a\0b", "half \ud800", "behind"]) {
+      const caller = { kind: "account", principalId, accountId: "", roles: ["viewer"] } as const;
+      log.note({ caller, peer: "192.0.2.7:1", action: "x:Poison", method: "/m", reason: "NOT_ALLOWED" });
+    }
+    await log.stop();
+    const { entries } = await audit.listAuditEntries({ action: "x:Poison" });
+    expect(entries.map((entry) => entry.principalId).toSorted()).toEqual(["before", "behind"]);
+    expect(dropped).toEqual([1, 1]);
   } finally {
     await db.close();
   }

@@ -21,6 +21,12 @@ export interface Subject {
 /** What the rows of the principal and its account say now, whatever its token says. */
 export type Standing = Barred | Role;
 
+/**
+ * What of a caller's standing stays as it is until the transaction's end: nothing; its rows, beside other writes of the account (shared); or
+ * its rows with no other write of the account (alone), for who is going to change such rows.
+ */
+export type Hold = "none" | "shared" | "alone";
+
 const STRENGTH: Readonly<Record<Role, number>> = { viewer: 1, member: 2, owner: 3, operator: 4 };
 
 const isBarred = (standing: Standing): standing is Barred => !(standing in STRENGTH);
@@ -34,6 +40,9 @@ export function standingSubject(subject: Subject, standing: Standing | null): Su
 
 /** The coordinator itself, where it acts on nobody's behalf (sweepers, what a host reported). */
 export const COORDINATOR: Subject = { kind: "operator", principalId: "coordinator", role: "operator" };
+
+/** Whether a caller may change standings of its own account at all, as policies.cedar has it: others need not hold up anybody to be refused. */
+export const mayChangeStandings = ({ role }: Subject): boolean => role === "owner" || role === "operator";
 
 /** A verified caller as a subject. With several roles in one token the strongest counts. */
 export function subjectOf(caller: Caller): Subject {

@@ -12,8 +12,8 @@ import type { CallContext, Calls, ReadCall, Sight, Tx, WriteCall, WriteOptions, 
 import type { ResourceGrant, ResourceRef } from "../core/decide.ts";
 import { fingerprint } from "../core/fingerprint.ts";
 import { NO_ORIGIN, originOf } from "../core/origin.ts";
-import { COORDINATOR, standingSubject, subjectOf } from "../core/subject.ts";
-import type { Standing, Subject } from "../core/subject.ts";
+import { COORDINATOR, mayChangeStandings, standingSubject, subjectOf } from "../core/subject.ts";
+import type { Hold, Standing, Subject } from "../core/subject.ts";
 import { insertAudit, writeAudit } from "./audit.ts";
 import type { AuditRecord } from "./audit.ts";
 import { claim, idempotencyKey, keeping } from "./idempotency.ts";
@@ -30,7 +30,7 @@ export type HoldConsents = (tx: Tx, consentIds: readonly string[], own: readonly
  * A scalar subquery: a {@link Standing}, or NULL where no row names the principal. `hold`: the rows that it reads stay as they are until
  * the transaction's end, so that no write commits after the revocation of what it rests on (C15).
  */
-export type StandingQuery = (subject: Subject, hold: boolean) => RawBuilder<Standing | null>;
+export type StandingQuery = (subject: Subject, hold: Hold) => RawBuilder<Standing | null>;
 
 export interface CallsOptions {
   readonly db: Kysely<unknown>;
@@ -96,7 +96,11 @@ class DatabaseCalls implements Calls {
     try {
       const outcome = await transaction(this.#options.db, async (tx) => {
         const stored = keyed === undefined ? undefined : await claim(tx, keyed.key, keyed.hash);
-        const scope = await this.#open(tx, subject, { action: options.action, refusals, hold: true });
+        const start = { action: options.action, refusals };
+        const scope = await this.#open(tx, subject, {
+          ...start,
+          hold: await this.#holdFor(tx, subject, { ...start, closes: options.closes }),
+        });
         if (keyed !== undefined && stored !== undefined) {
           await this.#decideAgain(tx, scope, stored.allowed);
           return { result: keyed.decode(stored.response), changes: [], committed: [], repeated: true };
@@ -123,7 +127,7 @@ class DatabaseCalls implements Calls {
     const refusals = new Refusals(originOf(context));
     try {
       return await snapshot(this.#options.db, async (tx) => {
-        return fn(await this.#open(tx, subject, { action, refusals, hold: false }));
+        return fn(await this.#open(tx, subject, { action, refusals, hold: "none" }));
       });
     } catch (error) {
       await this.#writeRefusal(refusals.recordOf(error, subject, action), error);
@@ -142,7 +146,9 @@ class DatabaseCalls implements Calls {
     const refusals = new Refusals(originOf(context));
     try {
       const { rows } = await sql<Row & { caller_standing: Standing | null }>`
-        SELECT * FROM (SELECT (${standing(caller, false)}) AS caller_standing) AS caller LEFT JOIN (${query}) AS found ON true`.execute(db);
+        SELECT * FROM (SELECT (${standing(caller, "none")}) AS caller_standing) AS caller LEFT JOIN (${query}) AS found ON true`.execute(
+        db,
+      );
       const subject = admitted(caller, rows[0]?.caller_standing ?? null, { action, refusals });
       return fn(new CallerSight({ subject, action, refusals }), rows);
     } catch (error) {
@@ -180,7 +186,21 @@ class DatabaseCalls implements Calls {
     await deleteInBatches(this.#options.db, "idempotency", sql`create_time < now() - interval '24 hours'`, { signal });
   }
 
-  async #open(tx: Tx, caller: Subject, start: { action: string; refusals: Refusals; hold: boolean }): Promise<WriteScope> {
+  /**
+   * Who changes standings in its own account needs its gate alone, and two that had it shared first would wait for each other. So it is
+   * closed at once; by nobody who would be refused all the same.
+   */
+  async #holdFor(
+    tx: Tx,
+    caller: Subject,
+    { closes, ...start }: { action: string; refusals: Refusals; closes: string | undefined },
+  ): Promise<Hold> {
+    if (closes === undefined || closes !== (caller.accountId ?? "") || !mayChangeStandings(caller)) return "shared";
+    const { standing } = await startOf(tx, this.#options.standing(caller, "none"));
+    return mayChangeStandings(admitted(caller, standing, start)) ? "alone" : "shared";
+  }
+
+  async #open(tx: Tx, caller: Subject, start: { action: string; refusals: Refusals; hold: Hold }): Promise<WriteScope> {
     const { action, refusals, hold } = start;
     const { now, standing } = await startOf(tx, this.#options.standing(caller, hold));
     return new WriteScope({ tx, subject: admitted(caller, standing, { action, refusals }), now, action, refusals });

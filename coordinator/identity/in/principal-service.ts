@@ -14,7 +14,7 @@ import { invalidArgument, notFound } from "#lib/rpc/errors.ts";
 import { descriptionField, displayName, soughtName } from "#lib/rpc/name.ts";
 import type { PageTokens } from "#lib/rpc/page-token.ts";
 import { required } from "#lib/rpc/validate.ts";
-import { INSTALLATION, openPage, storedAs, storedNothing, visibleAccount } from "../../call/api.ts";
+import { INSTALLATION, maskField, openPage, storedAs, storedNothing, visibleAccount } from "../../call/api.ts";
 import type { Calls, ResourceRef, WriteCall } from "../../call/api.ts";
 import { mayIssue } from "../core/token-role.ts";
 import { accountRef, requireAccount } from "../out/accounts.ts";
@@ -56,22 +56,16 @@ function afterOf(cursor: string): PrincipalKey | undefined {
   return { accountId, principalId };
 }
 
-const FIELDS = ["role", "description"];
-
 /** What an update asks for, with its form checked. */
 function changeOf(request: UpdatePrincipalRequest): { key: PrincipalKey; change: PrincipalChange } {
   const principal = required(request.principal, "principal");
-  const paths = request.updateMask ?? [];
-  const remedy = `name what to change: ${FIELDS.join(", ")}`;
-  if (paths.length === 0) throw invalidArgument("update_mask", "is empty", remedy);
-  const unknown = paths.find((path) => !FIELDS.includes(path));
-  if (unknown !== undefined) throw invalidArgument("update_mask", `names ${JSON.stringify(unknown.slice(0, 80))}`, remedy);
+  const fields = maskField(request.updateMask, ["role", "description"]);
   const key = keyOf(principal);
-  const role = paths.includes("role") ? roleField(principal.role, "principal.role") : undefined;
+  const role = fields.has("role") ? roleField(principal.role, "principal.role") : undefined;
   if (role !== undefined && (role === "operator") !== (key.accountId === "")) {
     throw invalidArgument("principal.role", `is ${role}`, "who is an operator, and nobody else, is of no account; that does not change");
   }
-  const description = paths.includes("description") ? descriptionField(principal.description, "principal.description") : undefined;
+  const description = fields.has("description") ? descriptionField(principal.description, "principal.description") : undefined;
   return { key, change: { role, description } };
 }
 
@@ -100,7 +94,8 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
   const act = async (request: DisablePrincipalRequest, to: PrincipalChange, context: ServerContext): Promise<DisablePrincipalResponse> => {
     const key = keyOf(request);
     // Both answers are of one shape.
-    const options = { action: context.action, requestId: request.requestId, request, ...storedAs(DisablePrincipalResponse) };
+    const closes = key.accountId;
+    const options = { action: context.action, requestId: request.requestId, request, closes, ...storedAs(DisablePrincipalResponse) };
     const { result } = await calls.write(context, options, async (call): Promise<DisablePrincipalResponse> => {
       return { principal: await change(call, context.action, key, to) };
     });
@@ -152,7 +147,8 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
 
     async updatePrincipal(request, context) {
       const { key, change: to } = changeOf(request);
-      const options = { action: context.action, requestId: request.requestId, request, ...storedNothing };
+      const closes = key.accountId;
+      const options = { action: context.action, requestId: request.requestId, request, closes, ...storedNothing };
       const { result } = await calls.write(context, options, (call) => change(call, context.action, key, to));
       return { principal: result ?? (await read(context, key)) };
     },
@@ -162,7 +158,8 @@ export function principalService({ calls, pages, bus }: { calls: Calls; pages: P
     async revokeTokens(request, context) {
       const key = keyOf(request);
       const to = { revokeTokens: true };
-      const options = { action: context.action, requestId: request.requestId, request, ...storedAs(RevokeTokensResponse) };
+      const closes = key.accountId;
+      const options = { action: context.action, requestId: request.requestId, request, closes, ...storedAs(RevokeTokensResponse) };
       const { result } = await calls.write(context, options, async (call): Promise<RevokeTokensResponse> => {
         if (!request.withIssued) return { principal: await change(call, context.action, key, to), issued: [] };
         call.note("with_issued", "true");

@@ -2,8 +2,8 @@ import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
 import type { Role } from "#lib/rpc/caller.ts";
 import { alreadyExists } from "#lib/rpc/errors.ts";
-import type { ResourceRef, Standing, Subject, Tx } from "../../call/api.ts";
-import { closeGate, passGate } from "./gate.ts";
+import type { Hold, ResourceRef, Standing, Subject, Tx } from "../../call/api.ts";
+import { closeGate, holdGate } from "./gate.ts";
 
 /** Who speaks for an account, or operates the installation (account ""). */
 export interface Principal {
@@ -36,12 +36,11 @@ const COLUMNS = sql`
 const is = ({ accountId, principalId }: PrincipalKey) => sql`account_id = ${accountId} AND principal_id = ${principalId}`;
 
 /** What a caller's principal may be now: for `Calls`. A token that does not say when it was issued is as old as can be. */
-export function principalStanding({ accountId = "", principalId, token }: Subject, hold: boolean): RawBuilder<Standing | null> {
-  const lock = hold ? sql`FOR SHARE` : sql``;
+export function principalStanding({ accountId = "", principalId, token }: Subject, hold: Hold): RawBuilder<Standing | null> {
+  const lock = hold === "none" ? sql`` : sql`FOR SHARE`;
   // In a CASE, whose branches are looked at in order: first the gate, then the rows as they are behind it.
-  const gate = hold ? passGate(accountId) : sql`''`;
   return sql<Standing | null>`
-    SELECT CASE WHEN ${gate} IS NULL THEN NULL WHEN (SELECT suspend_time FROM account WHERE account_id = ${accountId} ${lock}) IS NOT NULL THEN 'suspended' ELSE (
+    SELECT CASE WHEN ${holdGate(accountId, hold)} IS NULL THEN NULL WHEN (SELECT suspend_time FROM account WHERE account_id = ${accountId} ${lock}) IS NOT NULL THEN 'suspended' ELSE (
       SELECT CASE
         WHEN disable_time IS NOT NULL THEN 'disabled'
         WHEN tokens_not_before > ${token?.issuedAt ?? new Date(0)} THEN 'revoked'

@@ -97,6 +97,11 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
         begun?.watch.close();
         throw error;
       });
+    // A run that was rolled back has begun something; a twin of the same request_id has written meanwhile, and the answer is of what it wrote.
+    if (written.repeated) {
+      begun?.watch.close();
+      begun = undefined;
+    }
     const asked = written.result;
     const rows = begun?.rows ?? (await readAttachments(db, { attachmentIds: asked, over: true }));
     const networks = new Map(rows.map((row) => [row.attachment_id, row.network_id]));

@@ -1,20 +1,20 @@
 import { sql } from "kysely";
 import type { RawBuilder } from "kysely";
-import type { Standing, Subject, Tx } from "../../call/api.ts";
+import type { Hold, Standing, Subject, Tx } from "../../call/api.ts";
 import { principalStanding } from "../../identity/api.ts";
 
 /**
  * What a caller's principal may be now, for `Calls`; and if an instance acts as it, whether that is still where and what its token says.
  * The account's gate comes first, as in every write.
  */
-export function callerStanding(subject: Subject, hold: boolean): RawBuilder<Standing | null> {
+export function callerStanding(subject: Subject, hold: Hold): RawBuilder<Standing | null> {
   const own = principalStanding(subject, hold);
   const { via, accountId = "", principalId, token } = subject;
   if (via === undefined) return own;
   // As for a principal: a token that does not say when it was issued is as old as can be.
   const issuedAt = token?.issuedAt ?? new Date(0);
   const acts = sql`
-    instance_acts(${via.instanceId}, ${via.hostId}, ${via.generation}::bigint, ${accountId}, ${principalId}, ${issuedAt}::timestamptz, ${hold})`;
+    instance_acts(${via.instanceId}, ${via.hostId}, ${via.generation}::bigint, ${accountId}, ${principalId}, ${issuedAt}::timestamptz, ${hold !== "none"})`;
   return sql<Standing | null>`
     SELECT CASE WHEN own.standing IN ('suspended', 'disabled', 'revoked') THEN own.standing WHEN NOT ${acts} THEN 'ended' ELSE own.standing END
     FROM (SELECT (${own}) AS standing OFFSET 0) AS own`;
@@ -36,6 +36,6 @@ export async function noteVouched(tx: Tx, instanceId: string): Promise<void> {
 /** What a principal may be for an instance that is to act as it. */
 export async function actorStanding(tx: Tx, accountId: string, principalId: string, now: Date): Promise<Standing | null> {
   const subject: Subject = { kind: "account", principalId, accountId, token: { issuedAt: now, expiresAt: now } };
-  const { rows } = await sql<{ standing: Standing | null }>`SELECT (${principalStanding(subject, false)}) AS standing`.execute(tx);
+  const { rows } = await sql<{ standing: Standing | null }>`SELECT (${principalStanding(subject, "none")}) AS standing`.execute(tx);
   return rows[0]?.standing ?? null;
 }

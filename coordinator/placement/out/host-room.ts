@@ -31,6 +31,11 @@ export async function hasRoom(
   if (host.maxInstances === null && host.maxAttachments === null) return true;
   const seen = left(await usedOn(tx, host.hostId));
   if (seen < 0 || seen > NEAR) return seen >= 0;
+  await sql`SAVEPOINT room`.execute(tx);
   await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`room on ${host.hostId}`}, 0))`.execute(tx);
-  return left(await usedOn(tx, host.hostId)) >= 0;
+  const room = left(await usedOn(tx, host.hostId)) >= 0;
+  // Its turn here is given back before it waits for one elsewhere: whoever comes the other way would wait for this one.
+  if (!room) await sql`ROLLBACK TO SAVEPOINT room`.execute(tx);
+  await sql`RELEASE SAVEPOINT room`.execute(tx);
+  return room;
 }

@@ -4882,6 +4882,7 @@ export const HostFeedServiceDefinition = {
      * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
      * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
      * to which it was renewed, and resumes. A barred host (HostService.BarHost) is refused, and its stream ends: PERMISSION_DENIED (HOST_BARRED).
+     * One that says more than any host can have, while none of it can be written, is ended: RESOURCE_EXHAUSTED (LIMIT_EXCEEDED).
      *
      * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
      * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
@@ -4942,6 +4943,7 @@ export interface HostFeedServiceImplementation<CallContextExt = {}> {
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
    * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
    * to which it was renewed, and resumes. A barred host (HostService.BarHost) is refused, and its stream ends: PERMISSION_DENIED (HOST_BARRED).
+   * One that says more than any host can have, while none of it can be written, is ended: RESOURCE_EXHAUSTED (LIMIT_EXCEEDED).
    *
    * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
    * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
@@ -4993,6 +4995,7 @@ export interface HostFeedServiceClient<CallOptionsExt = {}> {
    * The host's session. A host (mTLS). Opening it raises the session epoch: an older stream of the same host ends with ABORTED
    * (STALE_SESSION). It ends with the certificate of its connection, a day at most (UNAUTHENTICATED): the host connects anew with the one
    * to which it was renewed, and resumes. A barred host (HostService.BarHost) is refused, and its stream ends: PERMISSION_DENIED (HOST_BARRED).
+   * One that says more than any host can have, while none of it can be written, is ended: RESOURCE_EXHAUSTED (LIMIT_EXCEEDED).
    *
    * Rules of the feed (C3): the client sends `hello` first. The server sends `opened`, then items with `in_snapshot` set, then
    * `in_sync`, then deltas. A snapshot holds every item that is wanted and every one that is to go and was not yet acknowledged
