@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { ConditionStatus } from "#gen/plenum/common/v1/common.ts";
 import { install, makeNetwork, runGuest } from "./support/installation.ts";
 import type { Clients, Guest, Installation, Network } from "./support/installation.ts";
 import { counting, numbering } from "./support/traffic.ts";
@@ -24,10 +25,17 @@ beforeAll(async () => {
 }, 180_000);
 afterAll(async () => await at?.stop());
 
-const pair = async (): Promise<[Guest, Guest]> => [
-  await runGuest(at, owner, network, { host: 0 }),
-  await runGuest(at, owner, network, { host: 1 }),
-];
+/** On two hosts that know of each other's: after a kill, the streams that tell them come back one by one. */
+async function pair(): Promise<[Guest, Guest]> {
+  const guests: [Guest, Guest] = [await runGuest(at, owner, network, { host: 0 }), await runGuest(at, owner, network, { host: 1 })];
+  for (const { attachment } of guests) await expect.poll(() => isReachable(attachment.attachmentId), { timeout: 20_000 }).toBe(true);
+  return guests;
+}
+
+async function isReachable(attachmentId: string): Promise<boolean> {
+  const { attachment } = await owner.clients.interfaces.getAttachment({ attachmentId });
+  return attachment!.conditions.some(({ type, status }) => type === "Reachable" && status === ConditionStatus.TRUE);
+}
 
 async function traffic({ attachment: { attachmentId } }: Guest) {
   const { attachment } = await owner.clients.interfaces.getAttachment({ attachmentId });

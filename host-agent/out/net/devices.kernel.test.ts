@@ -85,6 +85,18 @@ describe("packets through VethDevices", () => {
     expect(await ping("i-one", "10.0.2.5")).toBe(false);
   });
 
+  it("are taken by both ends as soon as the device is there", () => {
+    const running = (path: string): boolean[] =>
+      linux.withNetlink(path, (nl) => linux.getLinks(nl).filter((link) => link.kind === "veth")).map((link) => link.running);
+    const seen: boolean[] = [];
+    for (let wireId = 1; wireId <= 12; wireId += 1) {
+      open(host).ensure(deviceExample({ wireId }), () => {});
+      seen.push(...running(host.path), ...running(host.instancePath("i-one")));
+      open(host).remove([wireId]);
+    }
+    expect(seen).toEqual(Array(24).fill(true));
+  });
+
   it("go back through the interface they came by (N5), because of the rules", async () => {
     attach({ wireId: 0x10, guestMac: "02:00:00:00:00:10" }, "10.0.1.5", "10.0.1.1");
     attach({ wireId: 0x11, guestMac: "02:00:00:00:00:11", deviceIndex: 1 }, "10.0.2.5", "10.0.2.1");

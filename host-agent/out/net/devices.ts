@@ -6,6 +6,7 @@ import { aliasOf, guestDeviceName, hostDeviceName, ownerOf, wireIdOf } from "./d
 import { closeToHost, configureGuest, forgetGuest, quietGuestDevice } from "./guest-network.ts";
 import type { GuestEnd } from "./guest-network.ts";
 import { nobodysMac } from "./nobodys-mac.ts";
+import { awaitRunning } from "./running.ts";
 
 /** Numbers of groups that nobody would choose by hand. */
 const FIRST_GROUP = 2 ** 24;
@@ -54,8 +55,10 @@ export class VethDevices implements Devices {
           if (peer.mtu !== spec.guestMtu) linux.setLink(guest, peer.ifindex, { mtu: spec.guestMtu });
           quietGuestDevice(spec);
           configureGuest(guest, peer, spec);
+          if (!peer.up) awaitRunning(guest, peer.ifindex);
         });
       });
+      if (!link.up || !peer.up) awaitRunning(host, link.ifindex);
       return { wireId: spec.wireId, instanceId: spec.instanceId, ifindex: link.ifindex };
     });
   }

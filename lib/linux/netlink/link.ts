@@ -7,6 +7,7 @@ export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 const IFF_UP = 1;
+const IFF_RUNNING = 0x40;
 const IFF_LOWER_UP = 0x10000;
 
 const IFLA_ADDRESS = 1;
@@ -35,6 +36,11 @@ export interface Link {
   up: boolean;
   /** Up, with a carrier (IFF_LOWER_UP): of a veth, the other end is up too. */
   carrier: boolean;
+  /**
+   * It takes packets (IFF_RUNNING). A moment later than `carrier`: until the kernel's link watch has run, which may wait for what others do to
+   * their devices, all that is sent through it is thrown away. `getLink` makes it run for that device (since Linux 6.8), `getLinks` does not.
+   */
+  running: boolean;
   /** Raw IFF_ flags. */
   flags: number;
   /** ifindex of the bridge it belongs to, or 0. */
@@ -66,6 +72,7 @@ export function parseLink(body: Buffer): Link {
     ifindex: body.readInt32LE(4),
     flags,
     up: (flags & IFF_UP) !== 0,
+    running: (flags & IFF_RUNNING) !== 0,
     carrier: (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0,
     name: attributes.text(IFLA_IFNAME) ?? "",
     mtu: attributes.u32(IFLA_MTU) ?? 0,
