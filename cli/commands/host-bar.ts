@@ -21,7 +21,7 @@ export function addBarring(host: Command): void {
     );
   host
     .command("unbar <host>")
-    .description("let a barred host connect again")
+    .description("let a barred host connect again, with the key that it had: delete it if that may be in other hands")
     .addHelpText("after", "\nExample:\n  plenum host unbar h2")
     .action(
       withSession(async (session, hostId: string, _options: object) => {

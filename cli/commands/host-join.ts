@@ -27,7 +27,7 @@ export function addHostJoin(host: Command): void {
     .option("--state-dir <dir>", "of the agent", "/var/lib/plenum-host")
     .addHelpText(
       "after",
-      "\nA repeat with the same token is safe. The agent then runs with the same options:\n  node host-agent/main.ts --state-dir … --internal-endpoint … --substrate-address … --name …",
+      "\nA repeat with the same token is safe. The agent then runs with the same options, and those that say where other services are:\n  node host-agent/main.ts --state-dir … --internal-endpoint … --substrate-address … --name … [--mapping-endpoint …] [--api-endpoint …]\n\nExample:\n  plenum host join --internal-endpoint cp.example.net:7444 --substrate-address 192.0.2.11 --name h1 --join-token-file join.token",
     )
     .action(async (options: JoinOptions) => {
       const token = await readFile(options.joinTokenFile, "utf8").catch((error: unknown) => {

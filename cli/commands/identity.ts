@@ -34,7 +34,7 @@ export function addIdentityCommands(program: Command): void {
     );
   account
     .command("suspend <account>")
-    .description("refuse all calls of an account's principals until it is resumed; what it runs goes on (operator)")
+    .description("refuse all calls of an account's principals, and by its consents, until it is resumed; what it runs goes on (operator)")
     .addHelpText("after", "\nExample:\n  plenum account suspend acct-…")
     .action(
       withSession(async (session, accountId: string, _options: object) => {

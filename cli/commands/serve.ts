@@ -36,7 +36,8 @@ export function addServeCommands(program: Command): void {
     .allowUnknownOption()
     .addHelpText(
       "after",
-      () => `\nSettings:\n${configHelp(MIGRATE_CONFIG)}\n\nExample:\n  DATABASE_ADMIN_URL=postgres://admin:…@db/plenum plenum migrate`,
+      () =>
+        `\nSettings:\n${configHelp(MIGRATE_CONFIG)}\n\nTo upgrade: hosts' agents first, then this with the new version, then at once the services (docs/guides/install.md).\n\nExample:\n  DATABASE_ADMIN_URL=postgres://admin:…@db/plenum plenum migrate`,
     )
     .action(async (settings: string[]) => migrateSchemas(settings));
 }

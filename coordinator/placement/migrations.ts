@@ -186,7 +186,6 @@ export const placementMigrations: Migrations = {
     ALTER TABLE host ADD COLUMN vouch_not_before timestamptz;
 
     -- As before (0098), and only for what was issued since its host was last unbarred.
-    DROP FUNCTION instance_acts(text, text, bigint, text, text, boolean);
     CREATE FUNCTION instance_acts(instance_id text, host_id text, generation bigint, account_id text, principal_id text, issued_at timestamptz,
                                   hold boolean)
     RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
@@ -200,6 +199,9 @@ export const placementMigrations: Migrations = {
                      AND i.acts_as = $5 AND i.state IN (1, 2) AND h.bar_time IS NULL
                      AND (h.vouch_not_before IS NULL OR h.vouch_not_before <= $6));
     END $$;
+    -- What copies of before ask, who read on (0114) and do not say when a token was issued: as long ago as can be.
+    CREATE OR REPLACE FUNCTION instance_acts(instance_id text, host_id text, generation bigint, account_id text, principal_id text, hold boolean)
+    RETURNS boolean LANGUAGE sql VOLATILE AS $$ SELECT instance_acts($1, $2, $3, $4, $5, '-infinity'::timestamptz, $6) $$;
   `),
   "0130_take_idle_versions": sqlMigration(`
     -- take_versions for those of the sessions whose hosts nobody is writing at this moment: of_host are these, live whether the session

@@ -10,6 +10,7 @@ import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
 import { transaction } from "#lib/db/transaction.ts";
 import { callFailure } from "#lib/rpc/client-error.ts";
 import type { FakeHost } from "./fake-host.ts";
+import { lockAwaited } from "./locks.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, TestNetwork, World } from "./world.ts";
 
@@ -177,12 +178,11 @@ describe("attach", () => {
     const [interfaceId, other] = [await record(clients, subnetId), await record(clients, subnetId)];
     const securityGroupIds = [securityGroup?.securityGroupId ?? ""];
     await clients.interfaces.updateInterface({ interface: { interfaceId: other, securityGroupIds }, updateMask: ["security_group_ids"] });
-    const waits = sql<{ count: bigint }>`SELECT count(*) AS count FROM pg_locks WHERE NOT granted`;
     const attaching = await transaction(world.db.kysely, async (tx) => {
       await sql`UPDATE interface SET group_set_id = (SELECT group_set_id FROM interface WHERE interface_id = ${other})
                 WHERE interface_id = ${interfaceId}`.execute(tx);
       const call = clients.interfaces.attachInterface({ spec: { interfaceId, instanceId } });
-      await expect.poll(async () => (await waits.execute(world.db.kysely)).rows[0]?.count).toBeGreaterThan(0n);
+      await lockAwaited(world.db.kysely);
       return { call };
     });
     const { attachment } = await attaching.call;

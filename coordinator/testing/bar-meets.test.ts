@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConditionStatus } from "#gen/plenum/common/v1/common.ts";
@@ -8,8 +7,8 @@ import { Role, TokenServiceDefinition } from "#gen/plenum/identity/v1/token.ts";
 import { AttachmentState, InterfaceState } from "#gen/plenum/nivc/v1/interface.ts";
 import type { Interface } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
-import { transaction } from "#lib/db/transaction.ts";
 import { catchUp, detach, scene, seconds } from "./force-scene.ts";
+import { holdOpen, lockAwaited } from "./locks.ts";
 import { reasonOf } from "./refusal.ts";
 import { startWorld } from "./world.ts";
 import type { World } from "./world.ts";
@@ -25,27 +24,8 @@ afterAll(() => world?.stop());
 const bar = (hostId: string) => world.operator.hosts.barHost({ hostId, reason: "its key was copied" });
 
 /** Hold whatever writes this scope just before its commit, until `release`. */
-async function holdScope(scope: string): Promise<{ release: () => Promise<void> }> {
-  const [held, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const holding = transaction(world.db.kysely, async (tx) => {
-    await sql`SELECT FROM scope WHERE scope = ${scope} FOR UPDATE`.execute(tx);
-    held.resolve();
-    await finish.promise;
-  });
-  await held.promise;
-  return {
-    release: async () => {
-      finish.resolve();
-      await holding;
-    },
-  };
-}
-
-/** So many transactions wait for a lock. */
-const waiting = (count: number) =>
-  expect
-    .poll(async () => (await sql`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(world.db.kysely)).rows.length)
-    .toBeGreaterThanOrEqual(count);
+const holdScope = (scope: string) =>
+  holdOpen(world.db.kysely, (tx) => sql`SELECT FROM scope WHERE scope = ${scope} FOR UPDATE`.execute(tx));
 
 describe("a call that began before its host was barred", () => {
   const calls: [string, (at: Awaited<ReturnType<typeof scene>>, record: string) => Promise<unknown>][] = [
@@ -74,9 +54,9 @@ describe("a call that began before its host was barred", () => {
     const { interface: record } = await at.clients.interfaces.createInterface({ spec: { subnetId: at.subnetId } });
     const scope = await holdScope(`host:${at.lost.hostId}`);
     const landing = call(at, record?.interfaceId ?? "");
-    await waiting(1);
+    await lockAwaited(world.db.kysely);
     const barring = bar(at.lost.hostId);
-    expect(await Promise.race([barring.then(() => "barred"), delay(500, "waits")])).toBe("waits");
+    await lockAwaited(world.db.kysely, { kind: "advisory" }); // what the placing one holds
     await scope.release();
     await Promise.all([landing, barring]);
   });
@@ -84,19 +64,14 @@ describe("a call that began before its host was barred", () => {
   it.each(calls)("and has got as far as where it would place: %s is refused", async (_title, call) => {
     const at = await scene(world);
     const { interface: record } = await at.clients.interfaces.createInterface({ spec: { subnetId: at.subnetId } });
-    const [locked, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     // As BarHost is, at its end.
-    const barring = transaction(world.db.kysely, async (tx) => {
+    const barring = await holdOpen(world.db.kysely, async (tx) => {
       await sql`SELECT pg_advisory_xact_lock(110, hashtext(${at.lost.hostId}))`.execute(tx);
-      locked.resolve();
-      await finish.promise;
       await sql`UPDATE host SET bar_time = now() WHERE host_id = ${at.lost.hostId}`.execute(tx);
     });
-    await locked.promise;
     const refused = reasonOf(call(at, record?.interfaceId ?? ""));
-    await waiting(1);
-    finish.resolve();
-    await barring;
+    await lockAwaited(world.db.kysely, { kind: "advisory" });
+    await barring.release();
     expect(await refused).toMatch(/^FAILED_PRECONDITION (NO_HOST|WRONG_STATE)$/);
     const { instances } = await world.operator.instances.listInstances({ hostId: at.lost.hostId });
     expect(instances.map(({ instanceId }) => instanceId)).toEqual([at.instanceId]);

@@ -6,6 +6,7 @@ import { hostTwice } from "./estate-invariants.ts";
 import type { FakeHost } from "./fake-host.ts";
 import { forgetSets } from "./forget-sets.ts";
 import { refusalOfCall } from "./refusal.ts";
+import { holdOpen, lockAwaited } from "./locks.ts";
 import { startWorld } from "./world.ts";
 import type { Clients, TestNetwork, World } from "./world.ts";
 
@@ -179,20 +180,11 @@ test("one that an attachment has which its host has not let go of stays, and so 
   const idleSet = await setOf(idle);
   await at.clients.interfaces.deleteInterface({ interfaceId: idle });
   await forgetSets(world, false);
-  const lock = Promise.withResolvers<void>();
-  const locked = Promise.withResolvers<void>();
-  const holding = world.db.kysely.transaction().execute(async (tx) => {
-    await sql`LOCK TABLE interface IN SHARE ROW EXCLUSIVE MODE`.execute(tx);
-    locked.resolve();
-    await lock.promise;
-  });
-  await locked.promise;
+  const table = await holdOpen(world.db.kysely, (tx) => sql`LOCK TABLE interface IN SHARE ROW EXCLUSIVE MODE`.execute(tx));
   const making = record(at, at.club, two);
-  const waiting = async () => (await sql`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(world.db.kysely)).rows.length;
-  await expect.poll(waiting).toBe(1);
+  await lockAwaited(world.db.kysely);
   await forgetSets(world, true);
-  lock.resolve();
-  await holding;
+  await table.release();
   expect(await setOf(await making)).toBe(idleSet);
   await forgetSets(world, true);
   expect(await setsIn(at)).toContain(idleSet);

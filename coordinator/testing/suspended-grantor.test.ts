@@ -1,11 +1,10 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { sql } from "kysely";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ConsentServiceDefinition, ConsentState } from "#gen/plenum/consent/v1/consent.ts";
 import type { DeepPartial, InterfaceAccess } from "#gen/plenum/nivc/v1/interface.ts";
 import { AttachmentState } from "#gen/plenum/nivc/v1/interface.ts";
 import { WaitFor } from "#gen/plenum/nivc/v1/interface_service.ts";
-import { transaction } from "#lib/db/transaction.ts";
+import { holdOpen, lockAwaited } from "./locks.ts";
 import { reasonOf, refusalOfCall } from "./refusal.ts";
 import { Watcher } from "./watcher.ts";
 import { startWorld } from "./world.ts";
@@ -110,23 +109,15 @@ it.each<[string, (at: Lent) => Promise<unknown>]>([
   ],
 ])("a write that rests on it and got there first is waited for, and none commits after: %s", async (_title, write) => {
   const at = await lent((accountId) => ({ modifiers: [{ accountId }] }));
-  const [locked, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   // Whoever writes the watched scopes of the grantor waits at its last statement.
-  const holding = transaction(world.db.kysely, async (tx) => {
-    await sql`SELECT FROM scope WHERE scope LIKE ${`watch:${at.grantor}/%`} FOR UPDATE`.execute(tx);
-    locked.resolve();
-    await finish.promise;
-  });
-  await locked.promise;
+  const scopes = await holdOpen(world.db.kysely, (tx) =>
+    sql`SELECT FROM scope WHERE scope LIKE ${`watch:${at.grantor}/%`} FOR UPDATE`.execute(tx),
+  );
   const writing = write(at);
-  await expect
-    .poll(async () => (await sql`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(world.db.kysely)).rows.length)
-    .toBeGreaterThanOrEqual(1);
+  await lockAwaited(world.db.kysely);
   const suspending = suspend(at.grantor);
-  const first = await Promise.race([suspending.then(() => "suspended"), delay(500, "waits")]);
-  finish.resolve();
-  await holding;
-  expect(first).toBe("waits");
+  await lockAwaited(world.db.kysely, { kind: "advisory" }); // the gate that the write has passed
+  await scopes.release();
   await Promise.all([writing, suspending]);
   expect(await reasonOf(write(at))).toMatch(/^(PERMISSION_DENIED|NOT_FOUND) /);
 });

@@ -5,18 +5,6 @@
 #include <linux/errno.h>
 #include "connection_expiry.h"
 
-static __always_inline bool connection_reserve(__u32 wire_id)
-{
-	struct connection_budget *budget = bpf_map_lookup_elem(&budgets, &wire_id);
-
-	if (!budget) /* uncovered: only if another processor took it since it was decided */
-		return false;
-	if (__sync_fetch_and_add(&budget->count, 1) < budget->limit)
-		return true;
-	__sync_fetch_and_add(&budget->count, -1);
-	return false;
-}
-
 /*
  * A whole new element, also for an old connection under new ids: in place, they could come to stand in an element that was given to
  * another connection meanwhile.
@@ -34,11 +22,13 @@ static __always_inline enum drop_reason connection_write(struct connection_effec
 	c.state.flags = e->flags;
 	c.state.last_seen = now;
 	if (reserved) {
-		if (!connection_reserve(key.wire_id))
-			return DROP_CONNECTION_BUDGET;
+		enum drop_reason reason = budget_reserve(key.wire_id);
+
+		if (reason)
+			return reason;
 		error = bpf_map_update_elem(&connections, &key, &c, BPF_NOEXIST);
 		if (error)
-			connection_release(key.wire_id);
+			budget_release(key.wire_id);
 	}
 	/* Begun on another processor at this moment, or idle for too long and not freed yet. */
 	if (error == -EEXIST)

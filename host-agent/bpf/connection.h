@@ -39,13 +39,6 @@ struct connection {
 	struct bpf_timer timer;
 };
 
-/* How many an interface holds; the element is made by the agent before traffic. */
-struct connection_budget {
-	__u32 wire_id;
-	__u32 limit;
-	__s64 count;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -53,14 +46,6 @@ struct {
 	__type(key, struct connection_key);
 	__type(value, struct connection);
 } connections SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, __u32);
-	__type(value, struct connection_budget);
-} budgets SEC(".maps");
 
 enum connection_op {
 	CONNECTION_NONE = 0,
@@ -138,14 +123,6 @@ static __always_inline bool connection_find(const struct connection_key *key, __
 	/* uncovered: only while the element is given to another key at this moment (D5) */
 	return connection_key_equal(&found->state.key, key) &&
 	       connection_age(known->last_seen, now) < connection_idle(key->protocol, known->flags);
-}
-
-static __always_inline bool connection_budget_left(__u32 wire_id)
-{
-	struct connection_budget *budget = bpf_map_lookup_elem(&budgets, &wire_id);
-
-	/* uncovered: the agent makes a budget with its endpoint, and only while the element is given to another key at this moment (D5) */
-	return budget && budget->wire_id == wire_id && budget->count < budget->limit;
 }
 
 #endif

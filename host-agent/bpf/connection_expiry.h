@@ -4,6 +4,7 @@
 
 #include <linux/errno.h>
 #include "connection.h"
+#include "connection_budget.h"
 
 /*
  * Idle connections go in the kernel, whether or not an agent lives: each entry has a timer. But newer kernels (seen on 6.18) give a
@@ -42,21 +43,12 @@ struct {
 	__type(value, struct connection_sweeper);
 } sweeper SEC(".maps");
 
-/* Never below zero: counters that were made anew do not know the connections of before. */
-static __always_inline void connection_release(__u32 wire_id)
-{
-	struct connection_budget *budget = bpf_map_lookup_elem(&budgets, &wire_id);
-
-	if (budget && budget->count > 0) /* uncovered: only after an agent has made the counters anew */
-		__sync_fetch_and_add(&budget->count, -1);
-}
-
 static __always_inline void connection_delete(struct connection_key *key)
 {
 	__u32 wire_id = key->wire_id;
 
 	if (!bpf_map_delete_elem(&connections, key)) /* uncovered: only if it went idle since it was looked up */
-		connection_release(wire_id);
+		budget_release(wire_id);
 }
 
 /* Nanoseconds until it is worth looking again; 0: it may go. */

@@ -5,6 +5,7 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include "connection.h"
+#include "connection_budget.h"
 #include "icmp.h"
 #include "parse.h"
 #include "rules.h"
@@ -163,8 +164,9 @@ __noinline int decide_connection(struct packet *pkt, struct connection_effect *e
 	reason = judge_packet(pkt, direction, e);
 	if (reason || !tracked || (pkt->flags & PACKET_ANSWERS))
 		return reason;
-	if (!connection_budget_left(e->key.wire_id))
-		return DROP_CONNECTION_BUDGET;
+	reason = budget_ask(e->key.wire_id);
+	if (reason)
+		return reason;
 	e->flags = pkt->flags & PACKET_TCP_END ? CONNECTION_CLOSING : 0;
 	e->op = CONNECTION_BEGIN;
 	return DROP_NONE;

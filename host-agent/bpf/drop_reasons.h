@@ -38,7 +38,8 @@
 	REASON(28, REWRITE_FAILED, "The kernel refused to change the packet (memory, or offsets that contradict it)") \
 	REASON(29, CONNECTION_BUDGET, "The interface holds as many connections as it may, and the packet would begin one more")        \
 	REASON(30, CONNECTION_TABLE, "The kernel refused an element for a new connection: the host's table is full, or memory") \
-	REASON(31, INTERFACE_DISABLED, "The interface is switched off (`disabled`): everything that it sends, and everything for it")
+	REASON(31, INTERFACE_DISABLED, "The interface is switched off (`disabled`): everything that it sends, and everything for it")                          \
+	REASON(32, CONNECTION_SHARE, "The interface holds its share of the host's connections and more, and too little is left to all for one more of it")
 
 enum drop_reason {
 	DROP_NONE = 0,

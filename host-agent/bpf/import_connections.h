@@ -23,10 +23,10 @@ __noinline int import_connection(struct connection_state *state)
 	budget = bpf_map_lookup_elem(&budgets, &wire_id);
 	if (!budget)
 		return 0; /* of an interface that is gone */
-	__sync_fetch_and_add(&budget->count, 1);
+	budget_count(budget); /* what was allowed to begin stays, however full it is here */
 	error = bpf_map_update_elem(&connections, &c.state.key, &c, BPF_NOEXIST);
 	if (error) {
-		connection_release(wire_id);
+		budget_release(wire_id);
 		return error != -EEXIST;
 	}
 	if (connection_arm(&c.state.key, c.state.flags))

@@ -113,6 +113,7 @@ struct host_config {
 	struct addr address; /* on the substrate */
 	__u32 tunnel_ifindex;
 	struct idle_ms idle;
+	__u32 common; /* connections: how many interfaces may hold beyond their shares, all together */
 };
 
 /* Host-side device of a guest -> wire id. An index only: what counts is the endpoint, which names its device too. */

@@ -20,7 +20,7 @@ struct rule_bits {
 struct ruleset {
 	__u32 id;
 	__u32 reserved;
-	__u64 digest; /* of its elements: the agent's way to see that rules under one id are the same */
+	__u64 digest; /* of its rules and elements, but for group sets': the agent's way to see that rules under one id are the same */
 };
 
 struct rule_peer_key {

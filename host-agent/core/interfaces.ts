@@ -170,7 +170,7 @@ export class Interfaces {
   /** Last, with everything that the endpoint names in place. */
   open(): void {
     for (const [wireId, endpoint] of this.endpoints.pendingPuts()) {
-      if (this.rulesets.tracker.actual(endpoint.rulesetId) === undefined) continue;
+      if (!this.rulesets.isThere(endpoint.rulesetId)) continue;
       if (this.meters.tracker.actual(endpoint.meterId) === undefined) continue;
       // A device that was found and could not be configured again keeps what it has, and gets nothing new.
       const configured = this.devices.actual(wireId)?.spec !== undefined;

@@ -106,3 +106,52 @@ it("leaves the rules in force where the kernel cannot say what it holds, and ask
   host.pass();
   expect(inForce().ports).toEqual([4711]);
 });
+
+describe("a table of group sets that is full", () => {
+  const naming = (...peerGroupSetIds: number[]): RulesetItem => {
+    const { rules, ...item } = rulesetItem(5);
+    return { ...item, rules: rules.map((rule) => ({ ...rule, peerCidr: "", peerIsGroup: true, peerGroupId: "sg-1", peerGroupSetIds })) };
+  };
+  let full = false;
+  beforeEach(() => {
+    full = false;
+    host = new FakeHost({
+      fault: (call) => {
+        if (call === "datapath.putRuleset" && full) throw new Error("the host's table is full");
+      },
+    });
+    world = new FeedWorld();
+    attachOne(host, world);
+    tellHost(host, world, [ruleset(naming(3)), attachment(attachmentItem(1, 2, { rulesetId: 5, generation: 2n }))]);
+    host.pass();
+    full = true;
+    tellHost(host, world, [ruleset(naming(3, 4))]);
+    host.pass();
+    expect(host.failures).toEqual(["ruleset 5: the host's table is full"]);
+  });
+  const disable = (): void => {
+    tellHost(host, world, [attachment(attachmentItem(1, 2, { rulesetId: 5, disabled: true, generation: 3n }))]);
+    host.pass();
+    expect(host.pins.endpoints.get(1)).toMatchObject({ disabled: true });
+  };
+
+  it("keeps new sets out, and nothing else from being changed: an interface by such rules can be disabled", disable);
+
+  it("nor after a restart", () => {
+    host.restart();
+    host.snapshot(world);
+    host.pass();
+    disable();
+  });
+
+  it("opens nothing by rules that were never there", () => {
+    tellHost(host, world, [ruleset(rulesetItem(2)), attachment(attachmentItem(3, 2, { rulesetId: 2, deviceIndex: 1 }))]);
+    host.pass();
+    expect([...host.pins.endpoints.keys()]).toEqual([1]);
+    full = false;
+    host.now = 1_000;
+    host.pass();
+    expect([...host.pins.endpoints.keys()]).toEqual([1, 3]);
+    expect(host.pins.rulesets.get(5)?.rules[0]).toMatchObject({ peerGroupSets: [3, 4] });
+  });
+});

@@ -19,6 +19,8 @@ export class Rulesets {
   readonly #wanted = new Map<number, number>();
   /** Those that no kernel will ever hold (the feed's number), with the reason. */
   readonly #impossible = new Map<number, string>();
+  /** The kernel's numbers of those that are surely there, though perhaps not with all sets of their groups. */
+  readonly #there = new Set<number>();
   /** What a predecessor left. */
   #found: ReadonlySet<number> = new Set();
   readonly #datapath: Datapath;
@@ -68,6 +70,11 @@ export class Rulesets {
     return this.#wanted.get(told) ?? told;
   }
 
+  /** Whether the kernel judges by it. Sets that find no room are not let in, which keeps nothing else from being as wanted. */
+  isThere(number: number): boolean {
+    return this.#there.has(number);
+  }
+
   canBe(told: number): boolean {
     return !this.#impossible.has(told);
   }
@@ -84,6 +91,7 @@ export class Rulesets {
     const { id } = ruleset;
     const ran = this.#attempts.run(keyOf(id), () => {
       if (!this.#bring(told, ruleset)) return this.#move(wanted);
+      this.#there.add(id);
       this.tracker.present(id, ruleset);
     });
     const moved = this.tracker.wanted(this.numberOf(told));
@@ -95,7 +103,10 @@ export class Rulesets {
     const isDoubtful = this.tracker.possible(ruleset.id) !== undefined && this.tracker.actual(ruleset.id) === undefined;
     this.tracker.doubt(ruleset.id, ruleset);
     try {
-      if (isDoubtful && this.#datapath.compareRuleset(ruleset) === "other") return false;
+      const found = isDoubtful ? this.#datapath.compareRuleset(ruleset) : undefined;
+      if (found === "same") this.#there.add(ruleset.id);
+      else if (found !== undefined) this.#there.delete(ruleset.id);
+      if (found === "other") return false;
       this.#datapath.putRuleset(ruleset);
       return true;
     } catch (error) {
@@ -126,6 +137,7 @@ export class Rulesets {
       if (named.has(number)) continue;
       this.#attempts.run(keyOf(number), () => {
         this.tracker.doubt(number, ruleset);
+        this.#there.delete(number);
         this.#datapath.deleteRuleset(number);
         this.tracker.absent(number);
       });

@@ -1,5 +1,6 @@
 import type { Configuration, Endpoint, Rule, Ruleset } from "#lib/model/index.ts";
 import type { Random } from "./random.ts";
+import { withLessInCommon } from "./shares.ts";
 import { GROUP_SETS, mappingsOf, randomConfiguration, randomRuleset, THERE, type World } from "./world.ts";
 
 /** What may change while connections live: rules, membership, places, and what goes missing. */
@@ -18,7 +19,7 @@ const CHANGES: readonly (readonly [weight: number, note: string, change: Change]
   [2, "address gone", (random, c) => ({ ...c, mappings: without(random, c.mappings) })],
   [1, "interface closed", (random, c) => ({ ...c, endpoints: c.endpoints.length > 1 ? without(random, c.endpoints) : c.endpoints })],
   [2, "source check", (random, c) => changeEndpoint(random, c, { sourceDestCheck: random.chance(0.5) })],
-  [2, "budget", (random, c) => changeEndpoint(random, c, { connectionBudget: random.pick([1, 2, 4, 65536]) })],
+  [2, "budget", (random, c) => changeEndpoint(random, withLessInCommon(c), { connectionBudget: random.pick([1, 2, 4, 65536]) })],
   [1.5, "ruleset gone", (random, c) => ({ ...c, rulesets: without(random, c.rulesets) })],
   [2, "meter gone", (random, c) => ({ ...c, meterIds: new Set(without(random, [...c.meterIds])) })],
   [1, "host unknown", (_, c) => ({ ...c, host: undefined })],

@@ -49,7 +49,9 @@ function compareTables(program: Program, state: State): { expected: unknown; act
   const expected = expectedConnections(state);
   if (!isDeepStrictEqual(actual, expected)) return { expected, actual };
   const wrong = [...program.held()].filter(([wireId, count]) => count !== held.filter((c) => c.wireId === wireId).length);
-  return wrong.length === 0 ? undefined : { expected, actual: `counts that are not those of the table: ${JSON.stringify(wrong)}` };
+  if (wrong.length > 0) return { expected, actual: `counts that are not those of the table: ${JSON.stringify(wrong)}` };
+  const { beyond, said } = program.common();
+  return beyond === said ? undefined : { expected: beyond, actual: `${said} are said to be beyond their shares` };
 }
 
 /** The same difference with as few steps as go: each is left out that it does not need. */

@@ -10,6 +10,7 @@ export const EMPTY: Configuration = {
   host: undefined,
   endpoints: [],
   connectionTable: Infinity,
+  connectionCommon: 0,
   meterIds: new Set(),
   rulesets: [],
   mappings: [],
@@ -34,9 +35,9 @@ export function configure(datapath: ports.Datapath, host: BpfMap, before: Config
 }
 
 /** Idle times are there also where the host does not know its own place. */
-function hostConfig({ host }: Configuration): Buffer {
+function hostConfig({ host, connectionCommon }: Configuration): Buffer {
   const place = { hostAddress: host?.address ?? "0.0.0.0", tunnelIfindex: host?.tunnelIfindex ?? 0 };
-  const bytes = encodeHostConfig(place, DEFAULT_CONNECTION_LIMITS);
+  const bytes = encodeHostConfig(place, { ...DEFAULT_CONNECTION_LIMITS, common: connectionCommon });
   const { offset, size } = STRUCTS.host_config.fields.address;
   return host === undefined ? bytes.fill(0, offset, offset + size) : bytes;
 }

@@ -1,7 +1,7 @@
 import { decide, NOTHING, type Configuration, type Decision, type Packet, type State } from "#lib/model/index.ts";
 import type { Step } from "./scenario.ts";
 
-const DENIED: ReadonlySet<string> = new Set(["RULE_EGRESS", "RULE_INGRESS", "CONNECTION_BUDGET"]);
+const DENIED: ReadonlySet<string> = new Set(["RULE_EGRESS", "RULE_INGRESS", "CONNECTION_BUDGET", "CONNECTION_SHARE"]);
 
 /** How far a story has come, by the model: what holds, what is remembered, what time it is. */
 export class Course {

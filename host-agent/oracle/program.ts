@@ -9,7 +9,7 @@ import { describeLayout } from "../out/datapath/describe-layout.ts";
 import { ENUMS, MAPS, SCHEMA, STRUCTS } from "../out/datapath/layout.gen.ts";
 import { check, mapLookup, mapUpdate, objGet } from "../out/datapath/libbpf.ts";
 import { openObject, type OpenObject } from "../out/datapath/load.ts";
-import { encode, readBigint, u32 } from "../out/datapath/record.ts";
+import { encode, readBigint, readNumber, u32 } from "../out/datapath/record.ts";
 import { Lab, type LabHost } from "../out/datapath/testing/lab.ts";
 import { TC_ACT_OK, testRun } from "../out/datapath/testing/test-run.ts";
 import { readAnswer, readConnections, type Answer } from "./answer.ts";
@@ -122,10 +122,12 @@ export class Program {
   /** The limits of this configuration, with what the table holds now. */
   #putBudgets({ endpoints }: Configuration): void {
     const held = this.connections().map(({ wireId }) => wireId);
-    for (const { wireId, connectionBudget } of endpoints) {
+    for (const { wireId, connectionBudget, connectionShare } of endpoints) {
       const count = BigInt(held.filter((id) => id === wireId).length);
-      this.#maps.budgets.put(u32(wireId), encode("connection_budget", { wire_id: wireId, limit: connectionBudget, count }));
+      const limits = { limit: connectionBudget, share: connectionShare };
+      this.#maps.budgets.put(u32(wireId), encode("connection_budget", { wire_id: wireId, ...limits, count }));
     }
+    this.#maps.common.put(u32(0), encode("connection_common", { taken: BigInt(this.common().beyond) }));
   }
 
   /** Decides a packet at a time in milliseconds, and lets it leave behind what it leaves. */
@@ -168,6 +170,15 @@ export class Program {
     return new Map(
       [...this.#maps.budgets.entries()].map(([key, value]) => [key.readUInt32LE(), Number(value.readBigUInt64LE(count.offset))]),
     );
+  }
+
+  /** How many all interfaces hold beyond their shares, and how many the program says that they do. */
+  common(): { beyond: number; said: number } {
+    const beyond = [...this.#maps.budgets.entries()].map(([, value]) =>
+      Math.max(0, Number(readBigint("connection_budget", value, "count")) - readNumber("connection_budget", value, "share")),
+    );
+    const said = this.#maps.common.get(u32(0)) ?? Buffer.alloc(STRUCTS.connection_common.size);
+    return { beyond: beyond.reduce((sum, count) => sum + count, 0), said: Number(said.readBigInt64LE()) };
   }
 
   /** The one element, of this size, of a map that only the test object has. */

@@ -1,5 +1,6 @@
 import type { Configuration, Endpoint, Mapping, Rule, Ruleset } from "#lib/model/index.ts";
 import type { Random } from "./random.ts";
+import { withShares } from "./shares.ts";
 
 /** Random configurations of a small world: two networks with the same addresses, this host and two others. */
 
@@ -130,11 +131,13 @@ function randomPeer(random: Random): Rule["peer"] {
 
 export function randomConfiguration(random: Random, world: World): Configuration {
   const rulesets = random.list(2, 4, () => randomRuleset(random));
-  const endpoints = world.ports.slice(0, -1).map(({ ifindex }, i) => randomEndpoint(random, { ifindex, number: i, rulesets }));
+  const open = world.ports.slice(0, -1).map(({ ifindex }, i) => randomEndpoint(random, { ifindex, number: i, rulesets }));
+  const { endpoints, connectionCommon } = withShares(open, open[0]?.wireId ?? 0);
   return {
     host: { address: HERE, tunnelIfindex: world.tunnelIfindex },
     endpoints,
     connectionTable: random.chance(0.1) ? random.between(0, 5) : PLENTY,
+    connectionCommon,
     meterIds: new Set(endpoints.filter(() => random.chance(0.95)).map((e) => e.meterId)),
     rulesets,
     mappings: [...endpoints.flatMap((e) => mappingsOf(e)), ...randomMappings(random, endpoints)],
@@ -171,6 +174,7 @@ function randomEndpoint(random: Random, { ifindex, number, rulesets }: Place): E
       [1, 3],
       [1, 6],
     ]),
+    connectionShare: 0, // withShares
   };
 }
 

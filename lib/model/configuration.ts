@@ -8,6 +8,8 @@ export interface Configuration {
   readonly endpoints: readonly Endpoint[];
   /** How many connections the host's table has room for, of all interfaces together. */
   readonly connectionTable: number;
+  /** How many of them interfaces may hold beyond their shares, all together. */
+  readonly connectionCommon: number;
   /** Meters that were created (D18); a packet that one is missing for does not pass. */
   readonly meterIds: ReadonlySet<bigint>;
   readonly rulesets: readonly Ruleset[];
@@ -42,6 +44,8 @@ export interface Endpoint {
   readonly disabled: boolean;
   /** Most connections that it may hold. */
   readonly connectionBudget: number;
+  /** Of those, how many are its own, whatever others hold. */
+  readonly connectionShare: number;
 }
 
 export interface Ruleset {

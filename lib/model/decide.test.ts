@@ -19,6 +19,7 @@ const guest: Endpoint = {
     sourceDestCheck: true,
     disabled: false,
     connectionBudget: 2,
+    connectionShare: 2,
   },
 };
 
@@ -26,6 +27,7 @@ const CONFIGURATION: Configuration = {
   host: { address: "198.18.0.1", tunnelIfindex: 3 },
   endpoints: [guest],
   connectionTable: 100,
+  connectionCommon: 0,
   meterIds: new Set([9n]),
   rulesets: [{ id: 1, rules: [ASKS] }],
   mappings: [
@@ -99,6 +101,27 @@ test("it is forgotten after its idle time", () => {
 
 test("an interface holds so many and no more", () => {
   expect(verdicts([question(1), question(2), question(3), question(1)])).toEqual(["tunnel", "tunnel", "CONNECTION_BUDGET", "tunnel"]);
+});
+
+test("beyond its share an interface holds less than what it leaves to others", () => {
+  const endpoint = { ...guest, connectionBudget: 10, connectionShare: 1 };
+  const other = { ...endpoint, wireId: 3, connectionShare: 0 };
+  const one = { ...CONFIGURATION, endpoints: [endpoint], connectionCommon: 4 };
+  const asked = [question(1), question(2), question(3), question(4), question(1)];
+  expect(verdicts(asked, one)).toEqual(["tunnel", "tunnel", "tunnel", "CONNECTION_SHARE", "tunnel"]);
+  const { state } = decide({ ...one, endpoints: [{ ...other, ifindex: 4 }] }, NOTHING, 0, question(9));
+  expect(
+    [...state.connections.values()].map(({ key }) => key.wireId),
+    "another holds one beyond its own",
+  ).toEqual([3]);
+  const both = { ...one, endpoints: [endpoint, { ...other, ifindex: 5 }] };
+  expect(verdicts(asked, both, state)).toEqual(["tunnel", "tunnel", "tunnel", "CONNECTION_SHARE", "tunnel"]);
+  expect(verdicts(asked, { ...both, connectionCommon: 3 }, state)).toEqual([
+    "tunnel",
+    "tunnel",
+    ...Array(2).fill("CONNECTION_SHARE"),
+    "tunnel",
+  ]);
 });
 
 test("nothing passes unmetered, and nothing is remembered of it", () => {

@@ -3,7 +3,7 @@ import type { Connection } from "./connection.ts";
 import { drop, type Decision } from "./decision.ts";
 import type { DropReason } from "./drop-reason.ts";
 import { meterChange, type MeterChange, type Size } from "./metering.ts";
-import { fitsTable, hasRoom, withConnection, withoutConnection, type State } from "./state.ts";
+import { fitsTable, refusal, withConnection, withoutConnection, type State } from "./state.ts";
 
 /** What a packet leads to. */
 export interface Outcome {
@@ -31,7 +31,8 @@ export interface Allowed {
  * host's table for all that begin. Only then is anything written; of one that was refused at its second interface, what lay idle at the
  * first is gone.
  */
-export function checkHandover({ meterIds, connectionTable }: Configuration, state: State, way: readonly Allowed[]): Outcome | Handed {
+export function checkHandover(configuration: Configuration, state: State, way: readonly Allowed[]): Outcome | Handed {
+  const { meterIds, connectionTable } = configuration;
   const refuse = (reason: DropReason, { endpoint }: Allowed, left: State): Outcome => ({
     decision: drop(reason, endpoint.wireId),
     state: left,
@@ -40,10 +41,11 @@ export function checkHandover({ meterIds, connectionTable }: Configuration, stat
   if (unmetered !== undefined) return refuse("METER_MISSING", unmetered, state);
   let [written, left] = [state, state];
   for (const allowed of way) {
-    const { endpoint, connection, begins } = allowed;
+    const { connection, begins } = allowed;
     if (connection === undefined) continue;
     const { key } = connection;
-    if (begins && !hasRoom(written, endpoint.wireId, endpoint.connectionBudget)) return refuse("CONNECTION_BUDGET", allowed, left);
+    const refused = begins ? refusal(configuration, written, allowed.endpoint) : undefined;
+    if (refused !== undefined) return refuse(refused, allowed, left);
     if (begins && !fitsTable(written, key, connectionTable)) return refuse("CONNECTION_TABLE", allowed, left);
     written = withConnection(written, connection);
     if (begins) left = withoutConnection(left, key);

@@ -4,7 +4,7 @@ import type { DropReason } from "./drop-reason.ts";
 import { findQuoted } from "./icmp-error.ts";
 import type { Ipv4 } from "./ipv4.ts";
 import { dependsOnPort, isAllowed, ruledPort, type Question } from "./rules.ts";
-import { findConnection, hasRoom, type State } from "./state.ts";
+import { findConnection, refusal, type State } from "./state.ts";
 import { ICMP, type Transport } from "./transport.ts";
 
 /** A packet at an interface. */
@@ -93,7 +93,8 @@ function judgeAnew(
   const question: Question = { direction, protocol: ip.protocol, port: ruledPort(transport), peer, groupSetId };
   if (!isAllowed(rules, question)) return denied(dependsOnPort(rules, question) ? "FRAGMENT" : denial(direction));
   if (key === undefined) return { allowed: true, begins: false, connection: undefined };
-  if (!hasRoom(state, endpoint.wireId, endpoint.connectionBudget)) return denied("CONNECTION_BUDGET");
+  const refused = refusal(configuration, state, endpoint);
+  if (refused !== undefined) return denied(refused);
   const closing = transport.kind === "ports" && transport.tcp.closing;
   return {
     allowed: true,

@@ -1,3 +1,4 @@
+import type { Configuration, Endpoint } from "./configuration.ts";
 import { isIdle, keyText, type Connection, type ConnectionKey } from "./connection.ts";
 import type { FirstFragment } from "./fragment.ts";
 
@@ -30,9 +31,23 @@ export function withFragment(state: State, key: string, fragment: FirstFragment)
   return { ...state, fragments: new Map(state.fragments).set(key, fragment) };
 }
 
-/** Whether an interface may hold one more. Idle ones count as long as they lie there. */
-export function hasRoom(state: State, wireId: number, budget: number): boolean {
-  return [...state.connections.values()].filter(({ key }) => key.wireId === wireId).length < budget;
+/** Why an interface may hold no more; undefined: it may. */
+export function refusal(
+  { endpoints, connectionCommon }: Configuration,
+  state: State,
+  endpoint: Endpoint,
+): "CONNECTION_BUDGET" | "CONNECTION_SHARE" | undefined {
+  if (held(state, endpoint) >= endpoint.connectionBudget) return "CONNECTION_BUDGET";
+  const beyond = (one: Endpoint): number => held(state, one) - one.connectionShare;
+  if (beyond(endpoint) < 0) return undefined;
+  const taken = endpoints.map(beyond).filter((count) => count > 0);
+  const left = connectionCommon - taken.reduce((sum, count) => sum + count, 0);
+  return beyond(endpoint) < left ? undefined : "CONNECTION_SHARE";
+}
+
+/** Idle ones count as long as they lie there. */
+function held({ connections }: State, { wireId }: Endpoint): number {
+  return [...connections.values()].filter(({ key }) => key.wireId === wireId).length;
 }
 
 /** Whether the host's table takes a connection: one that is there already, idle or not, or one more. */

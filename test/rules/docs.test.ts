@@ -67,6 +67,16 @@ describe("documents", () => {
     expect(wrong).toEqual([]);
   });
 
+  it("say what each number means that the source names", () => {
+    const meant = new Set([...textOf("docs/design/numbers.md").matchAll(/\*\*([A-Z]\d+)\*\*/g)].map((m) => m[1]!));
+    expect(meant.size).toBeGreaterThan(60);
+    const files = repositoryFiles("*.ts", "*.h", "*.c", "*.proto", "*.md").filter((file) => !/^(gen|proto\/vendor)\//.test(file));
+    const named = files.flatMap((file) => [...textOf(file).matchAll(/\b[BCDMN]\d{1,2}\b/g)].map((m) => ({ file, number: m[0] })));
+    expect(named.length).toBeGreaterThan(500);
+    expect(named.filter(({ number }) => !meant.has(number)).map(({ file, number }) => `${file}: ${number}`)).toEqual([]);
+    expect([...meant].filter((number) => named.filter((one) => one.number === number).length < 2)).toEqual([]);
+  });
+
   it("give every service the four headings", () => {
     for (const service of ["coordinator", "mapping-service", "host-agent"]) {
       for (const heading of ["## Owns", "## Reads", "## Writes", "## If it stops"]) {

@@ -1,3 +1,5 @@
+import { storable } from "#lib/db/storable.ts";
+
 /** Of a call, what the audit keeps besides who did what: where it came from, and what of the request changes what it does. */
 export interface Origin {
   /** As the server saw it. Empty: not known. */
@@ -10,7 +12,7 @@ export interface Origin {
 
 const MAX_TEXT = 256;
 /** What a jsonb takes: an entry that cannot be written is a refusal that nobody hears of. */
-const clip = (text: string): string => text.slice(0, MAX_TEXT).toWellFormed().replaceAll("\0", "\u{FFFD}");
+const clip = (text: string): string => storable(text, MAX_TEXT);
 
 /** Fields of whatever request that are kept, by their names in the proto: what was forced, on which host, which fields were changed. */
 const KEPT: Readonly<Record<string, string>> = { force: "force", host_id: "hostId", update_mask: "updateMask" };

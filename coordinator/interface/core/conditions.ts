@@ -13,7 +13,7 @@ export interface Observed extends Standing {
   readonly appliedTime: Date | undefined;
   /** When the host was last asked for something. */
   readonly changeTime: Date;
-  /** Hosts that it is off by force and that have not said so themselves. */
+  /** Hosts that it was forced off and that have not said themselves that they let go. */
   readonly unconfirmed?: readonly string[];
 }
 
@@ -48,7 +48,7 @@ export interface ConditionFacts {
   readonly sight: HostSight;
   readonly host: HostFacts | undefined;
   readonly reach: ReachFacts | undefined;
-  /** Its end is forced: how far the hosts that are reachable are. */
+  /** Its end is forced: how far the reachable hosts are. */
   readonly force?: ReachFacts | undefined;
   /** The call that asks waited this long in vain, seconds. */
   readonly waitedSeconds?: number | undefined;

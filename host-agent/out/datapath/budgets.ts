@@ -1,4 +1,5 @@
 import type { BpfMap } from "./bpf-map.ts";
+import type { ConnectionLimits } from "./connections.ts";
 import { encode, readBigint, u32 } from "./record.ts";
 
 /** Of interfaces that are gone, so many are looked at with each that comes or goes: then all are done with, and none takes long. */
@@ -10,14 +11,14 @@ const LOOKS = 4;
  */
 export class Budgets {
   readonly #map: BpfMap;
-  readonly #limit: number;
+  readonly #limits: ConnectionLimits;
   /** Interfaces that are gone, the one that was looked at longest ago first. */
   readonly #left: Set<number>;
 
   /** `there`: wire ids of the interfaces that are. */
-  constructor(map: BpfMap, limit: number, there: ReadonlySet<number>) {
+  constructor(map: BpfMap, limits: ConnectionLimits, there: ReadonlySet<number>) {
     this.#map = map;
-    this.#limit = limit;
+    this.#limits = limits;
     this.#left = new Set([...map.entries()].map(([key]) => key.readUInt32LE()).filter((wireId) => !there.has(wireId)));
     this.#look(this.#left.size);
   }
@@ -26,7 +27,8 @@ export class Budgets {
   create(wireId: number): void {
     this.#left.delete(wireId);
     this.#look(LOOKS);
-    this.#map.putIfAbsent(u32(wireId), encode("connection_budget", { wire_id: wireId, limit: this.#limit }));
+    const { perInterface: limit, share } = this.#limits;
+    this.#map.putIfAbsent(u32(wireId), encode("connection_budget", { wire_id: wireId, limit, share }));
   }
 
   /** The interface is closed, and no packet is under way that could begin a connection of it. */

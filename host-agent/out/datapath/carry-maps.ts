@@ -5,8 +5,8 @@ import { describe, openForeign, withForeign, type DescribedMap } from "./foreign
 import { COUNTED, numbersOf } from "./counted.ts";
 import type { PinSet } from "./pins.ts";
 
-/** Maps that begin empty in an upgrade: programs fill them as they go. What is lost with `fragments` lives for two seconds. */
-const BEGIN_EMPTY: ReadonlySet<MapName> = new Set(["scratch", "fragments", "untimed", "sweeper", "connections"]);
+/** Maps that begin empty in an upgrade: programs fill them as they go (`common` with the connections that are brought). What is lost with `fragments` lives for two seconds. */
+const BEGIN_EMPTY: ReadonlySet<MapName> = new Set(["scratch", "fragments", "untimed", "sweeper", "connections", "common"]);
 
 /** What an element begins at zero with though it is carried: counts stay where they were counted, and are added from there. */
 const FROM_ZERO: Partial<Record<MapName, readonly string[]>> = {

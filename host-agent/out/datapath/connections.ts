@@ -7,6 +7,10 @@ import { encode } from "./record.ts";
 export interface ConnectionLimits {
   /** For interfaces whose meter is put from now on. 0..2^32-1. */
   perInterface: number;
+  /** Of those: what is the interface's own, whatever others hold. For interfaces whose meter is put from now on. 0..2^32-1. */
+  share: number;
+  /** What all interfaces of the host may hold beyond their shares, together. 0..2^32-1. */
+  common: number;
   idleTcpAnswered: number;
   /** TCP that is unanswered, or whose FIN or RST was seen. */
   idleTcpOther: number;
@@ -19,6 +23,8 @@ export interface ConnectionLimits {
 /** docs/design/connections.md */
 export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
   perInterface: 65_536,
+  share: 1_024,
+  common: 524_288,
   idleTcpAnswered: 7_200_000,
   idleTcpOther: 60_000,
   idleAnswered: 180_000,
@@ -36,5 +42,5 @@ export function encodeHostConfig(host: { hostAddress: IpText; tunnelIfindex: num
     unanswered: ms(limits.idleUnanswered),
     echo: ms(limits.idleEcho),
   });
-  return encode("host_config", { address: addressKey(host.hostAddress), tunnel_ifindex: host.tunnelIfindex, idle });
+  return encode("host_config", { address: addressKey(host.hostAddress), tunnel_ifindex: host.tunnelIfindex, idle, common: limits.common });
 }

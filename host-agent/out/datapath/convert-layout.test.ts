@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { DEFAULT_CONNECTION_LIMITS } from "./connections.ts";
 import { conversion, isIdentical, NotCarried } from "./convert-layout.ts";
 import type { FieldLayout, StructLayout } from "./describe-layout.ts";
 import type { ElementLayout } from "./kernel-layout.ts";
@@ -35,6 +36,17 @@ describe("elements of another layout", () => {
     expect(value(from, to, [1, 2, 3, 4])).toEqual([4, 0, 0, 1, 2]);
     expect(value(from, to, [1, 2, 3, 4], { value: { fresh: Buffer.from([7, 8]) } })).toEqual([4, 7, 8, 1, 2]);
     expect([...conversion(from, to).key(Buffer.from([1, 2, 3, 4]))]).toEqual([1, 2, 3, 4]);
+  });
+
+  test("of budgets from before there were shares have the share that a new one has", () => {
+    const named = (fields: Fields): ElementLayout => ({
+      ...layout(fields),
+      ...{ value: "connection_budget", structs: { key: struct({ id: { size: 4 } }), connection_budget: struct(fields) } },
+    });
+    const before = named({ limit: { size: 4 } });
+    const now = named({ limit: { size: 4 }, share: { size: 4 } });
+    const made = conversion(before, now).value(Buffer.from([1, 2, 3, 4]));
+    expect([made.readUInt32LE(), made.readUInt32LE(4)]).toEqual([0x04030201, DEFAULT_CONNECTION_LIMITS.share]);
   });
 
   test("may have grown: numbers, arrays, structs inside, also in arrays", () => {

@@ -1,11 +1,13 @@
+import { DEFAULT_CONNECTION_LIMITS } from "./connections.ts";
 import type { FieldLayout, StructLayout } from "./describe-layout.ts";
 import type { ElementLayout } from "./kernel-layout.ts";
+import { u32 } from "./record.ts";
 
 const LPM_TRIE = 11;
 
 /** Bytes that a field begins with which the old layout does not have, by struct and field. What is not named here begins with zero. */
 export type Defaults = Readonly<Record<string, Readonly<Record<string, Uint8Array>>>>;
-export const DEFAULTS: Defaults = {};
+export const DEFAULTS: Defaults = { connection_budget: { share: u32(DEFAULT_CONNECTION_LIMITS.share) } };
 
 /** Makes keys and values of one layout out of another's; each time a buffer of its own. */
 export interface Conversion {

@@ -80,7 +80,7 @@ export class BpfDatapath implements Datapath {
     this.#loaded = loaded;
     const limits = { ...DEFAULT_CONNECTION_LIMITS, ...options.connections };
     this.#counters = new Counters(maps);
-    this.#budgets = new Budgets(maps.budgets, limits.perInterface, new Set(this.#counters.list().map(({ wireId }) => wireId)));
+    this.#budgets = new Budgets(maps.budgets, limits, new Set(this.#counters.list().map(({ wireId }) => wireId)));
     this.#mappings = new Mappings(maps.mappings, maps.senders);
     this.#rulesets = new Rulesets(maps);
     indexDevices(maps.ports, maps.endpoints);

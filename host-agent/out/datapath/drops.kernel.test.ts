@@ -255,6 +255,9 @@ test("an interface that holds as many connections as it may, and a host that doe
   withMap(a, "budgets", (budgets) => {
     budgets.put(u32(wireId), encode("connection_budget", budget));
     provokes("CONNECTION_BUDGET", a, wireId, () => guestSends(begins(7001)));
+    // All that is in common, and its share of nothing.
+    budgets.put(u32(wireId), encode("connection_budget", { ...budget, limit: LIMITS.connections, count: BigInt(LIMITS.connections) / 2n }));
+    provokes("CONNECTION_SHARE", a, wireId, () => guestSends(begins(7001)));
     budgets.put(u32(wireId), encode("connection_budget", { ...budget, limit: 10 }));
     withMap(a, "connections", (connections) => {
       const filled = fill(connections);

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import type { Mapping } from "../../core/ports.ts";
+import type { Mapping, Rule } from "../../core/ports.ts";
 import { batchesOf, mappingsOf } from "../../testing/mapping-batches.ts";
 import { BpfMap, type MapName } from "./bpf-map.ts";
 import { MAPS } from "./layout.gen.ts";
@@ -99,4 +99,25 @@ test("a ruleset that finds no room keeps none, however often it is tried, and is
   rulesets.delete(1);
   rulesets.put({ id: 2, rules: ALLOW_ALL });
   expect([rulesets.list(), sizeOf(maps.rule_peers), sizeOf(maps.rule_ports)]).toEqual([[2], ...before]);
+});
+
+test("group sets that find no room leave no memory of each attempt, and are there when there is some", () => {
+  const maps = {
+    rulesets: mapOf("rulesets", 10),
+    rule_peers: mapOf("rule_peers", 10),
+    rule_ports: mapOf("rule_ports", 10),
+    rule_groups: mapOf("rule_groups", 2),
+  };
+  const rulesets = new Rulesets(maps);
+  const named: Omit<Rule, "peerCidr"> = { direction: "ingress", protocol: 0, portFrom: 0, portTo: 0 };
+  const put = (...peerGroupSets: number[]): void => rulesets.put({ id: 1, rules: [{ ...named, peerGroupId: "sg-1", peerGroupSets }] });
+  put(1, 2);
+  for (let attempt = 0; attempt < 5; attempt++) expect(() => put(2, 3, 4)).toThrow(/full/);
+  maps.rule_groups.deletes = 0;
+  rulesets.delete(1);
+  expect([maps.rule_groups.deletes, sizeOf(maps.rule_groups)]).toEqual([3, 0]);
+  put(1, 2);
+  expect(() => put(1, 2, 3)).toThrow(/full/);
+  put(2, 3);
+  expect(sizeOf(maps.rule_groups)).toBe(2);
 });

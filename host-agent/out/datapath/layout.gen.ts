@@ -1,17 +1,18 @@
 // Generated from the compiled BPF object by host-agent/out/datapath/generate-layout.ts; never edited (D27).
 
 /** Hash over all maps and what they hold; names the pin directory. */
-export const SCHEMA = "d9e5937d184c";
+export const SCHEMA = "b7cb937d5074";
 
 /** Sizes in bytes. */
 export const MAPS = {
-  budgets: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 16, value: "connection_budget" },
+  budgets: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 24, value: "connection_budget" },
+  common: { type: 2, flags: 0, maxEntries: 1, keySize: 4, valueSize: 8, value: "connection_common" },
   connections: { type: 1, flags: 1, maxEntries: 1048576, keySize: 44, valueSize: 80, key: "connection_key", value: "connection" },
   drops: { type: 5, flags: 1, maxEntries: 65537, keySize: 4, valueSize: 520, value: "drop_counters" },
   endpoints: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 312, value: "endpoint" },
   epochs: { type: 1, flags: 1, maxEntries: 1, keySize: 4, valueSize: 8, value: "counter_epoch" },
   fragments: { type: 9, flags: 0, maxEntries: 16384, keySize: 40, valueSize: 64, key: "fragment_key", value: "fragment" },
-  host: { type: 2, flags: 0, maxEntries: 1, keySize: 4, valueSize: 40, value: "host_config" },
+  host: { type: 2, flags: 0, maxEntries: 1, keySize: 4, valueSize: 44, value: "host_config" },
   mappings: { type: 1, flags: 1, maxEntries: 1048576, keySize: 20, valueSize: 44, key: "mapping_key", value: "mapping" },
   meters: { type: 5, flags: 1, maxEntries: 131072, keySize: 16, valueSize: 32, key: "meter_key", value: "meter" },
   ports: { type: 1, flags: 1, maxEntries: 65536, keySize: 4, valueSize: 4 },
@@ -48,9 +49,17 @@ export const STRUCTS = {
     fields: {
       count: { offset: 8, size: 8 },
       limit: { offset: 4, size: 4 },
+      reserved: { offset: 20, size: 4 },
+      share: { offset: 16, size: 4 },
       wire_id: { offset: 0, size: 4 },
     },
-    size: 16,
+    size: 24,
+  },
+  connection_common: {
+    fields: {
+      taken: { offset: 0, size: 8 },
+    },
+    size: 8,
   },
   connection_effect: {
     fields: {
@@ -195,10 +204,11 @@ export const STRUCTS = {
   host_config: {
     fields: {
       address: { offset: 0, size: 16, struct: "addr" },
+      common: { offset: 40, size: 4 },
       idle: { offset: 20, size: 20, struct: "idle_ms" },
       tunnel_ifindex: { offset: 16, size: 4 },
     },
-    size: 40,
+    size: 44,
   },
   idle_ms: {
     fields: {
@@ -425,6 +435,7 @@ export const ENUMS = {
     DROP_CONNECTION_BUDGET: 29,
     DROP_CONNECTION_TABLE: 30,
     DROP_INTERFACE_DISABLED: 31,
+    DROP_CONNECTION_SHARE: 32,
   },
   endpoint_flag: { ENDPOINT_SOURCE_DEST_CHECK: 1, ENDPOINT_DISABLED: 2 },
   rule_ports_table: { RULE_PORTS: 0, RULE_PORTS_ANY: 16 },
@@ -503,5 +514,10 @@ export const DROP_REASONS = [
     number: 31,
     name: "INTERFACE_DISABLED",
     description: "The interface is switched off (`disabled`): everything that it sends, and everything for it",
+  },
+  {
+    number: 32,
+    name: "CONNECTION_SHARE",
+    description: "The interface holds its share of the host's connections and more, and too little is left to all for one more of it",
   },
 ] as const;

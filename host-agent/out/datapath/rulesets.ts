@@ -86,6 +86,10 @@ export class Rulesets {
 
   #add(id: number, table: Table, list: Entries[Table]): void {
     this.#keysOf(id)[table].push(...list.map(([key]) => key)); // known before written: a failure in between can be deleted
+    this.#write(table, list);
+  }
+
+  #write(table: Table, list: Entries[Table]): void {
     this.#maps[table].putMany(Buffer.concat(list.map(([key]) => key)), Buffer.concat(list.map(([, value]) => value)), list.length);
   }
 
@@ -96,12 +100,11 @@ export class Rulesets {
     const names = new Set(wanted.map(([key]) => nameOf(key)));
     // What goes makes room for what comes.
     for (const key of keys.rule_groups) if (!names.has(nameOf(key))) map.delete(key);
-    this.#add(
-      id,
+    keys.rule_groups = wanted.map(([key]) => key); // once, however often an attempt finds no room
+    this.#write(
       "rule_groups",
       wanted.filter(([key, value]) => map.get(key)?.equals(value) !== true),
     );
-    keys.rule_groups = wanted.map(([key]) => key);
   }
 
   /** Unknown id: no effect. */
@@ -174,7 +177,7 @@ function bitsBytes(bits: bigint): Buffer {
   return bytes;
 }
 
-/** Of what the id stands for: the rules, and how they were taken apart. */
+/** Of what the id stands for: the rules with the groups that they name, and how they were taken apart. Not of the groups' sets (ADR 0011). */
 function digestOf({ rules }: Ruleset, entries: Entries): Uint8Array {
   const hash = createHash("sha256").update(JSON.stringify(rules.map(lasting)));
   for (const table of FIXED) {

@@ -11,7 +11,7 @@ import { check, mapCreate, objPin } from "./libbpf.ts";
 import { readBigint, u32 } from "./record.ts";
 import { startDatapath } from "./testing/datapath-process.ts";
 import { ethernet } from "./testing/frames.ts";
-import { outcome, quietGuest, tcpBetween, udpBetween, withMap } from "./testing/flows.ts";
+import { beyondShares, outcome, quietGuest, tcpBetween, udpBetween, withMap } from "./testing/flows.ts";
 import { ALLOW, ALLOW_ALL, GATEWAY_MAC, GUEST_DEVICE, Lab, type LabGuest, type LabHost } from "./testing/lab.ts";
 import { sendFrame } from "./testing/raw-socket.ts";
 import { mappingsOf } from "../../testing/mapping-batches.ts";
@@ -74,8 +74,11 @@ async function deliver(...packets: readonly Buffer[]): Promise<void> {
   await expect.poll(count, { interval: 1, timeout: 2000 }).toBe(before + BigInt(packets.length));
 }
 
+/** Few, so that most of what is taken over lies beyond. */
+const SHARE = 2;
 const idle = (milliseconds: number): Partial<ConnectionLimits> => ({
   perInterface: 5_000,
+  share: SHARE,
   ...{ idleTcpAnswered: milliseconds, idleTcpOther: milliseconds, idleAnswered: milliseconds, idleUnanswered: milliseconds },
 });
 
@@ -148,6 +151,7 @@ test("none is lost of the connections that begin while programs are swapped", as
   expect((await begun).ok).toBe(true);
   expect(rounds).toBeGreaterThan(0);
   expect(connections(one)).toEqual({ counted: count, there: count });
+  expect(beyondShares(a)).toEqual({ held: count - SHARE, counted: count - SHARE });
 });
 
 test("what was taken over is counted in the budget and goes when it is idle, with no agent alive", async () => {
@@ -158,11 +162,13 @@ test("what was taken over is counted in the budget and goes when it is idle, wit
   await runOther();
   reopen();
   expect(connections()).toEqual({ counted: count, there: count });
+  expect(beyondShares(a)).toEqual({ held: count - SHARE, counted: count - SHARE });
   await runOther();
   a.options = { ...a.options, connections: idle(1_000) };
   reopen();
   a.datapath.close();
   await expect.poll(() => connections(), { timeout: 15_000, interval: 50 }).toEqual({ counted: 0, there: 0 });
+  expect(beyondShares(a)).toEqual({ held: 0, counted: 0 });
 });
 
 test("killed before any change that it makes, an upgrade is ended by either version", { timeout: 600_000 }, async () => {
@@ -187,6 +193,8 @@ test("killed before any change that it makes, an upgrade is ended by either vers
     expect(metersOf(a).find((m) => m.direction === "egress")!.packets, `killed at ${killAt}`).toBe(sent);
     expect(a.datapath.readDrops(), `killed at ${killAt}`).toEqual(drops);
     expect(connections(), `killed at ${killAt}`).toEqual({ counted: killAt + 1, there: killAt + 1 });
+    const beyond = killAt + 1 - SHARE;
+    expect(beyondShares(a), `killed at ${killAt}`).toEqual({ held: beyond, counted: beyond });
     if (ended !== "killed") break;
     places = killAt;
   }

@@ -308,8 +308,8 @@ export interface StopInstanceRequest {
   /** `i-…`. Required. */
   instanceId: string;
   /**
-   * Do not wait for a host whose lease has ended, or that is barred (HostService.BarHost); otherwise FAILED_PRECONDITION (WRONG_STATE). As DetachInterfaceRequest.force for all of
-   * its interfaces. What the host runs may run on there, cut off, until the host is back.
+   * Do not wait for a host whose lease has ended, or that is barred (HostService.BarHost); for any other FAILED_PRECONDITION (WRONG_STATE). As
+   * DetachInterfaceRequest.force for all of its interfaces. What the host runs may run on there, cut off, until the host is back.
    */
   force: boolean;
   /** Idempotency key, at most 128 characters (C10). */
@@ -2844,8 +2844,9 @@ export const InstanceServiceDefinition = {
     /**
      * Make an instance with its interfaces and, unless asked otherwise, start it. Owner; `acts_as` by whoever may issue that principal's
      * tokens, and never by a token that an instance shows. A repeat with the same request_id returns the
-     * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as),
-     * FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED).
+     * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as; an interface, as
+     * AttachInterface), FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED), RESOURCE_EXHAUSTED
+     * (new records as CreateInterface, others as AttachInterface).
      */
     runInstance: {
       name: "RunInstance",
@@ -3130,8 +3131,9 @@ export interface InstanceServiceImplementation<CallContextExt = {}> {
   /**
    * Make an instance with its interfaces and, unless asked otherwise, start it. Owner; `acts_as` by whoever may issue that principal's
    * tokens, and never by a token that an instance shows. A repeat with the same request_id returns the
-   * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as),
-   * FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED).
+   * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as; an interface, as
+   * AttachInterface), FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED), RESOURCE_EXHAUSTED
+   * (new records as CreateInterface, others as AttachInterface).
    */
   runInstance(
     request: RunInstanceRequest,
@@ -3184,8 +3186,9 @@ export interface InstanceServiceClient<CallOptionsExt = {}> {
   /**
    * Make an instance with its interfaces and, unless asked otherwise, start it. Owner; `acts_as` by whoever may issue that principal's
    * tokens, and never by a token that an instance shows. A repeat with the same request_id returns the
-   * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as),
-   * FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED).
+   * first answer. Errors: INVALID_ARGUMENT, NOT_FOUND (interface, subnet, zone, principal), PERMISSION_DENIED (acts_as; an interface, as
+   * AttachInterface), FAILED_PRECONDITION (NO_HOST, NO_INTERFACE, ALREADY_ATTACHED, ADDRESS_IN_USE, PRINCIPAL_DISABLED), RESOURCE_EXHAUSTED
+   * (new records as CreateInterface, others as AttachInterface).
    */
   runInstance(
     request: DeepPartial<RunInstanceRequest>,

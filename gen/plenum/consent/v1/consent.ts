@@ -17,7 +17,7 @@ export const protobufFileName = "plenum/consent/v1/consent.proto";
 export const ConsentState = {
   /** UNSPECIFIED - Never sent; as a filter: all. */
   UNSPECIFIED: 0,
-  /** ACTIVE - It does, while it is valid. */
+  /** ACTIVE - It does, while it is valid and its grantor's account is not suspended. */
   ACTIVE: 1,
   /** SUSPENDED - Not until it is resumed. */
   SUSPENDED: 2,
@@ -82,7 +82,7 @@ export interface Consent {
   resourceKind: string;
   /** On what. */
   resourceId: string;
-  /** Whether it allows. */
+  /** Whether it allows. While its grantor's account is suspended it allows nothing, whatever this says. */
   state: ConsentState;
   /** It allows nothing before; absent: from its beginning. */
   validFrom:

@@ -99,7 +99,10 @@ export const Reason = {
    * RESOURCE_EXHAUSTED. Metadata: limit.
    */
   TOO_MANY_WAITING: 62,
-  /** INSTANCE_TOKEN_ENDED - The token is an instance's, which was stopped, moved, terminated, acts as somebody else now, or is on a host that was barred. UNAUTHENTICATED. Metadata: instance_id. */
+  /**
+   * INSTANCE_TOKEN_ENDED - The token is an instance's, which was stopped, moved, terminated, acts as somebody else now, or is on a host that is barred, or was when it
+   * was issued or since. UNAUTHENTICATED. Metadata: instance_id.
+   */
   INSTANCE_TOKEN_ENDED: 75,
   /** NO_INSTANCE_IDENTITY - The instance acts as nobody (Instance.acts_as): there is no token for it. FAILED_PRECONDITION. Metadata: instance_id. */
   NO_INSTANCE_IDENTITY: 76,

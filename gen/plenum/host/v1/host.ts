@@ -137,7 +137,7 @@ export interface CreateJoinTokenRequest {
 }
 
 export interface CreateJoinTokenResponse {
-  /** For `plenum host join --token`. Carries the hash of the installation's root certificate. Shown once. */
+  /** For `plenum host join --join-token-file`. Carries the hash of the installation's root certificate. Shown once. */
   token: string;
   /** When it ends. */
   expireTime: Date | undefined;
@@ -174,7 +174,7 @@ export interface UpdateHostResponse {
 export interface BarHostRequest {
   /** `host-…`. Required. */
   hostId: string;
-  /** Why, for operators: 1 to 256 characters. Required. */
+  /** Why, for operators: 1 to 256 characters (see Principal.principal_id), in one line. Required. */
   reason: string;
   /** Idempotency key, at most 128 characters (C10). */
   requestId: string;
@@ -2104,8 +2104,8 @@ export const HostServiceDefinition = {
     /**
      * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
      * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
-     * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
-     * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+     * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or hosts that are connected, which the metadata names, have not yet
+     * said that they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
      */
     deleteHost: {
       name: "DeleteHost",
@@ -2175,8 +2175,8 @@ export interface HostServiceImplementation<CallContextExt = {}> {
   /**
    * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
    * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
-   * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or hosts that are connected, which the metadata names, have not yet
+   * said that they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
    */
   deleteHost(
     request: DeleteHostRequest,
@@ -2226,8 +2226,8 @@ export interface HostServiceClient<CallOptionsExt = {}> {
   /**
    * Forget a barred host on which nothing is any more: it never comes back. Operator. Its certificate stays worth nothing; of what was forced
    * off it nothing is awaited any longer (C7). A repeat with the same request_id answers as the first; another NOT_FOUND.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or the metadata's hosts, which are connected, have not yet said that
-   * they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: it is not barred, or hosts that are connected, which the metadata names, have not yet
+   * said that they take no packets of what was forced off it; HAS_DEPENDANTS names instances and attachments that are on it).
    */
   deleteHost(
     request: DeepPartial<DeleteHostRequest>,

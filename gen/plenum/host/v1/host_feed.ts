@@ -428,8 +428,8 @@ export interface HostItem {
     { $case: "ruleset"; value: RulesetItem }
     | //
     /**
-     * Who is meant by a group that rules name. In deltas only: rules have it whole as of when they are sent. A host of before this takes a
-     * snapshot instead, and goes by the sets that it knew when it was given the rules.
+     * Who is meant by a group that rules name. In deltas only: rules have it whole as of when they are sent. An agent that does not know it
+     * takes a snapshot instead, and goes by the sets that it knew when it was given the rules.
      */
     { $case: "peerGroup"; value: PeerGroupItem }
     | undefined;
@@ -467,7 +467,7 @@ export interface AttachmentItem {
   generation: bigint;
   /** Whether it is to be there. */
   wanted: Wanted;
-  /** D2. */
+  /** Its number in packets between hosts (D2): 1 to 2^32 − 1. */
   wireId: number;
   /** `i-…`. */
   instanceId: string;
@@ -487,7 +487,7 @@ export interface AttachmentItem {
   gatewayMac: string;
   /** Which rules (RulesetItem). */
   rulesetId: number;
-  /** Interned set of its groups (D2). */
+  /** Number of the set of its groups (D2): 1 to 2^32 − 1. */
   groupSetId: number;
   /** Never reused (D18). */
   meterId: bigint;
@@ -523,7 +523,10 @@ export interface HostRule {
   peerCidr: string;
   /** The rule's peer is a security group, not a prefix. */
   peerIsGroup: boolean;
-  /** Interned sets that contain that group, as of now, in ascending order. May be empty: matches nobody yet. */
+  /**
+   * Numbers of the sets that contain that group (AttachmentItem.group_set_id), as of this message's version, in ascending order. May be
+   * empty: matches nobody yet.
+   */
   peerGroupSetIds: number[];
   /** That group (`sg-…`). Empty where `peer_is_group` is false, and of rules made before this was told: their sets stay what they are. */
   peerGroupId: string;
@@ -536,9 +539,12 @@ export interface HostRule {
 export interface PeerGroupItem {
   /** `sg-…`. */
   securityGroupId: string;
-  /** What these sets contain never changes, nor are their ids given out again. */
+  /**
+   * Sets that contain it (AttachmentItem.group_set_id); those that the host knows change nothing. What a set contains never changes, nor is its
+   * id given out again.
+   */
   addedGroupSetIds: number[];
-  /** No attachment has these any more. */
+  /** Sets that no attachment has any more; those that the host does not know change nothing. */
   removedGroupSetIds: number[];
 }
 

@@ -19,7 +19,7 @@ export const AccountState = {
   UNSPECIFIED: 0,
   /** ACTIVE - They are. */
   ACTIVE: 1,
-  /** SUSPENDED - They are refused. */
+  /** SUSPENDED - They are refused, and its consents allow nothing. */
   SUSPENDED: 2,
 } as const;
 
@@ -66,7 +66,7 @@ export interface Account {
   accountId: string;
   /** 1 to 63 characters, lower case letters, digits and hyphens; unique in the installation. */
   name: string;
-  /** Free text, at most 256 characters. */
+  /** Free text, at most 256 characters (see Principal.description). */
   description: string;
   /** When it was made. */
   createTime:
@@ -1210,9 +1210,10 @@ export const AccountServiceDefinition = {
     /**
      * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
      * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on. What it
-     * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why) until it is
-     * resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it stays given. Operator only. Safe to repeat: a repeat with the same request_id
-     * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
+     * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why, with
+     * PERMISSION_DENIED) until it is resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it
+     * stays given. Waits for writes that rest on its consents. Operator only. Safe to repeat: a repeat with the same request_id returns the first
+     * answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
      */
     suspendAccount: {
       name: "SuspendAccount",
@@ -1253,7 +1254,10 @@ export const AccountServiceDefinition = {
         },
       },
     },
-    /** Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+    /**
+     * Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat.
+     * Errors: NOT_FOUND.
+     */
     resumeAccount: {
       name: "ResumeAccount",
       requestType: ResumeAccountRequest as typeof ResumeAccountRequest,
@@ -1350,15 +1354,19 @@ export interface AccountServiceImplementation<CallContextExt = {}> {
   /**
    * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
    * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on. What it
-   * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why) until it is
-   * resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it stays given. Operator only. Safe to repeat: a repeat with the same request_id
-   * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
+   * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why, with
+   * PERMISSION_DENIED) until it is resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it
+   * stays given. Waits for writes that rest on its consents. Operator only. Safe to repeat: a repeat with the same request_id returns the first
+   * answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
    */
   suspendAccount(
     request: SuspendAccountRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<SuspendAccountResponse>>;
-  /** Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+  /**
+   * Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat.
+   * Errors: NOT_FOUND.
+   */
   resumeAccount(
     request: ResumeAccountRequest,
     context: CallContext & CallContextExt,
@@ -1387,15 +1395,19 @@ export interface AccountServiceClient<CallOptionsExt = {}> {
   /**
    * Suspend an account: from the next call on, calls of its principals are refused (PERMISSION_DENIED, ACCOUNT_SUSPENDED), reads included,
    * with every token; calls in progress that have committed stand. What it owns stays as it is: its instances run, its packets go on. What it
-   * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why) until it is
-   * resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it stays given. Operator only. Safe to repeat: a repeat with the same request_id
-   * returns the first answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
+   * gave to others counts no more: nobody attaches, changes or sees anything by its consents (NOT_FOUND; AttachInterface says why, with
+   * PERMISSION_DENIED) until it is resumed; what is attached by them stays, and the owner of the instance may detach it. What was given to it
+   * stays given. Waits for writes that rest on its consents. Operator only. Safe to repeat: a repeat with the same request_id returns the first
+   * answer, also when the account was resumed since (so does ResumeAccount). Errors: NOT_FOUND.
    */
   suspendAccount(
     request: DeepPartial<SuspendAccountRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<SuspendAccountResponse>;
-  /** Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat. Errors: NOT_FOUND. */
+  /**
+   * Resume a suspended account: its principals' tokens, and its consents, count again as they did. Operator only. Safe to repeat.
+   * Errors: NOT_FOUND.
+   */
   resumeAccount(
     request: DeepPartial<ResumeAccountRequest>,
     options?: CallOptions & CallOptionsExt,

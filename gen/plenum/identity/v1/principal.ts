@@ -66,13 +66,13 @@ export function principalStateToJSON(object: PrincipalState): string {
 export interface Principal {
   /** The account; empty: an operator's. */
   accountId: string;
-  /** 1 to 128 characters, unique in the account. As all names: characters that are seen, and spaces between them. */
+  /** 1 to 128 characters, unique in the account. As all names, and keys of tags: characters that are seen, and spaces between them. */
   principalId: string;
   /** The most that its tokens let it be. */
   role: Role;
   /** Whether its tokens are accepted. */
   state: PrincipalState;
-  /** Free text, at most 256 characters, in lines. As all descriptions: nothing that is not seen, no white space around it. */
+  /** Free text, at most 256 characters; line feeds end lines. As all descriptions: no other character that is not seen, no white space around it. */
   description: string;
   /** When it was made; a principal is made by the first token issued for it, too, with that token's role. */
   createTime:

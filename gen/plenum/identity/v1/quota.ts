@@ -17,7 +17,7 @@ export interface Quota {
   /**
    * "vpcs": VPCs that it owns. "vpcs-per-day": VPCs made on one day (UTC), deleted ones included, since each uses up a number on the wire
    * for good (D1). "subnets-per-vpc", "security-groups-per-vpc": in each of its VPCs, the default group included. "group-sets-per-vpc":
-   * different combinations of groups that interfaces of a VPC have, or had in the last hours. "interfaces": records that it owns.
+   * different combinations of groups that interfaces of a VPC have, or had in the last three hours. "interfaces": records that it owns.
    */
   name: string;
   /** At most this many. */

@@ -83,7 +83,7 @@ export function roleToJSON(object: Role): string {
 export interface IssueTokenRequest {
   /** The account to speak for. Required unless role is ROLE_OPERATOR. */
   accountId: string;
-  /** Who speaks, for the audit: 1 to 128 characters. Required. */
+  /** Who speaks, for the audit (see Principal.principal_id): 1 to 128 characters. Required. */
   principalId: string;
   /** What the bearer may be. ROLE_OPERATOR only by an operator. */
   role: Role;

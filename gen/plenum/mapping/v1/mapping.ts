@@ -28,13 +28,13 @@ export interface Target {
   interfaceId: string;
   /** `eni-attach-…`. */
   attachmentId: string;
-  /** D2. */
+  /** Its number in packets between hosts (D2): 1 to 2^32 − 1. */
   wireId: number;
   /** `host-…`. */
   hostId: string;
   /** Where to send the tunnel packet. */
   hostAddress: string;
-  /** Interned set of the interface's groups (D2). */
+  /** Number of the set of the interface's groups (D2): 1 to 2^32 − 1. */
   groupSetId: number;
   /** MAC of the guest's device. */
   macAddress: string;

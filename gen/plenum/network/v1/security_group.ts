@@ -2419,7 +2419,7 @@ export const UpdateSecurityGroupResponse: MessageFns<UpdateSecurityGroupResponse
   },
 };
 
-/** Rules that interfaces carry with them (seed 004, N13). Served by the coordinator. */
+/** Rules that interfaces carry with them (N13). Served by the coordinator. */
 export type SecurityGroupServiceDefinition = typeof SecurityGroupServiceDefinition;
 export const SecurityGroupServiceDefinition = {
   name: "SecurityGroupService",

@@ -1282,7 +1282,7 @@ export const UpdateSubnetResponse: MessageFns<UpdateSubnetResponse> = {
   },
 };
 
-/** Subdivisions of a VPC (seed 004). Served by the coordinator. */
+/** Subdivisions of a VPC. Served by the coordinator. */
 export type SubnetServiceDefinition = typeof SubnetServiceDefinition;
 export const SubnetServiceDefinition = {
   name: "SubnetService",

@@ -66,7 +66,7 @@ export interface CreateVpcRequest {
   name: string;
   /** See Vpc.cidr_block. Required. */
   cidrBlock: string;
-  /** Required: a VPC starts with a subnet (seed 004). */
+  /** Required: a VPC starts with a subnet. */
   firstSubnet:
     | FirstSubnet
     | undefined;

@@ -23,7 +23,10 @@ export const InterfaceState = {
   IN_USE: 2,
   /** DISABLED - Switched off (`disabled`), attached or not. */
   DISABLED: 3,
-  /** IN_REPAIR - Has an attachment whose host could not do what it was asked for and goes on trying, or whose host is silent: its lease is over. */
+  /**
+   * IN_REPAIR - Has an attachment whose host could not do what it was asked for and goes on trying, or whose host is silent: its lease is over, or it is
+   * barred.
+   */
   IN_REPAIR: 4,
 } as const;
 
@@ -200,7 +203,7 @@ export interface Interface {
   dnsServers: string[];
   /** Switched off: every packet of and for it is dropped as INTERFACE_DISABLED. An attachment that there is stays, a new one is refused (N14). */
   disabled: boolean;
-  /** At most 128 characters; need not be unique (seed 004). */
+  /** At most 128 characters; need not be unique. */
   name: string;
 }
 
@@ -210,8 +213,8 @@ export interface Interface_TagsEntry {
 }
 
 /**
- * Lists of who may do what with one interface, beside its owner (N10; seed 004: attacher, detacher, address setter, owner/modifier
- * lists). Each entry names an account or one principal of it, and is backed by a consent. Whoever is named also sees the record.
+ * Lists of who may do what with one interface, beside its owner (N10). Each entry names an account or one principal of it, and is
+ * backed by a consent. Whoever is named also sees the record.
  */
 export interface InterfaceAccess {
   /** May attach it to their own account's instances; a principal with ROLE_MEMBER only what its own account owns. */
@@ -235,7 +238,7 @@ export interface Attachment {
   interfaceId: string;
   /** The instance. */
   instanceId: string;
-  /** The account that asked for the attachment (seed 004: attachment owner). */
+  /** The account that asked for the attachment. */
   attachmentOwner: string;
   /** 0 for the guest's eth0 and so on. */
   deviceIndex: number;
@@ -266,8 +269,8 @@ export interface Attachment {
     | Date
     | undefined;
   /**
-   * When the host said that it carries none any more, or, with force (that host is silent or barred), every other reachable one that it refuses its
-   * packets; absent before.
+   * When the host said that it carries none any more, or, with force (that host is silent or barred), every other reachable one that it
+   * refuses its packets; absent before.
    */
   detachTime:
     | Date

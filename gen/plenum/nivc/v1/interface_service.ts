@@ -81,7 +81,7 @@ export function waitForToJSON(object: WaitFor): string {
 export interface InterfaceSpec {
   /** `subnet-…`. Required. */
   subnetId: string;
-  /** Addresses of the subnet; empty: the server picks one that no record names. */
+  /** Addresses of the subnet, at most 16; empty: the server picks one that no record names, and, while there are such, that can be attached at once. */
   privateAddresses: string[];
   /** Groups of the VPC, at most 5; empty: its default group. */
   securityGroupIds: string[];
@@ -376,7 +376,8 @@ export interface DetachInterfaceRequest {
     | undefined;
   /**
    * Do not wait for a host whose lease has ended, or that is barred (HostService.BarHost; C7): it may forward on, so the attachment is
-   * DETACHED when every reachable host of the network has said that it refuses that host's packets for these addresses. The host closes the attachment when it is back.
+   * DETACHED when every reachable host of the network has said that it refuses that host's packets for these addresses. The host closes
+   * the attachment when it is back.
    */
   force: boolean;
   /** Idempotency key, at most 128 characters (C10). */
@@ -4589,8 +4590,8 @@ export const InterfaceServiceDefinition = {
      * Replace a record's private addresses by others of its subnet. Owner or address setter (N10). Attached to nothing: at once. Attached: the
      * host gives the guest's device the new addresses in place and drops what still uses an old one; until it has said so nobody else
      * can attach the old ones (C7). A repeat with the same request_id changes nothing and answers the record as it is now.
-     * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED), FAILED_PRECONDITION
-     * (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
+     * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED),
+     * FAILED_PRECONDITION (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
      */
     setAddresses: {
       name: "SetAddresses",
@@ -4627,7 +4628,7 @@ export const InterfaceServiceDefinition = {
     },
     /**
      * Delete a record that is attached to nothing. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
-     * Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
+     * Errors: NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
      */
     deleteInterface: {
       name: "DeleteInterface",
@@ -4669,7 +4670,10 @@ export const InterfaceServiceDefinition = {
      * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
      * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
      * returns the same attachment, as it is now.
-     * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
+     * Errors: NOT_FOUND, PERMISSION_DENIED (who sees the record, but may not attach it or not to that instance; whose consent for it is over,
+     * suspended, yet to begin, or of a suspended account, is told so), FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE:
+     * a disabled record; an instance that ends, is in another zone or on a barred host; LIMIT_EXCEEDED: it has 15 interfaces), INVALID_ARGUMENT
+     * (device_index taken), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: the consent's number of attachments is used up).
      */
     attachInterface: {
       name: "AttachInterface",
@@ -4749,8 +4753,8 @@ export const InterfaceServiceDefinition = {
      * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
      * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
      * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
-     * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs;
-     * a barred host has none).
+     * record or operator. Errors: NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's
+     * lease runs; a barred host has none).
      */
     detachInterface: {
       name: "DetachInterface",
@@ -4791,7 +4795,7 @@ export const InterfaceServiceDefinition = {
     /**
      * Change fields of an attachment that is not over, named in the mask: delete_on_terminate (N11). Who may attach that record to that
      * instance; switching it on: who may delete the record, too. A repeat with the same request_id changes nothing and answers the attachment
-     * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
+     * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
      */
     updateAttachment: {
       name: "UpdateAttachment",
@@ -4969,8 +4973,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * Replace a record's private addresses by others of its subnet. Owner or address setter (N10). Attached to nothing: at once. Attached: the
    * host gives the guest's device the new addresses in place and drops what still uses an old one; until it has said so nobody else
    * can attach the old ones (C7). A repeat with the same request_id changes nothing and answers the record as it is now.
-   * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED), FAILED_PRECONDITION
-   * (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
+   * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED),
+   * FAILED_PRECONDITION (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
    */
   setAddresses(
     request: SetAddressesRequest,
@@ -4978,7 +4982,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<SetAddressesResponse>>;
   /**
    * Delete a record that is attached to nothing. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
-   * Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
+   * Errors: NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
    */
   deleteInterface(
     request: DeleteInterfaceRequest,
@@ -4988,7 +4992,10 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
    * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
    * returns the same attachment, as it is now.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
+   * Errors: NOT_FOUND, PERMISSION_DENIED (who sees the record, but may not attach it or not to that instance; whose consent for it is over,
+   * suspended, yet to begin, or of a suspended account, is told so), FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE:
+   * a disabled record; an instance that ends, is in another zone or on a barred host; LIMIT_EXCEEDED: it has 15 interfaces), INVALID_ARGUMENT
+   * (device_index taken), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: the consent's number of attachments is used up).
    */
   attachInterface(
     request: AttachInterfaceRequest,
@@ -5004,8 +5011,8 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
    * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
    * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
    * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
-   * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs;
-   * a barred host has none).
+   * record or operator. Errors: NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's
+   * lease runs; a barred host has none).
    */
   detachInterface(
     request: DetachInterfaceRequest,
@@ -5014,7 +5021,7 @@ export interface InterfaceServiceImplementation<CallContextExt = {}> {
   /**
    * Change fields of an attachment that is not over, named in the mask: delete_on_terminate (N11). Who may attach that record to that
    * instance; switching it on: who may delete the record, too. A repeat with the same request_id changes nothing and answers the attachment
-   * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
+   * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
    */
   updateAttachment(
     request: UpdateAttachmentRequest,
@@ -5096,8 +5103,8 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * Replace a record's private addresses by others of its subnet. Owner or address setter (N10). Attached to nothing: at once. Attached: the
    * host gives the guest's device the new addresses in place and drops what still uses an old one; until it has said so nobody else
    * can attach the old ones (C7). A repeat with the same request_id changes nothing and answers the record as it is now.
-   * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED), FAILED_PRECONDITION
-   * (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
+   * Errors: INVALID_ARGUMENT (addresses), NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), RESOURCE_EXHAUSTED (SUBNET_EXHAUSTED),
+   * FAILED_PRECONDITION (ADDRESS_IN_USE: attached, and another attached interface has one; WRONG_STATE: it is being detached).
    */
   setAddresses(
     request: DeepPartial<SetAddressesRequest>,
@@ -5105,7 +5112,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
   ): Promise<SetAddressesResponse>;
   /**
    * Delete a record that is attached to nothing. Owner. A repeat with the same request_id answers as the first; another NOT_FOUND.
-   * Errors: FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
+   * Errors: NOT_FOUND, PERMISSION_DENIED, ABORTED (STALE_ETAG), FAILED_PRECONDITION (HAS_DEPENDANTS names the attachment).
    */
   deleteInterface(
     request: DeepPartial<DeleteInterfaceRequest>,
@@ -5115,7 +5122,10 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * Attach a record to an instance. Owner or attacher of the record, and owner of the instance. Commit is success: waiting never rolls
    * back (C6). The instance may be stopped: the attachment takes effect when it starts (N7). A repeat with the same request_id
    * returns the same attachment, as it is now.
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE: also of a disabled record), INVALID_ARGUMENT (device_index taken).
+   * Errors: NOT_FOUND, PERMISSION_DENIED (who sees the record, but may not attach it or not to that instance; whose consent for it is over,
+   * suspended, yet to begin, or of a suspended account, is told so), FAILED_PRECONDITION (ALREADY_ATTACHED, ADDRESS_IN_USE, WRONG_STATE:
+   * a disabled record; an instance that ends, is in another zone or on a barred host; LIMIT_EXCEEDED: it has 15 interfaces), INVALID_ARGUMENT
+   * (device_index taken), RESOURCE_EXHAUSTED (LIMIT_EXCEEDED: the consent's number of attachments is used up).
    */
   attachInterface(
     request: DeepPartial<AttachInterfaceRequest>,
@@ -5131,8 +5141,8 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
    * the instance. Answers when every host concerned has said that traffic stopped, or at the wait's end with state DETACHING and a
    * condition that says why (C7). A repeat with the same request_id ends nothing more: it answers the attachments of the first call as they
    * are now, whatever the interface is attached to since. Without one it means what the target means then. With `force`: owner of the
-   * record or operator. Errors: NOT_FOUND, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's lease runs;
-   * a barred host has none).
+   * record or operator. Errors: NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (NOT_ATTACHED; with `force` WRONG_STATE while the host's
+   * lease runs; a barred host has none).
    */
   detachInterface(
     request: DeepPartial<DetachInterfaceRequest>,
@@ -5141,7 +5151,7 @@ export interface InterfaceServiceClient<CallOptionsExt = {}> {
   /**
    * Change fields of an attachment that is not over, named in the mask: delete_on_terminate (N11). Who may attach that record to that
    * instance; switching it on: who may delete the record, too. A repeat with the same request_id changes nothing and answers the attachment
-   * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
+   * as it is now. Errors: INVALID_ARGUMENT (mask), NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION (WRONG_STATE: its end was asked for).
    */
   updateAttachment(
     request: DeepPartial<UpdateAttachmentRequest>,

@@ -4,6 +4,7 @@ import type { Endpoint, Rule } from "../../../core/ports.ts";
 import { BpfMap, type MapName } from "../bpf-map.ts";
 import { SCHEMA } from "../index.ts";
 import { check, objGet } from "../libbpf.ts";
+import { readBigint, readNumber, u32 } from "../record.ts";
 import { ethernet, icmpEcho, ipv4, tcp, TCP_FLAG, udp } from "./frames.ts";
 import { dropsOf, GATEWAY_MAC, GUEST_DEVICE, type Lab, type LabGuest, type LabHost } from "./lab.ts";
 import { sendFrame } from "./raw-socket.ts";
@@ -84,4 +85,13 @@ export function withMap<R>(host: { readonly options: Pick<LabHost["options"], "b
   } finally {
     map.close();
   }
+}
+
+/** How many connections a host's interfaces hold beyond their shares, by their budgets; and how many the programs have counted so. */
+export function beyondShares(host: Parameters<typeof withMap>[0]): { held: number; counted: number } {
+  const beyond = (budget: Buffer): number =>
+    Math.max(0, Number(readBigint("connection_budget", budget, "count")) - readNumber("connection_budget", budget, "share"));
+  const all = withMap(host, "budgets", (map) => [...map.entries()].map(([, budget]) => beyond(budget)));
+  const taken = withMap(host, "common", (map) => map.get(u32(0)) ?? Buffer.alloc(8)).readBigInt64LE();
+  return { held: all.reduce((sum, count) => sum + count, 0), counted: Number(taken) };
 }
