@@ -134,12 +134,13 @@ export function interfaceService(options: InterfaceServiceOptions): ServiceBindi
     const waiting = waitField(request, WaitFor.COMMITTED);
     const keyed = { action: context.action, requestId: request.requestId, request, ...storedNothing };
     let sees = true;
-    const { versions } = await network.withGroupSets(() =>
+    const { versions, repeated } = await network.withGroupSets(() =>
       calls.write(context, keyed, async (call) => {
         sees = await act(call);
       }),
     );
-    if (!sees) return { interface: undefined };
+    // Where a twin's answer is ours, what `act` said was rolled back.
+    if (!repeated && !sees) return { interface: undefined };
     return { interface: await settle.record(context, { ...waiting, goal: "enforced", versions }, interfaceId) };
   }
 

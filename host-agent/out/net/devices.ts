@@ -55,10 +55,10 @@ export class VethDevices implements Devices {
           if (peer.mtu !== spec.guestMtu) linux.setLink(guest, peer.ifindex, { mtu: spec.guestMtu });
           quietGuestDevice(spec);
           configureGuest(guest, peer, spec);
-          if (!peer.up) awaitRunning(guest, peer.ifindex);
+          if (!peer.running) awaitRunning(guest, peer.ifindex);
         });
       });
-      if (!link.up || !peer.up) awaitRunning(host, link.ifindex);
+      if (!link.running) awaitRunning(host, link.ifindex);
       return { wireId: spec.wireId, instanceId: spec.instanceId, ifindex: link.ifindex };
     });
   }
@@ -148,7 +148,7 @@ export class VethDevices implements Devices {
     const link = linux.getLink(host, name);
     if (link === undefined) throw new Error(`${name} vanished while it was being made`);
     linux.setLink(host, link.ifindex, { alias: aliasOf(spec) });
-    return { link, peer: { ifindex: link.peerIfindex, mtu, up: false, fresh: true } };
+    return { link, peer: { ifindex: link.peerIfindex, mtu, up: false, running: false, fresh: true } };
   }
 
   /** A guest that plays root may have put something of its own where our device belongs; another attachment's device is no such thing. */

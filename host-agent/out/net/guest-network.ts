@@ -44,6 +44,8 @@ export interface GuestEnd {
   ifindex: number;
   mtu: number;
   up: boolean;
+  /** It takes packets. */
+  running: boolean;
   /** Made a moment ago: it has no address and no route, so none is looked for. */
   fresh: boolean;
 }

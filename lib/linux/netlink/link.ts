@@ -7,7 +7,6 @@ export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 const IFF_UP = 1;
-const IFF_RUNNING = 0x40;
 const IFF_LOWER_UP = 0x10000;
 
 const IFLA_ADDRESS = 1;
@@ -15,11 +14,14 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
+const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_FD = 28;
 const IFLA_IFALIAS = 20;
 const IFLA_GROUP = 27;
 const IFLA_EXT_MASK = 29;
+/** RFC 2863's notPresent, down and lowerLayerDown; a link mode (dormant, testing) is for others to heed, and packets pass. */
+const DOWN_STATES: ReadonlySet<number> = new Set([1, 2, 3]);
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
@@ -37,8 +39,8 @@ export interface Link {
   /** Up, with a carrier (IFF_LOWER_UP): of a veth, the other end is up too. */
   carrier: boolean;
   /**
-   * It takes packets (IFF_RUNNING). A moment later than `carrier`: until the kernel's link watch has run, which may wait for what others do to
-   * their devices, all that is sent through it is thrown away. `getLink` makes it run for that device (since Linux 6.8), `getLinks` does not.
+   * It takes packets. A moment later than `carrier`: until the kernel's link watch has run, which may wait for what others do to their devices,
+   * all that is sent through it is thrown away. `getLink` makes it run for that device (since Linux 6.8), `getLinks` does not.
    */
   running: boolean;
   /** Raw IFF_ flags. */
@@ -72,7 +74,7 @@ export function parseLink(body: Buffer): Link {
     ifindex: body.readInt32LE(4),
     flags,
     up: (flags & IFF_UP) !== 0,
-    running: (flags & IFF_RUNNING) !== 0,
+    running: (flags & IFF_UP) !== 0 && !DOWN_STATES.has(attributes.bytes(IFLA_OPERSTATE)?.[0] ?? 0),
     carrier: (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0,
     name: attributes.text(IFLA_IFNAME) ?? "",
     mtu: attributes.u32(IFLA_MTU) ?? 0,
