@@ -1,6 +1,6 @@
 import { endProcess, startProcess } from "./process.ts";
 
-/** Between two echo requests. */
+/** Between two echo requests; while none is answered, ping itself keeps some ten milliseconds: what is measured comes in such steps. */
 const EVERY_S = 0.002;
 const LIMIT_MS = 5_000;
 
@@ -11,7 +11,7 @@ export interface Probe {
   end(): Promise<void>;
 }
 
-/** Sends an echo request every 2 ms from a namespace until told to end; resolves when they are being sent. */
+/** Sends echo requests, one after the other, from a namespace until told to end; resolves when they are being sent. */
 export async function startProbe(netns: string, address: string): Promise<Probe> {
   const started = Promise.withResolvers<void>();
   const first = Promise.withResolvers<number>();
