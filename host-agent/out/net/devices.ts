@@ -34,8 +34,8 @@ export class VethDevices implements Devices {
   }
 
   /**
-   * @throws ENOENT if the instance has no namespace; Error if another attachment holds the same device of the instance;
-   *   RangeError for ids and addresses that are none; what `guard` throws (the device then stays down)
+   * @throws ENOENT if the instance has no namespace; Error if another attachment holds the same device of the instance, or an end was set
+   *   down again or takes no packets yet; RangeError for ids and addresses that are none; what `guard` throws (the device then stays down)
    */
   ensure(spec: DeviceSpec, guard: (ifindex: number) => void): Device {
     const guestPath = this.#netnsPath(spec.instanceId);
